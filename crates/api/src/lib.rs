@@ -1,0 +1,1 @@
+//! API types of kubestash: all kinds of the three groups, and the foreign kinds it reads.

@@ -1,0 +1,1 @@
+//! The rules of the Kubernetes API as pure functions: schemas, patches, field ownership, selectors, tables.

@@ -1,0 +1,1 @@
+//! The embedded Kubernetes API server: durable, on loopback, for one machine.

@@ -1,0 +1,1 @@
+//! The rules of kubestash as pure functions: names, phases, schedule, retention, variables, formats.

@@ -1,0 +1,1 @@
+//! What runs inside a session's Job: dump, engine, report, retention.

@@ -1,0 +1,3 @@
+//! kubestash: Kubernetes backup operator, one binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The embedded node: Jobs, pods as local processes, and the supervisor that ends them.

@@ -1,0 +1,1 @@
+//! The embedded database provider: real database servers for Druid's metadata.
