@@ -4,6 +4,7 @@
 //! one rule of `docs/compatibility.md`, and each is covered by tables of cases.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod args;
 pub mod format;
 pub mod layout;
 pub mod name;
