@@ -1,0 +1,219 @@
+//! The loop of every reconciler: what wakes it, and what happens when it fails.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{FutureExt, Stream, StreamExt, future, stream};
+use kube::{
+    ResourceExt,
+    runtime::{
+        controller::{Action, Config, Controller as Runtime, Error as RuntimeError},
+        reflector::ObjectRef,
+    },
+};
+
+use crate::{
+    context::Context,
+    events::Notice,
+    watch::{Watch, Watched},
+};
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(300);
+
+/// An error of a reconciler.
+pub trait Reason: std::error::Error + Send + Sync + 'static {
+    /// A stable word in PascalCase: metric label, condition reason and Event reason.
+    fn kind(&self) -> &'static str;
+
+    /// Whether the user needs to know. Conflicts, which the next event mends, are only logged.
+    fn is_news(&self) -> bool {
+        true
+    }
+}
+
+impl Reason for crate::apply::ApplyError {
+    fn kind(&self) -> &'static str {
+        Self::kind(self)
+    }
+
+    fn is_news(&self) -> bool {
+        !self.is_conflict() && !self.is_not_found()
+    }
+}
+
+/// A controller in the making: the kind it reconciles, and what else wakes it.
+pub struct Controller<K: Watched> {
+    name: &'static str,
+    ctx: Arc<Context>,
+    watch: Watch<K>,
+    triggers: Vec<stream::BoxStream<'static, ObjectRef<K>>>,
+    concurrency: u16,
+}
+
+impl<K: Watched> Controller<K> {
+    /// A controller for all objects of `watch`; `name` is for the log.
+    #[must_use]
+    pub fn new(name: &'static str, ctx: Arc<Context>, watch: &Watch<K>) -> Self {
+        let own = watch.touched().map(|touched| ObjectRef::from_obj(touched.object.as_ref())).boxed();
+        Self { name, ctx, watch: watch.clone(), triggers: vec![own], concurrency: 16 }
+    }
+
+    /// At most so many objects at once (16 unless told).
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: u16) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// Reconciles what `map` names whenever an object of `other` is created, changed or deleted.
+    #[must_use]
+    pub fn on<O, I>(mut self, other: &Watch<O>, map: impl Fn(&O) -> I + Send + 'static) -> Self
+    where
+        O: Watched,
+        I: IntoIterator<Item = ObjectRef<K>>,
+        I::IntoIter: Send + 'static,
+    {
+        let stream = other.touched().flat_map(move |touched| stream::iter(map(&touched.object)));
+        self.triggers.push(stream.boxed());
+        self
+    }
+
+    /// Reconciles whatever `stream` names.
+    #[must_use]
+    pub fn on_stream(mut self, stream: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
+        self.triggers.push(stream.boxed());
+        self
+    }
+
+    /// Runs until the operator stops; running reconciles are finished first.
+    pub async fn run<F, Fut, E>(self, reconcile: F)
+    where
+        F: Fn(Arc<K>, Arc<Context>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Action, E>> + Send + 'static,
+        E: Reason,
+    {
+        let Self { name, ctx, watch, triggers, concurrency } = self;
+        let failures = Arc::new(Failures::default());
+        let reconcile = Arc::new(reconcile);
+        let shutdown = ctx.shutdown.clone().cancelled_owned().map(|()| ());
+        let stream = triggers.into_iter().fold(
+            Runtime::for_stream(stream::pending(), watch.store())
+                .with_config(Config::default().concurrency(concurrency))
+                .graceful_shutdown_on(async move { shutdown.await }),
+            Runtime::reconcile_on,
+        );
+        let counted = Arc::clone(&failures);
+        stream
+            .run(
+                move |object: Arc<K>, ctx: Arc<Context>| {
+                    let (reconcile, failures) = (Arc::clone(&reconcile), Arc::clone(&failures));
+                    async move {
+                        let result = reconcile(Arc::clone(&object), Arc::clone(&ctx)).await;
+                        match &result {
+                            Ok(_) => failures.reset(&object.uid().unwrap_or_default()),
+                            Err(error) => report(name, &ctx, object.as_ref(), error).await,
+                        }
+                        result
+                    }
+                    .boxed()
+                },
+                move |object, _error, _ctx| {
+                    Action::requeue(counted.next_delay(&object.uid().unwrap_or_default()))
+                },
+                Arc::clone(&ctx),
+            )
+            .for_each(|outcome| {
+                if let Err(RuntimeError::RunnerError(error)) = &outcome {
+                    tracing::error!(controller = name, %error, "the controller's runner failed");
+                }
+                // Failures of a reconcile are reported where they happen; an object that is gone is no failure.
+                future::ready(())
+            })
+            .await;
+        tracing::debug!(controller = name, "controller stopped");
+    }
+}
+
+async fn report<K: Watched>(controller: &str, ctx: &Context, object: &K, error: &impl Reason) {
+    let text = full_text(error);
+    let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    if error.is_news() {
+        tracing::warn!(controller, namespace, name, kind = error.kind(), error = text, "failed to reconcile");
+        ctx.events.tell(object, &Notice::warning(error.kind(), text)).await;
+    } else {
+        tracing::debug!(controller, namespace, name, kind = error.kind(), error = text, "failed to reconcile");
+    }
+}
+
+/// An error with all its sources, each said once.
+#[must_use]
+pub fn full_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+/// Consecutive failures by uid: the delay doubles from 1 s to 5 min, and starts anew after a success.
+#[derive(Default)]
+struct Failures(Mutex<HashMap<String, u32>>);
+
+impl Failures {
+    fn next_delay(&self, uid: &str) -> Duration {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(uid.to_owned()).or_default();
+        let delay = backoff(*count);
+        *count = count.saturating_add(1);
+        delay
+    }
+
+    fn reset(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// The delay after the first, second, … failure (counted from 0): 1 s, doubling, at most 5 min.
+#[must_use]
+pub fn backoff(failures: u32) -> Duration {
+    FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(LAST_RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_doubles_up_to_five_minutes_and_starts_anew_after_a_success() {
+        let failures = Failures::default();
+        let seconds: Vec<_> = (0..11).map(|_| failures.next_delay("a").as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert_eq!(failures.next_delay("b").as_secs(), 1);
+        failures.reset("a");
+        assert_eq!(failures.next_delay("a").as_secs(), 1);
+    }
+
+    #[test]
+    fn a_source_that_the_error_prints_itself_is_not_said_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer: {0}")]
+        struct Printed(#[source] std::io::Error);
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Silent(#[source] std::io::Error);
+        let io = || std::io::Error::other("disk full");
+        assert_eq!(full_text(&Printed(io())), "outer: disk full");
+        assert_eq!(full_text(&Silent(io())), "outer: disk full");
+    }
+}
