@@ -1,1 +1,38 @@
-//! The backup engine: restic repositories in object stores and volumes, behind one narrow trait.
+//! The backup engine: restic repositories in object stores and volumes.
+//!
+//! It knows nothing of Kubernetes. Two layers, each behind one small surface:
+//!
+//! ```text
+//!   Repository (trait)      backup_stream, check, stats, snapshots, forget, dump, verify
+//!      └ restic             the format (version 2) and restic's lock protocol
+//!   ObjectStore             probe, read, write, list, delete under one prefix
+//!      ├ remote             S3, GCS, Azure Blob
+//!      └ local              a mounted volume; every write is on disk before it is acknowledged
+//! ```
+//!
+//! Invariants:
+//! - A stream that fails or is cancelled leaves no restic snapshot. The snapshot file is the last
+//!   thing written, after every pack and index it needs is durable.
+//! - Whoever writes holds a shared lock, whoever prunes an exclusive one, in the protocol of restic
+//!   itself, so that a `restic` client run beside us does no harm.
+//! - Errors name provider, bucket and remedy and never a credential.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod error;
+pub mod fanout;
+pub mod repository;
+pub mod restic;
+pub mod secret;
+pub mod storage;
+
+pub use error::EngineError;
+pub use fanout::{Destination, backup_streams};
+pub use repository::{
+    BackupRequest, BackupSummary, ByteSource, CheckDepth, CheckReport, ForgetReport, Repository,
+    RepositoryStats, SnapshotInfo, SnapshotVerification,
+};
+pub use restic::{LockOwner, OpenOptions, ResticRepository};
+pub use secret::Secret;
+pub use storage::{ObjectStore, StorageConfig, StorageError};
+/// The cancellation flag that every long operation takes.
+pub use tokio_util::sync::CancellationToken;

@@ -1,0 +1,173 @@
+//! What a repository can do: the one seam between kubestash and the storage format.
+
+use std::io::{Read, Write};
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::{CancellationToken, EngineError};
+
+/// Bytes to be backed up. A failing producer must end in `Err`, never in a plain end of stream:
+/// an end of stream means "complete", and commits the snapshot.
+pub type ByteSource = Box<dyn Read + Send>;
+
+/// What to store and under which name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupRequest {
+    /// Host that the restic snapshot carries, e.g. `host-0`.
+    pub host: String,
+    /// Name of the one file in the snapshot, e.g. `dumpfile.sql`. No slashes.
+    pub file_name: String,
+    /// Tags of the restic snapshot.
+    pub tags: Vec<String>,
+    /// Time of the restic snapshot and modification time of the file.
+    pub time: Timestamp,
+}
+
+/// The outcome of one successful backup. The snapshot is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupSummary {
+    /// Full restic snapshot id: 64 hexadecimal digits.
+    pub snapshot_id: String,
+    /// Bytes read from the stream (restic's `total_bytes_processed`).
+    pub bytes_processed: u64,
+    /// Bytes that were new to the repository, before compression (restic's `data_added`).
+    pub data_added: u64,
+    /// The same after compression and encryption (restic's `data_added_packed`).
+    pub data_added_packed: u64,
+    /// When the backup of the stream began.
+    pub started: Timestamp,
+    /// When the snapshot was durable.
+    pub finished: Timestamp,
+}
+
+/// How thoroughly to check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CheckDepth {
+    /// Index, packs' presence and size, snapshots and trees; like `restic check`.
+    #[default]
+    Structure,
+    /// All that, and every needed pack is read and its contents compared with their hashes; like
+    /// `restic check --read-data`.
+    ReadData,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// What is damaged. Empty: the repository is sound.
+    pub errors: Vec<String>,
+    /// What is untidy but harmless, e.g. packs that no index names.
+    pub warnings: Vec<String>,
+}
+
+impl CheckReport {
+    /// Whether nothing is damaged.
+    pub fn is_sound(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
+/// The size of a repository, as `restic stats --mode raw-data` counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepositoryStats {
+    /// Stored bytes of all blobs that snapshots refer to (restic's `total_size`).
+    pub total_size: u64,
+    /// The same before compression.
+    pub total_uncompressed_size: u64,
+    /// Number of those blobs.
+    pub blob_count: u64,
+    /// Number of snapshots.
+    pub snapshot_count: u64,
+}
+
+/// One restic snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// Full id: 64 hexadecimal digits.
+    pub id: String,
+    /// When it was made.
+    pub time: Timestamp,
+    /// The host it carries.
+    pub host: String,
+    /// The paths it holds, e.g. `/dumpfile.sql`.
+    pub paths: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// What forgetting did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForgetReport {
+    /// Full ids of the snapshots that were removed.
+    pub removed: Vec<String>,
+    /// The asked-for ids that no snapshot has (any longer).
+    pub missing: Vec<String>,
+}
+
+/// What verifying one snapshot found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotVerification {
+    /// Bytes that a restore would write.
+    pub size: u64,
+    /// Number of pack files that hold them.
+    pub packs: u64,
+    /// What is missing or damaged. Empty: it can be restored.
+    pub errors: Vec<String>,
+}
+
+/// A repository that holds streams: deduplicated, compressed, encrypted.
+///
+/// All operations are safe to run beside each other, also from several processes: they take the
+/// repository's locks themselves. Blocking work runs on tokio's blocking pool.
+pub trait Repository: Send + Sync {
+    /// Where it is, for messages: provider, bucket and directory. No credentials.
+    fn location(&self) -> String;
+
+    /// Stores a stream as one file in a new snapshot.
+    ///
+    /// If `source` fails, `cancel` fires or the storage fails, no snapshot is written and what was
+    /// uploaded is removed again as far as possible.
+    fn backup_stream<'a>(
+        &'a self,
+        request: BackupRequest,
+        source: ByteSource,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, Result<BackupSummary, EngineError>>;
+
+    /// Checks the repository. Damage is in the report; `Err` means that it could not be checked.
+    fn check(&self, depth: CheckDepth) -> BoxFuture<'_, Result<CheckReport, EngineError>>;
+
+    /// Size of what the snapshots refer to.
+    fn stats(&self) -> BoxFuture<'_, Result<RepositoryStats, EngineError>>;
+
+    /// All snapshots, oldest first.
+    fn snapshots(&self) -> BoxFuture<'_, Result<Vec<SnapshotInfo>, EngineError>>;
+
+    /// Removes snapshots, given by full id or a prefix of at least 8 digits, and everything that
+    /// only they needed: one prune for all of them. A missing id is fine.
+    fn forget<'a>(
+        &'a self,
+        ids: Vec<String>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, Result<ForgetReport, EngineError>>;
+
+    /// Writes the contents of `file` in snapshot `id` to `sink` and returns their size. Every blob
+    /// is compared with its hash before it is written.
+    fn dump<'a>(
+        &'a self,
+        id: &'a str,
+        file: &'a str,
+        sink: Box<dyn Write + Send>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, Result<u64, EngineError>>;
+
+    /// Whether everything that `file` in snapshot `id` needs is there (and readable, with
+    /// [`CheckDepth::ReadData`]): to be asked before a restore touches its target.
+    fn verify_snapshot<'a>(
+        &'a self,
+        id: &'a str,
+        file: &'a str,
+        depth: CheckDepth,
+    ) -> BoxFuture<'a, Result<SnapshotVerification, EngineError>>;
+}

@@ -1,0 +1,191 @@
+//! The store as everything else sees it: flat paths under the prefix, one error type.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{
+    StorageConfig, StorageError,
+    config::Provider,
+    local::LocalStore,
+    remote::RemoteStore,
+};
+
+/// One object of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Path below the prefix of the storage, without leading slash.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// When it was last written, if the storage says so.
+    pub modified: Option<Timestamp>,
+}
+
+/// A storage, opened. Cheap to clone.
+///
+/// Paths are relative to the prefix, `/` separates their parts, there is no leading slash. Objects
+/// are written whole and atomically: a reader sees the old one, the new one or none. All calls retry
+/// what is worth retrying and give up after five minutes without progress.
+#[derive(Clone, Debug)]
+pub struct ObjectStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    place: String,
+    provider: &'static str,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Local(LocalStore),
+    Remote(RemoteStore),
+}
+
+impl ObjectStore {
+    /// Prepares access; nothing is sent yet. Fails on a configuration that cannot work.
+    pub fn open(config: &StorageConfig) -> Result<Self, StorageError> {
+        let place = config.place();
+        let kind = match &config.provider {
+            Provider::Local(local) => Kind::Local(LocalStore::new(
+                &local.root,
+                &config.normalised_prefix(),
+                place.clone(),
+            )),
+            _ => Kind::Remote(RemoteStore::new(config, place.clone())?),
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                place,
+                provider: config.provider_name(),
+                kind,
+            }),
+        })
+    }
+
+    /// The storage in words, for messages. No credentials.
+    pub fn place(&self) -> &str {
+        &self.inner.place
+    }
+
+    /// `s3`, `gcs`, `azure` or `local`.
+    pub fn provider(&self) -> &'static str {
+        self.inner.provider
+    }
+
+    /// Whether bucket (or mount) exists and the credentials work. Answers within a few seconds, also
+    /// when nothing answers there; to be asked when a storage is set up, because later a missing
+    /// bucket looks like an empty one.
+    pub async fn probe(&self) -> Result<(), StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.probe().await,
+            Kind::Remote(remote) => remote.probe().await,
+        }
+    }
+
+    /// The whole object. `NotFound` if there is none.
+    pub async fn read(&self, path: &str) -> Result<Bytes, StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.read(path).await,
+            Kind::Remote(remote) => remote.read(path).await,
+        }
+    }
+
+    /// `length` bytes from `offset`. An object that is shorter is an error.
+    pub async fn read_range(
+        &self,
+        path: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, StorageError> {
+        let bytes = match &self.inner.kind {
+            Kind::Local(local) => local.read_range(path, offset, length).await?,
+            Kind::Remote(remote) => remote.read_range(path, offset, length).await?,
+        };
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            Err(StorageError::Failed {
+                action: format!(
+                    "read {length} bytes from {offset} of {path} (got {})",
+                    bytes.len()
+                ),
+                place: self.inner.place.clone(),
+                source: None,
+            })
+        }
+    }
+
+    /// Writes an object, replacing what was there. When this returns, it is durable.
+    pub async fn write(
+        &self,
+        path: &str,
+        content: Bytes,
+        content_type: Option<&str>,
+    ) -> Result<(), StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.write(path, content).await,
+            Kind::Remote(remote) => remote.write(path, content, content_type).await,
+        }
+    }
+
+    /// Deletes an object. A missing one is fine.
+    pub async fn delete(&self, path: &str) -> Result<(), StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.delete(path).await,
+            Kind::Remote(remote) => remote.delete(path).await,
+        }
+    }
+
+    /// Whether the object exists.
+    pub async fn exists(&self, path: &str) -> Result<bool, StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.exists(path).await,
+            Kind::Remote(remote) => remote.exists(path).await,
+        }
+    }
+
+    /// All objects under a directory, at any depth, in the order of their paths. Empty if there are
+    /// none. The empty string lists everything.
+    pub async fn list(&self, directory: &str) -> Result<Vec<Entry>, StorageError> {
+        let mut entries = match &self.inner.kind {
+            Kind::Local(local) => local.list(directory).await?,
+            Kind::Remote(remote) => remote.list(directory).await?,
+        };
+        entries.sort_unstable_by(|left, right| left.path.cmp(&right.path));
+        Ok(entries)
+    }
+
+    /// Names of the directories and objects directly in a directory; those of directories end in a
+    /// slash.
+    pub async fn list_names(&self, directory: &str) -> Result<Vec<String>, StorageError> {
+        let mut names = match &self.inner.kind {
+            Kind::Local(local) => local.list_names(directory).await?,
+            Kind::Remote(remote) => remote.list_names(directory).await?,
+        };
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Deletes everything under a directory and returns how many objects that were. The empty string
+    /// deletes everything under the prefix.
+    pub async fn remove_all(&self, directory: &str) -> Result<u64, StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.remove_all(directory).await,
+            Kind::Remote(remote) => remote.remove_all(directory).await,
+        }
+    }
+
+    /// Makes directories where the storage has real ones.
+    pub(crate) async fn make_directories(&self, paths: &[String]) -> Result<(), StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.make_directories(paths).await,
+            Kind::Remote(_) => Ok(()),
+        }
+    }
+}
