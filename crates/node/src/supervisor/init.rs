@@ -18,7 +18,7 @@ use super::{Exit, Identity, ProcessSpec, root, spec};
 
 /// Runs init to its end.
 pub(super) fn run(mut control: UnixStream, spec: ProcessSpec) -> ExitCode {
-    let exit = match prepare(&spec).and_then(|()| spawn(spec)) {
+    let exit = match prepare(&spec).and_then(|()| spawn(spec)).and_then(listen) {
         Ok(pid) => {
             if wire::send(&mut control, &Report::Running).is_err() {
                 // The monitor died before its death could be signalled to us.
@@ -49,10 +49,18 @@ fn prepare(spec: &ProcessSpec) -> Result<(), String> {
             .map_err(|error| format!("failed to give up privileges: {error}"))?;
     }
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    // Blocked signals wait for `until_end`; the process itself starts with none blocked.
+    // The monitor's mask is inherited, and the process would inherit it from us.
+    SigSet::empty()
+        .thread_set_mask()
+        .map_err(|error| format!("failed to unblock signals: {error}"))
+}
+
+/// From here on signals wait for `until_end`.
+fn listen(main: Pid) -> Result<Pid, String> {
     SigSet::all()
         .thread_block()
-        .map_err(|error| format!("failed to block signals: {error}"))
+        .map_err(|error| format!("failed to block signals: {error}"))?;
+    Ok(main)
 }
 
 fn die_with_monitor() -> Result<(), String> {
@@ -119,6 +127,10 @@ fn stdin_pipe(input: &[u8]) -> io::Result<Stdio> {
 }
 
 fn until_end(main: Pid) -> Exit {
+    // It may have ended before we listened.
+    if let Some(exit) = reap(main) {
+        return exit;
+    }
     let mut signals = SigSet::empty();
     for signal in [
         Signal::SIGCHLD,

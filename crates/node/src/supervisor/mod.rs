@@ -26,7 +26,8 @@ mod wire;
 
 pub use child::{Child, Exit, SpawnError, Supervisor};
 pub use spec::{
-    FileEntry, Identity, Mount, MountSource, POD_EXECUTABLE, PrivateRoot, ProcessSpec, SecretBytes,
+    FileEntry, Identity, MAX_STDIN, Mount, MountSource, POD_EXECUTABLE, PrivateRoot, ProcessSpec,
+    SecretBytes,
 };
 
 /// Runs one stage of a supervisor and returns its exit code: the whole of `kubestash supervise`.

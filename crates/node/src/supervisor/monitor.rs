@@ -43,6 +43,8 @@ struct Watch {
     log: File,
     output: [Option<(io::PipeReader, Stamper)>; 2],
     kill_at: Option<Instant>,
+    running: bool,
+    stopping: bool,
 }
 
 fn start(spec: ProcessSpec) -> Result<Watch, String> {
@@ -83,6 +85,8 @@ fn spawn_init(spec: ProcessSpec, log: File) -> io::Result<Watch> {
             Some((stderr, Stamper::default())),
         ],
         kill_at: None,
+        running: false,
+        stopping: false,
     };
     if let Err(error) = wire::send(&mut reports, &Stage::Init(Box::new(spec))) {
         watch.kill();
@@ -117,6 +121,8 @@ impl Watch {
                 match wire::receive(&mut self.reports) {
                     Ok(Some(Report::Ended(exit))) => outcome = Some(exit),
                     Ok(Some(Report::Running)) => {
+                        self.running = true;
+                        self.pass_stop_on();
                         // A failure means that `up` is gone; the next poll sees that.
                         let _ = wire::send(control, &Report::Running);
                     }
@@ -203,12 +209,19 @@ impl Watch {
     }
 
     fn stop(&mut self, grace: Duration) {
-        if let Ok(pid) = i32::try_from(self.init.id()) {
+        self.stopping = true;
+        self.pass_stop_on();
+        let at = Instant::now() + grace;
+        self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Before it reports that the process runs, init is deaf: a PID 1 does not receive what it has no handler for.
+    fn pass_stop_on(&self) {
+        if let (true, true, Ok(pid)) = (self.stopping, self.running, i32::try_from(self.init.id()))
+        {
             // Fails only if init has ended already, which is what is wanted.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
-        let at = Instant::now() + grace;
-        self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     fn kill(&mut self) {
