@@ -95,7 +95,7 @@ impl Watches {
     #[must_use]
     pub fn start(driver: &Driver) -> Self {
         let all = watcher::Config::default;
-        let ours = || all().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE));
+        let ours = || all().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_KUBESTASH));
         Self {
             backup_storages: Watch::start(driver, all()),
             retention_policies: Watch::start(driver, all()),

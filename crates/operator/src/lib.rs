@@ -29,11 +29,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod admission;
 pub mod apply;
 pub mod context;
 pub mod controller;
 pub mod events;
 pub mod finalizer;
+pub mod job;
+pub mod volume_job;
 pub mod watch;
 
 mod config;

@@ -1,0 +1,22 @@
+//! The admission webhook: what no schema can check, because more than one object is needed.
+//!
+//! ```text
+//!  API server ──AdmissionReview──► server ──► world (reads) ──► rules (pure)    ──► allowed, or why not
+//!                                                          └──► defaults (pure) ──► JSON patch
+//!  certificate: who the server is     registration: what the API server is told about it
+//! ```
+//!
+//! Invariant: a rule never blocks a deletion, nor an update of an object that is being deleted, nor an update that
+//! leaves `spec` as it was: what is stored must always be able to go, and to carry its finalizers and labels.
+//! The rules are functions of the object and lists of others, and are used again where the objects are used.
+
+mod certificate;
+mod defaults;
+mod kinds;
+mod registration;
+pub mod rules;
+mod server;
+mod world;
+
+pub use certificate::CertificateError;
+pub use server::{AdmissionError, Serving, serve};

@@ -1,0 +1,47 @@
+//! RestoreSession: its namespace may use the HookTemplates it names.
+
+use kube::ResourceExt;
+use kubestash_api::core::RestoreSession;
+
+use super::{Others, Violation, backup_configuration::hook_usage};
+
+/// Judges a RestoreSession. That it says what to restore from is in its schema.
+#[must_use]
+pub fn restore_session(object: &RestoreSession, others: &Others) -> Vec<Violation> {
+    let namespace = object.namespace().unwrap_or_default();
+    let Some(hooks) = &object.spec.hooks else { return Vec::new() };
+    let mut violations = hook_usage("spec.hooks.preRestore", &hooks.pre_restore, &namespace, others);
+    violations.extend(hook_usage("spec.hooks.postRestore", &hooks.post_restore, &namespace, others));
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_hook_template_of_another_namespace_must_allow_the_restore() {
+        let template = |from: &str| {
+            let template = json!({
+                "apiVersion": "core.kubestash.com/v1alpha1", "kind": "HookTemplate",
+                "metadata": {"name": "h", "namespace": "vault"},
+                "spec": {"usagePolicy": {"allowedNamespaces": {"from": from}}},
+            });
+            Others { hook_templates: vec![Arc::new(serde_json::from_value(template).unwrap())], ..Others::default() }
+        };
+        let object: RestoreSession = serde_json::from_value(json!({
+            "apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession",
+            "metadata": {"name": "r", "namespace": "demo"},
+            "spec": {"hooks": {"postRestore": [{"name": "x", "hookTemplate": {"name": "h", "namespace": "vault"}}]}},
+        }))
+        .unwrap();
+        assert_eq!(restore_session(&object, &template("All")), []);
+        assert_eq!(restore_session(&object, &Others::default()), []);
+        let violations = restore_session(&object, &template("Same"));
+        assert_eq!(violations[0].field, "spec.hooks.postRestore[0].hookTemplate");
+    }
+}

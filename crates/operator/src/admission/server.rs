@@ -1,0 +1,223 @@
+//! The HTTPS server that answers admission reviews.
+
+use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Json, Router, extract::State, routing::post};
+use axum_server::{Handle, tls_rustls::RustlsConfig};
+use kube::{
+    Resource, ResourceExt,
+    core::{
+        DynamicObject,
+        admission::{AdmissionRequest, AdmissionResponse, AdmissionReview},
+    },
+};
+use serde_json::Value;
+
+use super::{
+    certificate::{Certificate, CertificateError},
+    defaults,
+    kinds::Kind,
+    registration::{self, Target},
+    rules::{self, Violation},
+    world,
+};
+use crate::{
+    apply::ApplyError,
+    config::WebhookConfig,
+    context::Context,
+    controller::full_text,
+};
+
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why the webhook cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmissionError {
+    /// There is no certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The certificate or its key is not usable.
+    #[error("failed to use the webhook's certificate: tls.crt and tls.key must be PEM and belong together")]
+    Tls(#[source] std::io::Error),
+    /// The address cannot be listened on.
+    #[error("failed to listen on {address} for the admission webhook")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The API server does not take the registration.
+    #[error("failed to register the admission webhook")]
+    Register(#[source] ApplyError),
+}
+
+impl AdmissionError {
+    /// A stable word for the kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Certificate(inner) => inner.kind(),
+            Self::Tls(_) => "CertificateUnusable",
+            Self::Listen { .. } => "WebhookCannotListen",
+            Self::Register(inner) => inner.kind(),
+        }
+    }
+}
+
+/// A running webhook.
+pub struct Serving {
+    /// The address that is listened on.
+    pub address: SocketAddr,
+    handle: Handle<SocketAddr>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Serving {
+    /// Stops taking requests, and waits for those in hand.
+    pub async fn stop(self) {
+        self.handle.graceful_shutdown(Some(GRACE));
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the admission webhook ended with an error"),
+            Err(error) => tracing::warn!(%error, "the admission webhook's task failed"),
+        }
+    }
+}
+
+/// Listens, then registers the webhook with the API server.
+///
+/// # Errors
+/// When there is no usable certificate, the address is taken, or the API server refuses the registration.
+pub async fn serve(ctx: &Arc<Context>, config: &WebhookConfig) -> Result<Serving, AdmissionError> {
+    let certificate = match &config.cert_dir {
+        Some(folder) => Certificate::read(folder)?,
+        None => Certificate::make(&config.address)?,
+    };
+    let tls = RustlsConfig::from_pem(certificate.chain.clone(), certificate.key.to_vec())
+        .await
+        .map_err(AdmissionError::Tls)?;
+    let listen = |source| AdmissionError::Listen { address: config.listen, source };
+    let listener = std::net::TcpListener::bind(config.listen).map_err(listen)?;
+    listener.set_nonblocking(true).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let handle = Handle::new();
+    let server = axum_server::from_tcp_rustls(listener, tls).map_err(listen)?.handle(handle.clone());
+    let task = tokio::spawn(server.serve(router(Arc::clone(ctx)).into_make_service()));
+    let serving = Serving { address, handle, task };
+
+    let target = Target { address: &config.address, port: address.port(), authority: &certificate.authority };
+    if let Err(error) = registration::register(&ctx.client, &target).await {
+        serving.stop().await;
+        return Err(AdmissionError::Register(error));
+    }
+    Ok(serving)
+}
+
+type Review = AdmissionReview<DynamicObject>;
+
+fn router(ctx: Arc<Context>) -> Router {
+    let mut router = Router::new();
+    for kind in Kind::ALL {
+        if kind.is_validated() {
+            let validate = move |State(ctx): State<Arc<Context>>, Json(review): Json<Review>| async move {
+                answer(review, async |request| validate(&ctx, kind, request).await).await
+            };
+            router = router.route(&kind.validate_path(), post(validate));
+        }
+        if kind.is_defaulted() {
+            let mutate = move |State(ctx): State<Arc<Context>>, Json(review): Json<Review>| async move {
+                answer(review, async |request| mutate(&ctx, kind, request).await).await
+            };
+            router = router.route(&kind.mutate_path(), post(mutate));
+        }
+    }
+    router.with_state(ctx)
+}
+
+async fn answer(
+    review: Review,
+    decide: impl AsyncFnOnce(&AdmissionRequest<DynamicObject>) -> AdmissionResponse,
+) -> Json<Review> {
+    let request: Result<AdmissionRequest<DynamicObject>, _> = review.try_into();
+    Json(match request {
+        Ok(request) => decide(&request).await.into_review(),
+        Err(error) => AdmissionResponse::invalid(error).into_review(),
+    })
+}
+
+/// The object to judge, unless there is nothing to judge: it is going, or its spec is as it was.
+fn subject(request: &AdmissionRequest<DynamicObject>) -> Option<Value> {
+    let object = request.object.as_ref()?;
+    if object.meta().deletion_timestamp.is_some() {
+        return None;
+    }
+    let before = request.old_object.as_ref();
+    if before.is_some_and(|before| before.data.get("spec") == object.data.get("spec")) {
+        return None;
+    }
+    let mut value = serde_json::to_value(object).ok()?;
+    // A create request may leave the namespace to its URL.
+    if object.namespace().is_none()
+        && let (Some(metadata), Some(namespace)) =
+            (value.get_mut("metadata").and_then(Value::as_object_mut), &request.namespace)
+    {
+        metadata.insert("namespace".to_owned(), Value::String(namespace.clone()));
+    }
+    Some(value)
+}
+
+async fn validate(ctx: &Context, kind: Kind, request: &AdmissionRequest<DynamicObject>) -> AdmissionResponse {
+    let response = AdmissionResponse::from(request);
+    let Some(object) = subject(request) else { return response };
+    let before = request.old_object.as_ref().and_then(|before| serde_json::to_value(before).ok());
+    let world = match world::read(ctx, kind, &object).await {
+        Ok(world) => world,
+        Err(error) => return response.deny(full_text(&error)),
+    };
+    match rules::check(kind, &object, before.as_ref(), &world) {
+        Ok(violations) if violations.is_empty() => response,
+        Ok(violations) => {
+            tracing::info!(
+                kind = kind.name(), namespace = ?request.namespace, name = request.name, ?violations,
+                "refused an object"
+            );
+            response.deny(sentence(&violations))
+        }
+        Err(error) => response.deny(format!("failed to read this {}: {error}", kind.name())),
+    }
+}
+
+async fn mutate(ctx: &Context, kind: Kind, request: &AdmissionRequest<DynamicObject>) -> AdmissionResponse {
+    let response = AdmissionResponse::from(request);
+    let Some(before) = subject(request) else { return response };
+    let world = match world::read(ctx, kind, &before).await {
+        Ok(world) => world,
+        Err(error) => return response.deny(full_text(&error)),
+    };
+    let mut after = before.clone();
+    defaults::apply(kind, &mut after, &world);
+    if after == before {
+        return response;
+    }
+    // The client library has its own version of the patch type; JSON is common to both.
+    let patch = serde_json::to_value(json_patch::diff(&before, &after)).and_then(serde_json::from_value);
+    let failed = |error: &dyn std::fmt::Display| {
+        response.clone().deny(format!("failed to fill in the defaults of this {}: {error}", kind.name()))
+    };
+    match patch {
+        Ok(patch) => response.clone().with_patch(patch).unwrap_or_else(|error| failed(&error)),
+        Err(error) => failed(&error),
+    }
+}
+
+fn sentence(violations: &[Violation]) -> String {
+    let mut text = String::new();
+    for (index, violation) in violations.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "; " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{violation}");
+    }
+    text
+}
