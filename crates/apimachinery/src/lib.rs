@@ -23,6 +23,7 @@
 
 pub mod decode;
 pub mod field;
+mod gofmt;
 pub mod managed_fields;
 pub mod openapi;
 pub mod patch;
@@ -31,7 +32,9 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod strategy;
+mod syntax;
 pub mod table;
+mod time;
 
 pub use field::{ErrorKind, FieldError};
 pub use resource::ResourceInfo;

@@ -3,6 +3,8 @@
 //! Custom resources go through the same functions: for them only the rules of `metadata`, `status` and `generation`
 //! apply, the rest is their schema's.
 
+pub(crate) mod metadata;
+
 use crate::field::FieldError;
 use crate::resource::ResourceInfo;
 use jiff::Timestamp;

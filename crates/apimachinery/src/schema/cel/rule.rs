@@ -1,0 +1,232 @@
+//! One rule: compiled once, evaluated against a value and its past.
+
+use super::{expression, field_path, value};
+use crate::field::{ErrorKind, FieldError, Path};
+use crate::schema::node::NodeRef;
+use kube_cel::KubeCelExt;
+use kube_cel::cel::common::ast::IdedExpr;
+use kube_cel::cel::objects::OptionalValue;
+use kube_cel::cel::{self, Context, ExecutionError};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// A compiled rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    source: String,
+    program: Arc<IdedExpr>,
+    message: Option<String>,
+    message_program: Option<Arc<IdedExpr>>,
+    kind: ErrorKind,
+    field_path: Option<String>,
+    uses_old_self: bool,
+    optional_old_self: bool,
+}
+
+/// Compiles the rules of a schema node.
+pub(crate) fn compile_rules(
+    schema: &Map<String, Value>,
+    path: &Path<'_>,
+) -> Result<Vec<Rule>, FieldError> {
+    let Some(rules) = schema
+        .get("x-kubernetes-validations")
+        .and_then(Value::as_array)
+    else {
+        return Ok(Vec::new());
+    };
+    let base = path.child("x-kubernetes-validations");
+    rules
+        .iter()
+        .enumerate()
+        .map(|(index, rule)| compile(rule, &base.index(index)))
+        .collect()
+}
+
+fn compile(rule: &Value, path: &Path<'_>) -> Result<Rule, FieldError> {
+    let text = |name: &str| {
+        rule.get(name)
+            .and_then(Value::as_str)
+            .map(str::trim)
+            .filter(|t| !t.is_empty())
+    };
+    let source = text("rule")
+        .ok_or_else(|| FieldError::required(path.child("rule"), "rule is not specified"))?;
+    let program = expression::parse(source).map_err(|e| {
+        FieldError::invalid(
+            path.child("rule"),
+            source,
+            format!("compilation failed: {e}"),
+        )
+    })?;
+    let message_program = match text("messageExpression") {
+        None => None,
+        Some(source) => Some(Arc::new(expression::parse(source).map_err(|e| {
+            let detail = format!("messageExpression compilation failed: {e}");
+            FieldError::invalid(path.child("messageExpression"), source, detail)
+        })?)),
+    };
+    let field_path = match text("fieldPath") {
+        None => None,
+        Some(source) => Some(field_path::normalise(source).ok_or_else(|| {
+            let detail =
+                "fieldPath must be a valid path: expected [ or . at the start and after each name";
+            FieldError::invalid(path.child("fieldPath"), source, detail)
+        })?),
+    };
+    let kind = match text("reason") {
+        None | Some("FieldValueInvalid") => ErrorKind::Invalid,
+        Some("FieldValueRequired") => ErrorKind::Required,
+        Some("FieldValueForbidden") => ErrorKind::Forbidden,
+        Some("FieldValueDuplicate") => ErrorKind::Duplicate,
+        Some(other) => {
+            let known = [
+                "FieldValueDuplicate",
+                "FieldValueForbidden",
+                "FieldValueInvalid",
+                "FieldValueRequired",
+            ];
+            return Err(FieldError::not_supported(
+                path.child("reason"),
+                other,
+                &known,
+            ));
+        }
+    };
+    Ok(Rule {
+        source: source.to_string(),
+        uses_old_self: expression::mentions(&program, "oldSelf"),
+        program: Arc::new(program),
+        message: text("message").map(Into::into),
+        message_program,
+        kind,
+        field_path,
+        optional_old_self: rule
+            .get("optionalOldSelf")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
+    })
+}
+
+thread_local! {
+    static BASE: Context<'static> = base_context();
+}
+
+fn base_context() -> Context<'static> {
+    let mut context = Context::default().with_all();
+    context.add_function("type", |value: cel::Value| {
+        value::type_name(&value).to_string()
+    });
+    for name in value::TYPE_NAMES {
+        context.add_variable_from_value(*name, (*name).to_string());
+    }
+    context
+}
+
+/// Evaluates the rules of one node on a value. `unchanged` values are let off what they broke before.
+pub(super) fn evaluate(
+    self_value: &Value,
+    old: Option<&Value>,
+    node: NodeRef<'_>,
+    path: &Path<'_>,
+    unchanged: bool,
+    errors: &mut Vec<FieldError>,
+) {
+    BASE.with(|base| {
+        let mut context = base.new_inner_scope();
+        context.add_variable_from_value("self", value::convert(self_value, Some(node)));
+        for rule in &node.get().cel {
+            if rule.uses_old_self && old.is_none() && !rule.optional_old_self {
+                continue;
+            }
+            if !rule.uses_old_self && unchanged {
+                continue;
+            }
+            let mut context = context.new_inner_scope();
+            match (rule.optional_old_self, old) {
+                (true, old) => {
+                    let old = old.map_or_else(OptionalValue::none, |o| {
+                        OptionalValue::of(value::convert(o, Some(node)))
+                    });
+                    context.add_variable_from_value("oldSelf", cel::Value::Opaque(Arc::new(old)));
+                }
+                (false, Some(old)) => {
+                    context.add_variable_from_value("oldSelf", value::convert(old, Some(node)))
+                }
+                (false, None) => {}
+            }
+            errors.extend(rule.run(&context, node.get().kind.cel_name(), path));
+        }
+    });
+}
+
+impl Rule {
+    fn run(&self, context: &Context<'_>, type_name: &str, path: &Path<'_>) -> Option<FieldError> {
+        let problem = match cel::Value::resolve(&self.program, context) {
+            Ok(cel::Value::Bool(true)) => return None,
+            Ok(cel::Value::Bool(false)) => return Some(self.failure(context, type_name, path)),
+            Ok(_) => format!("cel expression must evaluate to a bool: {}", self.told()),
+            Err(ExecutionError::NoSuchOverload) => format!(
+                "'no such overload': call arguments did not match a supported operator, function or macro signature for rule: {}",
+                self.told()
+            ),
+            Err(error) => format!("{} evaluating rule: {}", describe(&error), self.told()),
+        };
+        Some(FieldError::invalid(path, type_name, problem))
+    }
+
+    fn failure(&self, context: &Context<'_>, type_name: &str, path: &Path<'_>) -> FieldError {
+        let path = match (&self.field_path, path.is_root()) {
+            (None, _) => path.to_string(),
+            (Some(field), true) => field.clone(),
+            (Some(field), false) if field.starts_with('[') => format!("{path}{field}"),
+            (Some(field), false) => format!("{path}.{field}"),
+        };
+        let detail = self
+            .computed_message(context)
+            .unwrap_or_else(|| match &self.message {
+                Some(message) => message.clone(),
+                None => format!("failed rule: {}", self.source),
+            });
+        let bad_value = Some(type_name.into());
+        let detail = if self.kind == ErrorKind::Duplicate {
+            String::new()
+        } else {
+            detail
+        };
+        FieldError {
+            path,
+            kind: self.kind,
+            bad_value,
+            detail,
+        }
+    }
+
+    /// The message that `messageExpression` gives; `None` if there is none, or none that can be shown.
+    fn computed_message(&self, context: &Context<'_>) -> Option<String> {
+        const MAX_BYTES: usize = 5 * 1024;
+        match cel::Value::resolve(self.message_program.as_deref()?, context) {
+            Ok(cel::Value::String(text)) => {
+                let text = text.trim();
+                (!text.is_empty() && text.len() <= MAX_BYTES && !text.contains('\n'))
+                    .then(|| text.to_string())
+            }
+            _ => None,
+        }
+    }
+
+    fn told(&self) -> &str {
+        self.message.as_deref().unwrap_or(&self.source)
+    }
+}
+
+fn describe(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
+        ExecutionError::UndeclaredReference(name) => format!("undeclared reference to '{name}'"),
+        ExecutionError::DivisionByZero(_) => "division by zero".into(),
+        ExecutionError::RemainderByZero(_) => "modulus by zero".into(),
+        ExecutionError::Overflow(..) => "integer overflow".into(),
+        ExecutionError::FunctionError { message, .. } => message.clone(),
+        other => other.to_string(),
+    }
+}
