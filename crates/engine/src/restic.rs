@@ -13,12 +13,20 @@
 //! Reading and writing streams, index, snapshots and locks is ours; initialising, checking and
 //! pruning is done by `rustic_core` on a backend of ours (`backend`).
 
+mod backend;
+mod chunker;
+mod crypto;
 mod dump;
+mod encode;
 mod files;
 mod forget;
+mod id;
+mod index;
 mod inspect;
 mod lock;
 mod open;
+mod pack;
+mod snapshot;
 mod stream;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -1,5 +1,6 @@
 //! Object stores and volumes as one flat store of files under a prefix.
 
+mod classify;
 mod config;
 mod error;
 mod local;

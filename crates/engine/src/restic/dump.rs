@@ -1,5 +1,298 @@
-//! Dump.
-use crate::{CancellationToken,CheckDepth,EngineError,SnapshotVerification};
-use super::open::Opened;
-pub(super) async fn dump(_o:&Opened,_i:&str,_f:&str,_s:Box<dyn std::io::Write+Send>,_c:CancellationToken)->Result<u64,EngineError>{todo!()}
-pub(super) async fn verify(_o:&Opened,_i:&str,_f:&str,_d:CheckDepth)->Result<SnapshotVerification,EngineError>{todo!()}
+//! Reading a stored stream back, and making sure beforehand that it can be.
+//!
+//! Neighbouring blobs of one pack are read together. [`READS`] reads run ahead of the consumer, each
+//! of at most [`READ_SIZE`] bytes of contents (one blob may be bigger): about 40 MiB in all.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::Write,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use tokio::sync::mpsc;
+
+use super::{
+    encode, files,
+    id::Id,
+    index::{BlobIndex, BlobKind, Location},
+    lock::{Lock, Mode},
+    open::{Opened, run_blocking},
+    snapshot::Node,
+};
+use crate::{CancellationToken, CheckDepth, EngineError, SnapshotVerification};
+
+/// Reads that run ahead of the consumer.
+const READS: usize = 3;
+/// Contents that are read together.
+const READ_SIZE: u64 = 8 << 20;
+
+/// Neighbouring blobs of one pack.
+#[derive(Debug, PartialEq, Eq)]
+struct Span {
+    pack: Id,
+    offset: u32,
+    length: u32,
+    /// Length of the contents.
+    content_length: u64,
+    blobs: Vec<(Id, Location)>,
+}
+
+/// Writes a file of a snapshot to `sink`.
+pub(super) async fn dump(
+    opened: &Arc<Opened>,
+    id: &str,
+    file: &str,
+    sink: Box<dyn Write + Send>,
+    cancel: CancellationToken,
+) -> Result<u64, EngineError> {
+    let lock = Lock::acquire(opened, Mode::Shared, &cancel).await?;
+    let result = tokio::select! {
+        result = copy(opened, id, file, sink) => result,
+        () = cancel.cancelled() => Err(EngineError::Cancelled),
+        () = lock.lost().cancelled() => Err(EngineError::LockLost {
+            location: opened.location.clone(),
+            source: None,
+        }),
+    };
+    lock.release().await;
+    result
+}
+
+async fn copy(
+    opened: &Arc<Opened>,
+    id: &str,
+    file: &str,
+    mut sink: Box<dyn Write + Send>,
+) -> Result<u64, EngineError> {
+    let index = BlobIndex::load(opened).await?;
+    let node = find(opened, &index, id, file).await?;
+    let spans = plan(opened, &index, &node)?;
+    let (sender, mut pieces) = mpsc::channel::<Vec<Vec<u8>>>(1);
+    let writing = run_blocking("hand on the restored stream", move || {
+        let mut written = 0;
+        while let Some(piece) = pieces.blocking_recv() {
+            for content in piece {
+                sink.write_all(&content)
+                    .map_err(|source| EngineError::SinkFailed { source })?;
+                written += content.len() as u64;
+            }
+        }
+        sink.flush()
+            .map_err(|source| EngineError::SinkFailed { source })?;
+        Ok(written)
+    });
+    let reading = async move {
+        let mut reads = stream::iter(spans)
+            .map(|span| read(opened, span))
+            .buffered(READS);
+        while let Some(piece) = reads.next().await {
+            if sender.send(piece?).await.is_err() {
+                // The writing side failed and tells why.
+                return Ok(());
+            }
+        }
+        Ok(())
+    };
+    let ((), written) = tokio::try_join!(reading, writing)?;
+    if written == node.size || node.size == 0 {
+        Ok(written)
+    } else {
+        Err(EngineError::RepositoryDamaged {
+            location: opened.location.clone(),
+            reason: format!(
+                "{file} in snapshot {id} should have {} bytes, but has {written}",
+                node.size
+            ),
+            source: None,
+        })
+    }
+}
+
+/// Whether everything that a file needs is there.
+pub(super) async fn verify(
+    opened: &Arc<Opened>,
+    id: &str,
+    file: &str,
+    depth: CheckDepth,
+) -> Result<SnapshotVerification, EngineError> {
+    let lock = Lock::acquire(opened, Mode::Shared, &CancellationToken::new()).await?;
+    let result = examine(opened, id, file, depth).await;
+    lock.release().await;
+    result
+}
+
+async fn examine(
+    opened: &Arc<Opened>,
+    id: &str,
+    file: &str,
+    depth: CheckDepth,
+) -> Result<SnapshotVerification, EngineError> {
+    opened.cache.clear();
+    let index = BlobIndex::load(opened).await?;
+    let node = find(opened, &index, id, file).await?;
+    let mut verification = SnapshotVerification {
+        size: node.size,
+        ..SnapshotVerification::default()
+    };
+    let spans = match plan(opened, &index, &node) {
+        Err(EngineError::RepositoryDamaged { reason, .. }) => {
+            verification.errors.push(reason);
+            return Ok(verification);
+        }
+        other => other?,
+    };
+    let mut ends = BTreeMap::<Id, u64>::new();
+    for span in &spans {
+        let end = ends.entry(span.pack).or_default();
+        *end = (*end).max(u64::from(span.offset) + u64::from(span.length));
+    }
+    verification.packs = ends.len() as u64;
+    let directory = files::path(&opened.directory, files::DATA);
+    let stored: HashMap<Id, u64> = opened
+        .store
+        .list(&directory)
+        .await?
+        .into_iter()
+        .filter_map(|entry| Some((files::id_of(&entry.path)?, entry.size)))
+        .collect();
+    for (pack, end) in ends {
+        match stored.get(&pack) {
+            None => verification.errors.push(format!("pack {pack} is missing")),
+            Some(&size) if size < end => verification.errors.push(format!(
+                "pack {pack} is cut off: {size} bytes, at least {end} are needed"
+            )),
+            Some(_) => {}
+        }
+    }
+    if depth == CheckDepth::ReadData && verification.errors.is_empty() {
+        let mut reads = stream::iter(spans)
+            .map(|span| read(opened, span))
+            .buffer_unordered(READS);
+        while let Some(piece) = reads.next().await {
+            match piece {
+                Ok(_) => {}
+                Err(EngineError::RepositoryDamaged { reason, .. }) => {
+                    verification.errors.push(reason);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(verification)
+}
+
+/// The entry of a file in a snapshot.
+async fn find(
+    opened: &Opened,
+    index: &BlobIndex,
+    id: &str,
+    file: &str,
+) -> Result<Node, EngineError> {
+    let snapshot_id = opened.find_snapshot(id).await?;
+    let snapshot = opened.snapshot(&snapshot_id).await?;
+    let missing = || EngineError::FileMissing {
+        file: file.to_owned(),
+        id: snapshot_id.to_string(),
+        location: opened.location.clone(),
+    };
+    let parts: Vec<String> = file
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let mut tree_id = snapshot.tree;
+    for (depth, part) in parts.iter().enumerate() {
+        let tree = opened.tree(index, &tree_id).await?;
+        let node = tree
+            .nodes
+            .into_iter()
+            .find(|node| node.name == *part)
+            .ok_or_else(missing)?;
+        if depth + 1 == parts.len() {
+            return if node.kind == "file" {
+                Ok(node)
+            } else {
+                Err(missing())
+            };
+        }
+        tree_id = node.subtree.ok_or_else(missing)?;
+    }
+    Err(missing())
+}
+
+/// What to read, in the order of the contents.
+fn plan(opened: &Opened, index: &BlobIndex, node: &Node) -> Result<Vec<Span>, EngineError> {
+    let mut spans: Vec<Span> = Vec::new();
+    for id in &node.content {
+        let found = index
+            .find(BlobKind::Data, id)
+            .and_then(|location| Some((location, index.pack(&location)?)));
+        let Some((location, pack)) = found else {
+            return Err(EngineError::RepositoryDamaged {
+                location: opened.location.clone(),
+                reason: format!("no index names blob {id}; run `restic check`"),
+                source: None,
+            });
+        };
+        let content_length = u64::from(location.content_length());
+        match spans.last_mut() {
+            Some(span)
+                if span.pack == pack
+                    && span.offset.checked_add(span.length) == Some(location.offset)
+                    && span.content_length + content_length <= READ_SIZE =>
+            {
+                span.length += location.length;
+                span.content_length += content_length;
+                span.blobs.push((*id, location));
+            }
+            _ => spans.push(Span {
+                pack,
+                offset: location.offset,
+                length: location.length,
+                content_length,
+                blobs: vec![(*id, location)],
+            }),
+        }
+    }
+    Ok(spans)
+}
+
+/// Reads and decodes neighbouring blobs.
+async fn read(opened: &Arc<Opened>, span: Span) -> Result<Vec<Vec<u8>>, EngineError> {
+    let path = files::pack_path(&opened.directory, &span.pack);
+    let damaged = |opened: &Opened, reason: String, source| EngineError::RepositoryDamaged {
+        location: opened.location.clone(),
+        reason,
+        source,
+    };
+    let stored = opened
+        .store
+        .read_range(&path, u64::from(span.offset), u64::from(span.length))
+        .await;
+    let stored = match stored {
+        Err(error) if error.is_not_found() => {
+            let reason = format!("pack {} is missing; run `restic check`", span.pack);
+            return Err(damaged(opened, reason, None));
+        }
+        other => other?,
+    };
+    let opened = Arc::clone(opened);
+    run_blocking("decode blobs", move || {
+        span.blobs
+            .iter()
+            .map(|(id, location)| {
+                let start = (location.offset - span.offset) as usize;
+                let stored: Bytes = stored.slice(start..start + location.length as usize);
+                encode::decode(&opened.key, id, location.uncompressed_length, &stored).map_err(
+                    |error| {
+                        let reason = format!("blob {id} in pack {} is damaged", span.pack);
+                        damaged(&opened, reason, Some(Box::new(error)))
+                    },
+                )
+            })
+            .collect()
+    })
+    .await
+}

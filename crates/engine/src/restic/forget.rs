@@ -1,4 +1,111 @@
-//! Forget.
-use crate::{CancellationToken,EngineError,ForgetReport};
-use super::open::Opened;
-pub(super) async fn forget(_o:&Opened,_i:Vec<String>,_c:CancellationToken)->Result<ForgetReport,EngineError>{todo!()}
+//! Forgetting snapshots and pruning what only they needed.
+//!
+//! Under an exclusive lock, so that files can be deleted at once. A crash at any point leaves a
+//! sound repository: first the snapshots go, then new packs and a new index are written, then the
+//! old index and the packs that nothing names any more are deleted.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use rustic_core::{Credentials, LimitOption, PruneOptions};
+
+use super::{
+    backend::{self, Backend},
+    files,
+    id::Id,
+    lock::{Lock, Mode},
+    open::{Opened, run_blocking},
+    snapshot,
+};
+use crate::{CancellationToken, EngineError, ForgetReport};
+
+/// Snapshot files deleted at a time.
+const DELETES: usize = 8;
+
+/// Removes snapshots and prunes once.
+pub(super) async fn forget(
+    opened: &Arc<Opened>,
+    ids: Vec<String>,
+    cancel: CancellationToken,
+) -> Result<ForgetReport, EngineError> {
+    let lock = Lock::acquire(opened, Mode::Exclusive, &cancel).await?;
+    // A task of its own: the lock must outlive the work, also when the caller goes away.
+    let opened = Arc::clone(opened);
+    let work = tokio::spawn(async move {
+        let stop = cancel.child_token();
+        let mut work = std::pin::pin!(locked(&opened, ids, &stop));
+        let result = tokio::select! {
+            result = &mut work => result,
+            () = cancel.cancelled() => work.await.map_err(|_| EngineError::Cancelled),
+            () = lock.lost().cancelled() => {
+                stop.cancel();
+                work.await.map_err(|_| EngineError::LockLost {
+                    location: opened.location.clone(),
+                    source: None,
+                })
+            }
+        };
+        opened.cache.clear();
+        lock.release().await;
+        result
+    });
+    work.await.map_err(|error| EngineError::Internal {
+        what: "forget snapshots".to_owned(),
+        source: Some(Box::new(error)),
+    })?
+}
+
+async fn locked(
+    opened: &Arc<Opened>,
+    wanted: Vec<String>,
+    stop: &CancellationToken,
+) -> Result<ForgetReport, EngineError> {
+    let existing = opened.list_ids(files::SNAPSHOTS).await?;
+    let mut report = ForgetReport::default();
+    let mut remove = BTreeSet::<Id>::new();
+    for id in wanted {
+        match snapshot::resolve(&existing, &id)? {
+            Some(found) => {
+                remove.insert(found);
+            }
+            None => report.missing.push(id),
+        }
+    }
+    let paths: Vec<_> = remove
+        .iter()
+        .map(|id| opened.path_of(files::SNAPSHOTS, id))
+        .collect();
+    stream::iter(paths)
+        .map(|path| opened.store.delete_owned(path))
+        .buffer_unordered(DELETES)
+        .try_collect::<Vec<()>>()
+        .await?;
+    report.removed = remove.iter().map(Id::to_string).collect();
+    prune(opened, stop).await?;
+    opened.store.remove_abandoned(&opened.directory).await?;
+    Ok(report)
+}
+
+/// Removes what no snapshot needs. Stops at the next access to the storage when told to.
+async fn prune(opened: &Arc<Opened>, stop: &CancellationToken) -> Result<(), EngineError> {
+    let backend = Backend::of(opened).stopped_by(stop);
+    let key = backend::master_key(&opened.key)?;
+    let location = opened.location.clone();
+    run_blocking("prune the repository", move || {
+        let rustic = backend::rustic(backend)?;
+        let mut options = PruneOptions::default();
+        options.instant_delete = true;
+        options.max_repack = LimitOption::Unlimited;
+        let prune = || {
+            let repository = rustic.repository.open(&Credentials::Masterkey(key))?;
+            let plan = repository.prune_plan(&options)?;
+            repository.prune(&options, plan)
+        };
+        prune().map_err(|error| {
+            rustic
+                .failures
+                .explain("prune the repository", &location, &error)
+        })
+    })
+    .await
+}

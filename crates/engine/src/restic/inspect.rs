@@ -1,6 +1,163 @@
-//! Inspection.
-use crate::{CheckDepth,CheckReport,EngineError,RepositoryStats,SnapshotInfo};
-use super::open::Opened;
-pub(super) async fn check(_o:&Opened,_d:CheckDepth)->Result<CheckReport,EngineError>{todo!()}
-pub(super) async fn stats(_o:&Opened)->Result<RepositoryStats,EngineError>{todo!()}
-pub(super) async fn snapshots(_o:&Opened)->Result<Vec<SnapshotInfo>,EngineError>{todo!()}
+//! Looking at a repository: is it sound, how big is it, what does it hold.
+
+use std::{collections::HashSet, sync::Arc};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use rustic_core::{CheckOptions, Credentials};
+
+use super::{
+    backend::{self, Backend},
+    files,
+    id::Id,
+    index::{BlobIndex, BlobKind},
+    lock::{Lock, Mode},
+    open::{Opened, run_blocking},
+};
+use crate::{
+    CancellationToken, CheckDepth, CheckReport, EngineError, RepositoryStats, SnapshotInfo,
+};
+
+/// Files or trees read at a time.
+const READS: usize = 8;
+
+/// Checks the repository with rustic, under a shared lock: a prune in between would look like damage.
+pub(super) async fn check(
+    opened: &Arc<Opened>,
+    depth: CheckDepth,
+) -> Result<CheckReport, EngineError> {
+    let lock = Lock::acquire(opened, Mode::Shared, &CancellationToken::new()).await?;
+    // What is in memory is no proof of what is stored.
+    opened.cache.clear();
+    let backend = Backend::of(opened);
+    let key = backend::master_key(&opened.key);
+    let location = opened.location.clone();
+    let result = run_blocking("check the repository", move || {
+        let rustic = backend::rustic(backend)?;
+        let failures = rustic.failures;
+        let options = CheckOptions::default().read_data(depth == CheckDepth::ReadData);
+        let results = rustic
+            .repository
+            .open(&Credentials::Masterkey(key?))
+            .and_then(|repository| repository.check(options));
+        let mut report = CheckReport::default();
+        match results {
+            Ok(results) => {
+                for (level, finding) in results.0 {
+                    // The type of the level is not public; its name is all there is.
+                    if format!("{level:?}") == "Error" {
+                        report.errors.push(one_line(&finding.to_string()));
+                    } else {
+                        report.warnings.push(one_line(&finding.to_string()));
+                    }
+                }
+            }
+            // A snapshot that is missing or unreadable is damage too.
+            Err(error) => report.errors.push(one_line(&error.display_log())),
+        }
+        match failures.storage_error() {
+            // The storage failed in the middle: the findings say nothing about the repository.
+            Some(error) if !error.is_not_found() => Err(error.into()),
+            _ if report.errors.len() > MOST_FINDINGS => {
+                let more = report.errors.len() - MOST_FINDINGS;
+                report.errors.truncate(MOST_FINDINGS);
+                report.errors.push(format!("and {more} more"));
+                Ok(report)
+            }
+            _ => Ok(report),
+        }
+    })
+    .await;
+    lock.release().await;
+    result.map_err(|error| match error {
+        EngineError::Internal { what, source } => EngineError::Internal {
+            what: format!("{what} at {location}"),
+            source,
+        },
+        other => other,
+    })
+}
+
+/// More findings than this are only counted.
+const MOST_FINDINGS: usize = 50;
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// All snapshots, oldest first.
+pub(super) async fn snapshots(opened: &Arc<Opened>) -> Result<Vec<SnapshotInfo>, EngineError> {
+    let mut snapshots: Vec<_> = load_all(opened)
+        .await?
+        .into_iter()
+        .map(|(id, snapshot)| snapshot.info(&id))
+        .collect();
+    snapshots.sort_by(|left, right| (left.time, &left.id).cmp(&(right.time, &right.id)));
+    Ok(snapshots)
+}
+
+async fn load_all(
+    opened: &Arc<Opened>,
+) -> Result<Vec<(Id, super::snapshot::SnapshotFile)>, EngineError> {
+    let ids = opened.list_ids(files::SNAPSHOTS).await?;
+    stream::iter(ids.into_iter().map(|id| async move {
+        match opened.snapshot(&id).await {
+            // Forgotten meanwhile.
+            Err(EngineError::Storage(error)) if error.is_not_found() => Ok(None),
+            other => Ok(Some((id, other?))),
+        }
+    }))
+    .buffer_unordered(READS)
+    .try_filter_map(|found| async move { Ok(found) })
+    .try_collect()
+    .await
+}
+
+/// Size of all blobs that snapshots refer to, each counted once.
+pub(super) async fn stats(opened: &Arc<Opened>) -> Result<RepositoryStats, EngineError> {
+    let lock = Lock::acquire(opened, Mode::Shared, &CancellationToken::new()).await?;
+    let result = count(opened).await;
+    lock.release().await;
+    result
+}
+
+async fn count(opened: &Arc<Opened>) -> Result<RepositoryStats, EngineError> {
+    let index = BlobIndex::load(opened).await?;
+    let snapshots = load_all(opened).await?;
+    let mut stats = RepositoryStats {
+        snapshot_count: snapshots.len() as u64,
+        ..RepositoryStats::default()
+    };
+    let mut seen = HashSet::new();
+    let mut add = |kind: BlobKind, id: Id| {
+        let new = seen.insert((kind, id));
+        if new && let Some(location) = index.find(kind, &id) {
+            stats.blob_count += 1;
+            stats.total_size += u64::from(location.length);
+            stats.total_uncompressed_size += u64::from(location.content_length());
+        }
+        new
+    };
+    let mut level: Vec<Id> = snapshots
+        .into_iter()
+        .map(|(_, snapshot)| snapshot.tree)
+        .filter(|tree| add(BlobKind::Tree, *tree))
+        .collect();
+    while !level.is_empty() {
+        let mut next = Vec::new();
+        let mut trees = stream::iter(std::mem::take(&mut level).into_iter().map(|id| {
+            let index = &index;
+            async move { opened.tree(index, &id).await }
+        }))
+        .buffer_unordered(READS);
+        while let Some(tree) = trees.try_next().await? {
+            for node in tree.nodes {
+                for blob in node.content {
+                    add(BlobKind::Data, blob);
+                }
+                next.extend(node.subtree.filter(|tree| add(BlobKind::Tree, *tree)));
+            }
+        }
+        level = next;
+    }
+    Ok(stats)
+}

@@ -1,17 +1,433 @@
-//! Buckets.
+//! Buckets as a store: S3, GCS and Azure through opendal.
+//!
+//! A request is tried again while its error may be temporary, and fails after [`NO_PROGRESS`] in
+//! total. Objects are uploaded in one request each, so they appear whole or not at all.
+
+use std::{
+    future::Future,
+    sync::{Arc, Once},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
-use super::{Entry,StorageError,StorageConfig};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use opendal::{
+    HttpTransporter, OperationContext, Operator,
+    layers::{RetryLayer, TimeoutLayer},
+    services,
+};
+use opendal_http_transport_reqwest::ReqwestTransport;
+use tokio::sync::Semaphore;
+
+use super::{
+    Azure, AzureCredentials, Entry, Gcs, GcsCredentials, Provider, S3, S3Credentials,
+    StorageConfig, StorageError, classify::classify,
+};
+
+/// An operation that gets nothing done for so long has failed, whatever may still be tried.
+const NO_PROGRESS: Duration = Duration::from_secs(300);
+/// One attempt: 16 MiB must get through, also over a slow line.
+const ATTEMPT: Duration = Duration::from_secs(120);
+/// Until a connection stands.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Until a probe has its answer.
+const PROBE: Duration = Duration::from_secs(5);
+/// Requests at a time, unless configured.
+const CONNECTIONS: usize = 10;
+
+/// A bucket, opened.
 #[derive(Debug)]
-pub(super) struct RemoteStore;
+pub(super) struct RemoteStore {
+    /// With retries.
+    operator: Operator,
+    /// Without, for quick answers.
+    impatient: Operator,
+    connections: Arc<Semaphore>,
+    workers: usize,
+    place: String,
+}
+
 impl RemoteStore {
-    pub(super) fn new(_c:&StorageConfig,_l:String)->Result<Self,StorageError>{todo!()}
-    pub(super) async fn write(&self,_p:&str,_c:Bytes,_t:Option<&str>)->Result<(),StorageError>{todo!()}
-    pub(super) async fn probe(&self)->Result<(),StorageError>{todo!()}
-    pub(super) async fn read(&self,_p:&str)->Result<Bytes,StorageError>{todo!()}
-    pub(super) async fn read_range(&self,_p:&str,_o:u64,_l:u64)->Result<Bytes,StorageError>{todo!()}
-    pub(super) async fn delete(&self,_p:&str)->Result<(),StorageError>{todo!()}
-    pub(super) async fn exists(&self,_p:&str)->Result<bool,StorageError>{todo!()}
-    pub(super) async fn list(&self,_p:&str)->Result<Vec<Entry>,StorageError>{todo!()}
-    pub(super) async fn list_names(&self,_p:&str)->Result<Vec<String>,StorageError>{todo!()}
-    pub(super) async fn remove_all(&self,_p:&str)->Result<u64,StorageError>{todo!()}
+    pub(super) fn new(config: &StorageConfig, place: String) -> Result<Self, StorageError> {
+        let invalid =
+            |reason: String, source: Option<crate::error::Cause>| StorageError::InvalidConfig {
+                place: place.clone(),
+                reason,
+                source,
+            };
+        let root = format!("/{}", config.normalised_prefix());
+        let operator = match &config.provider {
+            Provider::S3(s3) => Operator::new(build_s3(s3, &root).map_err(|r| invalid(r, None))?),
+            Provider::Gcs(gcs) => {
+                Operator::new(build_gcs(gcs, &root).map_err(|r| invalid(r, None))?)
+            }
+            Provider::Azure(azure) => {
+                Operator::new(build_azure(azure, &root).map_err(|r| invalid(r, None))?)
+            }
+            Provider::Local(_) => return Err(invalid("a volume is no bucket".to_owned(), None)),
+        }
+        .map_err(|error| invalid(error.message().to_owned(), None))?;
+        let client = http_client(config)
+            .map_err(|error| invalid("its TLS settings do not work".to_owned(), Some(error)))?;
+        let context = OperationContext::new()
+            .with_http_transport(HttpTransporter::new(ReqwestTransport::new(client)));
+        let operator = operator.with_context(context);
+        let impatient = operator.clone();
+        let operator = operator
+            .layer(
+                TimeoutLayer::new()
+                    .with_timeout(ATTEMPT)
+                    .with_io_timeout(ATTEMPT),
+            )
+            .layer(
+                RetryLayer::new()
+                    .with_max_times(8)
+                    .with_min_delay(Duration::from_millis(250))
+                    .with_max_delay(Duration::from_secs(30))
+                    .with_factor(2.0)
+                    .with_jitter()
+                    .with_notify(log_retry),
+            );
+        let connections = config.max_connections.unwrap_or(CONNECTIONS).max(1);
+        Ok(Self {
+            operator,
+            impatient,
+            connections: Arc::new(Semaphore::new(connections)),
+            workers: connections.max(CONNECTIONS),
+            place,
+        })
+    }
+
+    /// One operation: at most as many at a time as allowed, and not for ever.
+    async fn run<T>(
+        &self,
+        action: &str,
+        path: &str,
+        operation: impl Future<Output = opendal::Result<T>>,
+    ) -> Result<T, StorageError> {
+        let _permit = self
+            .connections
+            .acquire()
+            .await
+            .map_err(|_| self.stalled(action, path, 0))?;
+        match tokio::time::timeout(NO_PROGRESS, operation).await {
+            Ok(result) => result.map_err(|error| classify(action, path, &self.place, &error)),
+            Err(_) => Err(self.stalled(action, path, NO_PROGRESS.as_secs())),
+        }
+    }
+
+    fn stalled(&self, action: &str, path: &str, seconds: u64) -> StorageError {
+        StorageError::NoProgress {
+            action: format!("{action} {path}"),
+            place: self.place.clone(),
+            seconds,
+        }
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), StorageError> {
+        let look = async {
+            let mut lister = self.impatient.lister_with("").limit(1).await?;
+            lister.try_next().await.map(|_| ())
+        };
+        match tokio::time::timeout(PROBE, look).await {
+            Ok(result) => result.map_err(|error| match classify("list", "", &self.place, &error) {
+                StorageError::NotFound { place, .. } => StorageError::BucketMissing {
+                    place,
+                    source: None,
+                },
+                other => other,
+            }),
+            Err(_) => Err(StorageError::EndpointUnreachable {
+                place: self.place.clone(),
+                source: Some(Box::new(super::error::Reply(format!(
+                    "no answer within {} s",
+                    PROBE.as_secs()
+                )))),
+            }),
+        }
+    }
+
+    pub(super) async fn read(&self, path: &str) -> Result<Bytes, StorageError> {
+        let buffer = self.run("read", path, self.operator.read(path)).await?;
+        Ok(buffer.to_bytes())
+    }
+
+    pub(super) async fn read_range(
+        &self,
+        path: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, StorageError> {
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let range = offset..offset.saturating_add(length);
+        let operation = async { self.operator.read_with(path).range(range).await };
+        Ok(self.run("read", path, operation).await?.to_bytes())
+    }
+
+    pub(super) async fn write(
+        &self,
+        path: &str,
+        parts: Vec<Bytes>,
+        content_type: Option<&str>,
+    ) -> Result<(), StorageError> {
+        let content = opendal::Buffer::from(parts);
+        let operation = async {
+            match content_type {
+                Some(kind) => {
+                    self.operator
+                        .write_with(path, content)
+                        .content_type(kind)
+                        .await
+                }
+                None => self.operator.write(path, content).await,
+            }
+        };
+        match self.run("write", path, operation).await {
+            Ok(_) => Ok(()),
+            // Nothing but the bucket can be missing when writing.
+            Err(StorageError::NotFound { place, .. }) => Err(StorageError::BucketMissing {
+                place,
+                source: None,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<(), StorageError> {
+        match self.run("delete", path, self.operator.delete(path)).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(super) async fn exists(&self, path: &str) -> Result<bool, StorageError> {
+        self.run("look for", path, self.operator.exists(path)).await
+    }
+
+    /// All keys under a directory, markers of directories included.
+    async fn keys(
+        &self,
+        directory: &str,
+        recursive: bool,
+    ) -> Result<Vec<opendal::Entry>, StorageError> {
+        let directory = as_directory(directory);
+        let open = async {
+            self.operator
+                .lister_with(&directory)
+                .recursive(recursive)
+                .await
+        };
+        let mut lister = match self.run("list", &directory, open).await {
+            Err(StorageError::NotFound { place, .. }) => {
+                return Err(StorageError::BucketMissing {
+                    place,
+                    source: None,
+                });
+            }
+            other => other?,
+        };
+        let mut entries = Vec::new();
+        loop {
+            match self.run("list", &directory, lister.try_next()).await {
+                Ok(Some(entry)) => entries.push(entry),
+                Ok(None) => return Ok(entries),
+                Err(StorageError::NotFound { place, .. }) => {
+                    return Err(StorageError::BucketMissing {
+                        place,
+                        source: None,
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) async fn list(&self, directory: &str) -> Result<Vec<Entry>, StorageError> {
+        let keys = self.keys(directory, true).await?;
+        Ok(keys
+            .into_iter()
+            .filter(|entry| !entry.path().ends_with('/'))
+            .map(|entry| Entry {
+                path: entry.path().trim_start_matches('/').to_owned(),
+                size: entry.metadata().content_length(),
+                modified: entry
+                    .metadata()
+                    .last_modified()
+                    .and_then(|time| Timestamp::try_from(std::time::SystemTime::from(time)).ok()),
+            })
+            .collect())
+    }
+
+    pub(super) async fn list_names(&self, directory: &str) -> Result<Vec<String>, StorageError> {
+        let keys = self.keys(directory, false).await?;
+        let directory = as_directory(directory);
+        Ok(keys
+            .into_iter()
+            .filter_map(|entry| {
+                let path = entry.path().trim_start_matches('/');
+                let name = path.strip_prefix(directory.as_str()).unwrap_or(path);
+                (!name.is_empty()).then(|| name.to_owned())
+            })
+            .collect())
+    }
+
+    pub(super) async fn remove_all(&self, directory: &str) -> Result<u64, StorageError> {
+        let keys = self.keys(directory, true).await?;
+        let mut removals = stream::iter(keys.into_iter().map(|entry| async move {
+            self.delete(entry.path()).await?;
+            Ok::<u64, StorageError>(u64::from(!entry.path().ends_with('/')))
+        }))
+        .buffer_unordered(self.workers);
+        let mut removed = 0;
+        while let Some(count) = removals.try_next().await? {
+            removed += count;
+        }
+        Ok(removed)
+    }
+}
+
+fn as_directory(path: &str) -> String {
+    let path = path.trim_matches('/');
+    if path.is_empty() {
+        String::new()
+    } else {
+        format!("{path}/")
+    }
+}
+
+fn log_retry(event: opendal::layers::RetryEvent<'_>) {
+    // Only what went wrong: the error's context may hold addresses and headers.
+    tracing::warn!(
+        operation = %event.op,
+        attempt = event.attempt,
+        retry_after_seconds = event.retry_after.as_secs_f64(),
+        error = event.err.message(),
+        "storage request failed, it will be retried"
+    );
+}
+
+/// The client of one storage: its certificates, and connections that do not wait for ever.
+fn http_client(config: &StorageConfig) -> Result<reqwest::Client, crate::error::Cause> {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // Another part of the process may have installed one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .user_agent(concat!("kubestash/", env!("CARGO_PKG_VERSION")));
+    if let Provider::S3(s3) = &config.provider {
+        if let Some(pem) = &s3.ca_pem {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem)?;
+            if certificates.is_empty() {
+                return Err("the CA certificate data holds no certificate in PEM format".into());
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        builder = builder.tls_danger_accept_invalid_certs(s3.insecure_tls);
+    }
+    Ok(builder.build()?)
+}
+
+fn text<'a>(secret: &'a crate::Secret, what: &str) -> Result<&'a str, String> {
+    match secret.expose_str().map(str::trim) {
+        Some("") => Err(format!("{what} is empty")),
+        Some(text) => Ok(text),
+        None => Err(format!("{what} is not text")),
+    }
+}
+
+fn build_s3(s3: &S3, root: &str) -> Result<services::S3, String> {
+    if s3.bucket.is_empty() {
+        return Err("the bucket is empty".to_owned());
+    }
+    let mut builder = services::S3::default()
+        .root(root)
+        .bucket(&s3.bucket)
+        .region(s3.region.as_deref().unwrap_or("us-east-1"));
+    if let Some(endpoint) = &s3.endpoint {
+        builder = builder.endpoint(endpoint);
+    }
+    if let S3Credentials::Keys {
+        access_key_id,
+        secret_access_key,
+    } = &s3.credentials
+    {
+        builder = builder
+            .access_key_id(text(access_key_id, "the access key id")?)
+            .secret_access_key(text(secret_access_key, "the secret access key")?)
+            .disable_config_load()
+            .disable_ec2_metadata();
+    }
+    Ok(builder)
+}
+
+fn build_gcs(gcs: &Gcs, root: &str) -> Result<services::Gcs, String> {
+    if gcs.bucket.is_empty() {
+        return Err("the bucket is empty".to_owned());
+    }
+    let builder = services::Gcs::default().root(root).bucket(&gcs.bucket);
+    Ok(match &gcs.credentials {
+        GcsCredentials::Ambient => builder,
+        GcsCredentials::ServiceAccount(key) => {
+            // A key that opendal cannot read would be passed over in silence.
+            let parsed: Option<serde_json::Map<String, serde_json::Value>> =
+                serde_json::from_slice(key.expose()).ok();
+            if !parsed.is_some_and(|key| key.contains_key("type")) {
+                return Err(
+                    "the service account key is not the JSON file that Google issues".to_owned(),
+                );
+            }
+            let encoded = zeroize::Zeroizing::new(BASE64.encode(key.expose()));
+            builder
+                .credential(&encoded)
+                .disable_config_load()
+                .disable_vm_metadata()
+        }
+        GcsCredentials::Emulator { endpoint } => {
+            let endpoint = endpoint.trim_end_matches('/');
+            let endpoint = if endpoint.contains("://") {
+                endpoint.to_owned()
+            } else {
+                format!("http://{endpoint}")
+            };
+            builder
+                .endpoint(&endpoint)
+                .skip_signature()
+                .disable_config_load()
+                .disable_vm_metadata()
+        }
+    })
+}
+
+fn build_azure(azure: &Azure, root: &str) -> Result<services::Azblob, String> {
+    if azure.account.is_empty() {
+        return Err("the storage account is empty".to_owned());
+    }
+    if azure.container.is_empty() {
+        return Err("the container is empty".to_owned());
+    }
+    let endpoint = azure
+        .endpoint
+        .clone()
+        .unwrap_or_else(|| format!("https://{}.blob.core.windows.net", azure.account));
+    let builder = services::Azblob::default()
+        .root(root)
+        .container(&azure.container)
+        .account_name(&azure.account)
+        .endpoint(&endpoint);
+    Ok(match &azure.credentials {
+        AzureCredentials::Ambient => builder,
+        AzureCredentials::AccountKey(key) => {
+            let key = text(key, "the account key")?;
+            if BASE64.decode(key).is_err() {
+                return Err("the account key is not valid base64".to_owned());
+            }
+            builder.account_key(key)
+        }
+    })
 }

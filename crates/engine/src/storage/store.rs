@@ -6,10 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    StorageConfig, StorageError,
-    config::Provider,
-    local::LocalStore,
-    remote::RemoteStore,
+    StorageConfig, StorageError, config::Provider, local::LocalStore, remote::RemoteStore,
 };
 
 /// One object of a listing.
@@ -127,9 +124,19 @@ impl ObjectStore {
         content: Bytes,
         content_type: Option<&str>,
     ) -> Result<(), StorageError> {
+        self.write_parts(path, vec![content], content_type).await
+    }
+
+    /// The same, for contents in several pieces.
+    pub(crate) async fn write_parts(
+        &self,
+        path: &str,
+        parts: Vec<Bytes>,
+        content_type: Option<&str>,
+    ) -> Result<(), StorageError> {
         match &self.inner.kind {
-            Kind::Local(local) => local.write(path, content).await,
-            Kind::Remote(remote) => remote.write(path, content, content_type).await,
+            Kind::Local(local) => local.write(path, parts).await,
+            Kind::Remote(remote) => remote.write(path, parts, content_type).await,
         }
     }
 
@@ -139,6 +146,11 @@ impl ObjectStore {
             Kind::Local(local) => local.delete(path).await,
             Kind::Remote(remote) => remote.delete(path).await,
         }
+    }
+
+    /// [`Self::delete`] with a path of its own, for use in streams.
+    pub(crate) async fn delete_owned(&self, path: String) -> Result<(), StorageError> {
+        self.delete(&path).await
     }
 
     /// Whether the object exists.
@@ -178,6 +190,14 @@ impl ObjectStore {
         match &self.inner.kind {
             Kind::Local(local) => local.remove_all(directory).await,
             Kind::Remote(remote) => remote.remove_all(directory).await,
+        }
+    }
+
+    /// Removes what crashed writers left unfinished for more than an hour, where that can happen.
+    pub(crate) async fn remove_abandoned(&self, directory: &str) -> Result<u64, StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.remove_abandoned(directory).await,
+            Kind::Remote(_) => Ok(0),
         }
     }
 

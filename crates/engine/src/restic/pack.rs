@@ -1,0 +1,142 @@
+//! Pack files: many blobs in one file, with a directory of them at its end.
+//!
+//! ```text
+//!   blob │ blob │ … │ encrypted header │ length of the encrypted header (4 bytes)
+//! ```
+//! The header has one entry for each blob: kind (1 byte), stored length (4), for compressed ones the
+//! length of the contents (4), and the id (32). Numbers are little-endian.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::{
+    crypto::RepoKey,
+    encode::EncodedBlob,
+    id::Id,
+    index::{BlobKind, IndexBlob, IndexPack},
+};
+use crate::error::Cause;
+
+/// A pack that has reached this size is finished: restic's own default.
+pub(super) const PACK_SIZE: usize = 16 << 20;
+/// No pack holds more blobs, so that its header stays small.
+const MOST_BLOBS: usize = 8192;
+
+/// A pack that is being filled.
+#[derive(Debug)]
+pub(super) struct Pack {
+    kind: BlobKind,
+    parts: Vec<Bytes>,
+    blobs: Vec<IndexBlob>,
+    size: usize,
+}
+
+/// A finished pack.
+#[derive(Debug)]
+pub(super) struct SealedPack {
+    /// What its index entry says.
+    pub(super) index: IndexPack,
+    /// The file, in pieces.
+    pub(super) parts: Vec<Bytes>,
+}
+
+impl Pack {
+    /// An empty pack for one kind of blob.
+    pub(super) fn new(kind: BlobKind) -> Self {
+        Self {
+            kind,
+            parts: Vec::new(),
+            blobs: Vec::new(),
+            size: 0,
+        }
+    }
+
+    /// Appends a blob.
+    pub(super) fn add(&mut self, blob: EncodedBlob) -> Result<(), Cause> {
+        self.blobs.push(IndexBlob {
+            id: blob.id,
+            kind: self.kind,
+            offset: u32::try_from(self.size)?,
+            length: u32::try_from(blob.stored.len())?,
+            uncompressed_length: blob.compressed.then_some(blob.content_length),
+        });
+        self.size += blob.stored.len();
+        self.parts.push(blob.stored);
+        Ok(())
+    }
+
+    /// Whether it is time to finish it.
+    pub(super) fn is_full(&self) -> bool {
+        self.size >= PACK_SIZE || self.blobs.len() >= MOST_BLOBS
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.blobs.is_empty()
+    }
+
+    /// Appends the header and names the pack.
+    pub(super) fn seal(mut self, key: &RepoKey) -> Result<SealedPack, Cause> {
+        let mut header = Vec::with_capacity(self.blobs.len() * 41);
+        for blob in &self.blobs {
+            let kind = match (blob.kind, blob.uncompressed_length) {
+                (BlobKind::Data, None) => 0,
+                (BlobKind::Tree, None) => 1,
+                (BlobKind::Data, Some(_)) => 2,
+                (BlobKind::Tree, Some(_)) => 3,
+            };
+            header.push(kind);
+            header.extend_from_slice(&blob.length.to_le_bytes());
+            if let Some(length) = blob.uncompressed_length {
+                header.extend_from_slice(&length.to_le_bytes());
+            }
+            header.extend_from_slice(blob.id.as_bytes());
+        }
+        let mut header = key.encrypt(&header)?;
+        let length = u32::try_from(header.len())?;
+        header.extend_from_slice(&length.to_le_bytes());
+        self.parts.push(Bytes::from(header));
+        let mut hasher = Sha256::new();
+        for part in &self.parts {
+            hasher.update(part);
+        }
+        Ok(SealedPack {
+            index: IndexPack {
+                id: Id::finish(hasher),
+                blobs: self.blobs,
+            },
+            parts: self.parts,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::restic::encode::encode;
+
+    #[test]
+    fn the_header_lists_every_blob_where_it_is() {
+        let key = RepoKey::generate();
+        let mut pack = Pack::new(BlobKind::Data);
+        let contents = [vec![b'a'; 5000], (0..=255).collect(), b"z".to_vec()];
+        for content in &contents {
+            pack.add(encode(&key, true, Id::of(content), content).unwrap())
+                .unwrap();
+        }
+        let sealed = pack.seal(&key).unwrap();
+        let file = sealed.parts.concat();
+        assert_eq!(Id::of(&file), sealed.index.id);
+        let (rest, length) = file.split_at(file.len() - 4);
+        let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
+        let header = key.decrypt(&rest[rest.len() - length..]).unwrap();
+        assert_eq!(header.len(), 41 + 37 + 37);
+        assert_eq!(header[0], 2);
+        assert_eq!(header[41], 0);
+        for (blob, content) in sealed.index.blobs.iter().zip(&contents) {
+            let stored = &file[blob.offset as usize..][..blob.length as usize];
+            let decoded =
+                crate::restic::encode::decode(&key, &blob.id, blob.uncompressed_length, stored);
+            assert_eq!(&decoded.unwrap(), content);
+        }
+    }
+}

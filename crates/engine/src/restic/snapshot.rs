@@ -1,0 +1,273 @@
+//! Snapshot files and trees: what a backup is called and which blobs it consists of.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{
+    encode, files,
+    id::Id,
+    index::{BlobIndex, BlobKind},
+    open::Opened,
+};
+use crate::{EngineError, SnapshotInfo, error::Cause};
+
+/// A snapshot file. Fields that we neither need nor write are left out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SnapshotFile {
+    pub(super) time: Timestamp,
+    pub(super) tree: Id,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) paths: Vec<String>,
+    #[serde(default)]
+    pub(super) hostname: String,
+    #[serde(default)]
+    pub(super) username: String,
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(super) tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) program_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) summary: Option<Summary>,
+}
+
+/// What a backup did, as newer versions of restic show it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Summary {
+    pub(super) backup_start: Timestamp,
+    pub(super) backup_end: Timestamp,
+    pub(super) files_new: u64,
+    pub(super) files_changed: u64,
+    pub(super) files_unmodified: u64,
+    pub(super) dirs_new: u64,
+    pub(super) dirs_changed: u64,
+    pub(super) dirs_unmodified: u64,
+    pub(super) data_blobs: i64,
+    pub(super) tree_blobs: i64,
+    pub(super) data_added: u64,
+    pub(super) data_added_packed: u64,
+    pub(super) total_files_processed: u64,
+    pub(super) total_bytes_processed: u64,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self {
+            backup_start: Timestamp::UNIX_EPOCH,
+            backup_end: Timestamp::UNIX_EPOCH,
+            files_new: 0,
+            files_changed: 0,
+            files_unmodified: 0,
+            dirs_new: 0,
+            dirs_changed: 0,
+            dirs_unmodified: 0,
+            data_blobs: 0,
+            tree_blobs: 0,
+            data_added: 0,
+            data_added_packed: 0,
+            total_files_processed: 0,
+            total_bytes_processed: 0,
+        }
+    }
+}
+
+/// A directory.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Tree {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) nodes: Vec<Node>,
+}
+
+/// An entry of a directory, as far as it matters to us. The order of the fields is restic's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Node {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) mode: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mtime: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) atime: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ctime: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) uid: u32,
+    #[serde(default)]
+    pub(super) gid: u32,
+    #[serde(default, skip_serializing_if = "is_zero_size")]
+    pub(super) size: u64,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) content: Vec<Id>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) subtree: Option<Id>,
+}
+
+// serde wants references here.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero_size(value: &u64) -> bool {
+    *value == 0
+}
+
+/// Go writes an empty list as `null`.
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl Tree {
+    /// The text of a tree that holds one regular file, mode 0644.
+    pub(super) fn of_one_file(
+        name: &str,
+        time: Timestamp,
+        size: u64,
+        content: Vec<Id>,
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let node = Node {
+            name: name.to_owned(),
+            kind: "file".to_owned(),
+            mode: 0o644,
+            mtime: Some(time),
+            atime: Some(time),
+            ctime: Some(time),
+            uid: 0,
+            gid: 0,
+            size,
+            content,
+            subtree: None,
+        };
+        let mut text = serde_json::to_vec(&Self { nodes: vec![node] })?;
+        // As restic does; the id of the tree depends on it.
+        text.push(b'\n');
+        Ok(text)
+    }
+}
+
+impl Opened {
+    /// Reads a snapshot file.
+    pub(super) async fn snapshot(&self, id: &Id) -> Result<SnapshotFile, EngineError> {
+        self.load(&format!("{}/{id}", files::SNAPSHOTS)).await
+    }
+
+    /// The one snapshot whose id begins so.
+    pub(super) async fn find_snapshot(&self, wanted: &str) -> Result<Id, EngineError> {
+        let ids = self.list_ids(files::SNAPSHOTS).await?;
+        match resolve(&ids, wanted)? {
+            Some(id) => Ok(id),
+            None => Err(EngineError::SnapshotMissing {
+                id: wanted.to_owned(),
+                location: self.location.clone(),
+            }),
+        }
+    }
+
+    /// Reads a tree.
+    pub(super) async fn tree(&self, index: &BlobIndex, id: &Id) -> Result<Tree, EngineError> {
+        let damaged = |reason: String, source: Option<Cause>| EngineError::RepositoryDamaged {
+            location: self.location.clone(),
+            reason,
+            source,
+        };
+        let missing = || {
+            damaged(
+                format!("no index names tree {id}; run `restic check`"),
+                None,
+            )
+        };
+        let location = index.find(BlobKind::Tree, id).ok_or_else(missing)?;
+        let pack = index.pack(&location).ok_or_else(missing)?;
+        let (offset, length) = (location.offset, location.length);
+        let name = files::part_name(&pack.to_string(), offset, length);
+        let stored = match self.cache.get(&name) {
+            Some(stored) => stored,
+            None => {
+                let path = files::pack_path(&self.directory, &pack);
+                let stored = self
+                    .store
+                    .read_range(&path, u64::from(offset), u64::from(length))
+                    .await?;
+                self.cache.put(name, &stored);
+                stored
+            }
+        };
+        let unreadable = |source: Cause| damaged(format!("tree {id} cannot be read"), Some(source));
+        let text = encode::decode(&self.key, id, location.uncompressed_length, &stored)
+            .map_err(|error| unreadable(Box::new(error)))?;
+        serde_json::from_slice(&text).map_err(|error| unreadable(Box::new(error)))
+    }
+}
+
+/// The one id that begins so; at least eight digits are needed to be sure of the meaning.
+pub(super) fn resolve(ids: &[Id], wanted: &str) -> Result<Option<Id>, EngineError> {
+    let invalid = |reason: String| EngineError::InvalidRequest { reason };
+    if !(8..=64).contains(&wanted.len())
+        || !wanted
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    {
+        return Err(invalid(format!(
+            "{wanted:?} is no snapshot id; give 8 to 64 hexadecimal digits"
+        )));
+    }
+    if let Ok(id) = wanted.parse::<Id>() {
+        return Ok(ids.contains(&id).then_some(id));
+    }
+    let mut found = ids.iter().filter(|id| id.to_string().starts_with(wanted));
+    match (found.next(), found.next()) {
+        (Some(_), Some(_)) => Err(invalid(format!(
+            "several snapshots begin with {wanted}; give more digits"
+        ))),
+        (found, _) => Ok(found.copied()),
+    }
+}
+
+impl SnapshotFile {
+    /// What the outside wants to know of it.
+    pub(super) fn info(self, id: &Id) -> SnapshotInfo {
+        SnapshotInfo {
+            id: id.to_string(),
+            time: self.time,
+            host: self.hostname,
+            paths: self.paths,
+            tags: self.tags,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_written_field_by_field_as_restic_writes_it() {
+        let time: Timestamp = "2024-09-19T10:30:46Z".parse().unwrap();
+        let id = Id::of(b"");
+        let text = Tree::of_one_file("dumpfile.sql", time, 3, vec![id]).unwrap();
+        let expected = format!(
+            "{{\"nodes\":[{{\"name\":\"dumpfile.sql\",\"type\":\"file\",\"mode\":420,\"mtime\":\"2024-09-19T10:30:46Z\",\"atime\":\"2024-09-19T10:30:46Z\",\"ctime\":\"2024-09-19T10:30:46Z\",\"uid\":0,\"gid\":0,\"size\":3,\"content\":[\"{id}\"]}}]}}\n"
+        );
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn ids_are_found_by_their_beginning_if_it_is_long_enough_and_unique() {
+        let ids = [Id::of(b"1"), Id::of(b"2")];
+        let full = ids[0].to_string();
+        assert_eq!(resolve(&ids, &full).unwrap(), Some(ids[0]));
+        assert_eq!(resolve(&ids, &full[..8]).unwrap(), Some(ids[0]));
+        assert_eq!(resolve(&ids, "00000000").unwrap(), None);
+        assert!(resolve(&ids, &full[..7]).is_err());
+        assert!(resolve(&ids, "latest-one").is_err());
+    }
+}
