@@ -1,1 +1,23 @@
 //! From BackupStorage and Secret to an open store: layout of the bucket, YAML beside the data.
+//!
+//! ```text
+//!   BackupStorage ─┐                       ┌─ metadata.yaml, repository.yaml, snapshots/*.yaml
+//!   its Secret    ─┼─ resolve ─► Backend ──┤
+//!   Environment   ─┘   (pure)              └─ repository/v1/<session>/<component>  → engine
+//! ```
+//! Operator and executor both reach storages through here and nowhere else. Where things lie is
+//! `kubestash_core::layout`.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod backend;
+mod error;
+mod forget;
+mod password;
+mod resolve;
+mod yaml;
+
+pub use backend::Backend;
+pub use error::BackendError;
+pub use forget::{SnapshotData, forget};
+pub use password::{ENCRYPTION_KEY, encryption_password};
+pub use resolve::{Environment, LocalRoot, resolve, secret_reference};
