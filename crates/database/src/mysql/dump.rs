@@ -1,0 +1,167 @@
+//! A running `mariadb-dump` or `mysqldump`.
+
+use std::process::Stdio;
+
+use kubestash_core::args::{self, Tool};
+
+use super::client::{Client, Purpose};
+use super::selection::{self, Scope, Wanted};
+use super::server::{self, Server};
+use super::{options_file, plan};
+use crate::family::{Dump, DumpRequest, Error, Role};
+use crate::private_dir::PrivateDir;
+use crate::stream::{Judgement, Producer, SILENCE};
+
+/// Waits for the server, selects the databases and starts the client.
+pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
+    let args = args::parse(Tool::MySqlDump, request.args)?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Client::present(Purpose::Dump, &path)?;
+
+    let mut server = Server::wait(request.connection, request.wait_timeout).await?;
+    let info = server.info.clone();
+    let existing = server.databases().await?;
+    server.close().await;
+
+    let ignored: Vec<String> = args
+        .flags
+        .iter()
+        .filter(|flag| flag.option() == "ignore-database")
+        .filter_map(|flag| flag.value().map(str::to_owned))
+        .collect();
+    let names = [request.databases, &args.databases].concat();
+    let wanted = Wanted {
+        names: &names,
+        all: args.all_databases,
+        ignored: &ignored,
+    };
+    let scope = selection::select(wanted, request.role, &existing, info.folds_case)?;
+    let metadata = match request.role {
+        Role::Plain => None,
+        Role::DruidMetadata { linked_db } => {
+            selection::metadata_database(linked_db, &existing, info.folds_case)
+        }
+    };
+
+    let client = Client::find(Purpose::Dump, info.vendor, &path).await?;
+    let plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref())?;
+    let scratch = |source| Error::Scratch {
+        folder: request.scratch_dir.to_owned(),
+        source,
+    };
+    let private = PrivateDir::create_in(request.scratch_dir).map_err(scratch)?;
+    let options = options_file::write(&private, &client, request.connection).map_err(scratch)?;
+
+    let mut command = client.command();
+    command
+        .arg(format!("--defaults-file={}", options.display()))
+        .args(&plan.words);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let child = command.spawn().map_err(|source| Error::Start {
+        program: client.name(),
+        source,
+    })?;
+    let stream = Producer {
+        child,
+        program: client.name(),
+        private,
+        secret: request.connection.credentials.password().to_owned().into(),
+        skip_first_line: is_sandbox_line,
+        judge,
+        silence: SILENCE,
+    }
+    .stream(request.cancel)?;
+    Ok(Dump {
+        stream,
+        program: client.name(),
+        client_version: client.version().to_owned(),
+        server_version: info.version,
+        single: matches!(scope, Scope::One(_)),
+        databases: scope.databases().to_vec(),
+        words: plan.words,
+        notes: plan.notes,
+    })
+}
+
+/// MariaDB's client opens its dumps with a command that MySQL's client takes for an error.
+fn is_sandbox_line(line: &[u8]) -> bool {
+    line.starts_with(b"/*M!999999\\-")
+}
+
+/// Finds the server's code in what a client said: `Got error: 1045: "Access denied …`, `Error 2013: …`,
+/// `ERROR 1064 (42000) at line 3: …`.
+pub(super) fn judge(said: &str) -> Judgement {
+    let lower = said.to_ascii_lowercase();
+    let code = lower.match_indices("error").find_map(|(at, word)| {
+        let rest = lower[at + word.len()..].trim_start_matches([':', ' ']);
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        rest[..digits].parse::<u16>().ok()
+    });
+    let usage = [
+        "unknown option",
+        "unknown variable",
+        "ambiguous option",
+        "illegal table name",
+    ];
+    let permanent = code.is_some_and(server::is_permanent_code)
+        || usage.iter().any(|words| lower.contains(words));
+    let hint = lower
+        .contains("process privilege")
+        .then_some("grant PROCESS, or add --no-tablespaces to the task parameter args");
+    Judgement { permanent, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_says_is_judged_by_the_servers_code() {
+        let cases = [
+            (
+                "mariadb-dump: Got error: 1045: \"Access denied for user 'x'@'y'\" when trying to connect",
+                true,
+            ),
+            (
+                "mysqldump: Got error: 2002: \"Can't connect to server\" when trying to connect",
+                false,
+            ),
+            (
+                "mariadb-dump: Error 2013: Lost connection to server during query when dumping table `t`",
+                false,
+            ),
+            (
+                "mysqldump: Couldn't execute 'SHOW CREATE TABLE': x (1142)",
+                false,
+            ),
+            ("mysqldump: unknown option '--foo'", true),
+            ("mariadb-dump: unknown variable 'foo=1'", true),
+            (
+                "ERROR 1064 (42000) at line 3: You have an error in your SQL syntax",
+                true,
+            ),
+            ("", false),
+            ("error", false),
+        ];
+        for (said, permanent) in cases {
+            assert_eq!(judge(said).permanent, permanent, "{said}");
+        }
+        let said = "Access denied; you need (at least one of) the PROCESS privilege(s)";
+        assert!(judge(said).hint.unwrap().contains("--no-tablespaces"));
+    }
+
+    #[test]
+    fn only_mariadbs_sandbox_line_is_left_out() {
+        assert!(is_sandbox_line(
+            b"/*M!999999\\- enable the sandbox mode */ "
+        ));
+        assert!(!is_sandbox_line(b"-- MariaDB dump 10.19"));
+        assert!(!is_sandbox_line(b"/*!40101 SET NAMES utf8 */;"));
+    }
+}

@@ -1,0 +1,126 @@
+//! The option file that tells a client where to connect and as whom.
+//!
+//! It is given with `--defaults-file`, so the client reads no other option file: what an image or a
+//! home folder says cannot change the host or add options.
+
+use std::io;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::client::Client;
+use crate::connection::Connection;
+use crate::private_dir::PrivateDir;
+
+/// Writes the file (and the certificates it names) into `dir` and returns its path.
+pub(crate) fn write(dir: &PrivateDir, client: &Client, to: &Connection) -> io::Result<PathBuf> {
+    let ca_file = match &to.tls {
+        Some(tls) if !tls.ca_bundle.is_empty() => Some(dir.write("ca.pem", &tls.ca_bundle)?),
+        _ => None,
+    };
+    let ca_file = ca_file
+        .as_ref()
+        .map(|path| path.to_string_lossy().into_owned());
+    let text = render(client, to, ca_file.as_deref());
+    dir.write("client.cnf", text.as_bytes())
+}
+
+fn render(client: &Client, to: &Connection, ca_file: Option<&str>) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(512));
+    text.push_str("[client]\nprotocol=tcp\n");
+    line(&mut text, "host", &to.host);
+    line(&mut text, "port", &to.port.to_string());
+    line(&mut text, "user", to.credentials.user());
+    line(&mut text, "password", to.credentials.password());
+    let verify = to.tls.as_ref().is_some_and(|tls| !tls.skip_verify) && ca_file.is_some();
+    if let Some(file) = ca_file {
+        line(&mut text, "ssl-ca", file);
+    }
+    if client.knows("ssl-mode") {
+        // MySQL. Without certificates to check with, it encrypts when the server can (its default).
+        if verify {
+            line(&mut text, "ssl-mode", "VERIFY_CA");
+        }
+    } else if client.knows("ssl-verify-server-cert") {
+        // MariaDB. From 11.4 on it checks by default, and fails without certificates to check with.
+        text.push_str(if verify {
+            "ssl-verify-server-cert\n"
+        } else {
+            "skip-ssl-verify-server-cert\n"
+        });
+    }
+    text
+}
+
+/// Appends `name="value"`. Inside double quotes the clients know backslash escapes, and `#` is no comment.
+fn line(text: &mut Zeroizing<String>, name: &str, value: &str) {
+    text.push_str(name);
+    text.push_str("=\"");
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            c => text.push(c),
+        }
+    }
+    text.push_str("\"\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::{Credentials, Tls};
+
+    fn connection(password: &str, tls: Option<Tls>) -> Connection {
+        Connection {
+            host: "db.demo.svc".into(),
+            port: 3306,
+            credentials: Credentials::new("root", password.to_owned()),
+            tls,
+            origin: String::new(),
+            secret: String::new(),
+        }
+    }
+
+    #[test]
+    fn awkward_passwords_stay_one_value() {
+        let text = render(
+            &Client::for_tests("mariadb", &["ssl-verify-server-cert"]),
+            &connection("a\"b\\c#d\ne;[client]", None),
+            None,
+        );
+        assert!(
+            text.contains("password=\"a\\\"b\\\\c#d\\ne;[client]\"\n"),
+            "{}",
+            *text
+        );
+        assert_eq!(text.lines().filter(|line| line.starts_with('[')).count(), 1);
+        assert!(text.contains("\nskip-ssl-verify-server-cert\n"));
+    }
+
+    #[test]
+    fn certificates_are_checked_when_there_are_some_to_check_with() {
+        let tls = Tls {
+            ca_bundle: b"pem".to_vec(),
+            ..Tls::default()
+        };
+        let mysql = Client::for_tests("mysql", &["ssl-mode"]);
+        let maria = Client::for_tests("mariadb", &["ssl-verify-server-cert"]);
+        let verified = connection("x", Some(tls.clone()));
+        assert!(render(&mysql, &verified, Some("/d/ca.pem")).contains("ssl-mode=\"VERIFY_CA\""));
+        assert!(
+            render(&maria, &verified, Some("/d/ca.pem")).contains("\nssl-verify-server-cert\n")
+        );
+        let lax = connection(
+            "x",
+            Some(Tls {
+                skip_verify: true,
+                ..tls
+            }),
+        );
+        assert!(!render(&mysql, &lax, Some("/d/ca.pem")).contains("ssl-mode"));
+    }
+}

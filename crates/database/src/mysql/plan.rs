@@ -1,0 +1,236 @@
+//! The command line of a dump: a pure function of the client's options, the server and the task.
+
+use kubestash_core::args::{Args, Flag};
+
+use super::client::{Client, Vendor};
+use super::selection::{DRUID, Scope};
+use super::server::ServerInfo;
+
+/// What makes a dump complete and consistent, whatever the task's args say in addition.
+const ALWAYS: [(&str, &str); 7] = [
+    ("single-transaction", "--single-transaction"),
+    ("quick", "--quick"),
+    ("routines", "--routines"),
+    ("events", "--events"),
+    ("triggers", "--triggers"),
+    ("hex-blob", "--hex-blob"),
+    ("max-allowed-packet", "--max-allowed-packet=1G"),
+];
+
+/// What to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Words after the program's name and the option file.
+    pub words: Vec<String>,
+    /// What was left out or changed, for the log.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no command line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A flag of no released client.
+    #[error(
+        "failed to accept the task parameter args: {client} has no flag --{flag}; correct or remove it"
+    )]
+    UnknownFlag {
+        /// The flag's name.
+        flag: String,
+        /// The client's name.
+        client: String,
+    },
+}
+
+impl PlanError {
+    /// Stable name of the kind of error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownFlag { .. } => "ArgsInvalid",
+        }
+    }
+}
+
+/// Plans the dump of `scope`.
+///
+/// A flag that other clients of the family have and this one lacks is left out with a note; one that none
+/// has is a typing error. `druid_database` is the real name of a Druid's metadata database: flags that
+/// name tables of `druid` follow it.
+///
+/// # Errors
+/// [`PlanError`] for a flag that no client has.
+pub fn plan(
+    client: &Client,
+    server: &ServerInfo,
+    scope: &Scope,
+    args: &Args,
+    druid_database: Option<&str>,
+) -> Result<Plan, PlanError> {
+    let mut words = Vec::new();
+    let mut notes = Vec::new();
+    for (option, word) in ALWAYS {
+        match client.knows(option) {
+            true => words.push(word.to_owned()),
+            false => notes.push(format!("{} does not know {word}: left out", client.name())),
+        }
+    }
+    // A date in the dump's last line would make every dump of an unchanged database a different one.
+    if client.knows("dump-date") {
+        words.push("--skip-dump-date".to_owned());
+    }
+    // MySQL's client from 8.0 on asks for a table that only MySQL's servers from 8.0 on have.
+    let has_statistics = server.vendor == Vendor::MySql && server.major >= 8;
+    if client.knows("column-statistics") && !has_statistics {
+        words.push("--column-statistics=0".to_owned());
+    }
+    for flag in &args.flags {
+        // Its work is done in the selection of databases.
+        if flag.option() == "ignore-database" {
+            continue;
+        }
+        if client.knows(&flag.name) || client.knows(flag.option()) {
+            words.push(follow_database(flag, druid_database, &mut notes));
+        } else if flag.documented {
+            notes.push(format!(
+                "{} does not know --{}: left out",
+                client.name(),
+                flag.name
+            ));
+        } else {
+            return Err(PlanError::UnknownFlag {
+                flag: flag.name.clone(),
+                client: client.name(),
+            });
+        }
+    }
+    match scope {
+        Scope::One(name) => words.extend(["--".to_owned(), name.clone()]),
+        Scope::Several(names) => {
+            words.extend(["--databases".to_owned(), "--".to_owned()]);
+            words.extend(names.iter().cloned());
+        }
+    }
+    Ok(Plan { words, notes })
+}
+
+/// `--ignore-table=druid.x` names the table `x` of the metadata database, whatever that is called.
+fn follow_database(flag: &Flag, real: Option<&str>, notes: &mut Vec<String>) -> String {
+    let names_tables = matches!(flag.option(), "ignore-table" | "ignore-table-data");
+    let table = flag.value().and_then(|value| value.split_once('.'));
+    match (real, table) {
+        (Some(real), Some((DRUID, table))) if names_tables && real != DRUID => {
+            let word = format!("--{}={real}.{table}", flag.name);
+            notes.push(format!(
+                "{} became {word}: the metadata database is {real:?}",
+                flag.word
+            ));
+            word
+        }
+        _ => flag.word.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kubestash_core::args::{self, Tool};
+
+    use super::*;
+
+    const MARIADB: &[&str] = &[
+        "single-transaction",
+        "quick",
+        "routines",
+        "events",
+        "triggers",
+        "hex-blob",
+        "max-allowed-packet",
+        "ignore-table",
+        "dump-date",
+        "databases",
+    ];
+
+    fn client(extra: &[&str]) -> Client {
+        Client::for_tests("mariadb-dump", &[MARIADB, extra].concat())
+    }
+
+    fn server(vendor: Vendor, major: u32) -> ServerInfo {
+        ServerInfo {
+            version: String::new(),
+            vendor,
+            major,
+            folds_case: false,
+        }
+    }
+
+    fn planned(client: &Client, scope: &Scope, args: &str, druid: Option<&str>) -> Plan {
+        let args = args::parse(Tool::MySqlDump, args).unwrap();
+        plan(client, &server(Vendor::MariaDb, 10), scope, &args, druid).unwrap()
+    }
+
+    const FIRST: &str = "--single-transaction --quick --routines --events --triggers --hex-blob \
+                         --max-allowed-packet=1G --skip-dump-date";
+
+    #[test]
+    fn the_catalogs_default_args_fit_mariadbs_client() {
+        let args = "--set-gtid-purged=OFF --ignore-table=druid.druid_config";
+        let one = Scope::One("druid".into());
+        let plan = planned(&client(&[]), &one, args, Some("druid"));
+        let expected = format!("{FIRST} --ignore-table=druid.druid_config -- druid");
+        assert_eq!(plan.words.join(" "), expected);
+        assert_eq!(
+            plan.notes,
+            ["mariadb-dump does not know --set-gtid-purged: left out"]
+        );
+    }
+
+    #[test]
+    fn ignored_tables_follow_the_databases_real_name() {
+        let args = "--ignore-table=druid.druid_config --ignore-table=other.x";
+        let plan = planned(&client(&[]), &Scope::One("meta".into()), args, Some("meta"));
+        let expected =
+            format!("{FIRST} --ignore-table=meta.druid_config --ignore-table=other.x -- meta");
+        assert_eq!(plan.words.join(" "), expected);
+        let plan = planned(&client(&[]), &Scope::One("meta".into()), args, None);
+        assert!(
+            plan.words
+                .contains(&"--ignore-table=druid.druid_config".to_owned())
+        );
+    }
+
+    #[test]
+    fn several_databases_stand_behind_the_end_of_the_options() {
+        let scope = Scope::Several(vec!["--help".into(), "a; touch /tmp/x".into()]);
+        let plan = planned(&client(&[]), &scope, "--skip-triggers", None);
+        let end = [
+            "--skip-triggers",
+            "--databases",
+            "--",
+            "--help",
+            "a; touch /tmp/x",
+        ];
+        assert_eq!(&plan.words[8..], end);
+    }
+
+    #[test]
+    fn mysqls_client_does_not_ask_other_servers_for_statistics() {
+        let client = client(&["column-statistics"]);
+        let one = Scope::One("x".into());
+        let cases = [
+            (server(Vendor::MariaDb, 10), true),
+            (server(Vendor::MySql, 5), true),
+            (server(Vendor::MySql, 8), false),
+        ];
+        for (server, switched_off) in cases {
+            let plan = plan(&client, &server, &one, &Args::default(), None).unwrap();
+            let word = "--column-statistics=0".to_owned();
+            assert_eq!(plan.words.contains(&word), switched_off, "{server:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_no_client_has_is_a_typing_error() {
+        let args = args::parse(Tool::MySqlDump, "--ignroe-table=x.y").unwrap();
+        let server = server(Vendor::MariaDb, 10);
+        let error = plan(&client(&[]), &server, &Scope::One("x".into()), &args, None).unwrap_err();
+        assert!(error.to_string().contains("--ignroe-table"), "{error}");
+    }
+}

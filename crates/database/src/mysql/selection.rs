@@ -1,0 +1,370 @@
+//! Which databases of a server a dump holds.
+//!
+//! | asked for | dumped |
+//! |---|---|
+//! | names, in the parameter `databases` or after `--databases` | these; one that the server lacks is an error |
+//! | nothing, of a Druid | the one of `druid` and its `linkedDB` that holds `druid_segments` |
+//! | nothing, of a plain server | all databases that users made, never the server's own |
+//! | `--all-databases` | all but `information_schema`, `performance_schema`, `sys` and the ignored ones |
+//!
+//! One named database is dumped without `CREATE DATABASE` and `USE`, so that it can be loaded under another
+//! name. Names are only ever compared with what the server has: nothing a name contains is interpreted.
+
+use super::server::Existing;
+use crate::family::Role;
+
+/// The name that Druid's metadata database has unless somebody chose another.
+pub const DRUID: &str = "druid";
+
+/// Schemas that belong to the server.
+const SYSTEM: [&str; 6] = [
+    "information_schema",
+    "mysql",
+    "ndbinfo",
+    "performance_schema",
+    "sys",
+    "#mysql50#lost+found",
+];
+
+/// What to dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One database, without its name in the dump.
+    One(String),
+    /// Several, each with `CREATE DATABASE` and `USE`.
+    Several(Vec<String>),
+}
+
+impl Scope {
+    /// The names.
+    pub fn databases(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Names, as the user wrote them.
+    pub names: &'a [String],
+    /// `--all-databases`.
+    pub all: bool,
+    /// Databases that `--all-databases` leaves out.
+    pub ignored: &'a [String],
+}
+
+/// Why no databases can be selected. All of them last until somebody changes something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectionError {
+    /// Names that the server does not have.
+    #[error(
+        "failed to select databases: the server has no {}; it has {}; correct the task parameter databases",
+        quoted(.unknown), listed(.existing)
+    )]
+    Unknown {
+        /// The names asked for.
+        unknown: Vec<String>,
+        /// What there is.
+        existing: Vec<String>,
+    },
+    /// A Druid's metadata is in none of the databases it can be in.
+    #[error(
+        "failed to select the metadata database: neither of {} holds the table druid_segments; the server has {}; wait until Druid has made its tables, or name the database in the task parameter databases",
+        quoted(.looked_in), listed(.existing)
+    )]
+    NoMetadata {
+        /// Where we looked.
+        looked_in: Vec<String>,
+        /// What there is.
+        existing: Vec<String>,
+    },
+    /// A plain server without anything of a user.
+    #[error("failed to select databases: the server holds none but its own; create one first")]
+    Nothing,
+    /// Two ways to name databases that contradict each other.
+    #[error(
+        "failed to select databases: args says --all-databases and databases are named as well; remove one of the two"
+    )]
+    Contradiction,
+}
+
+impl SelectionError {
+    /// Stable name of the kind of error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "DatabaseUnknown",
+            Self::NoMetadata { .. } => "DruidMetadataMissing",
+            Self::Nothing => "DatabaseNone",
+            Self::Contradiction => "ArgsInvalid",
+        }
+    }
+}
+
+/// At most this many names, and characters of a name, in a message.
+const SHOWN: usize = 20;
+const SHOWN_NAME: usize = 80;
+
+fn quoted(names: &[String]) -> String {
+    let cut = |name: &String| format!("{:?}", name.chars().take(SHOWN_NAME).collect::<String>());
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .map(cut)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+fn listed(existing: &[String]) -> String {
+    let users: Vec<String> = existing
+        .iter()
+        .filter(|name| !is_system(name))
+        .cloned()
+        .collect();
+    if users.is_empty() {
+        "no database of a user".to_owned()
+    } else {
+        quoted(&users)
+    }
+}
+
+fn is_system(name: &str) -> bool {
+    SYSTEM
+        .iter()
+        .any(|system| name.eq_ignore_ascii_case(system))
+}
+
+/// The database that holds a Druid's metadata: `linked` if it does, else `druid` if that does.
+pub fn metadata_database(linked: &str, existing: &Existing, folds_case: bool) -> Option<String> {
+    [linked, DRUID]
+        .iter()
+        .find_map(|name| find(name, &existing.with_segments, folds_case))
+}
+
+fn find(name: &str, among: &[String], folds_case: bool) -> Option<String> {
+    let exact = among.iter().find(|existing| *existing == name);
+    let folded = || {
+        among
+            .iter()
+            .find(|existing| existing.eq_ignore_ascii_case(name))
+    };
+    exact
+        .or_else(|| if folds_case { folded() } else { None })
+        .cloned()
+}
+
+/// Selects what to dump.
+///
+/// # Errors
+/// [`SelectionError`], with what the server has and what to do.
+pub fn select(
+    wanted: Wanted<'_>,
+    role: &Role,
+    existing: &Existing,
+    folds_case: bool,
+) -> Result<Scope, SelectionError> {
+    let names: Vec<&str> = wanted
+        .names
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+        .collect();
+    if wanted.all && !names.is_empty() {
+        return Err(SelectionError::Contradiction);
+    }
+    if !names.is_empty() {
+        return named(&names, existing, folds_case);
+    }
+    if wanted.all {
+        let skipped = [
+            "information_schema",
+            "performance_schema",
+            "sys",
+            "#mysql50#lost+found",
+        ];
+        return all_but(existing, |name| {
+            skipped
+                .iter()
+                .any(|skipped| name.eq_ignore_ascii_case(skipped))
+                || find(name, wanted.ignored, folds_case).is_some()
+        });
+    }
+    match role {
+        Role::Plain => all_but(existing, is_system),
+        Role::DruidMetadata { linked_db } => metadata_database(linked_db, existing, folds_case)
+            .map(Scope::One)
+            .ok_or_else(|| {
+                let mut looked_in = vec![linked_db.clone(), DRUID.to_owned()];
+                looked_in.dedup();
+                SelectionError::NoMetadata {
+                    looked_in,
+                    existing: existing.all.clone(),
+                }
+            }),
+    }
+}
+
+fn named(names: &[&str], existing: &Existing, folds_case: bool) -> Result<Scope, SelectionError> {
+    let mut found: Vec<String> = Vec::new();
+    let mut unknown = Vec::new();
+    for name in names {
+        match find(name, &existing.all, folds_case) {
+            Some(name) if found.contains(&name) => {}
+            Some(name) => found.push(name),
+            None => unknown.push((*name).to_owned()),
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(SelectionError::Unknown {
+            unknown,
+            existing: existing.all.clone(),
+        });
+    }
+    match found.as_slice() {
+        [only] => Ok(Scope::One(only.clone())),
+        _ => Ok(Scope::Several(found)),
+    }
+}
+
+fn all_but(existing: &Existing, skipped: impl Fn(&str) -> bool) -> Result<Scope, SelectionError> {
+    let names: Vec<String> = existing
+        .all
+        .iter()
+        .filter(|name| !skipped(name))
+        .cloned()
+        .collect();
+    if names.is_empty() {
+        Err(SelectionError::Nothing)
+    } else {
+        Ok(Scope::Several(names))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn server(all: &[&str], with_segments: &[&str]) -> Existing {
+        let own = ["information_schema", "mysql", "performance_schema", "sys"];
+        Existing {
+            all: strings(&own).into_iter().chain(strings(all)).collect(),
+            with_segments: strings(with_segments),
+        }
+    }
+
+    fn pick(names: &[&str], role: &Role, existing: &Existing) -> Result<Scope, SelectionError> {
+        let names = strings(names);
+        select(
+            Wanted {
+                names: &names,
+                all: false,
+                ignored: &[],
+            },
+            role,
+            existing,
+            false,
+        )
+    }
+
+    fn druid(linked_db: &str) -> Role {
+        Role::DruidMetadata {
+            linked_db: linked_db.to_owned(),
+        }
+    }
+
+    fn one(name: &str) -> Result<Scope, SelectionError> {
+        Ok(Scope::One(name.to_owned()))
+    }
+
+    #[test]
+    fn a_druids_metadata_is_where_its_segments_are() {
+        let cases = [
+            (server(&["druid"], &["druid"]), "druid", one("druid")),
+            (server(&["druid", "meta"], &["meta"]), "meta", one("meta")),
+            // KubeDB's connect URI says "druid" whatever linkedDB says.
+            (server(&["druid", "meta"], &["druid"]), "meta", one("druid")),
+            (
+                server(&["druid", "meta"], &["druid", "meta"]),
+                "meta",
+                one("meta"),
+            ),
+        ];
+        for (existing, linked, expected) in cases {
+            assert_eq!(pick(&[], &druid(linked), &existing), expected);
+        }
+        let empty = server(&["druid", "other"], &["other"]);
+        let error = pick(&[], &druid("druid"), &empty).unwrap_err();
+        assert_eq!(error.kind(), "DruidMetadataMissing");
+        assert!(error.to_string().contains("\"other\""), "{error}");
+        assert!(!error.to_string().contains("\"mysql\""), "{error}");
+    }
+
+    #[test]
+    fn a_plain_server_gives_all_databases_of_its_users_and_never_its_own() {
+        let existing = server(&["a", "b"], &[]);
+        let expected = Ok(Scope::Several(strings(&["a", "b"])));
+        assert_eq!(pick(&[], &Role::Plain, &existing), expected);
+        assert_eq!(pick(&[" ", ""], &Role::Plain, &existing), expected);
+        assert_eq!(
+            pick(&[], &Role::Plain, &server(&[], &[])),
+            Err(SelectionError::Nothing)
+        );
+    }
+
+    #[test]
+    fn named_databases_must_exist_and_count_once() {
+        let existing = server(&["a", "b c", "Druid"], &[]);
+        assert_eq!(pick(&[" a "], &Role::Plain, &existing), one("a"));
+        assert_eq!(pick(&["a", "a"], &druid("x"), &existing), one("a"));
+        assert_eq!(pick(&["mysql"], &Role::Plain, &existing), one("mysql"));
+        let several = Ok(Scope::Several(strings(&["b c", "a"])));
+        assert_eq!(pick(&["b c", "a"], &Role::Plain, &existing), several);
+        let error = pick(&["a", "nope"], &Role::Plain, &existing).unwrap_err();
+        let SelectionError::Unknown { unknown, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(unknown, &["nope"]);
+        assert!(error.to_string().contains("\"b c\""), "{error}");
+        assert!(pick(&["druid"], &Role::Plain, &existing).is_err());
+        let names = strings(&["druid"]);
+        let wanted = Wanted {
+            names: &names,
+            all: false,
+            ignored: &[],
+        };
+        assert_eq!(select(wanted, &Role::Plain, &existing, true), one("Druid"));
+    }
+
+    #[test]
+    fn all_databases_of_the_catalogs_mariadb_task_leave_the_servers_users_alone() {
+        let existing = server(&["a"], &[]);
+        let ignored = strings(&["mysql"]);
+        let wanted = Wanted {
+            names: &[],
+            all: true,
+            ignored: &ignored,
+        };
+        let picked = select(wanted, &Role::Plain, &existing, false);
+        assert_eq!(picked, Ok(Scope::Several(strings(&["a"]))));
+        let names = strings(&["a"]);
+        let both = Wanted {
+            names: &names,
+            all: true,
+            ignored: &[],
+        };
+        assert_eq!(
+            select(both, &Role::Plain, &existing, false),
+            Err(SelectionError::Contradiction)
+        );
+    }
+}

@@ -1,0 +1,313 @@
+//! Talking to the server itself: is it there, what is it, which databases does it have.
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, DriverError, Error as Cause, IoError, OptsBuilder, SslOpts};
+use tokio::time::Instant;
+
+use super::client::Vendor;
+use crate::connection::Connection;
+
+/// Time that one attempt to connect gets.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// Pause before the second attempt; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often a line in the log says that we still wait.
+const REPORT: Duration = Duration::from_secs(30);
+
+/// Why a server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It refuses the credentials.
+    #[error(
+        "failed to log in to the database at {address}: {message}; correct username and password in {secret}, which {origin} names"
+    )]
+    Refused {
+        /// `host:port`.
+        address: String,
+        /// What the server said.
+        message: String,
+        /// Where the credentials come from.
+        secret: String,
+        /// The AppBinding.
+        origin: String,
+    },
+    /// It did not answer in time.
+    #[error(
+        "failed to reach the database at {address} (from {origin}) within {} s: {message}", .waited.as_secs()
+    )]
+    Silent {
+        /// `host:port`.
+        address: String,
+        /// The AppBinding.
+        origin: String,
+        /// How long we waited.
+        waited: Duration,
+        /// What went wrong last.
+        message: String,
+    },
+    /// A query failed.
+    #[error("failed to {what} on the database at {address}: {message}")]
+    Query {
+        /// What the query was for.
+        what: &'static str,
+        /// `host:port`.
+        address: String,
+        /// What the server said.
+        message: String,
+        /// Whether the same attempt must fail again.
+        permanent: bool,
+    },
+}
+
+impl ServerError {
+    /// Stable name of the kind of error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "DatabaseAccessDenied",
+            Self::Silent { .. } => "DatabaseUnreachable",
+            Self::Query { .. } => "DatabaseQueryFailed",
+        }
+    }
+
+    /// Whether the same attempt must fail again until somebody changes something.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Refused { .. } => true,
+            Self::Silent { .. } => false,
+            Self::Query { permanent, .. } => *permanent,
+        }
+    }
+}
+
+/// What a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// Its version as it says it: `10.11.6-MariaDB-0+deb12u1`.
+    pub version: String,
+    /// Who made it.
+    pub vendor: Vendor,
+    /// First number of the version.
+    pub major: u32,
+    /// Whether it takes `Druid` and `druid` for one database.
+    pub folds_case: bool,
+}
+
+impl ServerInfo {
+    fn new(version: String, lower_case_table_names: i64) -> Self {
+        let vendor = match version.to_ascii_lowercase().contains("mariadb") {
+            true => Vendor::MariaDb,
+            false => Vendor::MySql,
+        };
+        // Old MariaDB servers put "5.5.5-" in front for the sake of old replicas.
+        let number = version.strip_prefix("5.5.5-").unwrap_or(&version);
+        let major = number
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok())
+            .unwrap_or(0);
+        Self {
+            vendor,
+            major,
+            folds_case: lower_case_table_names != 0,
+            version,
+        }
+    }
+}
+
+/// The databases of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// All that the user may see, system schemas included.
+    pub all: Vec<String>,
+    /// Those that hold Druid's table of segments.
+    pub with_segments: Vec<String>,
+}
+
+/// A connection to a server that answers.
+pub struct Server {
+    conn: Conn,
+    address: String,
+    /// What it is.
+    pub info: ServerInfo,
+}
+
+impl Server {
+    /// Waits until the server answers `SELECT 1`, at most `timeout`. Only silence is waited for: wrong
+    /// credentials fail at once.
+    ///
+    /// # Errors
+    /// [`ServerError::Refused`] or, at the end of the time, [`ServerError::Silent`].
+    pub async fn wait(to: &Connection, timeout: Duration) -> Result<Self, ServerError> {
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut reported = started;
+        loop {
+            let left = timeout.saturating_sub(started.elapsed());
+            let attempt = ATTEMPT.min(left.max(Duration::from_secs(1)));
+            let message = match tokio::time::timeout(attempt, Self::connect(to)).await {
+                Ok(Ok(server)) => return Ok(server),
+                Ok(Err(cause)) if is_permanent(&cause) => {
+                    return Err(ServerError::Refused {
+                        address: to.address(),
+                        message: message_of(&cause),
+                        secret: to.secret.clone(),
+                        origin: to.origin.clone(),
+                    });
+                }
+                Ok(Err(cause)) => message_of(&cause),
+                Err(_) => format!("no answer to SELECT 1 within {} s", attempt.as_secs()),
+            };
+            let waited = started.elapsed();
+            if waited + pause >= timeout {
+                let (address, origin) = (to.address(), to.origin.clone());
+                return Err(ServerError::Silent {
+                    address,
+                    origin,
+                    waited: timeout,
+                    message,
+                });
+            }
+            if reported == started || reported.elapsed() >= REPORT {
+                tracing::info!(
+                    "waiting for the database at {} ({} of {} s): {message}",
+                    to.address(),
+                    waited.as_secs(),
+                    timeout.as_secs()
+                );
+                reported = Instant::now();
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn connect(to: &Connection) -> Result<Self, Cause> {
+        let options = OptsBuilder::default()
+            .ip_or_hostname(to.host.clone())
+            .tcp_port(to.port)
+            .user(Some(to.credentials.user()))
+            .pass(Some(to.credentials.password()))
+            .prefer_socket(false)
+            .ssl_opts(tls_options(to));
+        let mut conn = Conn::new(options).await?;
+        conn.query_drop("SELECT 1").await?;
+        let row: Option<(Vec<u8>, i64)> = conn
+            .query_first("SELECT VERSION(), @@lower_case_table_names")
+            .await?;
+        let (version, folding) = row.unwrap_or_default();
+        let version = String::from_utf8_lossy(&version).into_owned();
+        Ok(Self {
+            conn,
+            address: to.address(),
+            info: ServerInfo::new(version, folding),
+        })
+    }
+
+    /// The databases that exist, and which of them hold Druid's metadata.
+    ///
+    /// # Errors
+    /// If a query fails.
+    pub async fn databases(&mut self) -> Result<Existing, ServerError> {
+        let all = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME";
+        let all = self.list("list the databases", all).await?;
+        let segments = "SELECT TABLE_SCHEMA FROM information_schema.TABLES \
+                        WHERE TABLE_NAME = 'druid_segments' ORDER BY TABLE_SCHEMA";
+        let with_segments = self
+            .list("look for the table druid_segments", segments)
+            .await?;
+        Ok(Existing { all, with_segments })
+    }
+
+    async fn list(&mut self, what: &'static str, query: &str) -> Result<Vec<String>, ServerError> {
+        // Bytes, not text: a conversion that fails would be a panic inside the driver.
+        let names: Vec<Vec<u8>> =
+            self.conn
+                .query(query)
+                .await
+                .map_err(|cause| ServerError::Query {
+                    what,
+                    address: self.address.clone(),
+                    message: message_of(&cause),
+                    permanent: is_permanent(&cause),
+                })?;
+        Ok(names
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect())
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        // The server notices a closed connection as well.
+        let _ = self.conn.disconnect().await;
+    }
+}
+
+fn tls_options(to: &Connection) -> Option<SslOpts> {
+    let tls = to.tls.as_ref().filter(|tls| !tls.ca_bundle.is_empty())?;
+    let mut options = SslOpts::default()
+        .with_root_certs(vec![tls.ca_bundle.clone().into()])
+        .with_disable_built_in_roots(true)
+        .with_danger_accept_invalid_certs(tls.skip_verify)
+        .with_danger_skip_domain_validation(true);
+    if let Some(name) = &tls.server_name {
+        options = options.with_danger_tls_hostname_override(Some(name.clone()));
+    }
+    Some(options)
+}
+
+/// Codes of the server that mean "not like this", however often one tries.
+pub(crate) fn is_permanent_code(code: u16) -> bool {
+    matches!(
+        code,
+        1044 | 1045 | 1049 // access denied to a database, to a user; unknown database
+        | 1130 | 1142 | 1143 | 1227 // host, table, column or privilege not allowed
+        | 1251 | 1275 | 1524 | 1698 // ways to log in
+        | 1820 | 1862 | 3118 | 3159 | 4151 // expired, locked, insecure transport
+        | 1064 | 1109 | 1146 | 1356 // syntax; a table or view that is not there or is broken
+    )
+}
+
+fn is_permanent(cause: &Cause) -> bool {
+    match cause {
+        Cause::Server(error) => is_permanent_code(error.code),
+        Cause::Io(IoError::Tls(_)) => true,
+        Cause::Driver(error) => matches!(
+            error,
+            DriverError::UnknownAuthPlugin { .. } | DriverError::CleartextPluginDisabled
+        ),
+        _ => false,
+    }
+}
+
+/// What went wrong, in the server's words.
+fn message_of(cause: &Cause) -> String {
+    match cause {
+        Cause::Server(error) => format!("{} (code {})", error.message, error.code),
+        Cause::Io(IoError::Io(error)) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_both_vendors_are_told_apart() {
+        let cases = [
+            ("10.11.6-MariaDB-0+deb12u1", Vendor::MariaDb, 10),
+            ("5.5.5-10.4.32-MariaDB-log", Vendor::MariaDb, 10),
+            ("8.0.36", Vendor::MySql, 8),
+            ("5.7.44-log", Vendor::MySql, 5),
+            ("9.0.1-1", Vendor::MySql, 9),
+        ];
+        for (version, vendor, major) in cases {
+            let info = ServerInfo::new(version.to_owned(), 0);
+            assert_eq!((info.vendor, info.major), (vendor, major), "{version}");
+        }
+    }
+}

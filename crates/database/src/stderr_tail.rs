@@ -1,0 +1,91 @@
+//! The end of what a client wrote to its standard error: the reason of a failure, fit for a status field.
+
+/// Bytes of a client's error output that are kept.
+pub(crate) const LIMIT: usize = 256;
+
+/// Collects output and keeps its end.
+#[derive(Debug, Default)]
+pub(crate) struct StderrTail {
+    kept: Vec<u8>,
+    cut: bool,
+}
+
+impl StderrTail {
+    /// Takes more output.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+        // Room for the secrets that are cut out later, so that one is never seen only in part.
+        let room = LIMIT * 8;
+        if self.kept.len() > room {
+            self.cut = true;
+            self.kept.drain(..self.kept.len() - room);
+        }
+    }
+
+    /// At most [`LIMIT`] bytes of the last whole lines: no control characters, no `secrets`.
+    pub(crate) fn text(&self, secrets: &[&str]) -> String {
+        let mut text = String::from_utf8_lossy(&self.kept).into_owned();
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "***");
+        }
+        let text: String = text
+            .chars()
+            .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+            .collect();
+        let text = text.trim();
+        if text.len() <= LIMIT && !self.cut {
+            return text.to_owned();
+        }
+        let mut start = text.len().saturating_sub(LIMIT);
+        while !text.is_char_boundary(start) {
+            start += 1;
+        }
+        let tail = &text[start..];
+        match tail.split_once('\n') {
+            Some((_, whole_lines)) if start > 0 && !whole_lines.trim().is_empty() => {
+                whole_lines.trim().to_owned()
+            }
+            _ => tail.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tail(text: &str, secrets: &[&str]) -> String {
+        let mut tail = StderrTail::default();
+        for part in text.as_bytes().chunks(7) {
+            tail.push(part);
+        }
+        tail.text(secrets)
+    }
+
+    #[test]
+    fn the_last_whole_lines_remain() {
+        assert_eq!(tail("", &[]), "");
+        assert_eq!(tail("one\ntwo\n", &[]), "one\ntwo");
+        let long = format!("{}\nlast line", "x".repeat(10_000));
+        assert_eq!(tail(&long, &[]), "last line");
+        let one_line = "y".repeat(10_000);
+        assert_eq!(tail(&one_line, &[]), "y".repeat(LIMIT));
+        let many: String = (0..200).map(|n| format!("line {n}\n")).collect();
+        let kept = tail(&many, &[]);
+        assert!(kept.len() <= LIMIT);
+        assert!(
+            kept.starts_with("line ") && kept.ends_with("line 199"),
+            "{kept}"
+        );
+    }
+
+    #[test]
+    fn secrets_and_control_characters_do_not_remain() {
+        assert_eq!(
+            tail("bad \u{1b}[31mred hunter2 x", &["hunter2", ""]),
+            "bad  [31mred *** x"
+        );
+        let umlauts = "ä".repeat(1000);
+        assert!(tail(&umlauts, &[]).len() <= LIMIT);
+    }
+}

@@ -1,0 +1,639 @@
+//! Dumps and loads with a real MariaDB server and the real clients.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kubestash_database::{
+    Connection, Credentials, Dump, DumpRequest, Error, Family, LoadRequest, Role, StreamError,
+};
+use tokio_util::sync::CancellationToken;
+
+mod support;
+use support::{MariaDb, ROOT_PASSWORD, free_port};
+
+const DEFAULT_ARGS: &str = "--set-gtid-purged=OFF --ignore-table=druid.druid_config";
+
+/// A dump to be made by a test.
+struct Request {
+    connection: Connection,
+    role: Role,
+    databases: Vec<String>,
+    args: String,
+    wait: Duration,
+    scratch: tempfile::TempDir,
+    cancel: CancellationToken,
+}
+
+impl Request {
+    fn druid(connection: Connection) -> Self {
+        Self {
+            connection,
+            role: Role::DruidMetadata {
+                linked_db: "druid".into(),
+            },
+            databases: Vec::new(),
+            args: DEFAULT_ARGS.into(),
+            wait: Duration::from_secs(20),
+            scratch: tempfile::tempdir().unwrap(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    fn plain(connection: Connection) -> Self {
+        Self {
+            role: Role::Plain,
+            args: String::new(),
+            ..Self::druid(connection)
+        }
+    }
+
+    fn databases(mut self, names: &[&str]) -> Self {
+        self.databases = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    fn linked_db(mut self, name: &str) -> Self {
+        self.role = Role::DruidMetadata {
+            linked_db: name.into(),
+        };
+        self
+    }
+
+    fn args(mut self, args: &str) -> Self {
+        self.args = args.into();
+        self
+    }
+
+    async fn start(&self) -> Result<Dump, Error> {
+        Family::MySql
+            .dump(DumpRequest {
+                connection: &self.connection,
+                role: &self.role,
+                databases: &self.databases,
+                args: &self.args,
+                scratch_dir: self.scratch.path(),
+                wait_timeout: self.wait,
+                cancel: self.cancel.clone(),
+            })
+            .await
+    }
+
+    /// The whole dump as text, and what is known about it.
+    async fn text(&self) -> (String, Vec<String>) {
+        let dump = self.start().await.unwrap();
+        let databases = dump.databases.clone();
+        let (data, result) = read(dump).await;
+        result.unwrap();
+        (String::from_utf8(data).unwrap(), databases)
+    }
+
+    fn left_files(&self) -> usize {
+        std::fs::read_dir(self.scratch.path()).unwrap().count()
+    }
+}
+
+/// Reads a dump to its end or error.
+async fn read(dump: Dump) -> (Vec<u8>, Result<usize, StreamError>) {
+    let mut stream = dump.stream;
+    tokio::task::spawn_blocking(move || {
+        let mut data = Vec::new();
+        let result = stream.read_to_end(&mut data).map_err(|error| {
+            *error
+                .into_inner()
+                .unwrap()
+                .downcast::<StreamError>()
+                .unwrap()
+        });
+        (data, result)
+    })
+    .await
+    .unwrap()
+}
+
+async fn load(connection: &Connection, database: Option<&str>, sql: &[u8]) -> Result<(), String> {
+    let scratch = tempfile::tempdir().unwrap();
+    let request = LoadRequest {
+        connection,
+        database,
+        args: "",
+        scratch_dir: scratch.path(),
+        wait_timeout: Duration::from_secs(20),
+    };
+    let started = Family::MySql.load(request).await.unwrap();
+    let (mut sink, sql) = (started.sink, sql.to_vec());
+    // A client that has given up closes its end; why, it says itself.
+    let _ = tokio::task::spawn_blocking(move || sink.write_all(&sql))
+        .await
+        .unwrap();
+    started
+        .running
+        .finish(&CancellationToken::new())
+        .await
+        .map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_druids_metadata_is_dumped_whole_and_loads_into_another_database() {
+    let server = MariaDb::start().await;
+    server.fill_druid("druid", 200).await;
+    server
+        .run(&[
+            "CREATE VIEW druid.used AS SELECT id FROM druid.druid_segments",
+            "CREATE PROCEDURE druid.p() SELECT 1",
+            "USE druid",
+            "CREATE TRIGGER t BEFORE INSERT ON druid_rules FOR EACH ROW SET NEW.id = NEW.id",
+            "CREATE EVENT druid.e ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+            "CREATE DATABASE other",
+        ])
+        .await;
+
+    let request = Request::druid(server.connection());
+    let (text, databases) = request.text().await;
+    assert_eq!(databases, ["druid"]);
+    assert_eq!(request.left_files(), 0);
+    for absent in [
+        "sandbox",
+        "CREATE DATABASE",
+        "USE `",
+        "druid_config",
+        "`other`",
+        ROOT_PASSWORD,
+    ] {
+        assert!(!text.contains(absent), "{absent}");
+    }
+    for present in [
+        "druid_segments",
+        "PROCEDURE `p`",
+        "TRIGGER",
+        "EVENT `e`",
+        "0x000102030405",
+    ] {
+        assert!(text.contains(present), "{present}");
+    }
+    assert!(
+        text.trim_end().ends_with("-- Dump completed"),
+        "{}",
+        &text[text.len() - 80..]
+    );
+    // Two dumps of an unchanged database are the same bytes, so the second one costs no storage.
+    assert_eq!(Request::druid(server.connection()).text().await.0, text);
+
+    load(&server.connection(), Some("other"), text.as_bytes())
+        .await
+        .unwrap();
+    for table in [
+        "druid_segments",
+        "druid_rules",
+        "druid_audit",
+        "druid_tasks",
+    ] {
+        let rows = |database: &str| {
+            let sql = format!(
+                "SELECT COALESCE(SHA2(GROUP_CONCAT(id, HEX(payload) ORDER BY id), 256), '') FROM {database}.{table}"
+            );
+            let server = &server;
+            async move { server.column(&sql).await }
+        };
+        assert_eq!(rows("druid").await, rows("other").await, "{table}");
+    }
+    assert_eq!(
+        server.column("SELECT COUNT(*) FROM other.used").await,
+        ["200"]
+    );
+}
+
+#[tokio::test]
+async fn which_databases_are_dumped_follows_the_rules() {
+    let server = MariaDb::start().await;
+    server.fill_druid("meta", 3).await;
+    server
+        .run(&[
+            "CREATE DATABASE druid",
+            "CREATE DATABASE shop",
+            "CREATE DATABASE `b c`",
+        ])
+        .await;
+    server
+        .run(&[
+            "CREATE TABLE shop.t (x INT)",
+            "CREATE TABLE `b c`.u (x INT)",
+        ])
+        .await;
+    let druid = || Request::druid(server.connection());
+    let plain = || Request::plain(server.connection());
+
+    // The linked database is followed, by the ignored table too.
+    let request = druid().linked_db("meta");
+    let dump = request.start().await.unwrap();
+    assert_eq!(dump.databases, ["meta"]);
+    assert!(dump.single);
+    assert!(
+        dump.words
+            .contains(&"--ignore-table=meta.druid_config".to_owned()),
+        "{:?}",
+        dump.words
+    );
+    assert!(
+        dump.notes
+            .iter()
+            .any(|note| note.contains("--set-gtid-purged")),
+        "{:?}",
+        dump.notes
+    );
+    let (data, result) = read(dump).await;
+    result.unwrap();
+    let text = String::from_utf8(data).unwrap();
+    assert!(text.contains("druid_segments") && !text.contains("druid_config"));
+
+    // `druid` is there but empty, and nothing else was named: that is said, not dumped.
+    let error = druid().start().await.err().unwrap();
+    assert_eq!(error.kind(), "DruidMetadataMissing");
+    assert!(error.is_permanent());
+
+    let (text, databases) = plain().text().await;
+    assert_eq!(databases, ["b c", "druid", "meta", "shop"]);
+    assert!(text.contains("CREATE DATABASE") && !text.contains("`mysql`"));
+    let (text, databases) = plain().databases(&["shop"]).text().await;
+    assert_eq!(databases, ["shop"]);
+    assert!(!text.contains("CREATE DATABASE"));
+    let (text, databases) = plain().databases(&[" b c ", "shop", "shop"]).text().await;
+    assert_eq!(databases, ["b c", "shop"]);
+    assert!(text.contains("USE `b c`"));
+    let (_, databases) = plain().args("--databases shop").text().await;
+    assert_eq!(databases, ["shop"]);
+    let (text, databases) = plain()
+        .args("--all-databases --ignore-database=mysql")
+        .text()
+        .await;
+    assert_eq!(databases, ["b c", "druid", "meta", "shop"]);
+    assert!(!text.contains("`mysql`"));
+}
+
+#[tokio::test]
+async fn no_name_of_a_database_is_ever_more_than_a_name() {
+    let server = MariaDb::start().await;
+    server.fill_druid("druid", 1).await;
+    let marker = tempfile::tempdir().unwrap();
+    let file = marker.path().join("x");
+    let x = file.display();
+    let mut names: Vec<String> = [
+        "a; touch X",
+        "a && touch X",
+        "a || touch X",
+        "a | touch X",
+        "a & touch X",
+        "$(touch X)",
+        "`touch X`",
+        "${IFS}touch${IFS}X",
+        "a\ntouch X",
+        "a\r\ntouch X",
+        "'; touch X; '",
+        "\"; touch X; \"",
+        "a' ; touch X #",
+        "> X",
+        ">> X",
+        "< X",
+        "2> X",
+        "a > X",
+        "<(touch X)",
+        "--result-file=X",
+        "-rX",
+        "-r X",
+        "--tab=X",
+        "-TX",
+        "--log-error=X",
+        "--debug=d:t:o,X",
+        "--defaults-file=X",
+        "--defaults-extra-file=X",
+        "--host=evil",
+        "-hevil",
+        "--plugin-dir=X",
+        "--init-command=SELECT 1 INTO OUTFILE 'X'",
+        "--all-databases",
+        "-A",
+        "--help",
+        "--version",
+        "--",
+        "-",
+        "--password=x",
+        "-p",
+        "--socket=X",
+        "--tables",
+        "druid druid_segments",
+        "druid --result-file=X",
+        "druid; DROP DATABASE druid",
+        "`druid`",
+        "druid`; DROP DATABASE druid; --",
+        "' OR '1'='1",
+        "druid' UNION SELECT 1 INTO OUTFILE 'X' -- ",
+        "%",
+        "druid%",
+        "_ruid",
+        "*",
+        "../druid",
+        "/etc/passwd",
+        "~",
+        "druid\0",
+        "druid\t",
+        "DRUID",
+        "drüid",
+        "\u{202e}druid",
+        "druid\u{0}--host=evil",
+        "{druid,mysql}",
+        "$HOME",
+        "!touch",
+        "\\! touch X",
+        "system touch X",
+        "source X",
+        "#druid",
+        "/*!50000 druid*/",
+        "@file",
+        "druid.druid_segments",
+    ]
+    .iter()
+    .map(|name| name.replace('X', &x.to_string()))
+    .collect();
+    names.push("x".repeat(100_000));
+    assert!(names.len() > 51);
+    for name in &names {
+        let trimmed_is_real = name.trim() == "druid";
+        let request = Request::druid(server.connection()).databases(&[name]);
+        match request.start().await {
+            Err(error) => {
+                assert_eq!(error.kind(), "DatabaseUnknown", "{name:?}: {error}");
+                assert!(error.is_permanent());
+                assert!(error.to_string().contains("\"druid\""), "{error}");
+                assert!(error.to_string().len() < 1000);
+            }
+            Ok(dump) => {
+                assert!(trimmed_is_real && dump.databases == ["druid"], "{name:?}");
+                read(dump).await.1.unwrap();
+            }
+        }
+        assert_eq!(request.left_files(), 0);
+    }
+    // Together with a real one they are refused as well.
+    let request = Request::druid(server.connection()).databases(&["druid", "--help"]);
+    assert_eq!(
+        request.start().await.err().unwrap().kind(),
+        "DatabaseUnknown"
+    );
+    // A database that really has such a name is dumped under it.
+    server
+        .run(&[
+            "CREATE DATABASE `--help`",
+            "CREATE TABLE `--help`.t (x INT)",
+        ])
+        .await;
+    let (text, _) = Request::plain(server.connection())
+        .databases(&["--help"])
+        .text()
+        .await;
+    assert!(text.contains("CREATE TABLE `t`"));
+    assert!(!file.exists());
+    assert_eq!(
+        server
+            .column("SELECT COUNT(*) FROM druid.druid_segments")
+            .await,
+        ["1"]
+    );
+}
+
+#[tokio::test]
+async fn the_password_is_nowhere_while_a_dump_runs() {
+    let server = MariaDb::start().await;
+    server.fill_druid("druid", 40_000).await;
+    let request = Request::druid(server.connection());
+    let dump = request.start().await.unwrap();
+    assert!(!format!("{:?}", request.connection).contains(ROOT_PASSWORD));
+    let words = dump.words.join(" ");
+    assert!(!words.contains(ROOT_PASSWORD));
+
+    // The client is at work and cannot end: nobody reads its output yet.
+    let scratch = request.scratch.path().display().to_string();
+    let client = the_process_with(&scratch).await;
+    let mut searched = Vec::new();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        for file in ["cmdline", "environ"] {
+            let Ok(content) = std::fs::read(process.path().join(file)) else {
+                continue;
+            };
+            let content = String::from_utf8_lossy(&content);
+            assert!(
+                !content.contains(ROOT_PASSWORD),
+                "{:?}",
+                process.path().join(file)
+            );
+            searched.push(format!("{}/{file}", process.file_name().display()));
+        }
+    }
+    for file in ["cmdline", "environ"] {
+        assert!(
+            searched.contains(&format!("{client}/{file}")),
+            "{searched:?}"
+        );
+    }
+    let (data, result) = read(dump).await;
+    result.unwrap();
+    assert!(!String::from_utf8(data).unwrap().contains(ROOT_PASSWORD));
+    assert_eq!(request.left_files(), 0);
+}
+
+#[tokio::test]
+async fn a_client_or_server_killed_in_the_middle_ends_the_stream_in_an_error() {
+    let mut server = MariaDb::start().await;
+    server.fill_druid("druid", 40_000).await;
+
+    let request = Request::druid(server.connection());
+    let dump = request.start().await.unwrap();
+    let mut stream = dump.stream;
+    let scratch = request.scratch.path().display().to_string();
+    let client = the_process_with(&scratch).await;
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &client])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let error = tokio::task::spawn_blocking(move || stream.read_to_end(&mut Vec::new()))
+        .await
+        .unwrap()
+        .unwrap_err();
+    let error = StreamError::in_io(&error).unwrap();
+    assert!(
+        error.to_string().ends_with("ended with signal 9"),
+        "{error}"
+    );
+    assert!(!error.is_permanent());
+
+    let request = Request::druid(server.connection());
+    let mut stream = request.start().await.unwrap().stream;
+    let (sender, ready) = tokio::sync::oneshot::channel();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut data = vec![0; 100_000];
+        stream.read_exact(&mut data).unwrap();
+        sender.send(()).unwrap();
+        let result = stream.read_to_end(&mut data);
+        (data, result)
+    });
+    ready.await.unwrap();
+    server.kill();
+    let (data, result) = reading.await.unwrap();
+    let error = result.unwrap_err();
+    let error = StreamError::in_io(&error).unwrap();
+    assert!(
+        matches!(
+            error,
+            StreamError::Client {
+                permanent: false,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("Lost connection"), "{error}");
+    assert!(!String::from_utf8_lossy(&data).contains("-- Dump completed"));
+}
+
+#[tokio::test]
+async fn a_cancelled_dump_ends_its_client() {
+    let server = MariaDb::start().await;
+    server.fill_druid("druid", 40_000).await;
+    let request = Request::druid(server.connection());
+    let dump = request.start().await.unwrap();
+    request.cancel.cancel();
+    assert!(matches!(read(dump).await.1, Err(StreamError::Cancelled)));
+    let scratch = request.scratch.path().display().to_string();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !processes_with(&scratch).is_empty() || request.left_files() > 0 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Id of the process with that text in its command line; it may just be starting.
+async fn the_process_with(text: &str) -> String {
+    let found = async {
+        loop {
+            if let [process] = processes_with(text).as_slice() {
+                return process.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found)
+        .await
+        .unwrap()
+}
+
+/// Ids of processes with that text in their command line.
+fn processes_with(text: &str) -> Vec<String> {
+    let read = |path: &Path| std::fs::read(path.join("cmdline")).unwrap_or_default();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| String::from_utf8_lossy(&read(&entry.path())).contains(text))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_wrong_password_fails_at_once_and_a_silent_server_when_the_time_is_up() {
+    let server = MariaDb::start().await;
+    let mut request = Request::druid(server.connection());
+    request.wait = Duration::from_secs(300);
+    request.connection.credentials = Credentials::new("root", "wrong-Pa55".to_owned());
+    let started = Instant::now();
+    let error = request.start().await.err().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(error.kind(), "DatabaseAccessDenied");
+    assert!(error.is_permanent());
+    for words in [
+        "Secret demo/sample-mysql-auth",
+        "AppBinding demo/sample-mysql",
+        "Access denied",
+    ] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert!(!error.to_string().contains("wrong-Pa55"));
+
+    request.connection.port = free_port();
+    request.wait = Duration::from_millis(1200);
+    let started = Instant::now();
+    let error = request.start().await.err().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(error.kind(), "DatabaseUnreachable");
+    assert!(!error.is_permanent());
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_comes_up_late_is_waited_for() {
+    let mut server = MariaDb::start().await;
+    server.fill_druid("druid", 1).await;
+    server.kill();
+    let request = Request::druid(server.connection());
+    let (dump, ()) = tokio::join!(request.start(), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.boot().await;
+    });
+    read(dump.unwrap()).await.1.unwrap();
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_is_told_with_its_line() {
+    let server = MariaDb::start().await;
+    server.run(&["CREATE DATABASE x"]).await;
+    let sql = b"CREATE TABLE t (a INT);\nINSERT INTO t VALUES (1);\nINSERT INTO nope VALUES (1);\n";
+    let error = load(&server.connection(), Some("x"), sql)
+        .await
+        .unwrap_err();
+    assert!(
+        error.contains("at line 3") && error.contains("nope"),
+        "{error}"
+    );
+    let error = load(&server.connection(), Some("missing"), sql)
+        .await
+        .unwrap_err();
+    assert!(error.contains("Unknown database 'missing'"), "{error}");
+}
+
+#[tokio::test]
+async fn a_user_without_rights_gets_the_servers_reason() {
+    let server = MariaDb::start().await;
+    server.fill_druid("druid", 1).await;
+    server
+        .run(&[
+            "CREATE USER weak@'127.0.0.1' IDENTIFIED BY 'weak'",
+            "GRANT SELECT ON druid.druid_segments TO weak@'127.0.0.1'",
+        ])
+        .await;
+    let mut request = Request::druid(server.connection()).args("");
+    request.connection.credentials = Credentials::new("weak", "weak".to_owned());
+    let failure = match request.start().await {
+        Ok(dump) => read(dump).await.1.unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    };
+    assert!(failure.contains("denied"), "{failure}");
+}
+
+#[tokio::test]
+async fn args_that_redirect_never_reach_a_client() {
+    let server = MariaDb::start().await;
+    server.fill_druid("druid", 1).await;
+    for args in [
+        "--host=evil",
+        "--result-file=/tmp/x",
+        "--unknown-flag-of-nobody",
+        "druid",
+        "'",
+    ] {
+        let request = Request::druid(server.connection()).args(args);
+        let error = request.start().await.err().unwrap();
+        assert!(
+            error.is_permanent() && error.kind().starts_with("Args"),
+            "{args}: {error}"
+        );
+    }
+}

@@ -1,0 +1,245 @@
+//! A real MariaDB server for one test: own data folder, own port, gone when the value is dropped.
+#![allow(dead_code, unreachable_pub)] // Each test binary uses a part of it.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kubestash_database::{Connection, Credentials};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder};
+
+/// Password of the test servers' `root`: a canary to search for.
+pub const ROOT_PASSWORD: &str = "canary-Pa55 \"w#o\\rd';";
+
+/// A running server.
+pub struct MariaDb {
+    child: Option<Child>,
+    dir: tempfile::TempDir,
+    pub port: u16,
+}
+
+impl MariaDb {
+    /// Starts a server with an empty data folder and `root`'s password set.
+    pub async fn start() -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("kubestash-mariadb-")
+            .tempdir()
+            .unwrap();
+        let data = dir.path().join("data");
+        run(Command::new("cp").arg("-a").arg(template()).arg(&data));
+        if is_root() {
+            run(Command::new("chmod").arg("755").arg(dir.path()));
+            run(Command::new("chown")
+                .arg("-R")
+                .arg("mysql:mysql")
+                .arg(&data));
+        }
+        let port = free_port();
+        let mut server = Self {
+            child: None,
+            dir,
+            port,
+        };
+        server.boot().await;
+        server
+    }
+
+    /// Starts the server again on its data and port.
+    pub async fn boot(&mut self) {
+        let data = self.dir.path().join("data");
+        let mut command = Command::new("mariadbd");
+        command
+            .arg("--no-defaults")
+            .arg(format!("--datadir={}", data.display()));
+        command.arg(format!("--socket={}", data.join("s").display()));
+        command.arg(format!("--pid-file={}", data.join("pid").display()));
+        command
+            .arg(format!("--port={}", self.port))
+            .arg("--bind-address=127.0.0.1");
+        command
+            .args(SMALL)
+            .args(["--skip-name-resolve", "--event-scheduler=OFF"]);
+        if is_root() {
+            command.arg("--user=mysql");
+        }
+        let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.child = Some(
+            command
+                .spawn()
+                .expect("mariadbd is installed (apt install mariadb-server)"),
+        );
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Ok(conn) = Conn::new(self.options()).await {
+                conn.disconnect().await.unwrap();
+                return;
+            }
+            let log = || std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            assert!(
+                Instant::now() < deadline,
+                "the server did not start: {}",
+                log()
+            );
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Ends the server as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Id of the server's process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    fn options(&self) -> OptsBuilder {
+        OptsBuilder::default()
+            .ip_or_hostname("127.0.0.1")
+            .tcp_port(self.port)
+            .user(Some("root"))
+            .pass(Some(ROOT_PASSWORD))
+            .prefer_socket(false)
+    }
+
+    /// A connection for the code under test.
+    pub fn connection(&self) -> Connection {
+        Connection {
+            host: "127.0.0.1".into(),
+            port: self.port,
+            credentials: Credentials::new("root", ROOT_PASSWORD.to_owned()),
+            tls: None,
+            origin: "AppBinding demo/sample-mysql".into(),
+            secret: "Secret demo/sample-mysql-auth".into(),
+        }
+    }
+
+    /// Runs statements one by one.
+    pub async fn run(&self, statements: &[&str]) {
+        let mut conn = Conn::new(self.options()).await.unwrap();
+        for statement in statements {
+            conn.query_drop(*statement)
+                .await
+                .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+        conn.disconnect().await.unwrap();
+    }
+
+    /// The first column of a query.
+    pub async fn column(&self, query: &str) -> Vec<String> {
+        let mut conn = Conn::new(self.options()).await.unwrap();
+        let column = conn.query(query).await.unwrap();
+        conn.disconnect().await.unwrap();
+        column
+    }
+
+    /// Makes a Druid metadata database with a few rows in every table, and one blob with every byte.
+    pub async fn fill_druid(&self, database: &str, segments: usize) {
+        let tables = [
+            "druid_segments",
+            "druid_rules",
+            "druid_config",
+            "druid_audit",
+            "druid_tasks",
+        ];
+        self.run(&[&format!(
+            "CREATE DATABASE `{database}` CHARACTER SET utf8mb4"
+        )])
+        .await;
+        for table in tables {
+            self.run(&[&format!(
+                "CREATE TABLE `{database}`.`{table}` (id VARCHAR(255) PRIMARY KEY, payload LONGBLOB)"
+            )])
+            .await;
+        }
+        let sql = format!(
+            "INSERT INTO `{database}`.druid_segments SELECT CONCAT('wikipedia_', seq), \
+             REPEAT(CONCAT('{{\"dataSource\":\"wikipedia\",\"n\":', seq, '}}'), 8) FROM `{database}`.seq_1_to_{segments}"
+        );
+        let bytes: String = (0..=255_u8).map(|byte| format!("{byte:02x}")).collect();
+        self.run(&[
+            &sql,
+            &format!("INSERT INTO `{database}`.druid_rules VALUES ('_default', X'{bytes}')"),
+            &format!("INSERT INTO `{database}`.druid_config VALUES ('secret', 'users')"),
+        ])
+        .await;
+    }
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+const SMALL: [&str; 5] = [
+    "--innodb-log-file-size=4M",
+    "--innodb-buffer-pool-size=16M",
+    "--innodb-data-file-path=ibdata1:4M:autoextend",
+    "--performance-schema=OFF",
+    "--innodb-flush-log-at-trx-commit=2",
+];
+
+/// A data folder that has been initialised once, kept in cargo's folder for tests.
+fn template() -> PathBuf {
+    let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let template = parent.join("mariadb-template-1");
+    if template.is_dir() {
+        return template;
+    }
+    let making = tempfile::Builder::new()
+        .prefix("mariadb-")
+        .tempdir_in(parent)
+        .unwrap();
+    let data = making.path().join("data");
+    let init = making.path().join("init.sql");
+    let password = ROOT_PASSWORD.replace('\\', "\\\\").replace('\'', "\\'");
+    std::fs::write(
+        &init,
+        format!(
+            "FLUSH PRIVILEGES;\nCREATE OR REPLACE USER root@127.0.0.1 IDENTIFIED BY '{password}';\n\
+             GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION;\n"
+        ),
+    )
+    .unwrap();
+    run(Command::new("mariadb-install-db")
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}", data.display()))
+        .args(["--skip-test-db", "--auth-root-authentication-method=normal"])
+        .arg(format!("--extra-file={}", init.display()))
+        .args(SMALL)
+        .args(is_root().then_some("--user=root")));
+    // Another test may have been faster; its template is as good.
+    let _ = std::fs::rename(&data, &template);
+    template
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self")
+        .is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
