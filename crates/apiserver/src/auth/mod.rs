@@ -1,0 +1,5 @@
+//! Authentication and authorization: who asks, and may they.
+
+pub(crate) mod rbac;
+pub(crate) mod token;
+pub(crate) mod user;

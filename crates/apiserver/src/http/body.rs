@@ -1,0 +1,138 @@
+//! Reading request bodies.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use kubestash_apimachinery::decode::{self, Decoded};
+use kubestash_apimachinery::{ResourceInfo, Status};
+use serde_json::{Value, json};
+
+use crate::registry::Refused;
+
+/// The largest body taken, as in Kubernetes.
+pub(super) const MAX_BYTES: usize = 3 * 1024 * 1024;
+/// Media types of objects taken.
+const TAKEN: [&str; 2] = ["application/json", "application/yaml"];
+
+/// Reads the whole body.
+pub(super) async fn read(body: Body) -> Result<Bytes, Refused> {
+    axum::body::to_bytes(body, MAX_BYTES).await.map_err(|error| {
+        let too_long = std::error::Error::source(&error)
+            .is_some_and(|source| source.to_string().contains("length limit"));
+        Box::new(if too_long || error.to_string().contains("length limit") {
+            Status::too_large(MAX_BYTES)
+        } else {
+            Status::bad_request(format!("failed to read the request body: {error}"))
+        })
+    })
+}
+
+/// The media type of a body, without parameters; empty when none is given.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
+}
+
+/// Decodes an object in JSON or YAML.
+pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Decoded, Refused> {
+    match media_type(headers).as_str() {
+        "" | "application/json" => decode::json(body),
+        "application/yaml" => yaml(body),
+        other => Err(Box::new(Status::unsupported_media_type(other, &TAKEN))),
+    }
+}
+
+/// Decodes YAML (of which JSON is a part). A key given twice is refused by the parser.
+pub(super) fn yaml(body: &[u8]) -> Result<Decoded, Refused> {
+    let bad = |error: &dyn std::fmt::Display| {
+        Box::new(Status::bad_request(format!("error decoding YAML: {error}")))
+    };
+    let text = std::str::from_utf8(body).map_err(|error| bad(&error))?;
+    let value: Value = serde_saphyr::from_str(text).map_err(|error| bad(&error))?;
+    if !value.is_object() {
+        return Err(bad(&"the document is not an object"));
+    }
+    Ok(Decoded {
+        value,
+        duplicates: Vec::new(),
+    })
+}
+
+/// Checks that a body is of the kind of its URL, and fills in what the URL says already.
+pub(super) fn identify(
+    info: &ResourceInfo,
+    namespace: Option<&str>,
+    name: &str,
+    value: &mut Value,
+) -> Result<(), Refused> {
+    let refuse = |message: String| Err(Box::new(Status::bad_request(message)));
+    for (field, expected) in [("apiVersion", info.api_version()), ("kind", info.kind.clone())] {
+        match value[field].as_str().unwrap_or_default() {
+            "" => value[field] = expected.into(),
+            sent if sent == expected => {}
+            sent if field == "kind" => {
+                return refuse(format!(
+                    "{sent} in version \"{}\" cannot be handled as a {expected}: no kind \"{sent}\" is expected here",
+                    info.version
+                ));
+            }
+            sent => {
+                return refuse(format!(
+                    "the API version in the data ({sent}) does not match the expected API version ({expected})"
+                ));
+            }
+        }
+    }
+    if !value["metadata"].is_object() {
+        if !value["metadata"].is_null() {
+            return refuse("metadata must be an object".to_owned());
+        }
+        value["metadata"] = json!({});
+    }
+    identify_metadata(namespace, name, value)
+}
+
+fn identify_metadata(namespace: Option<&str>, name: &str, value: &mut Value) -> Result<(), Refused> {
+    let refuse = |message: String| Err(Box::new(Status::bad_request(message)));
+    let metadata = &mut value["metadata"];
+    match (namespace, metadata["namespace"].as_str().unwrap_or_default()) {
+        (Some(namespace), "") => metadata["namespace"] = namespace.into(),
+        (Some(namespace), sent) if sent != namespace => {
+            return refuse(format!(
+                "the namespace of the provided object does not match the namespace sent on the request: \
+                 {sent} is not {namespace}"
+            ));
+        }
+        (None, sent) if !sent.is_empty() => {
+            return refuse(
+                "namespace must not be set for an object that lives outside of namespaces".to_owned(),
+            );
+        }
+        _ => {
+            if namespace.is_none()
+                && let Some(metadata) = metadata.as_object_mut()
+            {
+                metadata.shift_remove("namespace");
+            }
+        }
+    }
+    if name.is_empty() {
+        return Ok(());
+    }
+    match value["metadata"]["name"].as_str().unwrap_or_default() {
+        "" => value["metadata"]["name"] = name.into(),
+        sent if sent != name => {
+            return refuse(format!(
+                "the name of the object ({sent}) does not match the name on the URL ({name})"
+            ));
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! deletecollection.
+
+use axum::body::Body;
+use bytes::Bytes;
+
+use super::Call;
+use super::negotiate;
+use super::read::selection;
+use super::respond::{self, Response};
+use super::write::delete_options;
+use crate::registry::{Refused, delete as deleting};
+
+/// DELETE of a collection.
+pub(super) async fn delete(call: Call, sent: Body) -> Result<Response, Refused> {
+    let format = negotiate::accept(&call.parts.headers, true)?;
+    let selection = selection(&call)?;
+    let (caller, options) = delete_options(&call, sent).await?;
+    let deleted =
+        deleting::delete_collection(&call.app, &call.target, &caller, &selection, &options).await?;
+    let items: Vec<Bytes> = deleted
+        .iter()
+        .map(|object| Bytes::from(object.to_string()))
+        .collect();
+    let revision = call.app.store.revision();
+    let response = respond::list(format, &call.query, &call.target.served, revision, &items)?;
+    Ok(respond::with_warnings(response, caller.take_warnings()))
+}

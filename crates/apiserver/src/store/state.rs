@@ -1,0 +1,248 @@
+//! What the server knows: every object and, for each resource, the last changes.
+//!
+//! Invariant: the log of a resource holds every change with a revision above its `horizon`, in order;
+//! a watch from a revision below the horizon must start over (410).
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::key::{GroupResource, Key, ObjectName};
+use super::object::Object;
+
+/// At most so many changes are kept of each resource…
+const MAX_CHANGES: usize = 4096;
+/// …of at most so many bytes…
+const MAX_BYTES: usize = 6 * 1024 * 1024;
+/// …and, once there are newer ones, not longer than this.
+const MAX_AGE: Duration = Duration::from_secs(300);
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    /// It is new.
+    Created,
+    /// It has a new version.
+    Updated,
+    /// It is gone.
+    Deleted,
+}
+
+/// One change of one object.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The new version; for a deletion the last state, at the revision of the deletion.
+    pub object: Arc<Object>,
+    /// The version before, absent for a creation.
+    pub previous: Option<Arc<Object>>,
+    at: Instant,
+}
+
+impl Change {
+    pub(super) fn new(kind: ChangeKind, object: Arc<Object>, previous: Option<Arc<Object>>) -> Self {
+        Self {
+            kind,
+            object,
+            previous,
+            at: Instant::now(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        // The previous version of an update is shared with the entry that made it, but that one may be
+        // gone already; counting both keeps the bound honest.
+        self.object.size() + self.previous.as_ref().map_or(0, |object| object.size())
+    }
+}
+
+/// The objects and the change log of one resource.
+pub(super) struct ResourceState {
+    pub(super) objects: BTreeMap<ObjectName, Arc<Object>>,
+    log: VecDeque<Change>,
+    log_bytes: usize,
+    pub(super) horizon: u64,
+    last_change: watch::Sender<u64>,
+}
+
+impl ResourceState {
+    fn new(horizon: u64) -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            log: VecDeque::new(),
+            log_bytes: 0,
+            horizon,
+            last_change: watch::Sender::new(horizon),
+        }
+    }
+
+    fn record(&mut self, change: Change) {
+        let now = change.at;
+        self.log_bytes += change.size();
+        self.log.push_back(change);
+        while self.log.len() > 1
+            && let Some(oldest) = self.log.front()
+            && (self.log.len() > MAX_CHANGES
+                || self.log_bytes > MAX_BYTES
+                || now.duration_since(oldest.at) > MAX_AGE)
+        {
+            self.log_bytes -= oldest.size();
+            self.horizon = oldest.object.revision;
+            self.log.pop_front();
+        }
+    }
+
+    /// The changes above `revision`, oldest first; the caller has checked the horizon.
+    pub(super) fn changes_after(&self, revision: u64) -> impl Iterator<Item = &Change> {
+        let start = self
+            .log
+            .partition_point(|change| change.object.revision <= revision);
+        self.log.range(start..)
+    }
+
+    pub(super) fn last_change(&self) -> u64 {
+        *self.last_change.borrow()
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.last_change.subscribe()
+    }
+
+    /// The objects of one namespace, or all when it is `None`.
+    pub(super) fn in_namespace(&self, namespace: Option<&str>) -> Vec<Arc<Object>> {
+        match namespace {
+            None => self.objects.values().cloned().collect(),
+            Some(namespace) => {
+                let start = ObjectName {
+                    namespace: namespace.into(),
+                    name: "".into(),
+                };
+                self.objects
+                    .range(start..)
+                    .take_while(|(name, _)| &*name.namespace == namespace)
+                    .map(|(_, object)| object.clone())
+                    .collect()
+            }
+        }
+    }
+}
+
+/// All resources, and the revision of the newest change.
+pub(super) struct State {
+    pub(super) revision: u64,
+    pub(super) started_at: u64,
+    pub(super) resources: HashMap<GroupResource, ResourceState>,
+}
+
+impl State {
+    /// The state after a start: no change before `revision` can be replayed.
+    pub(super) fn new(revision: u64, objects: Vec<Object>) -> Self {
+        let mut state = Self {
+            revision,
+            started_at: revision,
+            resources: HashMap::new(),
+        };
+        for object in objects {
+            let name = object.key.object.clone();
+            let resource = object.key.resource.clone();
+            state
+                .resource_mut(&resource)
+                .objects
+                .insert(name, Arc::new(object));
+        }
+        state
+    }
+
+    pub(super) fn resource_mut(&mut self, resource: &GroupResource) -> &mut ResourceState {
+        let started_at = self.started_at;
+        self.resources
+            .entry(resource.clone())
+            .or_insert_with(|| ResourceState::new(started_at))
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Arc<Object>> {
+        self.resources.get(&key.resource)?.objects.get(&key.object)
+    }
+
+    /// Makes committed changes visible.
+    pub(super) fn apply(&mut self, revision: u64, changes: &[Change]) {
+        self.revision = revision;
+        let mut touched: Vec<GroupResource> = Vec::new();
+        for change in changes {
+            let key = &change.object.key;
+            let resource = self.resource_mut(&key.resource);
+            match change.kind {
+                ChangeKind::Deleted => drop(resource.objects.remove(&key.object)),
+                ChangeKind::Created | ChangeKind::Updated => drop(
+                    resource
+                        .objects
+                        .insert(key.object.clone(), change.object.clone()),
+                ),
+            }
+            resource.record(change.clone());
+            if !touched.contains(&key.resource) {
+                touched.push(key.resource.clone());
+            }
+        }
+        for resource in touched {
+            self.resource_mut(&resource)
+                .last_change
+                .send_replace(revision);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn change(kind: ChangeKind, name: &str, revision: u64, filler: usize) -> Change {
+        let key = Key::new(&GroupResource::new("", "configmaps"), "demo", name);
+        let value = json!({"metadata": {"name": name}, "data": {"x": "x".repeat(filler)}});
+        Change::new(kind, Arc::new(Object::new(key, revision, value).unwrap()), None)
+    }
+
+    #[test]
+    fn the_log_replays_every_change_above_the_horizon() {
+        let mut state = State::new(10, Vec::new());
+        for revision in 11..=20 {
+            state.apply(revision, &[change(ChangeKind::Created, &format!("c{revision}"), revision, 1)]);
+        }
+        let resource = state.resource_mut(&GroupResource::new("", "configmaps"));
+        assert_eq!(resource.horizon, 10);
+        let seen: Vec<u64> = resource.changes_after(15).map(|c| c.object.revision).collect();
+        assert_eq!(seen, [16, 17, 18, 19, 20]);
+    }
+
+    #[test]
+    fn the_log_is_bounded_in_bytes_and_moves_its_horizon() {
+        let mut state = State::new(0, Vec::new());
+        for revision in 1..=10 {
+            state.apply(revision, &[change(ChangeKind::Updated, "c", revision, 1024 * 1024)]);
+        }
+        let resource = state.resource_mut(&GroupResource::new("", "configmaps"));
+        assert!(resource.log_bytes <= MAX_BYTES);
+        assert!(resource.horizon >= 4);
+        let horizon = resource.horizon;
+        let first = resource.changes_after(horizon).next().unwrap().object.revision;
+        assert_eq!(first, horizon + 1);
+    }
+
+    #[test]
+    fn a_namespace_is_listed_without_its_neighbours() {
+        let mut state = State::new(0, Vec::new());
+        let resource = GroupResource::new("", "configmaps");
+        for (revision, (namespace, name)) in [("a", "x"), ("ab", "y"), ("a", "z"), ("b", "w")].into_iter().enumerate() {
+            let key = Key::new(&resource, namespace, name);
+            let object = Object::new(key, revision as u64 + 1, json!({"metadata": {}})).unwrap();
+            state.apply(revision as u64 + 1, &[Change::new(ChangeKind::Created, Arc::new(object), None)]);
+        }
+        let names: Vec<String> = state.resource_mut(&resource).in_namespace(Some("a"))
+            .iter().map(|o| o.key.name().to_owned()).collect();
+        assert_eq!(names, ["x", "z"]);
+    }
+}
