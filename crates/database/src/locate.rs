@@ -120,10 +120,10 @@ pub enum LocateError {
         "failed to find the database: Secret {secret}, which AppBinding {binding} names, has no {what} under the key {key:?}; add it"
     )]
     SecretKey {
-        /// The Secret.
-        secret: Key,
-        /// The AppBinding.
-        binding: Key,
+        /// Namespace and name of the Secret.
+        secret: String,
+        /// Namespace and name of the AppBinding.
+        binding: String,
         /// The key.
         key: &'static str,
         /// `text` or `value`.
@@ -241,8 +241,8 @@ pub fn connection(
     let secret_key = secret_of(binding)?;
     let text = |name: &'static str| {
         let error = |what| LocateError::SecretKey {
-            secret: secret_key.clone(),
-            binding: key.clone(),
+            secret: secret_key.to_string(),
+            binding: key.to_string(),
             key: name,
             what,
         };
