@@ -3,6 +3,11 @@
 //! Invariant: one `ResourceInfo` describes one version of one resource; discovery, OpenAPI, error messages and
 //! the strategies are all derived from it, so they cannot disagree.
 
+mod builtins;
+mod custom;
+
+use serde_json::Value;
+
 /// One version of one served resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ResourceInfo {
@@ -81,13 +86,12 @@ impl ResourceInfo {
     /// The built-in kinds that the embedded API server serves (design §6), with the verbs, short names and
     /// categories of real Kubernetes.
     pub fn builtins() -> Vec<ResourceInfo> {
-        todo!()
+        builtins::builtins()
     }
 
     /// The served versions of a CustomResourceDefinition, the names taken from `status.acceptedNames` where
     /// present and from `spec.names` otherwise. A malformed CRD gives an empty list.
-    pub fn from_crd(crd: &serde_json::Value) -> Vec<ResourceInfo> {
-        let _ = crd;
-        todo!()
+    pub fn from_crd(crd: &Value) -> Vec<ResourceInfo> {
+        custom::from_crd(crd)
     }
 }
