@@ -22,7 +22,9 @@ use crate::shared::TypedObjectReference;
     namespaced,
     doc = "AppBinding says how to reach an application, such as a database: its address, its Secret with the user and \
            password, and its certificates.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "catalog",
     category = "appscode",

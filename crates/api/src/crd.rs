@@ -4,10 +4,10 @@
 //! a real API server.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps,
+    CustomResourceDefinition, CustomResourceDefinitionVersion, CustomResourceValidation,
 };
 use kube::CustomResourceExt;
-use serde_json::Value;
+use schemars::JsonSchema;
 
 use crate::addons::{Addon, Function};
 use crate::appcatalog::AppBinding;
@@ -22,25 +22,22 @@ use crate::{labels, schema};
 /// The definitions of our own kinds.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [
-        Addon::crd(),
-        Function::crd(),
-        BackupBatch::crd(),
-        BackupBlueprint::crd(),
-        BackupConfiguration::crd(),
-        BackupSession::crd(),
-        BackupVerificationSession::crd(),
-        BackupVerifier::crd(),
-        HookTemplate::crd(),
-        RestoreSession::crd(),
-        BackupStorage::crd(),
-        Repository::crd(),
-        RetentionPolicy::crd(),
-        Snapshot::crd(),
+    vec![
+        ours::<Addon>(),
+        ours::<Function>(),
+        ours::<BackupBatch>(),
+        ours::<BackupBlueprint>(),
+        ours::<BackupConfiguration>(),
+        ours::<BackupSession>(),
+        ours::<BackupVerificationSession>(),
+        ours::<BackupVerifier>(),
+        ours::<HookTemplate>(),
+        ours::<RestoreSession>(),
+        ours::<BackupStorage>(),
+        ours::<Repository>(),
+        ours::<RetentionPolicy>(),
+        ours::<Snapshot>(),
     ]
-    .into_iter()
-    .map(|crd| labelled(finished(crd)))
-    .collect()
 }
 
 /// The definitions of the foreign kinds, for an API server that has no KubeDB.
@@ -48,18 +45,32 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 /// MySQL, MariaDB and Postgres are also served as `v1`, as KubeDB does; what is stored is `v1alpha2`.
 #[must_use]
 pub fn foreign_crds() -> Vec<CustomResourceDefinition> {
-    let databases = [MariaDB::crd(), MySQL::crd(), Postgres::crd()].map(with_v1);
-    [AppBinding::crd(), Druid::crd()]
-        .into_iter()
-        .chain(databases)
-        .map(finished)
-        .collect()
+    vec![
+        definition::<AppBinding>(),
+        definition::<Druid>(),
+        with_v1(definition::<MariaDB>()),
+        with_v1(definition::<MySQL>()),
+        with_v1(definition::<Postgres>()),
+    ]
 }
 
-/// Marks a definition as ours.
-fn labelled(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+/// The definition of a kind of ours, marked as such.
+fn ours<K: CustomResourceExt + JsonSchema>() -> CustomResourceDefinition {
+    let mut crd = definition::<K>();
     let labels = crd.metadata.labels.get_or_insert_default();
     labels.insert(labels::NAME.to_owned(), labels::NAME_KUBESTASH.to_owned());
+    crd
+}
+
+/// The definition of a kind: the names and columns of its derive, and its schema.
+fn definition<K: CustomResourceExt + JsonSchema>() -> CustomResourceDefinition {
+    let mut crd = K::crd();
+    let open_api_v3_schema = schema::structural::<K>();
+    for version in &mut crd.spec.versions {
+        version.schema = Some(CustomResourceValidation {
+            open_api_v3_schema: open_api_v3_schema.clone(),
+        });
+    }
     crd
 }
 
@@ -78,27 +89,4 @@ fn with_v1(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
         .collect();
     crd.spec.versions.extend(second);
     crd
-}
-
-/// Brings the generated schemas into the form that the kinds have always had: a field that is absent is absent, never
-/// `null`.
-fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    for version in &mut crd.spec.versions {
-        let schema = version
-            .schema
-            .as_mut()
-            .and_then(|schema| schema.open_api_v3_schema.as_mut());
-        if let Some(schema) = schema {
-            *schema = without_null(schema);
-        }
-    }
-    crd
-}
-
-fn without_null(schema: &JSONSchemaProps) -> JSONSchemaProps {
-    let Ok(Value::Object(mut object)) = serde_json::to_value(schema) else {
-        return schema.clone();
-    };
-    schema::remove_keyword(&mut object, "nullable");
-    serde_json::from_value(Value::Object(object)).unwrap_or_else(|_| schema.clone())
 }

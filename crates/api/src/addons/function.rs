@@ -17,7 +17,9 @@ use crate::shared::ContainerRuntimeSettings;
     shortname = "fn",
     doc = "Function is a template of the container that does the work of a task. Text in it may use variables, as in \
            ${namespace}, and defaults for them, as in ${namespace:=default}.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",

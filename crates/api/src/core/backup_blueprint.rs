@@ -17,7 +17,9 @@ use crate::shared::{BackendReference, BackupConfigurationDeletionPolicy, UsagePo
     namespaced,
     doc = "BackupBlueprint is a template for backups. An object that names it in its annotations \
            blueprint.kubestash.com/name and blueprint.kubestash.com/namespace gets a BackupConfiguration made from it.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",

@@ -34,7 +34,9 @@ string_enum! {
     status = "BackupConfigurationStatus",
     doc = "BackupConfiguration says what to back up, where to, and when. Each of its sessions runs on its own schedule, \
            and once at the start.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",

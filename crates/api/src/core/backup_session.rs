@@ -49,7 +49,9 @@ string_enum! {
     status = "BackupSessionStatus",
     doc = "BackupSession is one run of one session. The operator makes it when a backup is due; make one yourself to back \
            up now.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",

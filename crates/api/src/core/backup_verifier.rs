@@ -34,7 +34,9 @@ string_enum! {
     namespaced,
     doc = "BackupVerifier says how the snapshots of a repository are checked: by restoring them, and by looking at the \
            restored data.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",

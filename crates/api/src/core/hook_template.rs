@@ -43,7 +43,9 @@ string_enum! {
     namespaced,
     doc = "HookTemplate is something to run before or after a backup or a restore: a command in a pod, a request, or a \
            Function. Sessions use it in their hooks.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",

@@ -28,7 +28,9 @@ string_enum! {
     status = "BackupStorageStatus",
     doc = "BackupStorage is a place for backups: one directory of a bucket, container or volume, with its credentials. \
            Objects of the namespaces that its usage policy allows can write there.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",

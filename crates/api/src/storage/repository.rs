@@ -22,7 +22,9 @@ use crate::shared::{
     status = "RepositoryStatus",
     doc = "Repository is one directory of a BackupStorage. It holds the snapshots of one target and is made for the \
            repositories that a BackupConfiguration names.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",

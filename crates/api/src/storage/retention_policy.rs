@@ -16,7 +16,9 @@ use crate::shared::UsagePolicy;
     namespaced,
     doc = "RetentionPolicy says which snapshots stay: by age, by count, or both. It is applied to each repository of a \
            session when the session ends; the newest successful snapshot always stays.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",

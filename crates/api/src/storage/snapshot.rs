@@ -64,7 +64,9 @@ pub mod snapshot_version {
     status = "SnapshotStatus",
     doc = "Snapshot is the state of one backup run into one Repository. It is made for you; what you can do with it is to \
            restore from it and to delete it.",
+    schema = "disabled",
     derive = "Default",
+    derive = "JsonSchema",
     derive = "PartialEq",
     category = "kubestash",
     category = "appscode",
