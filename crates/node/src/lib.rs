@@ -16,7 +16,11 @@
 //! * no process outlives the program that started it, even if that is ended by `kill -9` ([`supervisor`]).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod claim;
 mod config;
+mod events;
+mod job;
+mod pod;
 mod run;
 pub mod supervisor;
 
