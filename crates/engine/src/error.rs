@@ -128,23 +128,23 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Stable name of the kind of error: metric label, condition reason, Event reason.
+    /// Stable name of the kind of error, in PascalCase: metric label, condition reason, Event reason.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::WrongPassword { .. } => "wrong-password",
-            Self::RepositoryMissing { .. } => "repository-missing",
-            Self::RepositoryDamaged { .. } => "repository-damaged",
-            Self::Locked { .. } => "repository-locked",
-            Self::LockLost { .. } => "lock-lost",
-            Self::StreamFailed { .. } => "stream-failed",
-            Self::SinkFailed { .. } => "sink-failed",
-            Self::Stalled { .. } => "stalled",
-            Self::Cancelled => "cancelled",
-            Self::SnapshotMissing { .. } => "snapshot-missing",
-            Self::FileMissing { .. } => "file-missing",
-            Self::InvalidRequest { .. } => "invalid-request",
+            Self::WrongPassword { .. } => "WrongPassword",
+            Self::RepositoryMissing { .. } => "RepositoryMissing",
+            Self::RepositoryDamaged { .. } => "RepositoryDamaged",
+            Self::Locked { .. } => "RepositoryLocked",
+            Self::LockLost { .. } => "LockLost",
+            Self::StreamFailed { .. } => "StreamFailed",
+            Self::SinkFailed { .. } => "SinkFailed",
+            Self::Stalled { .. } => "Stalled",
+            Self::Cancelled => "Cancelled",
+            Self::SnapshotMissing { .. } => "SnapshotMissing",
+            Self::FileMissing { .. } => "FileMissing",
+            Self::InvalidRequest { .. } => "InvalidRequest",
             Self::Storage(error) => error.kind(),
-            Self::Internal { .. } => "internal",
+            Self::Internal { .. } => "Internal",
         }
     }
 

@@ -336,7 +336,7 @@ mod tests {
         let results = run(&behaviours, source).await;
         assert_eq!(
             results,
-            [Err("wrong-password"), Ok(10_000_000), Err("stalled")]
+            [Err("WrongPassword"), Ok(10_000_000), Err("Stalled")]
         );
     }
 
@@ -350,13 +350,13 @@ mod tests {
         }
         let source = Box::new(io::repeat(7).take(1_000_000).chain(Broken));
         let results = run(&[Behaviour::ReadAll; 2], source).await;
-        assert_eq!(results, [Err("stream-failed"); 2]);
+        assert_eq!(results, [Err("StreamFailed"); 2]);
     }
 
     #[tokio::test]
     async fn when_all_have_failed_the_stream_is_not_waited_for() {
         let (reader, _writer) = std::io::pipe().unwrap();
         let results = run(&[Behaviour::FailAtOnce; 2], Box::new(reader)).await;
-        assert_eq!(results, [Err("wrong-password"); 2]);
+        assert_eq!(results, [Err("WrongPassword"); 2]);
     }
 }

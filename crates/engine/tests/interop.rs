@@ -30,7 +30,11 @@ async fn what_we_store_restic_checks_lists_and_restores_byte_for_byte() {
     let disk = on_disk(root.path());
     assert_sound(&disk);
     for (id, content) in ids.iter().zip(&contents) {
-        assert!(restic_restore(&disk, id) == *content, "{} bytes", content.len());
+        assert!(
+            restic_restore(&disk, id) == *content,
+            "{} bytes",
+            content.len()
+        );
         assert!(restored(&repository, id).await.unwrap() == *content);
     }
     let listing: serde_json::Value =
@@ -56,7 +60,10 @@ async fn sizes_are_those_that_restic_counts() {
     let repository = repository(&local(root.path())).await;
     let text = dump_text(3, 5_000_000);
     let first = back_up(&repository, &text).await.unwrap();
-    assert!(first.data_added > 5_000_000 && first.data_added < 5_010_000, "{first:?}");
+    assert!(
+        first.data_added > 5_000_000 && first.data_added < 5_010_000,
+        "{first:?}"
+    );
     assert!(first.data_added_packed < first.data_added, "{first:?}");
     // The same again adds no more than the description of the file, a changed row a little.
     let again = back_up(&repository, &text).await.unwrap();
@@ -67,7 +74,7 @@ async fn sizes_are_those_that_restic_counts() {
     assert!(third.data_added < 4_500_000, "{third:?}");
     // What a failed backup left behind does not count, for neither of us.
     let failed = back_up_from(&repository, dying(noise(4, 20_000_000))).await;
-    assert_eq!(failed.unwrap_err().kind(), "stream-failed");
+    assert_eq!(failed.unwrap_err().kind(), "StreamFailed");
 
     let stats = repository.stats().await.unwrap();
     let theirs: serde_json::Value = serde_json::from_str(&restic_ok(
@@ -88,7 +95,15 @@ async fn what_restic_stores_we_list_verify_and_restore() {
     restic_ok(&disk, &["init"]);
     let text = dump_text(5, 6_000_000);
     let mut backup = restic_command(&disk, PASSWORD)
-        .args(["backup", "--stdin", "--stdin-filename", FILE, "--host", "host-0", "--json"])
+        .args([
+            "backup",
+            "--stdin",
+            "--stdin-filename",
+            FILE,
+            "--host",
+            "host-0",
+            "--json",
+        ])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -96,9 +111,10 @@ async fn what_restic_stores_we_list_verify_and_restore() {
     backup.stdin.take().unwrap().write_all(&text).unwrap();
     assert!(backup.wait().unwrap().success());
 
-    let repository = ResticRepository::open(&local(root.path()), DIRECTORY, &password(), options("us"))
-        .await
-        .unwrap();
+    let repository =
+        ResticRepository::open(&local(root.path()), DIRECTORY, &password(), options("us"))
+            .await
+            .unwrap();
     let snapshots = repository.snapshots().await.unwrap();
     assert_eq!(snapshots.len(), 1);
     assert_eq!(snapshots[0].host, "host-0");
@@ -108,15 +124,21 @@ async fn what_restic_stores_we_list_verify_and_restore() {
         .verify_snapshot(&snapshots[0].id, FILE, CheckDepth::ReadData)
         .await
         .unwrap();
-    assert_eq!((verified.size, verified.errors.len()), (text.len() as u64, 0));
+    assert_eq!(
+        (verified.size, verified.errors.len()),
+        (text.len() as u64, 0)
+    );
 
     // Chunks are cut where restic cuts them: its data is not stored a second time.
     let ours = back_up(&repository, &text).await.unwrap();
     assert!(ours.data_added < 10_000, "{ours:?}");
     assert_sound(&disk);
     let stats = repository.stats().await.unwrap();
-    let theirs: serde_json::Value =
-        serde_json::from_str(&restic_ok(&disk, &["stats", "--json", "--mode", "raw-data"])).unwrap();
+    let theirs: serde_json::Value = serde_json::from_str(&restic_ok(
+        &disk,
+        &["stats", "--json", "--mode", "raw-data"],
+    ))
+    .unwrap();
     assert_eq!(theirs["total_size"], stats.total_size);
 }
 
@@ -130,14 +152,18 @@ async fn a_wrong_password_is_an_error_of_its_own_and_changes_nothing() {
     let error = ResticRepository::open_or_init(&store, DIRECTORY, &wrong, options("us"))
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), "wrong-password");
+    assert_eq!(error.kind(), "WrongPassword");
     assert!(error.is_permanent());
     assert!(!error.to_string().contains("hunter2"), "{error}");
-    let empty = ResticRepository::open_or_init(&store, "elsewhere", &Secret::new(""), options("us")).await;
-    assert_eq!(empty.unwrap_err().kind(), "invalid-request");
+    let empty =
+        ResticRepository::open_or_init(&store, "elsewhere", &Secret::new(""), options("us")).await;
+    assert_eq!(empty.unwrap_err().kind(), "InvalidRequest");
     assert_eq!(store.list("").await.unwrap(), before);
     // restic agrees on who may come in.
-    let refused = restic_command(&on_disk(root.path()), "hunter2").arg("snapshots").output().unwrap();
+    let refused = restic_command(&on_disk(root.path()), "hunter2")
+        .arg("snapshots")
+        .output()
+        .unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("wrong password"));
 }
 
@@ -146,12 +172,12 @@ async fn a_missing_repository_is_told_apart_from_one_that_lost_its_config() {
     let root = tempfile::tempdir().unwrap();
     let store = local(root.path());
     let missing = ResticRepository::open(&store, DIRECTORY, &password(), options("us")).await;
-    assert_eq!(missing.unwrap_err().kind(), "repository-missing");
+    assert_eq!(missing.unwrap_err().kind(), "RepositoryMissing");
     let repository = repository(&store).await;
     back_up(&repository, b"data").await.unwrap();
     store.delete(&format!("{DIRECTORY}/config")).await.unwrap();
     let lost = ResticRepository::open_or_init(&store, DIRECTORY, &password(), options("us")).await;
-    assert_eq!(lost.unwrap_err().kind(), "repository-damaged");
+    assert_eq!(lost.unwrap_err().kind(), "RepositoryDamaged");
 }
 
 #[tokio::test]
@@ -162,7 +188,10 @@ async fn an_interrupted_initialisation_is_carried_on() {
     store.delete(&format!("{DIRECTORY}/config")).await.unwrap();
     let keys = store.list(&format!("{DIRECTORY}/keys")).await.unwrap();
     let repository = repository(&store).await;
-    assert_eq!(store.list(&format!("{DIRECTORY}/keys")).await.unwrap(), keys);
+    assert_eq!(
+        store.list(&format!("{DIRECTORY}/keys")).await.unwrap(),
+        keys
+    );
     back_up(&repository, b"data").await.unwrap();
     assert_sound(&on_disk(root.path()));
 }
@@ -177,7 +206,9 @@ async fn forgetting_removes_the_data_that_only_the_forgotten_needed() {
     let kept = back_up(&repository, &keep).await.unwrap();
     let dropped = [
         back_up(&repository, &drop).await.unwrap(),
-        back_up(&repository, &[&keep[..], &drop[..1_000_000]].concat()).await.unwrap(),
+        back_up(&repository, &[&keep[..], &drop[..1_000_000]].concat())
+            .await
+            .unwrap(),
     ];
     let size_before = store_size(&store).await;
     let nobody = "0".repeat(64);
@@ -197,30 +228,52 @@ async fn forgetting_removes_the_data_that_only_the_forgotten_needed() {
     assert_eq!(report.removed, expected);
     assert_eq!(report.missing, [nobody]);
     let size_after = store_size(&store).await;
-    assert!(size_before - size_after > 24_000_000, "{size_before} {size_after}");
+    assert!(
+        size_before - size_after > 24_000_000,
+        "{size_before} {size_after}"
+    );
     assert!(size_after < 3_000_000, "{size_after}");
     let disk = on_disk(root.path());
     assert_sound(&disk);
     assert!(restic_restore(&disk, &kept.snapshot_id) == keep);
     let gone = restored(&repository, &dropped[0].snapshot_id).await;
-    assert_eq!(gone.unwrap_err().kind(), "snapshot-missing");
+    assert_eq!(gone.unwrap_err().kind(), "SnapshotMissing");
     // Forgetting what is gone is fine, and the last one may go too.
-    repository.forget(vec![dropped[0].snapshot_id.clone()], CancellationToken::new()).await.unwrap();
-    repository.forget(vec![kept.snapshot_id], CancellationToken::new()).await.unwrap();
+    repository
+        .forget(
+            vec![dropped[0].snapshot_id.clone()],
+            CancellationToken::new(),
+        )
+        .await
+        .unwrap();
+    repository
+        .forget(vec![kept.snapshot_id], CancellationToken::new())
+        .await
+        .unwrap();
     assert_sound(&disk);
     assert_eq!(store.list(&format!("{DIRECTORY}/data")).await.unwrap(), []);
     assert_eq!(repository.stats().await.unwrap().total_size, 0);
 }
 
 async fn store_size(store: &ObjectStore) -> u64 {
-    store.list("").await.unwrap().iter().map(|entry| entry.size).sum()
+    store
+        .list("")
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.size)
+        .sum()
 }
 
 #[tokio::test]
 async fn restic_prunes_what_we_wrote_and_we_prune_what_restic_wrote() {
     let root = tempfile::tempdir().unwrap();
     let repository = repository(&local(root.path())).await;
-    let texts = [dump_text(8, 1_500_000), dump_text(9, 1_500_000), dump_text(10, 1_500_000)];
+    let texts = [
+        dump_text(8, 1_500_000),
+        dump_text(9, 1_500_000),
+        dump_text(10, 1_500_000),
+    ];
     let mut ids = Vec::new();
     for text in &texts {
         ids.push(back_up(&repository, text).await.unwrap().snapshot_id);
@@ -228,7 +281,10 @@ async fn restic_prunes_what_we_wrote_and_we_prune_what_restic_wrote() {
     let disk = on_disk(root.path());
     restic_ok(&disk, &["forget", "--prune", &ids[0]]);
     assert!(restored(&repository, &ids[1]).await.unwrap() == texts[1]);
-    repository.forget(vec![ids[1].clone()], CancellationToken::new()).await.unwrap();
+    repository
+        .forget(vec![ids[1].clone()], CancellationToken::new())
+        .await
+        .unwrap();
     assert_sound(&disk);
     assert!(restic_restore(&disk, &ids[2]) == texts[2]);
 }
@@ -247,19 +303,48 @@ async fn damage_is_found_and_named() {
     let mut bytes = store.read(&pack.path).await.unwrap().to_vec();
     bytes[1000] ^= 1;
     store.write(&pack.path, bytes.into(), None).await.unwrap();
-    assert!(repository.check(CheckDepth::Structure).await.unwrap().is_sound());
-    assert!(!repository.check(CheckDepth::ReadData).await.unwrap().is_sound());
-    assert_eq!(verify(CheckDepth::Structure).await.unwrap().errors, Vec::<String>::new());
+    assert!(
+        repository
+            .check(CheckDepth::Structure)
+            .await
+            .unwrap()
+            .is_sound()
+    );
+    assert!(
+        !repository
+            .check(CheckDepth::ReadData)
+            .await
+            .unwrap()
+            .is_sound()
+    );
+    assert_eq!(
+        verify(CheckDepth::Structure).await.unwrap().errors,
+        Vec::<String>::new()
+    );
     let found = verify(CheckDepth::ReadData).await.unwrap().errors;
-    assert!(found.len() == 1 && found[0].contains("damaged"), "{found:?}");
-    let error = restored(&repository, &summary.snapshot_id).await.unwrap_err();
-    assert_eq!(error.kind(), "repository-damaged");
+    assert!(
+        found.len() == 1 && found[0].contains("damaged"),
+        "{found:?}"
+    );
+    let error = restored(&repository, &summary.snapshot_id)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), "RepositoryDamaged");
 
     // A missing pack is found by looking.
     store.delete(&pack.path).await.unwrap();
-    assert!(!repository.check(CheckDepth::Structure).await.unwrap().is_sound());
+    assert!(
+        !repository
+            .check(CheckDepth::Structure)
+            .await
+            .unwrap()
+            .is_sound()
+    );
     let found = verify(CheckDepth::Structure).await.unwrap().errors;
-    assert!(found.len() == 1 && found[0].contains("missing"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].contains("missing"),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]
@@ -268,10 +353,17 @@ async fn what_is_not_in_the_snapshot_is_named() {
     let repository = repository(&local(root.path())).await;
     let id = back_up(&repository, b"data").await.unwrap().snapshot_id;
     for file in ["other.sql", "", "/", "dumpfile.sql/x"] {
-        let result = repository.verify_snapshot(&id, file, CheckDepth::Structure).await;
-        assert!(matches!(result, Err(EngineError::FileMissing { .. })), "{file}: {result:?}");
+        let result = repository
+            .verify_snapshot(&id, file, CheckDepth::Structure)
+            .await;
+        assert!(
+            matches!(result, Err(EngineError::FileMissing { .. })),
+            "{file}: {result:?}"
+        );
     }
-    let by_path = repository.verify_snapshot(&id[..8], "/dumpfile.sql", CheckDepth::Structure).await;
+    let by_path = repository
+        .verify_snapshot(&id[..8], "/dumpfile.sql", CheckDepth::Structure)
+        .await;
     assert_eq!(by_path.unwrap().size, 4);
 }
 
@@ -287,10 +379,19 @@ async fn a_bucket_holds_the_same_repository_as_a_volume() {
     let second = back_up(&repository, &noise).await.unwrap();
     assert!(restored(&repository, &first.snapshot_id).await.unwrap() == text);
     assert!(restored(&repository, &second.snapshot_id).await.unwrap() == noise);
-    assert!(repository.check(CheckDepth::ReadData).await.unwrap().is_sound());
+    assert!(
+        repository
+            .check(CheckDepth::ReadData)
+            .await
+            .unwrap()
+            .is_sound()
+    );
     let failed = back_up_from(&repository, dying(support::noise(14, 20_000_000))).await;
-    assert_eq!(failed.unwrap_err().kind(), "stream-failed");
-    repository.forget(vec![second.snapshot_id], CancellationToken::new()).await.unwrap();
+    assert_eq!(failed.unwrap_err().kind(), "StreamFailed");
+    repository
+        .forget(vec![second.snapshot_id], CancellationToken::new())
+        .await
+        .unwrap();
 
     let copy = tempfile::tempdir().unwrap();
     mirror(&store, copy.path()).await;
@@ -298,7 +399,13 @@ async fn a_bucket_holds_the_same_repository_as_a_volume() {
     assert_sound(&disk);
     assert!(restic_restore(&disk, &first.snapshot_id) == text);
     assert_eq!(std::fs::read_dir(disk.join("locks")).unwrap().count(), 0);
-    let stats: serde_json::Value =
-        serde_json::from_str(&restic_ok(&disk, &["stats", "--json", "--mode", "raw-data"])).unwrap();
-    assert_eq!(stats["total_size"], repository.stats().await.unwrap().total_size);
+    let stats: serde_json::Value = serde_json::from_str(&restic_ok(
+        &disk,
+        &["stats", "--json", "--mode", "raw-data"],
+    ))
+    .unwrap();
+    assert_eq!(
+        stats["total_size"],
+        repository.stats().await.unwrap().total_size
+    );
 }

@@ -135,45 +135,45 @@ mod tests {
     fn server_replies_become_the_kind_that_says_what_to_do() {
         let new = opendal::Error::new;
         let cases = [
-            (new(ErrorKind::NotFound, "no such key"), "not-found"),
+            (new(ErrorKind::NotFound, "no such key"), "NotFound"),
             (
                 new(ErrorKind::NotFound, "The specified bucket does not exist."),
-                "bucket-missing",
+                "BucketMissing",
             ),
             (
                 new(
                     ErrorKind::ConfigInvalid,
                     "S3Error { code: \"NoSuchBucket\" }",
                 ),
-                "bucket-missing",
+                "BucketMissing",
             ),
-            (new(ErrorKind::PermissionDenied, "no"), "access-denied"),
+            (new(ErrorKind::PermissionDenied, "no"), "AccessDenied"),
             (
                 new(ErrorKind::Unexpected, "x")
                     .with_context("response", "Parts { status: 401, version"),
-                "access-denied",
+                "AccessDenied",
             ),
             (
                 new(ErrorKind::Unexpected, "x")
                     .with_context("response", "Parts { status: 507, version"),
-                "storage-full",
+                "StorageFull",
             ),
             (
                 new(ErrorKind::Unexpected, "XMinioStorageFull"),
-                "storage-full",
+                "StorageFull",
             ),
             (
                 new(
                     ErrorKind::Unexpected,
                     "loading credential to sign http request",
                 ),
-                "access-denied",
+                "AccessDenied",
             ),
             (
                 new(ErrorKind::Unexpected, "operation timeout reached"),
-                "endpoint-unreachable",
+                "EndpointUnreachable",
             ),
-            (new(ErrorKind::Unexpected, "boom"), "storage-failed"),
+            (new(ErrorKind::Unexpected, "boom"), "StorageFailed"),
         ];
         for (error, kind) in cases {
             let shown = error.to_string();

@@ -110,18 +110,18 @@ pub enum StorageError {
 pub(crate) struct Reply(pub(crate) String);
 
 impl StorageError {
-    /// Stable name of the kind of error: metric label, condition reason, Event reason.
+    /// Stable name of the kind of error, in PascalCase: metric label, condition reason, Event reason.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::BucketMissing { .. } => "bucket-missing",
-            Self::AccessDenied { .. } => "access-denied",
-            Self::EndpointUnreachable { .. } => "endpoint-unreachable",
-            Self::NotFound { .. } => "not-found",
-            Self::StorageFull { .. } => "storage-full",
-            Self::ReadOnly { .. } => "storage-read-only",
-            Self::NoProgress { .. } => "no-progress",
-            Self::InvalidConfig { .. } => "invalid-storage-config",
-            Self::Failed { .. } => "storage-failed",
+            Self::BucketMissing { .. } => "BucketMissing",
+            Self::AccessDenied { .. } => "AccessDenied",
+            Self::EndpointUnreachable { .. } => "EndpointUnreachable",
+            Self::NotFound { .. } => "NotFound",
+            Self::StorageFull { .. } => "StorageFull",
+            Self::ReadOnly { .. } => "StorageReadOnly",
+            Self::NoProgress { .. } => "NoProgress",
+            Self::InvalidConfig { .. } => "InvalidStorageConfig",
+            Self::Failed { .. } => "StorageFailed",
         }
     }
 

@@ -552,12 +552,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mount = directory.path().join("not-mounted");
         let store = LocalStore::new(&mount, "", "volume test".to_owned());
-        assert_eq!(store.probe().await.unwrap_err().kind(), "bucket-missing");
+        assert_eq!(store.probe().await.unwrap_err().kind(), "BucketMissing");
         let error = store
             .write("x", vec![Bytes::from_static(b"y")])
             .await
             .unwrap_err();
-        assert_eq!(error.kind(), "bucket-missing");
+        assert_eq!(error.kind(), "BucketMissing");
         assert!(!mount.exists());
     }
 

