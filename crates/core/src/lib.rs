@@ -8,6 +8,7 @@ pub mod args;
 pub mod catalog;
 pub mod format;
 pub mod layout;
+pub mod lock_holder;
 pub mod name;
 pub mod period;
 pub mod retention;
