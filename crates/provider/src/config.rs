@@ -24,7 +24,11 @@ pub struct ProviderConfig {
 
 impl ProviderConfig {
     /// A configuration with the usual values: this process's `PATH`, 8 s to shut down.
-    pub fn new(client: kube::Client, data_dir: impl Into<PathBuf>, own_binary: impl Into<PathBuf>) -> Self {
+    pub fn new(
+        client: kube::Client,
+        data_dir: impl Into<PathBuf>,
+        own_binary: impl Into<PathBuf>,
+    ) -> Self {
         Self {
             client,
             data_dir: data_dir.into(),

@@ -4,10 +4,26 @@
 //! tell the difference: auth Secrets, AppBindings, phases, deletion policies, and for every database a real
 //! MySQL-compatible server process of its own on loopback. Druid's own processes and ZooKeeper do not run here, and
 //! a condition on every Druid says so.
+//!
+//! ```text
+//!   Druid ──druid──► MySQL/<d>-mysql-metadata ──mysql──► server (one process, supervised)
+//!     │                    │                               ▲ data under <data dir>/databases/<ns>/<name>
+//!     └► AppBinding <d>    └► Secret, AppBinding           └ restarted when it ends
+//! ```
+//! Each family is a folder; [`run`] strings them together.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod apply;
 mod config;
+mod druid;
+mod error;
+mod identity;
+mod labels;
+mod mysql;
 mod run;
+mod secret;
+mod status;
 
 pub use config::ProviderConfig;
-pub use run::{ProviderError, run};
+pub use error::ProviderError;
+pub use run::run;

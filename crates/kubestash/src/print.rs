@@ -1,0 +1,49 @@
+//! `kubestash crds` and `kubestash catalog`: YAML for `kubectl apply --server-side -f -`.
+
+use std::io::Write;
+
+use anyhow::Context;
+use serde::Serialize;
+
+/// Flags of `kubestash crds`.
+#[derive(clap::Args)]
+pub(crate) struct CrdArgs {
+    /// Also print the definitions of KubeDB and AppBinding objects, for clusters without KubeDB
+    #[arg(long)]
+    foreign: bool,
+}
+
+/// Flags of `kubestash catalog`.
+#[derive(clap::Args)]
+pub(crate) struct CatalogArgs {
+    /// Image of the Functions
+    #[arg(long, default_value = crate::operator::IMAGE)]
+    image: String,
+}
+
+/// Prints the definitions of our kinds.
+pub(crate) fn crds(args: &CrdArgs) -> anyhow::Result<()> {
+    let mut definitions = kubestash_api::crds();
+    if args.foreign {
+        definitions.extend(kubestash_api::foreign_crds());
+    }
+    documents(&definitions)
+}
+
+/// Prints the Addons and Functions.
+pub(crate) fn catalog(args: &CatalogArgs) -> anyhow::Result<()> {
+    documents(&crate::install::catalog(&args.image)?)
+}
+
+fn documents<T: Serialize>(objects: &[T]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for object in objects {
+        let yaml = serde_saphyr::to_string(object).context("failed to write YAML")?;
+        match writeln!(out, "---\n{}", yaml.trim_end()) {
+            // `kubestash crds | head` is no failure.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            result => result.context("failed to print")?,
+        }
+    }
+    Ok(())
+}

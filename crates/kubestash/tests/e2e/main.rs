@@ -1,0 +1,10 @@
+//! The whole product, as a user meets it: `kubestash up`, the real kubectl, a real database server, a
+//! real GCS emulator and the real restic.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod canary;
+mod crash;
+mod support;
+mod tutorial;
+mod up;

@@ -1,0 +1,65 @@
+//! An empty data directory, made once and copied for each server: making one takes seconds, copying it none.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::files::{make_dir, own, remove_dir};
+use super::program::Program;
+use crate::{ProviderConfig, ProviderError};
+
+/// The template of the installed server. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Template {
+    config: ProviderConfig,
+    made: Arc<OnceCell<(Program, PathBuf)>>,
+}
+
+impl Template {
+    pub(crate) fn new(config: ProviderConfig) -> Self {
+        Self {
+            config,
+            made: Arc::new(OnceCell::new()),
+        }
+    }
+
+    /// The server program and its template, which is made if it is missing. A failure is not remembered: the program
+    /// may be installed any time.
+    pub(crate) async fn ready(&self) -> Result<(Program, PathBuf), ProviderError> {
+        self.made.get_or_try_init(|| self.make()).await.cloned()
+    }
+
+    async fn make(&self) -> Result<(Program, PathBuf), ProviderError> {
+        let program = Program::find(&self.config.search_path).await?;
+        let parent = self.config.data_dir.join("databases");
+        make_dir(&parent, 0o711)?;
+        let template = parent.join(format!("template-{}", program.version));
+        if !template.exists() {
+            self.fill(&program, &parent, &template).await?;
+        }
+        Ok((program, template))
+    }
+
+    async fn fill(
+        &self,
+        program: &Program,
+        parent: &Path,
+        template: &Path,
+    ) -> Result<(), ProviderError> {
+        let partial = parent.join("template.partial");
+        remove_dir(&partial)?;
+        make_dir(&partial, 0o700)?;
+        own(&partial)?;
+        let log = parent.join("template.log");
+        program
+            .initialise(
+                &self.config.supervisor,
+                &self.config.search_path,
+                &partial,
+                &log,
+            )
+            .await?;
+        std::fs::rename(&partial, template).map_err(ProviderError::disk(template))
+    }
+}
