@@ -1,5 +1,6 @@
 //! The files beside the data: YAML for people and for disaster recovery.
 
+use futures::{StreamExt, TryStreamExt, stream};
 use kubestash_api::config::BackendMeta;
 use kubestash_api::storage::{Repository, Snapshot};
 use kubestash_core::layout;
@@ -8,6 +9,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{Backend, BackendError};
 
+/// Files read at a time: a repository may have thousands.
+const READS: usize = 8;
 const CONTENT_TYPE: &str = "application/yaml";
 
 impl Backend {
@@ -41,7 +44,17 @@ impl Backend {
         directory: &str,
         snapshot: &Snapshot,
     ) -> Result<(), BackendError> {
-        let name = snapshot.metadata.name.as_deref().unwrap_or_default();
+        let Some(name) = snapshot
+            .metadata
+            .name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+        else {
+            return Err(BackendError::Serialize {
+                path: layout::snapshots_dir(directory),
+                reason: "the Snapshot has no name".to_owned(),
+            });
+        };
         self.write_yaml(&layout::snapshot_file(directory, name), snapshot)
             .await
     }
@@ -78,13 +91,17 @@ impl Backend {
     /// All Snapshots of the repository in `directory`, in the order of their names.
     pub async fn snapshots(&self, directory: &str) -> Result<Vec<Snapshot>, BackendError> {
         let folder = layout::snapshots_dir(directory);
-        let mut snapshots = Vec::new();
-        for entry in self.store().list(&folder).await? {
-            if entry.path.ends_with(".yaml") {
-                snapshots.extend(self.read_yaml(&entry.path).await?);
-            }
-        }
-        Ok(snapshots)
+        let entries = self.store().list(&folder).await?;
+        let paths = entries
+            .into_iter()
+            .map(|entry| entry.path)
+            .filter(|path| path.ends_with(".yaml"));
+        stream::iter(paths.map(|path| async move { self.read_yaml(&path).await }))
+            .buffered(READS)
+            // Removed between the listing and this look at it.
+            .try_filter_map(|snapshot| async move { Ok(snapshot) })
+            .try_collect()
+            .await
     }
 
     async fn write_yaml(&self, path: &str, content: &impl Serialize) -> Result<(), BackendError> {
