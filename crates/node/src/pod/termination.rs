@@ -65,6 +65,6 @@ mod tests {
         let many = tail_of(500, "x");
         assert_eq!(many.lines().count(), MAX_LINES);
         assert!(many.ends_with("x499"));
-        assert_eq!(tail_of(50, &"ü".repeat(200)).len(), MAX_BYTES);
+        assert!((MAX_BYTES - 1..=MAX_BYTES).contains(&tail_of(50, &"ü".repeat(200)).len()));
     }
 }
