@@ -3,6 +3,8 @@
 use super::node::{Additional, NodeRef, Type};
 use super::validation::format::is_date_time;
 use crate::gofmt;
+use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine as _};
 use serde_json::Value;
 
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
@@ -119,6 +121,18 @@ fn go_type(node: NodeRef<'_>) -> String {
 
 fn short(definition: &str) -> &str {
     definition.rsplit('.').next().unwrap_or(definition)
+}
+
+/// Go's decoder tells where base64 goes wrong.
+fn base64_problem(text: &str) -> Option<String> {
+    let error = STANDARD.decode(text).err()?;
+    let position = match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+        DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => {
+            text.trim_end_matches('=').len()
+        }
+    };
+    Some(format!("illegal base64 data at input byte {position}"))
 }
 
 fn time(value: &Value) -> Option<String> {

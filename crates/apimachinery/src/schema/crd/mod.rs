@@ -10,25 +10,16 @@ mod versions;
 pub use status::crd_status;
 
 use crate::field::{FieldError, Path};
-use crate::strategy::metadata;
 use crate::syntax::{self, Use};
 use serde_json::{Map, Value, json};
 
 const IMMUTABLE: &str = "field is immutable";
 
-/// All that is wrong with a CustomResourceDefinition object, which must have been through [`prepare_crd`].
+/// All that is wrong with the spec of a CustomResourceDefinition, which must have been through [`prepare_crd`]. The
+/// rules of `metadata` are in [`crate::strategy::validate_create`].
 pub fn check_crd(crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let root = Path::ROOT;
-    if let Some(meta) = crd.get("metadata").and_then(Value::as_object) {
-        metadata::validate(
-            meta,
-            false,
-            syntax::dns_subdomain,
-            &root.child("metadata"),
-            &mut errors,
-        );
-    }
     let spec = crd.get("spec").cloned().unwrap_or_else(|| json!({}));
     let path = root.child("spec");
     let group = text(&spec, "group");
