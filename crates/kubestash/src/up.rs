@@ -1,0 +1,243 @@
+//! `kubestash up`: the whole system on one machine, in one process.
+//!
+//! ```text
+//!   API server ◄── definitions, catalog
+//!       ▲  ▲  ▲
+//!       │  │  └── operator        stops first: nothing new begins
+//!       │  └───── node            then the pods end
+//!       └──────── provider        then the database servers, cleanly
+//!   API server                    stops last
+//! ```
+//! Each part has its own stop signal, so that the parts below outlive those above.
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use kubestash_apiserver::Server;
+use kubestash_node::NodeConfig;
+use kubestash_operator::{JobEnvironment, OperatorConfig, WebhookAddress, WebhookConfig};
+use kubestash_provider::ProviderConfig;
+use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::operator::IMAGE;
+
+/// Namespace of what belongs to the system itself.
+const NAMESPACE: &str = "kubestash";
+/// How long pods may take to end when everything stops.
+const POD_GRACE: Duration = Duration::from_secs(3);
+/// How long database servers may take.
+const DATABASE_GRACE: Duration = Duration::from_secs(5);
+
+/// Flags of `kubestash up`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directory that everything is kept in
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/kubestash")]
+    data_dir: PathBuf,
+    /// File to write the kubeconfig to; `kubeconfig` in the data directory by default
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Port of the API server on 127.0.0.1; by default the one of the last time, or a free one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// Stop when standard input is closed, for use under another program
+    #[arg(long, hide = true)]
+    until_eof: bool,
+}
+
+/// Runs everything until a signal, or until a part fails.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    crate::logging::start();
+    let stop = stop_on_signal()?;
+    if args.until_eof {
+        stop_on_eof(stop.clone());
+    }
+    let data_dir = std::path::absolute(&args.data_dir).context("failed to find the data directory")?;
+    let kubeconfig = match args.kubeconfig {
+        Some(file) => std::path::absolute(file).context("failed to find the kubeconfig file")?,
+        None => data_dir.join("kubeconfig"),
+    };
+    let server = start_server(&data_dir, args.port).await?;
+    write_private(&kubeconfig, &serde_saphyr::to_string(&server.kubeconfig())?)?;
+
+    let result = run_parts(&server, &data_dir, &kubeconfig, &stop).await;
+    server.shutdown().await;
+    result
+}
+
+async fn start_server(data_dir: &Path, port: u16) -> anyhow::Result<Server> {
+    make_root(data_dir)?;
+    let remembered = data_dir.join("port");
+    let port = if port == 0 { last_port(&remembered) } else { port };
+    let bind = (Ipv4Addr::LOCALHOST, port).into();
+    let server = kubestash_apiserver::start(kubestash_apiserver::Config { data_dir: data_dir.to_owned(), bind }).await?;
+    fs::write(&remembered, server.addr().port().to_string())
+        .with_context(|| format!("failed to write {}", remembered.display()))?;
+    Ok(server)
+}
+
+/// The port of the last time, if it is free now; 0 otherwise.
+fn last_port(file: &Path) -> u16 {
+    let last = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    if last != 0 && TcpListener::bind((Ipv4Addr::LOCALHOST, last)).is_ok() { last } else { 0 }
+}
+
+/// Starts what talks to the API server, waits for the end, and stops it in order.
+async fn run_parts(server: &Server, data_dir: &Path, kubeconfig: &Path, stop: &CancellationToken) -> anyhow::Result<()> {
+    let client = client(server.kubeconfig()).await?;
+    crate::install::definitions(&client).await?;
+    crate::install::addons(&client, IMAGE).await?;
+    let own_binary = std::env::current_exe().context("failed to find this program's own file")?;
+
+    let mut provider_config = ProviderConfig::new(client.clone(), data_dir, &own_binary);
+    provider_config.shutdown_grace = DATABASE_GRACE;
+    provider_config.masked_paths = vec![kubeconfig.to_owned()];
+    let mut node_config = NodeConfig::new(client.clone(), data_dir, &own_binary);
+    node_config.own_images = vec![IMAGE.to_owned()];
+    node_config.api_port = server.addr().port();
+    node_config.ca_pem = server.ca_pem().to_owned();
+    node_config.shutdown_grace = POD_GRACE;
+    node_config.masked_paths = vec![kubeconfig.to_owned()];
+    let (ready, operator_is_ready) = oneshot::channel();
+    let operator_config = OperatorConfig {
+        client,
+        namespace: NAMESPACE.to_owned(),
+        image: IMAGE.to_owned(),
+        environment: JobEnvironment::from_process(),
+        webhook: Some(WebhookConfig {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            address: WebhookAddress::Url { host: "127.0.0.1".to_owned() },
+            cert_dir: None,
+        }),
+        leader_election: false,
+        ready: Some(ready),
+    };
+
+    let provider = Part::start("database provider", stop, |token| kubestash_provider::run(provider_config, token));
+    let node = Part::start("node", stop, |token| kubestash_node::run(node_config, token));
+    let operator = Part::start("operator", stop, |token| kubestash_operator::run(operator_config, token));
+
+    tokio::select! {
+        ready = operator_is_ready => {
+            // A part that failed has stopped everything; its error is told below.
+            if ready.is_ok() {
+                announce(kubeconfig)?;
+            }
+        }
+        () = stop.cancelled() => {}
+    }
+    stop.cancelled().await;
+    let mut outcome = Ok(());
+    for part in [operator, node, provider] {
+        outcome = part.stop().await.and(outcome);
+    }
+    outcome
+}
+
+/// Says, in one line on standard output, that everything is ready.
+fn announce(kubeconfig: &Path) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "kubestash is ready: export KUBECONFIG={}", kubeconfig.display())
+        .and_then(|()| out.flush())
+        .context("failed to print")
+}
+
+/// A part of the system, running on its own.
+struct Part {
+    name: &'static str,
+    token: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Part {
+    /// Starts a part; if it ends before it is told to, everything stops.
+    fn start<F, E>(name: &'static str, stop: &CancellationToken, run: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let token = CancellationToken::new();
+        let running = run(token.clone());
+        let (told, everything) = (token.clone(), stop.clone());
+        let task = tokio::spawn(async move {
+            let result = running.await;
+            everything.cancel();
+            match result {
+                Ok(()) if told.is_cancelled() => Ok(()),
+                Ok(()) => Err(anyhow!("failed to keep the {name} running: it ended by itself")),
+                Err(error) => Err(anyhow::Error::new(error).context(format!("failed to run the {name}"))),
+            }
+        });
+        Self { name, token, task }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.token.cancel();
+        self.task.await.with_context(|| format!("failed to stop the {}", self.name))?
+    }
+}
+
+async fn client(kubeconfig: Value) -> anyhow::Result<kube::Client> {
+    let kubeconfig = serde_json::from_value(kubeconfig).context("failed to read our own kubeconfig")?;
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+        .await
+        .context("failed to read our own kubeconfig")?;
+    kube::Client::try_from(config).context("failed to connect to our own API server")
+}
+
+/// Fires on Ctrl-C and SIGTERM.
+pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for signals")?;
+    let fire = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        fire.cancel();
+    });
+    Ok(stop)
+}
+
+/// Fires when standard input ends.
+fn stop_on_eof(stop: CancellationToken) {
+    tokio::spawn(async move {
+        let mut stdin = tokio::io::stdin();
+        let mut ignored = [0; 64];
+        while stdin.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
+        stop.cancel();
+    });
+}
+
+/// Makes the data directory. Other users may pass through it: the database servers are one.
+fn make_root(data_dir: &Path) -> anyhow::Result<()> {
+    let failed = || format!("failed to make the data directory {}; choose another with --data-dir", data_dir.display());
+    fs::create_dir_all(data_dir).with_context(failed)?;
+    fs::set_permissions(data_dir, fs::Permissions::from_mode(0o711)).with_context(failed)
+}
+
+/// Writes a file that only its owner can read, in one step.
+fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
+    let failed = || format!("failed to write {}; choose another file with --kubeconfig", path.display());
+    let partial = path.with_extension(format!("partial-{}", std::process::id()));
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&partial, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&partial))).with_context(failed)
+}
