@@ -24,6 +24,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 // The derive of the validation rules (`KubeSchema`) repeats the struct, `pub` included, inside of a function.
 #![allow(unreachable_pub)]
+// Printer columns repeat their types, which this takes for repeated attributes.
+#![allow(clippy::duplicated_attributes)]
 
 #[macro_use]
 mod string_enum;

@@ -6,11 +6,13 @@
 
 pub mod args;
 pub mod catalog;
+pub mod condition;
 pub mod format;
 pub mod layout;
 pub mod lock_holder;
 pub mod name;
 pub mod period;
+pub mod phase;
 pub mod retention;
 pub mod schedule;
 pub mod usage;
