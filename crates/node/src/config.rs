@@ -8,8 +8,10 @@ use std::time::Duration;
 pub struct NodeConfig {
     /// A client with the rights of a node and of the Job controller (`up` gives the administrator's).
     pub client: kube::Client,
-    /// The root of everything the node keeps: `pods/<uid>/…` (logs, emptyDir volumes) and `volumes/…` (claims).
+    /// The root of everything on disk, which no pod sees; the node keeps claims in `volumes/` there.
     pub data_dir: PathBuf,
+    /// Where logs and emptyDir volumes are, `<uid>/…` for each pod: where the API server looks for logs.
+    pub pods_dir: PathBuf,
     /// The binary that stands behind [`own_images`](Self::own_images), and that is re-executed as the supervisor.
     pub own_binary: PathBuf,
     /// Image references that this node can run: they all mean [`own_binary`](Self::own_binary).
@@ -32,15 +34,18 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// A configuration with the usual values: node `kubestash`, the `PATH` of this process, 4 s to shut down.
+    /// A configuration with the usual values: pods in `pods/` of the data directory, node `kubestash`, the `PATH` of
+    /// this process, 4 s to shut down.
     pub fn new(
         client: kube::Client,
         data_dir: impl Into<PathBuf>,
         own_binary: impl Into<PathBuf>,
     ) -> Self {
+        let data_dir = data_dir.into();
         Self {
             client,
-            data_dir: data_dir.into(),
+            pods_dir: data_dir.join("pods"),
+            data_dir,
             own_binary: own_binary.into(),
             own_images: Vec::new(),
             node_name: "kubestash".to_owned(),

@@ -53,8 +53,8 @@ impl NodeError {
 /// # Errors
 /// If the data directory cannot be used. Trouble with single objects becomes their status and Events.
 pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<(), NodeError> {
-    for dir in ["pods", "volumes"] {
-        let path = config.data_dir.join(dir);
+    let volumes = config.data_dir.join("volumes");
+    for path in [config.pods_dir.clone(), volumes.clone()] {
         let made = std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -65,7 +65,7 @@ pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<(), Node
     let (events, event_writer) = Events::start(client.clone(), "kubelet", &config.node_name);
     let claims = Claims::new(
         client.clone(),
-        config.data_dir.join("volumes"),
+        volumes,
         events.component("persistentvolume-controller"),
     );
     let (changed_jobs, job_changes) = mpsc::unbounded();

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
             arguments.next().unwrap_or_default(),
             arguments.next().unwrap_or_default(),
         ),
+        Some("read-config-map") => read_config_map(&arguments.next().unwrap_or_default()),
         Some("exit") => ExitCode::from(
             arguments
                 .next()
@@ -20,6 +21,34 @@ fn main() -> ExitCode {
                 .unwrap_or(1),
         ),
         _ => ExitCode::from(64),
+    }
+}
+
+/// Reads a ConfigMap of its own namespace, as a program in a cluster does, and prints it.
+fn read_config_map(name: &str) -> ExitCode {
+    let read = async {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = kube::Client::try_default().await?;
+        let api: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+            kube::Api::default_namespaced(client);
+        api.get(name).await
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime.map(|runtime| runtime.block_on(read)) {
+        Ok(Ok(map)) => {
+            println!("{:?}", map.data);
+            ExitCode::SUCCESS
+        }
+        Ok(Err(error)) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

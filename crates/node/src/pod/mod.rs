@@ -61,7 +61,7 @@ impl Node {
         stopping: watch::Receiver<Option<Duration>>,
     ) -> Self {
         let mut masked = config.masked_paths.clone();
-        masked.push(config.data_dir.clone());
+        masked.extend([config.data_dir.clone(), config.pods_dir.clone()]);
         Self {
             client: config.client.clone(),
             defaults: environment::Defaults {
@@ -70,7 +70,7 @@ impl Node {
                 api_port: config.api_port,
             },
             supervisor: Supervisor::new(&config.own_binary),
-            pods_dir: config.data_dir.join("pods"),
+            pods_dir: config.pods_dir.clone(),
             events,
             claims,
             masked,
