@@ -21,8 +21,11 @@ use kubestash_api::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    attempt::Attempts,
     config::JobEnvironment,
     events::Events,
+    locks::Locks,
+    stores::Stores,
     watch::{Driver, Watch},
 };
 
@@ -40,6 +43,12 @@ pub struct Context {
     pub events: Arc<Events>,
     /// The stores.
     pub watches: Watches,
+    /// The open stores of the BackupStorages.
+    pub stores: Stores,
+    /// The last attempts at what a bucket or a Job refused.
+    pub(crate) attempts: Attempts,
+    /// One at a time for each Repository.
+    pub(crate) locks: Locks,
     /// Fires when the operator stops.
     pub shutdown: CancellationToken,
 }

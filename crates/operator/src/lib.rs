@@ -31,16 +31,29 @@
 
 pub mod admission;
 pub mod apply;
+pub mod backupconfiguration;
+pub mod backupsession;
+pub mod backupstorage;
+pub mod blueprint;
 pub mod context;
 pub mod controller;
 pub mod events;
+pub mod failure;
 pub mod finalizer;
 pub mod job;
+pub mod repository;
+pub mod schedule;
+pub mod snapshot;
+pub mod stores;
 pub mod volume_job;
 pub mod watch;
 
+mod attempt;
 mod config;
+mod leader;
+mod locks;
 mod run;
 
 pub use config::{JobEnvironment, OperatorConfig, STORAGE_EMULATOR_HOST, WebhookAddress, WebhookConfig};
+pub use leader::LeaderError;
 pub use run::{RunError, run};

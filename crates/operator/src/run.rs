@@ -1,13 +1,27 @@
 //! Starting and stopping the operator.
+//!
+//! ```text
+//!  watches ──filled──► webhook ──registered──► (Lease held) ──► controllers ──► ready
+//!                                                                   │ shutdown, or Lease lost
+//!  watches stopped ◄── webhook stopped ◄── running reconciles done ◄┘
+//! ```
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::OperatorConfig,
+    admission::{self, AdmissionError},
+    attempt::Attempts,
+    backupconfiguration, backupsession, backupstorage, blueprint,
+    config::{OperatorConfig, WebhookConfig},
     context::{Context, Watches},
     events::Events,
+    leader::{self, LeaderError},
+    locks::Locks,
+    repository, snapshot,
+    stores::Stores,
     watch::Driver,
 };
 
@@ -16,7 +30,10 @@ use crate::{
 pub enum RunError {
     /// The admission webhook could not be served or registered.
     #[error("failed to run the admission webhook")]
-    Admission(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Admission(#[from] AdmissionError),
+    /// The Lease was lost to another replica: this one must stop at once.
+    #[error("failed to stay the leader")]
+    Leader(#[from] LeaderError),
 }
 
 impl RunError {
@@ -24,7 +41,8 @@ impl RunError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Admission(_) => "AdmissionFailed",
+            Self::Admission(error) => error.kind(),
+            Self::Leader(error) => error.kind(),
         }
     }
 }
@@ -32,10 +50,10 @@ impl RunError {
 /// Runs the operator until `shutdown` fires; running reconciles are finished first.
 ///
 /// # Errors
-/// When the admission webhook cannot be served or registered.
+/// When the admission webhook cannot be served or registered, or the Lease is lost.
 pub async fn run(config: OperatorConfig, shutdown: CancellationToken) -> Result<(), RunError> {
     let instance = std::env::var("POD_NAME").unwrap_or_else(|_| "kubestash-operator".to_owned());
-    let events = Arc::new(Events::new(config.client.clone(), instance));
+    let events = Arc::new(Events::new(config.client.clone(), instance.clone()));
     let tasks = TaskTracker::new();
     let driver = Driver {
         client: config.client.clone(),
@@ -52,26 +70,73 @@ pub async fn run(config: OperatorConfig, shutdown: CancellationToken) -> Result<
         environment: config.environment,
         events,
         watches,
-        shutdown: shutdown.clone(),
+        stores: Stores::default(),
+        attempts: Attempts::default(),
+        locks: Locks::default(),
+        // A lost Lease stops this operator, not its caller.
+        shutdown: shutdown.child_token(),
     });
-    let outcome = controllers(&ctx, config.ready).await;
+    let lease = config.leader_election.then_some(instance);
+    let outcome = serve(&ctx, config.webhook.as_ref(), lease, config.ready).await;
     driver.shutdown.cancel();
     tasks.close();
     tasks.wait().await;
     outcome
 }
 
-async fn controllers(
+async fn serve(
     ctx: &Arc<Context>,
-    ready: Option<tokio::sync::oneshot::Sender<()>>,
+    webhook: Option<&WebhookConfig>,
+    lease: Option<String>,
+    ready: Option<oneshot::Sender<()>>,
 ) -> Result<(), RunError> {
     if ctx.shutdown.run_until_cancelled(ctx.watches.ready()).await.is_none() {
         return Ok(());
     }
+    let serving = match webhook {
+        Some(config) => Some(admission::serve(ctx, config).await?),
+        None => None,
+    };
+    let outcome = match lease {
+        None => {
+            controllers(ctx, ready).await;
+            Ok(())
+        }
+        Some(instance) => lead(ctx, &instance, ready).await,
+    };
+    if let Some(serving) = serving {
+        serving.stop().await;
+    }
+    outcome
+}
+
+async fn lead(ctx: &Arc<Context>, instance: &str, ready: Option<oneshot::Sender<()>>) -> Result<(), RunError> {
+    let Some(held) = ctx.shutdown.run_until_cancelled(leader::acquire(ctx, instance)).await else { return Ok(()) };
+    let (kept, ()) = tokio::join!(
+        async {
+            let kept = held.keep(ctx).await;
+            // Whether the Lease was lost or the operator was told to stop: nothing may be written any more.
+            ctx.shutdown.cancel();
+            kept
+        },
+        controllers(ctx, ready),
+    );
+    Ok(kept?)
+}
+
+async fn controllers(ctx: &Arc<Context>, ready: Option<oneshot::Sender<()>>) {
+    let tasks = TaskTracker::new();
+    tasks.spawn(backupstorage::controller(Arc::clone(ctx)));
+    tasks.spawn(repository::controller(Arc::clone(ctx)));
+    tasks.spawn(snapshot::controller(Arc::clone(ctx)));
+    tasks.spawn(blueprint::controller(Arc::clone(ctx)));
+    tasks.spawn(backupconfiguration::controller(Arc::clone(ctx)));
+    tasks.spawn(backupsession::controller(Arc::clone(ctx)));
+    tasks.close();
+    tracing::info!("the operator is ready");
     if let Some(ready) = ready {
         // Whoever asked may have stopped listening.
         let _ = ready.send(());
     }
-    ctx.shutdown.cancelled().await;
-    Ok(())
+    tasks.wait().await;
 }

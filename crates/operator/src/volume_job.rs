@@ -8,7 +8,10 @@
 //! Invariant: such a Job may read exactly the objects it works on and change none; what it did is known by how it
 //! ended. Everything it needs has the Job's name and is removed together with it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -33,8 +36,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     apply::{self, ApplyError, Manager},
+    attempt::{Attempt, Fingerprint},
     config::JobEnvironment,
     context::Context,
+    failure::Failure,
     job::{
         Access, Holder, Outcome, judge,
         rbac::{self, Rbac},
@@ -47,7 +52,11 @@ const MANAGER: Manager = Manager("kubestash-volume-job");
 const BACKOFF_LIMIT: i32 = 2;
 /// A safety net: the operator removes a finished Job itself.
 const TTL_SECONDS: i32 = 24 * 3600;
+/// The event of a Job that goes brings the next look; this is for one that is not ours to delete.
+const LAST_REGARD: Duration = Duration::from_secs(30);
 const CONTAINER: &str = "kubestash";
+/// The API group of what such Jobs read.
+pub(crate) const STORAGE_GROUP: &str = "storage.kubestash.com";
 
 /// What a Job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,30 +275,39 @@ fn build_rbac(work: &Work<'_>) -> Rbac {
     built
 }
 
+/// How a Job stands.
+#[derive(Debug)]
+pub struct State {
+    /// Which Job that is.
+    pub uid: String,
+    /// How it stands.
+    pub outcome: Outcome,
+}
+
 /// Makes the Job, unless it exists, and says how it stands.
 ///
 /// # Errors
 /// When the API server refuses; a name that is taken by another Job is told as an outcome.
-pub async fn run(ctx: &Context, work: &Work<'_>) -> Result<Outcome, ApplyError> {
+pub async fn run(ctx: &Context, work: &Work<'_>) -> Result<State, ApplyError> {
     let name = work.job_name();
     let job = match ctx.watches.jobs.get(work.namespace, &name) {
         Some(job) => job.as_ref().clone(),
         None => start(ctx, work).await?,
     };
+    let uid = job.uid().unwrap_or_default();
     if !work.is_for(&job) {
-        return Ok(Outcome::Stuck(format!(
-            "Job {}/{name} belongs to something else: delete it, or wait until it is gone",
-            work.namespace
-        )));
+        let reason = "it belongs to something else: delete it, or wait until it is gone";
+        return Ok(State { uid, outcome: Outcome::Stuck(reason.to_owned()) });
     }
     let pods = pods_of(ctx, &job);
-    Ok(match judge(&job, &pods, Timestamp::now()) {
+    let outcome = match judge(&job, &pods, Timestamp::now()) {
         Outcome::Failed(reason) => Outcome::Failed(match last_words(&pods) {
             Some(words) => format!("{reason}: {words}"),
             None => reason,
         }),
         outcome => outcome,
-    })
+    };
+    Ok(State { uid, outcome })
 }
 
 async fn start(ctx: &Context, work: &Work<'_>) -> Result<Job, ApplyError> {
@@ -306,6 +324,55 @@ async fn start(ctx: &Context, work: &Work<'_>) -> Result<Job, ApplyError> {
     }
     let job = build_job(work, &ctx.image, &ctx.environment);
     apply::create(&ctx.api::<Job>(work.namespace), &job, MANAGER).await
+}
+
+/// How the work stands, over all Jobs that were run for it.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// It is done.
+    Done,
+    /// A Job runs.
+    Working(String),
+    /// The last Job failed; another one is run after a while.
+    Failed(Failure),
+}
+
+/// Runs Jobs until one succeeds: one that failed is replaced after a delay that doubles. `uid` and `generation` are
+/// those of the object that the work is for. Also says when to look again, if no event will tell.
+pub(crate) async fn persist(
+    ctx: &Context,
+    uid: &str,
+    generation: Option<i64>,
+    work: &Work<'_>,
+) -> Result<(Progress, Option<Duration>), ApplyError> {
+    let state = run(ctx, work).await?;
+    let working = |what: &str| Progress::Working(format!("Job {}/{} {what}", work.namespace, work.job_name()));
+    let reason = match state.outcome {
+        Outcome::Succeeded => return Ok((Progress::Done, None)),
+        Outcome::Running(look_again) => return Ok((working("runs"), look_again)),
+        Outcome::Failed(reason) | Outcome::Stuck(reason) => reason,
+    };
+    // The Job is part of what the attempt depends on: one failure of one Job counts once.
+    let fingerprint = Fingerprint { generation, secret_version: None, content: state.uid };
+    let last = ctx.attempts.last(uid);
+    let attempt = match last {
+        Some(last) if last.fingerprint == fingerprint => {
+            if last.wait(&fingerprint, Instant::now()).is_none() {
+                discard(ctx, work).await?;
+                return Ok((working("failed and is run again"), Some(LAST_REGARD)));
+            }
+            last
+        }
+        last => {
+            let message = format!("Job {}/{} failed: {reason}", work.namespace, work.job_name());
+            let failure = Failure::new("JobFailed", message);
+            let attempt = Attempt::after(last.as_ref(), fingerprint.clone(), Some(failure), Instant::now());
+            ctx.attempts.remember(uid, attempt.clone());
+            attempt
+        }
+    };
+    let again = attempt.wait(&fingerprint, Instant::now());
+    Ok((Progress::Failed(attempt.failure.unwrap_or_else(|| Failure::new("JobFailed", reason))), again))
 }
 
 fn pods_of(ctx: &Context, job: &Job) -> Vec<Pod> {

@@ -1,0 +1,213 @@
+//! Setting a storage up: asked for, tried, and tried again with patience.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Resource, ResourceExt};
+use kubestash_api::{
+    conditions::backup_storage::BACKEND_INITIALIZED,
+    config::BackendMeta,
+    storage::{BackupStorage, Repository, StorageRepository},
+};
+use kubestash_backend::Backend;
+use kubestash_core::condition;
+
+use super::{
+    BackupStorageError,
+    decide::{Outcome, Synced},
+    read_back,
+};
+use crate::{
+    apply::ApplyError,
+    attempt::{Attempt, Fingerprint},
+    context::Context,
+    controller::Reason,
+    failure::Failure,
+    job::Access,
+    stores::StoreError,
+    volume_job::{self, Progress, Task, Work},
+};
+
+/// How setting up went, and when to look again.
+pub(super) struct SetUp {
+    pub(super) outcome: Outcome,
+    pub(super) synced: Vec<Synced>,
+    pub(super) again: Option<Duration>,
+}
+
+impl SetUp {
+    /// An outcome that only a change can change.
+    pub(super) fn of(outcome: Outcome) -> Self {
+        Self { outcome, synced: Vec::new(), again: None }
+    }
+}
+
+/// The operator's version, as `metadata.yaml` tells it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What was told last about a storage that is not set up.
+fn told(storage: &BackupStorage) -> Option<&str> {
+    let status = storage.status.as_ref()?;
+    let condition = condition::find(&status.conditions, BACKEND_INITIALIZED.type_)?;
+    Some(&condition.message)
+}
+
+/// Sets an object store up, if that is due.
+pub(super) async fn object_store(
+    ctx: &Context,
+    storage: &Arc<BackupStorage>,
+    repositories: &[Arc<Repository>],
+) -> Result<SetUp, BackupStorageError> {
+    let uid = storage.uid().unwrap_or_default();
+    let contents: Vec<_> = repositories.iter().map(|repository| entry(repository)).collect();
+    let fingerprint = Fingerprint {
+        generation: storage.metadata.generation,
+        secret_version: super::secret_name(storage)
+            .and_then(|name| ctx.watches.secrets.get(&storage.namespace().unwrap_or_default(), &name))
+            .and_then(|secret| secret.resource_version()),
+        content: contents.iter().map(|entry| format!("{:?} {} {:?}\n", entry.namespace, entry.name, entry.path)).collect(),
+    };
+    let last = ctx.attempts.last(&uid);
+    if let Some(last) = &last
+        && let Some(wait) = last.wait(&fingerprint, Instant::now())
+    {
+        let outcome = last.verdict().cloned().map_or(Outcome::Initialized, Outcome::Failed);
+        return Ok(SetUp { outcome, synced: Vec::new(), again: Some(wait) });
+    }
+    let (failure, synced) = match attempt(ctx, storage, &contents).await {
+        Ok(synced) => (None, synced),
+        Err(AttemptError::Api(error)) => return Err(error.into()),
+        Err(AttemptError::Store(error)) => (Some(Failure::of(error.kind(), &error, told(storage))), Vec::new()),
+    };
+    if let Some(failure) = &failure {
+        tracing::warn!(
+            namespace = ?storage.namespace(), name = storage.name_any(), kind = failure.kind, error = failure.message,
+            "failed to set up a BackupStorage"
+        );
+    }
+    let attempt = Attempt::after(last.as_ref(), fingerprint.clone(), failure, Instant::now());
+    let outcome = attempt.verdict().cloned().map_or(Outcome::Initialized, Outcome::Failed);
+    let again = attempt.wait(&fingerprint, Instant::now());
+    ctx.attempts.remember(&uid, attempt);
+    Ok(SetUp { outcome, synced, again })
+}
+
+enum AttemptError {
+    Api(ApplyError),
+    Store(StoreError),
+}
+
+impl<E: Into<StoreError>> From<E> for AttemptError {
+    fn from(error: E) -> Self {
+        match error.into() {
+            StoreError::Api(error) => Self::Api(error),
+            error @ StoreError::Backend(_) => Self::Store(error),
+        }
+    }
+}
+
+async fn attempt(
+    ctx: &Context,
+    storage: &Arc<BackupStorage>,
+    contents: &[StorageRepository],
+) -> Result<Vec<Synced>, AttemptError> {
+    let backend = ctx.stores.open(ctx, storage).await?;
+    backend.probe().await?;
+    let before = backend.read_metadata().await?;
+    let synced = if read_back::is_due(storage) {
+        let synced = read_back::read_back(ctx, storage, &backend).await?;
+        read_back::mark(ctx, storage).await?;
+        synced
+    } else {
+        Vec::new()
+    };
+    // What was read back a moment ago is not in the store of Repositories yet; the next attempt lists it.
+    if synced.is_empty() {
+        describe(&backend, before, contents).await?;
+    }
+    Ok(synced)
+}
+
+/// Writes `metadata.yaml`, unless it says already what the storage holds.
+async fn describe(
+    backend: &Backend,
+    before: Option<BackendMeta>,
+    contents: &[StorageRepository],
+) -> Result<(), StoreError> {
+    let key = |entry: &StorageRepository| (entry.namespace.clone(), entry.name.clone(), entry.path.clone());
+    let same = before.as_ref().is_some_and(|meta| meta.repositories.iter().map(key).eq(contents.iter().map(key)));
+    if same {
+        return Ok(());
+    }
+    let mut meta = BackendMeta::new(Time(jiff::Timestamp::now()), VERSION, contents.to_vec());
+    if let Some(created) = before.and_then(|before| before.creation_timestamp) {
+        meta.creation_timestamp = Some(created);
+    }
+    Ok(backend.write_metadata(&meta).await?)
+}
+
+fn entry(repository: &Repository) -> StorageRepository {
+    StorageRepository {
+        name: repository.name_any(),
+        namespace: repository.namespace(),
+        path: Some(repository.spec.path.clone()),
+        size: repository.status.as_ref().and_then(|status| status.size.clone()),
+        ..StorageRepository::default()
+    }
+}
+
+/// Names of the Jobs that a storage can have.
+pub(super) fn job_names(storage: &BackupStorage) -> [String; 2] {
+    let name = storage.name_any();
+    [Task::InitStorage, Task::CleanStorage].map(|task| volume_job::job_name(task, &name))
+}
+
+/// The Job of a `local` storage.
+pub(super) fn work<'a>(task: Task, storage: &'a BackupStorage, namespace: &'a str, name: &'a str) -> Work<'a> {
+    let mut access = Access::default();
+    access.one(namespace, volume_job::STORAGE_GROUP, "backupstorages", &["get"], name);
+    let owner = match task {
+        Task::InitStorage => storage.controller_owner_ref(&()),
+        _ => None,
+    };
+    Work { task, namespace, name, storage, access, owner }
+}
+
+/// Whether this generation of a `local` storage is set up.
+fn is_current(storage: &BackupStorage) -> bool {
+    let conditions = storage.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, BACKEND_INITIALIZED.type_).is_some_and(|condition| {
+        condition::is_true(conditions, BACKEND_INITIALIZED.type_)
+            && condition.observed_generation == storage.metadata.generation
+    })
+}
+
+/// Has a Job set a volume up, if that is due.
+pub(super) async fn volume(ctx: &Context, storage: &Arc<BackupStorage>) -> Result<SetUp, BackupStorageError> {
+    if is_current(storage) {
+        return Ok(SetUp::of(Outcome::Initialized));
+    }
+    let (namespace, name) = (storage.namespace().unwrap_or_default(), storage.name_any());
+    let work = work(Task::InitStorage, storage, &namespace, &name);
+    let uid = storage.uid().unwrap_or_default();
+    let (progress, again) = volume_job::persist(ctx, &uid, storage.metadata.generation, &work).await?;
+    let outcome = match progress {
+        Progress::Done => Outcome::Initialized,
+        Progress::Working(doing) => Outcome::Working(doing),
+        Progress::Failed(failure) => Outcome::Failed(failure),
+    };
+    Ok(SetUp { outcome, synced: Vec::new(), again })
+}
+
+/// Removes the Job of a storage that is set up.
+pub(super) async fn discard_job(ctx: &Context, storage: &BackupStorage) -> Result<(), ApplyError> {
+    if !super::is_local(storage) || !is_current(storage) {
+        // The status that says so comes back as an event, and then the Job is not needed any more.
+        return Ok(());
+    }
+    let (namespace, name) = (storage.namespace().unwrap_or_default(), storage.name_any());
+    volume_job::discard(ctx, &work(Task::InitStorage, storage, &namespace, &name)).await
+}

@@ -1,0 +1,200 @@
+//! Repository: its file in the bucket, a status that sums up its Snapshots, and its end as its policy says.
+//!
+//! ```text
+//!   BackupStorage ──readiness (pure)──┐
+//!   Snapshots ────────────────────────┼─► decide (pure) ─► status
+//!   repository.yaml ◄── set up ───────┘
+//! ```
+//!
+//! In a volume the operator can write nothing; there the first session's Job writes `repository.yaml`.
+
+mod decide;
+pub(crate) mod deletion;
+mod readiness;
+mod remove;
+
+use std::{sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{
+    Resource, ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
+use kubestash_api::{
+    conditions::repository::REPOSITORY_INITIALIZED,
+    labels,
+    storage::{BackupStorage, Repository, Snapshot},
+};
+use kubestash_core::condition;
+
+use self::decide::Outcome;
+use crate::{
+    apply::{self, ApplyError, Manager, Owns},
+    attempt::{Attempt, Fingerprint},
+    backupstorage::{is_local, storage_of},
+    context::Context,
+    controller::{Controller, Reason},
+    events::Notice,
+    failure::Failure,
+    finalizer,
+    stores::StoreError,
+};
+
+const MANAGER: Manager = Manager("kubestash-repository");
+
+/// Why a Repository could not be reconciled. What its bucket says is no such error, it is told in the conditions.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The API server refused or did not answer.
+    #[error(transparent)]
+    Api(#[from] ApplyError),
+}
+
+impl Reason for RepositoryError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Api(error) => error.kind(),
+        }
+    }
+
+    fn is_news(&self) -> bool {
+        match self {
+            Self::Api(error) => error.is_news(),
+        }
+    }
+}
+
+/// Runs the controller of Repositories until the operator stops.
+pub async fn controller(ctx: Arc<Context>) {
+    let watches = ctx.watches.clone();
+    let by_storage = watches.repositories.clone();
+    let by_job = watches.repositories.clone();
+    Controller::new("repository", Arc::clone(&ctx), &watches.repositories)
+        .on(&watches.snapshots, |snapshot| repository_of(snapshot))
+        .on(&watches.backup_storages, move |storage| {
+            let own = ObjectRef::from_obj(storage);
+            let inside = by_storage.select(|repository| storage_of(repository).as_ref() == Some(&own));
+            inside.iter().map(|repository| ObjectRef::from_obj(repository.as_ref())).collect::<Vec<_>>()
+        })
+        .on(&watches.jobs, move |job| {
+            let kind = job.labels().get(labels::INVOKER_KIND).map(String::as_str);
+            let is_ours = kind == Some(Repository::kind(&()).as_ref());
+            let (namespace, name) = (job.namespace(), job.name_any());
+            let has_job = |repository: &Repository| {
+                is_ours && repository.namespace() == namespace && remove::job_name(repository) == name
+            };
+            let found = by_job.select(has_job);
+            found.iter().map(|repository| ObjectRef::from_obj(repository.as_ref())).collect::<Vec<_>>()
+        })
+        .run(reconcile)
+        .await;
+}
+
+/// The Repository that a Snapshot is in.
+pub(crate) fn repository_of(snapshot: &Snapshot) -> Option<ObjectRef<Repository>> {
+    let name = Some(&snapshot.spec.repository).filter(|name| !name.is_empty())?;
+    Some(ObjectRef::new(name).within(&snapshot.namespace().unwrap_or_default()))
+}
+
+pub(crate) fn snapshots_of(ctx: &Context, repository: &Repository) -> Vec<Arc<Snapshot>> {
+    let (namespace, name) = (repository.namespace(), repository.name_any());
+    ctx.watches.snapshots.select(|snapshot| snapshot.spec.repository == name && snapshot.namespace() == namespace)
+}
+
+pub(crate) fn storage_in(ctx: &Context, repository: &Repository) -> Option<Arc<BackupStorage>> {
+    ctx.watches.backup_storages.store().get(&storage_of(repository)?)
+}
+
+async fn reconcile(repository: Arc<Repository>, ctx: Arc<Context>) -> Result<Action, RepositoryError> {
+    if repository.meta().deletion_timestamp.is_some() {
+        return remove::remove(&ctx, &repository).await;
+    }
+    if repository.spec.paused == Some(true) {
+        return Ok(Action::await_change());
+    }
+    let namespace = repository.namespace().unwrap_or_default();
+    finalizer::ensure(&ctx.api(&namespace), repository.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    let storage = storage_in(&ctx, &repository);
+    let obstacle = readiness::obstacle(
+        &repository,
+        storage.as_deref(),
+        &ctx.watches.repositories.list(),
+        &ctx.namespace_labels(&namespace),
+    );
+    let (outcome, again) = match (obstacle, &storage) {
+        (None, Some(storage)) => set_up(&ctx, &repository, storage).await?,
+        (Some(obstacle), _) => (obstacle, None),
+        (None, None) => return Ok(Action::await_change()),
+    };
+    let status = decide::status(&repository, &snapshots_of(&ctx, &repository), &outcome, Timestamp::now());
+    apply::status(&ctx.api(&namespace), repository.as_ref(), &status, Owns::All, MANAGER).await?;
+    match &outcome {
+        Outcome::Initialized => ctx.events.recovered(repository.as_ref()),
+        Outcome::Waiting(failure) | Outcome::Failed(failure) => {
+            ctx.events.tell(repository.as_ref(), &Notice::warning(&failure.kind, &failure.message)).await;
+        }
+    }
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Writes `repository.yaml`, if this generation of the Repository has not been written.
+async fn set_up(
+    ctx: &Context,
+    repository: &Repository,
+    storage: &BackupStorage,
+) -> Result<(Outcome, Option<std::time::Duration>), RepositoryError> {
+    if decide::is_current(repository) || is_local(storage) {
+        return Ok((Outcome::Initialized, None));
+    }
+    let uid = repository.uid().unwrap_or_default();
+    let fingerprint = Fingerprint {
+        generation: repository.metadata.generation,
+        secret_version: None,
+        // Another state of the storage is worth another attempt.
+        content: format!("{:?} {:?}", storage.uid(), storage.metadata.generation),
+    };
+    let last = ctx.attempts.last(&uid);
+    if let Some(last) = &last
+        && let Some(wait) = last.wait(&fingerprint, Instant::now())
+    {
+        let outcome = last.failure.clone().map_or(Outcome::Initialized, Outcome::Failed);
+        return Ok((outcome, Some(wait)));
+    }
+    let failure = match write(ctx, repository, storage).await {
+        Ok(()) => None,
+        Err(StoreError::Api(error)) => return Err(error.into()),
+        Err(error) => Some(Failure::of(error.kind(), &error, told(repository))),
+    };
+    let attempt = Attempt::after(last.as_ref(), fingerprint.clone(), failure, Instant::now());
+    let outcome = attempt.failure.clone().map_or(Outcome::Initialized, Outcome::Failed);
+    let again = attempt.wait(&fingerprint, Instant::now()).filter(|_| attempt.failure.is_some());
+    ctx.attempts.remember(&uid, attempt);
+    Ok((outcome, again))
+}
+
+fn told(repository: &Repository) -> Option<&str> {
+    let status = repository.status.as_ref()?;
+    Some(&condition::find(&status.conditions, REPOSITORY_INITIALIZED.type_)?.message)
+}
+
+async fn write(ctx: &Context, repository: &Repository, storage: &BackupStorage) -> Result<(), StoreError> {
+    let backend = ctx.stores.open(ctx, storage).await?;
+    Ok(backend.write_repository(&stored(repository)).await?)
+}
+
+/// A Repository as it is stored: without what only this cluster knows of it.
+fn stored(repository: &Repository) -> Repository {
+    Repository {
+        metadata: ObjectMeta {
+            name: repository.metadata.name.clone(),
+            namespace: repository.metadata.namespace.clone(),
+            labels: repository.metadata.labels.clone(),
+            annotations: repository.metadata.annotations.clone(),
+            creation_timestamp: repository.metadata.creation_timestamp.clone(),
+            ..ObjectMeta::default()
+        },
+        spec: repository.spec.clone(),
+        status: None,
+    }
+}

@@ -1,0 +1,245 @@
+//! Taking a Snapshot down, with its data if its policy says so.
+//!
+//! Invariant: one forget at a time for each Repository, for all of its Snapshots that are due: one prune, not many.
+
+use std::{sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Resource, ResourceExt, runtime::controller::Action};
+use kubestash_api::{
+    conditions::READY,
+    labels,
+    shared::{Condition, ConditionStatus, DeletionPolicy},
+    storage::{BackupStorage, Repository, Snapshot},
+};
+use kubestash_backend::{SnapshotData, encryption_password, forget};
+use kubestash_core::condition;
+use kubestash_engine::{LockOwner, OpenOptions};
+use serde::Serialize;
+
+use super::{
+    MANAGER, SnapshotError,
+    deletion::{Step, World, next},
+    repository_in,
+};
+use crate::{
+    apply::{self, Owns},
+    attempt::{Attempt, Fingerprint},
+    context::Context,
+    controller::Reason,
+    events::Notice,
+    failure::Failure,
+    finalizer,
+    job::Access,
+    repository::{snapshots_of, storage_in},
+    stores::StoreError,
+    volume_job::{self, Progress, STORAGE_GROUP, Task, Work},
+};
+
+/// Name of the Job that removes a Snapshot's data from a volume.
+pub(super) fn job_name(snapshot: &Snapshot) -> String {
+    volume_job::job_name(Task::CleanSnapshot, &snapshot.name_any())
+}
+
+/// Does the next step of the deletion.
+pub(super) async fn remove(ctx: &Context, snapshot: &Arc<Snapshot>) -> Result<Action, SnapshotError> {
+    if !finalizer::has(snapshot.as_ref(), labels::CLEANUP_FINALIZER) {
+        return Ok(Action::await_change());
+    }
+    let repository = repository_in(ctx, snapshot);
+    let storage = repository.as_ref().and_then(|repository| storage_in(ctx, repository));
+    let wipes = snapshot.spec.deletion_policy == DeletionPolicy::WipeOut;
+    let reachable = match &storage {
+        Some(storage) if wipes => ctx.stores.open_or_last(ctx, storage).await.is_ok(),
+        _ => false,
+    };
+    let world = World {
+        snapshot,
+        repository: repository.as_deref(),
+        storage: storage.as_deref(),
+        reachable,
+        terminating: ctx.is_terminating(&snapshot.namespace().unwrap_or_default()),
+    };
+    match (next(&world), repository, storage) {
+        (Step::ForgetObjects, Some(repository), Some(storage)) => {
+            forget_objects(ctx, snapshot, &repository, &storage).await
+        }
+        (Step::ForgetVolume, Some(repository), Some(storage)) => {
+            forget_volume(ctx, snapshot, &repository, &storage).await
+        }
+        (Step::Blocked(failure), ..) => {
+            blocked(ctx, snapshot, &failure).await?;
+            Ok(Action::await_change())
+        }
+        (Step::Release(notice), ..) => {
+            if let Some(notice) = notice {
+                tracing::warn!(name = snapshot.name_any(), reason = notice.reason, note = notice.note,
+                    "a Snapshot is deleted");
+                ctx.events.tell(snapshot.as_ref(), &notice).await;
+            }
+            release(ctx, snapshot).await?;
+            Ok(Action::await_change())
+        }
+        // Neither is decided without them.
+        (Step::ForgetObjects | Step::ForgetVolume, ..) => Ok(Action::await_change()),
+    }
+}
+
+async fn release(ctx: &Context, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    let api = ctx.api(&snapshot.namespace().unwrap_or_default());
+    finalizer::remove(&api, snapshot, labels::CLEANUP_FINALIZER).await?;
+    ctx.attempts.forget(&snapshot.uid().unwrap_or_default());
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Told {
+    conditions: Vec<Condition>,
+}
+
+async fn tell(ctx: &Context, snapshot: &Snapshot, reason: &str, message: &str) -> Result<(), SnapshotError> {
+    let before = snapshot.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let mut conditions: Vec<_> = before.iter().filter(|condition| condition.type_ == READY).cloned().collect();
+    let generation = snapshot.metadata.generation;
+    let waiting = condition::ready(ConditionStatus::False, reason, message, generation, Timestamp::now());
+    condition::set(&mut conditions, waiting);
+    let api = ctx.api(&snapshot.namespace().unwrap_or_default());
+    apply::status(&api, snapshot, &Told { conditions }, Owns::Given, MANAGER).await?;
+    Ok(())
+}
+
+async fn blocked(ctx: &Context, snapshot: &Snapshot, failure: &Failure) -> Result<(), SnapshotError> {
+    ctx.events.tell(snapshot, &Notice::warning(&failure.kind, &failure.message)).await;
+    tell(ctx, snapshot, &failure.kind, &failure.message).await
+}
+
+/// All Snapshots of the Repository whose data is to be forgotten.
+fn due(ctx: &Context, repository: &Repository) -> Vec<Arc<Snapshot>> {
+    let mut due = snapshots_of(ctx, repository);
+    due.retain(|snapshot| {
+        snapshot.meta().deletion_timestamp.is_some()
+            && snapshot.spec.deletion_policy == DeletionPolicy::WipeOut
+            && finalizer::has(snapshot.as_ref(), labels::CLEANUP_FINALIZER)
+    });
+    due
+}
+
+async fn forget_objects(
+    ctx: &Context,
+    snapshot: &Arc<Snapshot>,
+    repository: &Repository,
+    storage: &BackupStorage,
+) -> Result<Action, SnapshotError> {
+    let uid = snapshot.uid().unwrap_or_default();
+    let fingerprint = Fingerprint {
+        generation: snapshot.metadata.generation,
+        secret_version: encryption_version(ctx, repository),
+        content: format!("{:?}", storage.metadata.generation),
+    };
+    let last = ctx.attempts.last(&uid);
+    if let Some(wait) = last.as_ref().and_then(|last| last.wait(&fingerprint, Instant::now())) {
+        return Ok(Action::requeue(wait));
+    }
+    let _one_at_a_time = ctx.locks.hold(&repository.uid().unwrap_or_default()).await;
+    let due = due(ctx, repository);
+    if !due.iter().any(|other| other.uid() == snapshot.uid()) {
+        // Another one's turn has taken this one along.
+        return Ok(Action::await_change());
+    }
+    match forget_all(ctx, repository, storage, &due).await {
+        Ok(()) => {
+            for snapshot in &due {
+                release(ctx, snapshot).await?;
+            }
+            Ok(Action::await_change())
+        }
+        Err(StoreError::Api(error)) => Err(error.into()),
+        Err(error) => {
+            let before = snapshot.status.as_ref().and_then(|status| condition::find(&status.conditions, READY));
+            let failure = Failure::of(error.kind(), &error, before.map(|condition| condition.message.as_str()));
+            let attempt = Attempt::after(last.as_ref(), fingerprint.clone(), Some(failure.clone()), Instant::now());
+            let wait = attempt.wait(&fingerprint, Instant::now()).unwrap_or_default();
+            ctx.attempts.remember(&uid, attempt);
+            blocked(ctx, snapshot, &failure).await?;
+            Ok(Action::requeue(wait))
+        }
+    }
+}
+
+fn encryption_secret(repository: &Repository) -> Option<(String, String)> {
+    let reference = repository.spec.encryption_secret.as_ref()?;
+    let namespace = repository.namespace().unwrap_or_default();
+    Some((reference.namespace_or(&namespace).to_owned(), reference.name.clone()))
+}
+
+fn encryption_version(ctx: &Context, repository: &Repository) -> Option<String> {
+    let (namespace, name) = encryption_secret(repository)?;
+    ctx.watches.secrets.get(&namespace, &name)?.resource_version()
+}
+
+async fn forget_all(
+    ctx: &Context,
+    repository: &Repository,
+    storage: &BackupStorage,
+    snapshots: &[Arc<Snapshot>],
+) -> Result<(), StoreError> {
+    let backend = ctx.stores.open_or_last(ctx, storage).await?;
+    let (namespace, name) = encryption_secret(repository).unwrap_or_default();
+    let secret = match name.as_str() {
+        "" => None,
+        name => apply::get(&ctx.api::<Secret>(&namespace), name).await?,
+    };
+    let data: Vec<_> = snapshots.iter().map(|snapshot| SnapshotData::of(snapshot)).collect();
+    let options = OpenOptions::new(LockOwner::new(OWNER));
+    forget(
+        &backend,
+        &repository.spec.path,
+        &data,
+        || encryption_password(&namespace, &name, secret.as_ref()),
+        &options,
+        &ctx.shutdown,
+    )
+    .await?;
+    tracing::info!(repository = repository.name_any(), snapshots = snapshots.len(), "removed the data of Snapshots");
+    Ok(())
+}
+
+/// Who the operator is in the lock files of a repository.
+const OWNER: &str = "kubestash-operator";
+
+async fn forget_volume(
+    ctx: &Context,
+    snapshot: &Arc<Snapshot>,
+    repository: &Repository,
+    storage: &BackupStorage,
+) -> Result<Action, SnapshotError> {
+    let (namespace, name) = (snapshot.namespace().unwrap_or_default(), snapshot.name_any());
+    let mut access = Access::default();
+    access.one(&namespace, STORAGE_GROUP, "snapshots", &["get"], &name);
+    access.one(&namespace, STORAGE_GROUP, "repositories", &["get"], &repository.name_any());
+    let storage_namespace = storage.namespace().unwrap_or_default();
+    access.one(&storage_namespace, STORAGE_GROUP, "backupstorages", &["get"], &storage.name_any());
+    if let Some((namespace, name)) = encryption_secret(repository) {
+        access.one(&namespace, "", "secrets", &["get"], &name);
+    }
+    let work = Work { task: Task::CleanSnapshot, namespace: &namespace, name: &name, storage, access, owner: None };
+    let uid = snapshot.uid().unwrap_or_default();
+    let (progress, again) = volume_job::persist(ctx, &uid, snapshot.metadata.generation, &work).await?;
+    match progress {
+        Progress::Done => {
+            volume_job::discard(ctx, &work).await?;
+            release(ctx, snapshot).await?;
+            return Ok(Action::await_change());
+        }
+        Progress::Failed(failure) => {
+            let message = format!(
+                "{}; the data could not be removed: mend the cause, or set spec.deletionPolicy to Delete to keep the data",
+                failure.message
+            );
+            blocked(ctx, snapshot, &Failure::new(&failure.kind, message)).await?;
+        }
+        Progress::Working(doing) => tell(ctx, snapshot, "Deleting", &doing).await?,
+    }
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
+}
