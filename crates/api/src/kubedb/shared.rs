@@ -64,6 +64,7 @@ pub struct DatabaseInit {
 pub struct DatabaseSettings {
     /// Settings by file name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::schema::free_form")]
     pub inline: BTreeMap<String, Value>,
     /// The Secret with the settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
