@@ -1,0 +1,158 @@
+//! Carrying out what was decided for a configuration.
+
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use kubestash_api::{
+    core::{BackupConfiguration, BackupSession},
+    shared::{DeletionPolicy, RepositoryDeletionPolicy},
+    storage::Repository,
+};
+use serde_json::json;
+
+use super::{
+    ConfigurationError, MANAGER, cleanup,
+    decide::{DesiredRepository, Plan},
+    sessions::is_owned_by,
+};
+use crate::{
+    apply::{self, ApplyError, Owns},
+    context::Context,
+    events::Notice,
+};
+
+/// Does what `plan` says.
+pub(super) async fn apply(
+    ctx: &Context,
+    configuration: &BackupConfiguration,
+    plan: &Plan,
+) -> Result<(), ConfigurationError> {
+    let namespace = configuration.namespace().unwrap_or_default();
+    for repository in &plan.repositories {
+        self::repository(ctx, &namespace, repository).await?;
+    }
+    for session in &plan.start {
+        start(ctx, configuration, session).await?;
+    }
+    apply::status(
+        &ctx.api(&namespace),
+        configuration,
+        &plan.status,
+        Owns::All,
+        MANAGER,
+    )
+    .await?;
+    if plan.recovered {
+        ctx.events.recovered(configuration);
+    }
+    for notice in &plan.notices {
+        ctx.events.tell(configuration, notice).await;
+    }
+    Ok(())
+}
+
+/// Makes a BackupSession. One of its name that is there was made for the same run, unless it belongs to something else.
+async fn start(
+    ctx: &Context,
+    configuration: &BackupConfiguration,
+    session: &BackupSession,
+) -> Result<(), ConfigurationError> {
+    let api: Api<BackupSession> = ctx.api(&session.namespace().unwrap_or_default());
+    let found = apply::create(&api, session, MANAGER).await?;
+    if is_owned_by(&found, configuration) {
+        tracing::info!(namespace = ?session.namespace(), name = session.name_any(), "a backup is due");
+        return Ok(());
+    }
+    let note = format!(
+        "no backup is made for this run: BackupSession {} exists and belongs to something else; \
+         names of more than 63 bytes are cut, use shorter ones for the configuration and its session",
+        session.name_any()
+    );
+    ctx.events
+        .tell(configuration, &Notice::warning("NameTaken", note))
+        .await;
+    Ok(())
+}
+
+async fn repository(
+    ctx: &Context,
+    namespace: &str,
+    desired: &DesiredRepository,
+) -> Result<(), ApplyError> {
+    let api: Api<Repository> = ctx.api(namespace);
+    let mut wanted = Repository::new(&desired.name, desired.spec.clone());
+    wanted.metadata.namespace = Some(namespace.to_owned());
+    let mut spec = json!({
+        "appRef": desired.spec.app_ref,
+        "storageRef": desired.spec.storage_ref,
+        "path": desired.spec.path,
+    });
+    if let Some(secret) = &desired.spec.encryption_secret {
+        spec["encryptionSecret"] = json!(secret);
+    }
+    let policy = match desired.policy {
+        Some(RepositoryDeletionPolicy::WipeOut) => Some(DeletionPolicy::WipeOut),
+        Some(RepositoryDeletionPolicy::Delete) => Some(DeletionPolicy::Delete),
+        // Left to whoever owns the Repository.
+        Some(RepositoryDeletionPolicy::Retain) | None => None,
+    };
+    if let Some(policy) = policy {
+        spec["deletionPolicy"] = json!(policy);
+    }
+    if let Some(live) = &desired.live {
+        let same = live.metadata.deletion_timestamp.is_some()
+            || (live.spec.app_ref == desired.spec.app_ref
+                && live.spec.storage_ref == desired.spec.storage_ref
+                && live.spec.encryption_secret == desired.spec.encryption_secret
+                && policy.is_none_or(|policy| policy == live.spec.deletion_policy));
+        if same {
+            return Ok(());
+        }
+        // The directory cannot change, however it was written first.
+        spec["path"] = json!(live.spec.path);
+    }
+    let patch = json!({
+        "apiVersion": Repository::api_version(&()),
+        "kind": Repository::kind(&()),
+        "metadata": {"name": desired.name, "namespace": namespace},
+        "spec": spec,
+    });
+    api.patch(
+        &desired.name,
+        &PatchParams::apply(MANAGER.0).force(),
+        &Patch::Apply(&patch),
+    )
+    .await
+    .map_err(|source| apply::request("apply", &wanted, source))?;
+    Ok(())
+}
+
+/// Does the next step of a deletion; true once the configuration can go.
+pub(super) async fn clean_up(
+    ctx: &Context,
+    configuration: &BackupConfiguration,
+    plan: &cleanup::Plan,
+) -> Result<bool, ConfigurationError> {
+    let namespace = configuration.namespace().unwrap_or_default();
+    for session in &plan.sessions {
+        apply::delete(&ctx.api::<BackupSession>(&namespace), session.as_ref()).await?;
+    }
+    for (repository, policy) in &plan.repositories {
+        let api: Api<Repository> = ctx.api(&namespace);
+        if repository.spec.deletion_policy != *policy {
+            let patch = json!({ "spec": { "deletionPolicy": policy } });
+            api.patch(
+                &repository.name_any(),
+                &PatchParams::default(),
+                &Patch::Merge(&patch),
+            )
+            .await
+            .map_err(|source| {
+                apply::request("set the deletionPolicy of", repository.as_ref(), source)
+            })?;
+        }
+        apply::delete(&api, repository.as_ref()).await?;
+    }
+    Ok(plan.release)
+}

@@ -1,0 +1,334 @@
+//! What is to be done for a configuration: pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use kubestash_api::{
+    addons::Addon,
+    conditions::{self, invoker::VALIDATION_PASSED},
+    core::{BackupConfiguration, BackupConfigurationStatus, BackupSession, InvokerPhase},
+    shared::{ConditionStatus, RepositoryDeletionPolicy, ResourceFoundStatus},
+    storage::{Repository, RepositorySpec},
+};
+use kubestash_core::{condition, phase};
+
+use super::{
+    backends,
+    obstacle::Obstacle,
+    repositories::{self, Wanted},
+    sessions::{self, SessionPlan, Surroundings},
+    target::TargetState,
+};
+use crate::{
+    admission::rules::{self, Others},
+    events::Notice,
+};
+
+/// Everything a decision depends on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    /// The configuration.
+    pub configuration: Arc<BackupConfiguration>,
+    /// What it is validated against.
+    pub others: Others,
+    /// The target; none if the configuration has none.
+    pub target: Option<TargetState>,
+    /// The Addons that it names, as far as they exist.
+    pub addons: BTreeMap<String, Arc<Addon>>,
+    /// Names of the Functions there are.
+    pub functions: BTreeSet<String>,
+    /// Its BackupSessions, looked up only while a session has yet to make its first backup.
+    pub made: Option<Vec<BackupSession>>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan {
+    /// Repositories to make or to bring up to date.
+    pub repositories: Vec<DesiredRepository>,
+    /// BackupSessions to make before the status is written, because the status says that they were made.
+    pub start: Vec<BackupSession>,
+    /// The status.
+    pub status: BackupConfigurationStatus,
+    /// When to look again.
+    pub wake: Option<Timestamp>,
+    /// What the user has to know.
+    pub notices: Vec<Notice>,
+    /// Whether everything that was told before is past.
+    pub recovered: bool,
+}
+
+/// A Repository as the configuration wants it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct DesiredRepository {
+    /// Its name.
+    pub name: String,
+    /// What it is made with.
+    pub spec: RepositorySpec,
+    /// What happens to it with the configuration; without a policy its own `deletionPolicy` is the user's.
+    pub policy: Option<RepositoryDeletionPolicy>,
+    /// The Repository there is.
+    pub live: Option<Repository>,
+}
+
+/// Decides what to do for a configuration that is not being deleted.
+#[must_use]
+pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
+    let configuration = world.configuration.as_ref();
+    let namespace = configuration.namespace().unwrap_or_default();
+    let generation = configuration.meta().generation;
+    let before = configuration.status.clone().unwrap_or_default();
+
+    let violations = rules::backup_configuration(configuration, &world.others);
+    let backends: Vec<_> = configuration
+        .spec
+        .backends
+        .iter()
+        .map(|backend| backends::judge(backend, &world.others, &namespace))
+        .collect();
+    let wanted = repositories::wanted(configuration);
+    let live = repositories::by_name(&world.others.repositories, &namespace);
+    let session_obstacles: Vec<_> = configuration
+        .spec
+        .sessions
+        .iter()
+        .map(|session| sessions::obstacle(session, &world.addons, &world.functions))
+        .collect();
+
+    let obstacle = invalid(&violations)
+        .or_else(|| target_obstacle(world))
+        .or_else(|| backends.iter().find_map(|backend| backend.obstacle.clone()))
+        .or_else(|| session_obstacles.iter().flatten().next().cloned());
+    // What the status says already: a session is only made when whoever looks at it will find the configuration Ready.
+    let ready = obstacle.is_none() && before.phase == Some(InvokerPhase::Ready);
+    let around = Surroundings {
+        configuration,
+        ready,
+        awaits_restore: world
+            .target
+            .as_ref()
+            .is_some_and(|target| target.awaits_restore),
+        made: world.made.as_deref(),
+        now,
+    };
+    let session_plans: Vec<SessionPlan> = configuration
+        .spec
+        .sessions
+        .iter()
+        .zip(&session_obstacles)
+        .map(|(session, obstacle)| {
+            let before = before
+                .sessions
+                .iter()
+                .find(|entry| entry.name == session.name);
+            sessions::plan(session, before, obstacle.as_ref(), around)
+        })
+        .collect();
+
+    let mut status = BackupConfigurationStatus {
+        backends: backends
+            .iter()
+            .map(|backend| backend.status.clone())
+            .collect(),
+        conditions: before.conditions,
+        dependencies: dependencies(world),
+        observed_generation: generation,
+        phase: None,
+        repositories: wanted
+            .iter()
+            .map(|wanted| repositories::status(wanted, live.get(&wanted.name).copied()))
+            .collect(),
+        sessions: session_plans
+            .iter()
+            .map(|plan| plan.status.clone())
+            .collect(),
+        target_found: Some(world.target.as_ref().is_none_or(TargetState::found)),
+    };
+    let validation = if violations.is_empty() {
+        condition::new(
+            VALIDATION_PASSED,
+            true,
+            "Validation has been passed successfully.",
+            now,
+        )
+    } else {
+        condition::new(VALIDATION_PASSED, false, sentence(&violations), now)
+    };
+    condition::set(&mut status.conditions, validation);
+    let phase = phase::backup_configuration(&configuration.spec, &status);
+    status.phase = Some(phase);
+    set_ready(&mut status, phase, obstacle.as_ref(), generation, now);
+
+    let usable = |wanted: &&Wanted| {
+        violations.is_empty()
+            && backends
+                .iter()
+                .any(|backend| backend.status.name == wanted.backend && backend.obstacle.is_none())
+    };
+    Plan {
+        repositories: wanted
+            .iter()
+            .filter(usable)
+            .map(|wanted| DesiredRepository {
+                name: wanted.name.clone(),
+                spec: wanted.spec.clone(),
+                policy: wanted.policy,
+                live: live.get(&wanted.name).map(|live| (*live).clone()),
+            })
+            .collect(),
+        start: session_plans
+            .iter()
+            .flat_map(|plan| plan.start.clone())
+            .collect(),
+        wake: session_plans.iter().filter_map(|plan| plan.wake).min(),
+        notices: notices(configuration, obstacle.as_ref(), &session_plans),
+        recovered: obstacle.is_none(),
+        status,
+    }
+}
+
+/// Whether it has to be known which BackupSessions there are.
+#[must_use]
+pub(super) fn needs_sessions(configuration: &BackupConfiguration) -> bool {
+    let Some(status) = &configuration.status else {
+        return false;
+    };
+    status.phase == Some(InvokerPhase::Ready)
+        && configuration.spec.sessions.iter().any(|session| {
+            let entry = status
+                .sessions
+                .iter()
+                .find(|entry| entry.name == session.name);
+            !entry.is_some_and(|entry| {
+                condition::is_true(
+                    &entry.conditions,
+                    conditions::session::INITIAL_BACKUP_TRIGGERED.type_,
+                )
+            })
+        })
+}
+
+fn sentence(violations: &[rules::Violation]) -> String {
+    violations
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn invalid(violations: &[rules::Violation]) -> Option<Obstacle> {
+    (!violations.is_empty())
+        .then(|| Obstacle::fault(VALIDATION_PASSED.false_reason, sentence(violations)))
+}
+
+fn target_obstacle(world: &World) -> Option<Obstacle> {
+    let missing = world.target.as_ref()?.missing.as_ref()?;
+    Some(Obstacle::fault(
+        "TargetNotFound",
+        format!("the target is missing: {missing}"),
+    ))
+}
+
+fn dependencies(world: &World) -> Vec<ResourceFoundStatus> {
+    let mut dependencies: Vec<ResourceFoundStatus> = Vec::new();
+    for addon in world
+        .configuration
+        .spec
+        .sessions
+        .iter()
+        .filter_map(|session| session.addon.as_ref())
+    {
+        if addon.name.is_empty()
+            || dependencies
+                .iter()
+                .any(|earlier| earlier.name == addon.name)
+        {
+            continue;
+        }
+        dependencies.push(ResourceFoundStatus {
+            found: Some(world.addons.contains_key(&addon.name)),
+            kind: Some(Addon::kind(&()).into_owned()),
+            name: addon.name.clone(),
+            ..ResourceFoundStatus::default()
+        });
+    }
+    dependencies
+}
+
+fn set_ready(
+    status: &mut BackupConfigurationStatus,
+    phase: InvokerPhase,
+    obstacle: Option<&Obstacle>,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let (holds, reason, message) = match obstacle {
+        Some(obstacle) => (
+            obstacle.status(),
+            obstacle.reason,
+            obstacle.message.as_str(),
+        ),
+        None => (
+            ConditionStatus::from(phase == InvokerPhase::Ready),
+            phase.as_str(),
+            "Backups are scheduled.",
+        ),
+    };
+    condition::set(
+        &mut status.conditions,
+        condition::ready(holds, reason, message, generation, now),
+    );
+}
+
+fn notices(
+    configuration: &BackupConfiguration,
+    obstacle: Option<&Obstacle>,
+    sessions: &[SessionPlan],
+) -> Vec<Notice> {
+    let mut notices: Vec<_> = obstacle
+        .filter(|obstacle| obstacle.is_fault)
+        .map(|obstacle| {
+            Notice::warning(
+                obstacle.reason,
+                format!("no backup is made: {}", obstacle.message),
+            )
+        })
+        .into_iter()
+        .collect();
+    for plan in sessions {
+        if let Some(missed) = plan.missed {
+            notices.push(Notice::warning(
+                "MissedSchedule",
+                format!(
+                    "the run of session {:?} due at {} was not made: it is {} s late, more than startingDeadlineSeconds",
+                    plan.status.name,
+                    missed.due,
+                    missed.late.as_secs()
+                ),
+            ));
+        }
+    }
+    for session in &configuration.spec.sessions {
+        let policy = session
+            .scheduler
+            .as_ref()
+            .and_then(|scheduler| scheduler.concurrency_policy.as_deref());
+        if policy == Some("Allow") {
+            notices.push(Notice::normal(
+                "ConcurrencyPolicy",
+                format!(
+                    "session {:?}: concurrencyPolicy Allow acts as Forbid, because two runs must not write one repository",
+                    session.name
+                ),
+            ));
+        }
+    }
+    notices
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! BackupConfiguration: from what the user wants to Repositories, schedules and BackupSessions.
+//!
+//! ```text
+//!   BackupStorage, RetentionPolicy ─► backends.rs ─┐
+//!   target, AppBinding ─────────────► target.rs ───┼─► decide.rs: status, Ready ─► Repositories
+//!   Addon ──────────────────────────► sessions.rs ─┘        │
+//!                                          ▲                └─► sessions.rs: BackupSessions that are due
+//!                                schedule/wheel.rs (time)
+//! ```
+//!
+//! Invariants:
+//! * Sessions are made only when the status of the configuration says `Ready` already, so that whoever looks at a
+//!   session finds that its configuration is.
+//! * A session is made before the status says that it was. A crash in between makes it again under the same name, and
+//!   the API server refuses that.
+//! * A Repository of another target or storage is never touched; the validation says so.
+
+mod apply;
+mod backends;
+mod cleanup;
+mod decide;
+mod dereference;
+mod obstacle;
+mod repositories;
+pub mod sessions;
+pub mod target;
+
+use std::sync::Arc;
+
+use kube::{
+    Resource, ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
+use kubestash_api::{
+    addons::{Addon, Function},
+    appcatalog::AppBinding,
+    core::{BackupConfiguration, BackupSession},
+    labels,
+    shared::ObjectReference,
+    storage::{BackupStorage, Repository, RetentionPolicy},
+};
+
+pub use repositories::target_reference;
+
+use crate::{
+    apply::{ApplyError, Manager},
+    context::Context,
+    controller::{Controller, Reason},
+    finalizer, schedule,
+};
+
+/// Owner of what configurations make and of their status.
+pub const MANAGER: Manager = Manager("kubestash-backupconfiguration");
+
+type Wheel = schedule::Wheel<ObjectRef<BackupConfiguration>>;
+
+/// Why a configuration could not be served; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigurationError {
+    /// It could not be found out whether the target is there.
+    #[error(transparent)]
+    Target(#[from] target::TargetError),
+    /// A request failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+impl Reason for ConfigurationError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Target(error) => error.kind(),
+            Self::Apply(error) => error.kind(),
+        }
+    }
+
+    fn is_news(&self) -> bool {
+        match self {
+            Self::Target(_) => true,
+            Self::Apply(error) => error.is_news(),
+        }
+    }
+}
+
+/// Runs the reconciler, and with it the scheduler, until the operator stops.
+pub async fn controller(ctx: Arc<Context>) {
+    let (wheel, due) = schedule::wheel();
+    let watches = ctx.watches.clone();
+    let all = watches.backup_configurations.clone();
+    let select =
+        move |keep: &dyn Fn(&BackupConfiguration) -> bool| -> Vec<ObjectRef<BackupConfiguration>> {
+            all.select(keep)
+                .iter()
+                .map(|found| ObjectRef::from_obj(found.as_ref()))
+                .collect()
+        };
+    let (by_storage, by_policy, by_addon, by_binding) = (
+        select.clone(),
+        select.clone(),
+        select.clone(),
+        select.clone(),
+    );
+    let (by_function, by_repository, by_namespace) = (select.clone(), select.clone(), select);
+    Controller::new("backupconfiguration", ctx, &watches.backup_configurations)
+        .on_stream(due)
+        .on(&watches.backup_storages, move |storage: &BackupStorage| {
+            by_storage(&|found| names(found, storage, |backend| backend.storage_ref.as_ref()))
+        })
+        .on(
+            &watches.retention_policies,
+            move |policy: &RetentionPolicy| {
+                by_policy(&|found| {
+                    names(found, policy, |backend| backend.retention_policy.as_ref())
+                })
+            },
+        )
+        .on(&watches.addons, move |addon: &Addon| {
+            let name = addon.name_any();
+            by_addon(&|found| {
+                found
+                    .spec
+                    .sessions
+                    .iter()
+                    .filter_map(|session| session.addon.as_ref())
+                    .any(|used| used.name == name)
+            })
+        })
+        .on(&watches.functions, move |_: &Function| {
+            by_function(&|_| true)
+        })
+        .on(&watches.app_bindings, move |binding: &AppBinding| {
+            by_binding(&|found| targets(found, binding))
+        })
+        .on(&watches.repositories, move |repository: &Repository| {
+            by_repository(&|found| concerns(found, repository))
+        })
+        .on(&watches.namespaces, move |namespace| {
+            let name = namespace.name_any();
+            by_namespace(&|found| found.namespace().as_ref() == Some(&name))
+        })
+        .on(&watches.backup_sessions, deleting_owner)
+        .run(move |configuration, ctx| reconcile(configuration, ctx, wheel.clone()))
+        .await;
+}
+
+fn names<K: Resource>(
+    configuration: &BackupConfiguration,
+    object: &K,
+    reference: impl Fn(&kubestash_api::shared::BackendReference) -> Option<&ObjectReference>,
+) -> bool {
+    let namespace = configuration.namespace().unwrap_or_default();
+    let (name, owner) = (object.name_any(), object.namespace().unwrap_or_default());
+    configuration
+        .spec
+        .backends
+        .iter()
+        .filter_map(reference)
+        .any(|found| found.name == name && found.namespace_or(&namespace) == owner)
+}
+
+/// Whether an AppBinding is the target, or stands for the database that is.
+fn targets(configuration: &BackupConfiguration, binding: &AppBinding) -> bool {
+    let namespace = configuration.namespace().unwrap_or_default();
+    configuration.spec.target.as_ref().is_some_and(|target| {
+        target.name == binding.name_any()
+            && Some(target.namespace_or(&namespace)) == binding.namespace().as_deref()
+    })
+}
+
+/// Whether a configuration names a Repository, or one that could be in its way.
+fn concerns(configuration: &BackupConfiguration, repository: &Repository) -> bool {
+    let beside = configuration.namespace() == repository.namespace();
+    let directory = kubestash_core::layout::repository_dir(&repository.spec.path);
+    configuration
+        .spec
+        .sessions
+        .iter()
+        .flat_map(|session| &session.repositories)
+        .any(|info| {
+            (beside && info.name == repository.name_any())
+                || kubestash_core::layout::repository_dir(&info.directory) == directory
+        })
+}
+
+/// A session that is being deleted, or gone, may be what its configuration waits for.
+fn deleting_owner(session: &BackupSession) -> Vec<ObjectRef<BackupConfiguration>> {
+    let namespace = session.namespace().unwrap_or_default();
+    session
+        .owner_references()
+        .iter()
+        .filter(|owner| {
+            session.meta().deletion_timestamp.is_some()
+                && owner.kind == BackupConfiguration::kind(&())
+        })
+        .map(|owner| ObjectRef::new(&owner.name).within(&namespace))
+        .collect()
+}
+
+async fn reconcile(
+    configuration: Arc<BackupConfiguration>,
+    ctx: Arc<Context>,
+    wheel: Wheel,
+) -> Result<Action, ConfigurationError> {
+    let key = ObjectRef::from_obj(configuration.as_ref());
+    let api = ctx.api::<BackupConfiguration>(&configuration.namespace().unwrap_or_default());
+    if configuration.meta().deletion_timestamp.is_some() {
+        wheel.set(key, None);
+        if finalizer::has(configuration.as_ref(), labels::CLEANUP_FINALIZER) {
+            let plan = cleanup::decide(&dereference::cleanup_world(&configuration, &ctx));
+            if apply::clean_up(&ctx, &configuration, &plan).await? {
+                finalizer::remove(&api, configuration.as_ref(), labels::CLEANUP_FINALIZER).await?;
+            }
+        }
+        return Ok(Action::await_change());
+    }
+    finalizer::ensure(&api, configuration.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    let (world, now) = dereference::world(&configuration, &ctx).await?;
+    let plan = decide::decide(&world, now);
+    apply::apply(&ctx, &configuration, &plan).await?;
+    wheel.set(key, plan.wake);
+    Ok(Action::await_change())
+}

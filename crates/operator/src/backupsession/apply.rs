@@ -1,0 +1,390 @@
+//! Carrying out the next step of a session.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::ServiceAccount,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, Preconditions, PropagationPolicy},
+    core::NamespaceResourceScope,
+};
+use kubestash_api::{
+    conditions::ConditionType,
+    conditions::backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
+    core::{BackupSession, BackupSessionPhase, BackupSessionStatus},
+    shared::ConditionStatus,
+    storage::{Snapshot, SnapshotPhase, SnapshotStatus},
+};
+use kubestash_core::{condition, phase};
+use serde::{Serialize, de::DeserializeOwned};
+use ulid::Ulid;
+
+use super::{
+    MANAGER,
+    claims::Claims,
+    decide::{Plan, Step},
+    executor::{Executor, session_labels},
+    finish, snapshots,
+    world::World,
+};
+use crate::{
+    apply::{self, ApplyError, Owns, Written},
+    context::Context,
+    controller::full_text,
+    events::Notice,
+};
+
+/// Does the step, then writes the status; returns after how long to look again.
+pub(super) async fn apply(
+    ctx: &Context,
+    claims: &Claims,
+    world: &World,
+    plan: Plan,
+    now: Timestamp,
+) -> Result<Option<std::time::Duration>, ApplyError> {
+    let Plan { step, mut status } = plan;
+    let mut again = None;
+    match step {
+        Step::Wait(after) => again = after,
+        Step::Start(missing, first) => {
+            if !claims.take(&world.session) {
+                // Another one was faster; the next look finds it running.
+                return Ok(Some(std::time::Duration::ZERO));
+            }
+            let made = start(ctx, world, &missing, &first).await;
+            status = or_failed(made, status, SNAPSHOTS_ENSURED, now)?;
+        }
+        Step::Launch(executor) => {
+            let made = launch(ctx, world, &executor).await;
+            status = or_failed(made, status, BACKUP_EXECUTOR_ENSURED, now)?;
+        }
+        Step::Stop(job) => stop(ctx, &job).await?,
+        Step::Declare(unfinished) => declare(ctx, &unfinished).await?,
+        Step::Finish(history) => {
+            let error = clean_history(ctx, &history).await?;
+            status = finish::finish(status, world, error.as_deref(), now);
+            write(ctx, world, &status).await?;
+            claims.release(&world.session);
+            tell(ctx, world, &status).await;
+            return Ok(None);
+        }
+        Step::Retry(next) => {
+            apply::create(
+                &ctx.api::<BackupSession>(&world.namespace()),
+                &next,
+                MANAGER,
+            )
+            .await?;
+        }
+    }
+    write(ctx, world, &status).await?;
+    Ok(again)
+}
+
+async fn write(
+    ctx: &Context,
+    world: &World,
+    status: &BackupSessionStatus,
+) -> Result<Written, ApplyError> {
+    let mut status = status.clone();
+    let before = world
+        .session
+        .status
+        .as_ref()
+        .map(|status| &status.retention_policy);
+    if before == Some(&status.retention_policy) {
+        // The executor's to say, as long as there is nothing to add.
+        status.retention_policy.clear();
+    }
+    let api: Api<BackupSession> = ctx.api(&world.namespace());
+    apply::status(&api, world.session.as_ref(), &status, Owns::Given, MANAGER).await
+}
+
+/// The status after a deed, or the one that says why it will never succeed. Other failures are tried again.
+fn or_failed(
+    done: Result<(), StepError>,
+    mut status: BackupSessionStatus,
+    deed: ConditionType,
+    now: Timestamp,
+) -> Result<BackupSessionStatus, ApplyError> {
+    let reason = match done {
+        Ok(()) => return Ok(status),
+        Err(StepError::Taken(reason)) => reason,
+        Err(StepError::Apply(error)) if is_final(&error) => full_text(&error),
+        Err(StepError::Apply(error)) => return Err(error),
+    };
+    condition::set(
+        &mut status.conditions,
+        condition::new(deed, false, &reason, now),
+    );
+    status.phase = Some(phase::backup_session(&status));
+    Ok(status)
+}
+
+enum StepError {
+    /// An object of that name belongs to something else.
+    Taken(String),
+    Apply(ApplyError),
+}
+
+impl From<ApplyError> for StepError {
+    fn from(error: ApplyError) -> Self {
+        Self::Apply(error)
+    }
+}
+
+/// Whether the API server has understood and says no, so that the same request will not succeed later.
+fn is_final(error: &ApplyError) -> bool {
+    match error {
+        ApplyError::Request { source, .. } => match source.as_ref() {
+            kube::Error::Api(status) => {
+                (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
+            }
+            _ => false,
+        },
+        ApplyError::Serialise { .. } => true,
+    }
+}
+
+async fn start(
+    ctx: &Context,
+    world: &World,
+    missing: &[Snapshot],
+    first: &SnapshotStatus,
+) -> Result<(), StepError> {
+    let api: Api<Snapshot> = ctx.api(&world.namespace());
+    let mut snapshots: Vec<_> = world.snapshots.values().cloned().collect();
+    for snapshot in missing {
+        let mut snapshot = snapshot.clone();
+        snapshot.spec.snapshot_id = Ulid::from_datetime(SystemTime::now()).to_string();
+        let made = apply::create(&api, &snapshot, MANAGER).await?;
+        if made.spec.backup_session != snapshot.spec.backup_session {
+            let other = made.spec.backup_session;
+            return Err(StepError::Taken(format!(
+                "Snapshot {} exists and belongs to BackupSession {other}",
+                snapshot.name_any()
+            )));
+        }
+        snapshots.push(made);
+    }
+    for snapshot in &snapshots {
+        if snapshot
+            .status
+            .as_ref()
+            .and_then(|status| status.phase)
+            .is_none()
+        {
+            apply::status(&api, snapshot, first, Owns::Given, MANAGER).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn launch(ctx: &Context, world: &World, executor: &Executor) -> Result<(), StepError> {
+    let namespace = world.namespace();
+    let rbac = &executor.rbac;
+    if let Some(account) = &rbac.account {
+        apply::object(
+            &ctx.api::<ServiceAccount>(&namespace),
+            None,
+            account,
+            MANAGER,
+        )
+        .await?;
+    }
+    for role in &rbac.roles {
+        apply::object(
+            &ctx.api::<Role>(&role.namespace().unwrap_or_default()),
+            None,
+            role,
+            MANAGER,
+        )
+        .await?;
+    }
+    for binding in &rbac.bindings {
+        let api = ctx.api::<RoleBinding>(&binding.namespace().unwrap_or_default());
+        apply::object(&api, None, binding, MANAGER).await?;
+    }
+    let made = apply::create(&ctx.api::<Job>(&namespace), &executor.job, MANAGER).await?;
+    let own = world.session.uid();
+    if made
+        .owner_references()
+        .iter()
+        .any(|owner| Some(&owner.uid) == own.as_ref())
+    {
+        return Ok(());
+    }
+    Err(StepError::Taken(format!(
+        "Job {} exists and belongs to something else: delete it",
+        made.name_any()
+    )))
+}
+
+/// Deletes a Job so that it is gone only when its pods are: nobody reports any more after that.
+async fn stop(ctx: &Context, job: &Job) -> Result<(), ApplyError> {
+    let api: Api<Job> = ctx.api(&job.namespace().unwrap_or_default());
+    let params = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Foreground),
+        preconditions: Some(Preconditions {
+            uid: job.uid(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(&job.name_any(), &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(source) => Err(apply::request("delete", job, source)),
+    }
+}
+
+async fn declare(
+    ctx: &Context,
+    unfinished: &[(Snapshot, SnapshotStatus)],
+) -> Result<(), ApplyError> {
+    for (snapshot, status) in unfinished {
+        let api: Api<Snapshot> = ctx.api(&snapshot.namespace().unwrap_or_default());
+        match apply::status(&api, snapshot, status, Owns::Given, MANAGER).await {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Deletes old sessions; what the API server will never allow is returned as text.
+async fn clean_history(
+    ctx: &Context,
+    history: &[std::sync::Arc<BackupSession>],
+) -> Result<Option<String>, ApplyError> {
+    for old in history {
+        let api: Api<BackupSession> = ctx.api(&old.namespace().unwrap_or_default());
+        match apply::delete(&api, old.as_ref()).await {
+            Ok(_) => {}
+            Err(error) if is_final(&error) => return Ok(Some(full_text(&error))),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Tells a failure and a skipped run, on the session and on its configuration.
+async fn tell(ctx: &Context, world: &World, status: &BackupSessionStatus) {
+    let name = world.session.name_any();
+    let notice = match status.phase {
+        Some(BackupSessionPhase::Failed) => Notice::warning(
+            "BackupFailed",
+            format!("BackupSession {name} failed: {}", failure(world, status)),
+        ),
+        Some(BackupSessionPhase::Skipped) => {
+            let reason = condition::find(&status.conditions, BACKUP_SKIPPED.type_)
+                .map(|found| found.message.as_str());
+            Notice::warning(
+                "BackupSkipped",
+                format!(
+                    "BackupSession {name} was skipped: {}",
+                    reason.unwrap_or_default()
+                ),
+            )
+        }
+        _ => return,
+    };
+    ctx.events.tell(world.session.as_ref(), &notice).await;
+    if let Some(configuration) = &world.configuration {
+        ctx.events.tell(configuration, &notice).await;
+    }
+}
+
+/// Why a session failed, in a sentence: what its Snapshots say is more than that they failed.
+fn failure(world: &World, status: &BackupSessionStatus) -> String {
+    let broken = status
+        .conditions
+        .iter()
+        .any(|found| found.status == ConditionStatus::False);
+    let snapshot = world
+        .snapshots
+        .iter()
+        .filter(|_| !broken)
+        .find_map(|(repository, snapshot)| {
+            let phase = snapshot.status.as_ref().and_then(|status| status.phase);
+            (phase == Some(SnapshotPhase::Failed)).then(|| {
+                format!(
+                    "Repository {repository}: {}",
+                    snapshots::why_failed(snapshot)
+                )
+            })
+        });
+    snapshot
+        .or_else(|| phase::backup_session_failure(status))
+        .unwrap_or_default()
+}
+
+/// Does one step of a deletion.
+pub(super) async fn clean_up(
+    ctx: &Context,
+    step: Step,
+) -> Result<Option<std::time::Duration>, ApplyError> {
+    match step {
+        Step::Stop(job) => stop(ctx, &job).await.map(|()| None),
+        Step::Declare(unfinished) => declare(ctx, &unfinished)
+            .await
+            .map(|()| Some(std::time::Duration::ZERO)),
+        Step::Wait(again) => Ok(again),
+        // No other step is part of a deletion.
+        Step::Start(..) | Step::Launch(_) | Step::Finish(_) | Step::Retry(_) => Ok(None),
+    }
+}
+
+/// Deletes the rights of a session in other namespaces, where no owner takes them along.
+pub(super) async fn remove_foreign_rights(
+    ctx: &Context,
+    session: &BackupSession,
+) -> Result<(), ApplyError> {
+    let labels = session_labels(session);
+    let selector: Vec<_> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let params = ListParams::default().labels(&selector.join(","));
+    remove::<RoleBinding>(ctx, session, &params).await?;
+    remove::<Role>(ctx, session, &params).await
+}
+
+async fn remove<K>(
+    ctx: &Context,
+    session: &BackupSession,
+    params: &ListParams,
+) -> Result<(), ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Serialize
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
+{
+    let all: Api<K> = Api::all(ctx.client.clone());
+    let found = all
+        .list(params)
+        .await
+        .map_err(|source| apply::request("list the rights of", session, source))?;
+    for object in found
+        .items
+        .iter()
+        .filter(|object| object.namespace() != session.namespace())
+    {
+        if object.name_any() == session.name_any() {
+            apply::delete(
+                &ctx.api::<K>(&object.namespace().unwrap_or_default()),
+                object,
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,460 @@
+//! The next step of a session: pure.
+//!
+//! ```text
+//!   Starting ──► Start: Snapshots ──► Launching ──► Launch: rights and Job ──► Running ──► Finish
+//!      │ may not                         │ cannot                               │ stop ─► Stop: the Job's pods end
+//!      └► Finish (Skipped)               └► Declare ─► Finish                   └ over ─► Declare what is unfinished
+//! ```
+//!
+//! Each step ends with a write of the status, which brings the next one. What a step needs to know of the one before
+//! is in the status, so any of them can be the first after a restart.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::Time};
+use kube::{Resource, ResourceExt};
+use kubestash_api::{
+    conditions::backup_session::{
+        BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED,
+        POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED, SNAPSHOTS_ENSURED,
+    },
+    core::{BackupSession, BackupSessionPhase, BackupSessionStatus, Session},
+    shared::ConditionStatus,
+    storage::{Snapshot, SnapshotStatus},
+};
+use kubestash_core::{condition, format, phase};
+
+use super::{
+    executor::{self, Executor},
+    finish::{self, Retry},
+    skip::{self, Verdict},
+    snapshots::{self, Obstacle},
+    world::{World, is_finished},
+};
+use crate::job::{Outcome, judge};
+
+/// How long a session waits for objects that are about to be made.
+pub(super) const GRACE: Duration = Duration::from_secs(60);
+/// How often it looks again meanwhile; changes that can be seen wake it sooner.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long the pods of a Job that is stopped may take to end.
+const STOPPING_LIMIT: Duration = Duration::from_secs(90);
+
+/// How far a session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has no Snapshots yet.
+    Starting,
+    /// It has no Job yet.
+    Launching,
+    /// Its Job was made.
+    Running,
+    /// It cannot go on; what remains is to end it.
+    Ending,
+    /// It has ended.
+    Finished,
+}
+
+/// How far `session` has come, as its status says.
+pub(super) fn stage(session: &BackupSession) -> Stage {
+    if is_finished(session) {
+        return Stage::Finished;
+    }
+    let conditions = session
+        .status
+        .as_ref()
+        .map_or(&[][..], |status| &status.conditions);
+    let ensured = |type_: &str| {
+        condition::find(conditions, type_).map(|found| found.status == ConditionStatus::True)
+    };
+    match (
+        ensured(SNAPSHOTS_ENSURED.type_),
+        ensured(BACKUP_EXECUTOR_ENSURED.type_),
+    ) {
+        (None, _) => Stage::Starting,
+        (Some(true), None) => Stage::Launching,
+        (Some(true), Some(true)) => Stage::Running,
+        (Some(false), _) | (_, Some(false)) => Stage::Ending,
+    }
+}
+
+/// The next step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// Write the status, and look again when something changes or after this time.
+    Wait(Option<Duration>),
+    /// Make these Snapshots, each with this first status.
+    Start(Vec<Snapshot>, Box<SnapshotStatus>),
+    /// Make the Job.
+    Launch(Box<Executor>),
+    /// Delete the Job and wait for its pods to end.
+    Stop(Box<Job>),
+    /// Write these statuses of Snapshots that nobody works on any more.
+    Declare(Vec<(Snapshot, SnapshotStatus)>),
+    /// Delete these old sessions, and write the final status.
+    Finish(Vec<Arc<BackupSession>>),
+    /// Make the next try, and write that it was made.
+    Retry(Box<BackupSession>),
+}
+
+/// A step, and the status that is written after it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Plan {
+    /// What to do.
+    pub step: Step,
+    /// What the status says then.
+    pub status: BackupSessionStatus,
+}
+
+/// Decides the next step of a session that is not being deleted.
+pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
+    let mut status = world.session.status.clone().unwrap_or_default();
+    status.observed_generation = world.session.meta().generation;
+    match stage(&world.session) {
+        Stage::Starting => start(world, status, now),
+        Stage::Launching => launch(world, status, now),
+        Stage::Running => watch(world, status, now),
+        Stage::Ending => {
+            let reason = first_failure(&status);
+            end(
+                world,
+                status,
+                &Ending {
+                    reason,
+                    forced: true,
+                    executor_succeeded: false,
+                },
+                now,
+            )
+        }
+        Stage::Finished => match finish::retry(world, now) {
+            Retry::Nothing => Plan {
+                step: Step::Wait(None),
+                status,
+            },
+            Retry::Later(wait) => Plan {
+                step: Step::Wait(Some(wait)),
+                status,
+            },
+            Retry::Now(next) => {
+                status.retried = Some(true);
+                Plan {
+                    step: Step::Retry(next),
+                    status,
+                }
+            }
+        },
+    }
+}
+
+fn wait(mut status: BackupSessionStatus, again: Option<Duration>) -> Plan {
+    status.phase = Some(phase::backup_session(&status));
+    Plan {
+        step: Step::Wait(again),
+        status,
+    }
+}
+
+fn start(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan {
+    match skip::judge(world) {
+        Verdict::Wait => return wait(status, None),
+        Verdict::Skip(reason) => {
+            condition::set(
+                &mut status.conditions,
+                condition::new(BACKUP_SKIPPED, true, &reason, now),
+            );
+            let history = finish::beyond_history(world, BackupSessionPhase::Skipped);
+            return Plan {
+                step: Step::Finish(history),
+                status,
+            };
+        }
+        Verdict::Start => {}
+    }
+    let failed = |mut status: BackupSessionStatus, reason: &str| {
+        condition::set(
+            &mut status.conditions,
+            condition::new(SNAPSHOTS_ENSURED, false, reason, now),
+        );
+        wait(status, None)
+    };
+    match deadline(world) {
+        Ok(deadline) => status.backup_deadline = deadline.map(Time),
+        Err(reason) => return failed(status, &reason),
+    }
+    match snapshots::missing(world) {
+        Ok(missing) => {
+            status.snapshots = snapshots::first_list(world);
+            status.total_snapshots = i32::try_from(status.snapshots.len()).ok();
+            let message = "Snapshots have been ensured successfully.";
+            condition::set(
+                &mut status.conditions,
+                condition::new(SNAPSHOTS_ENSURED, true, message, now),
+            );
+            status.phase = Some(phase::backup_session(&status));
+            Plan {
+                step: Step::Start(missing, Box::new(snapshots::first_status(world))),
+                status,
+            }
+        }
+        Err(Obstacle::NotYet(_)) if has_grace(world, now) => wait(status, Some(LOOK_AGAIN)),
+        Err(Obstacle::NotYet(reason) | Obstacle::Never(reason)) => failed(status, &reason),
+    }
+}
+
+/// When the session has to be done; none if it may take any time.
+fn deadline(world: &World) -> Result<Option<Timestamp>, String> {
+    let Some(timeout) = world
+        .session
+        .spec
+        .backup_timeout
+        .as_deref()
+        .filter(|timeout| !timeout.is_empty())
+    else {
+        return Ok(None);
+    };
+    let timeout = format::parse_go_duration(timeout)
+        .map_err(|error| format!("spec.backupTimeout: {error}"))?;
+    Ok(world
+        .created()
+        .and_then(|created| created.checked_add(timeout).ok()))
+}
+
+fn has_grace(world: &World, now: Timestamp) -> bool {
+    let age = world
+        .created()
+        .and_then(|created| Duration::try_from(now.duration_since(created)).ok());
+    age.unwrap_or_default() < GRACE
+}
+
+fn launch(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan {
+    let missing = world.source.missing();
+    if !missing.is_empty() && has_grace(world, now) {
+        return wait(status, Some(LOOK_AGAIN));
+    }
+    let nothing = Session::default();
+    let built = match (world.entry(), missing.is_empty()) {
+        (None, _) => Err(format!(
+            "the configuration has no session {:?} any more",
+            world.session.spec.session
+        )),
+        (_, false) => Err(format!(
+            "the data cannot be reached: there is no {}",
+            missing.join(" and no ")
+        )),
+        (entry, true) => {
+            let deadline = status.backup_deadline.as_ref().map(|time| time.0);
+            executor::build(world, entry.unwrap_or(&nothing), deadline, now)
+                .map_err(|error| crate::controller::full_text(&error))
+        }
+    };
+    match built {
+        Ok(executor) => {
+            let message = "Backup Executor has been ensured successfully.";
+            condition::set(
+                &mut status.conditions,
+                condition::new(BACKUP_EXECUTOR_ENSURED, true, message, now),
+            );
+            status.phase = Some(phase::backup_session(&status));
+            Plan {
+                step: Step::Launch(Box::new(executor)),
+                status,
+            }
+        }
+        Err(reason) => {
+            condition::set(
+                &mut status.conditions,
+                condition::new(BACKUP_EXECUTOR_ENSURED, false, &reason, now),
+            );
+            wait(status, None)
+        }
+    }
+}
+
+/// The end of a session's work.
+struct Ending {
+    /// Why it ended.
+    reason: String,
+    /// Whether we ended it, so that what the executor said last is not the reason.
+    forced: bool,
+    /// Whether the executor says that all is well.
+    executor_succeeded: bool,
+}
+
+fn watch(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan {
+    status.snapshots = snapshots::list(world);
+    let outcome = world.job.as_ref().map(|job| judge(job, &world.pods, now));
+    let ended = |reason: &str, executor_succeeded| Ending {
+        reason: reason.to_owned(),
+        forced: false,
+        executor_succeeded,
+    };
+    let (Some(job), Some(outcome)) = (&world.job, outcome) else {
+        let ending = match reason_to_stop(world, &status, now) {
+            Some(reason) => Ending {
+                reason,
+                forced: true,
+                executor_succeeded: false,
+            },
+            None => ended("the backup Job is gone", false),
+        };
+        return end(world, status, &ending, now);
+    };
+    let again = match outcome {
+        Outcome::Succeeded => {
+            return end(
+                world,
+                status,
+                &ended("the executor ended without reporting its result", true),
+                now,
+            );
+        }
+        Outcome::Failed(reason) => return end(world, status, &ended(&reason, false), now),
+        Outcome::Stuck(reason) => {
+            let stuck = POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED;
+            condition::set(
+                &mut status.conditions,
+                condition::new(stuck, true, &reason, now),
+            );
+            None
+        }
+        Outcome::Running(again) => again,
+    };
+    let Some(reason) = reason_to_stop(world, &status, now) else {
+        let left = status
+            .backup_deadline
+            .as_ref()
+            .and_then(|at| Duration::try_from(at.0.duration_since(now)).ok());
+        // A moment late rather than a moment early.
+        let left = left.map(|left| left + Duration::from_millis(10));
+        return wait(status, [again, left].into_iter().flatten().min());
+    };
+    stop(world, job, status, reason, now)
+}
+
+/// Ends a Job, and waits until none of its pods can report any more.
+fn stop(
+    world: &World,
+    job: &Job,
+    mut status: BackupSessionStatus,
+    reason: String,
+    now: Timestamp,
+) -> Plan {
+    let Some(since) = job.meta().deletion_timestamp.as_ref() else {
+        status.phase = Some(phase::backup_session(&status));
+        return Plan {
+            step: Step::Stop(Box::new(job.clone())),
+            status,
+        };
+    };
+    let waited = Duration::try_from(now.duration_since(since.0)).unwrap_or_default();
+    match STOPPING_LIMIT.checked_sub(waited) {
+        Some(left) if !left.is_zero() => wait(status, Some(left)),
+        _ => end(
+            world,
+            status,
+            &Ending {
+                reason,
+                forced: true,
+                executor_succeeded: false,
+            },
+            now,
+        ),
+    }
+}
+
+/// Why the Job has to be stopped, if it has. Each reason still holds when the Job is gone.
+fn reason_to_stop(world: &World, status: &BackupSessionStatus, now: Timestamp) -> Option<String> {
+    let stuck = POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED.type_;
+    if let Some(stuck) = condition::find(&status.conditions, stuck) {
+        return Some(stuck.message.clone());
+    }
+    if let Some(deadline) = &status.backup_deadline
+        && deadline.0 <= now
+    {
+        let timeout = world
+            .session
+            .spec
+            .backup_timeout
+            .as_deref()
+            .unwrap_or_default();
+        return Some(format!(
+            "deadline exceeded: the backup took longer than {timeout}"
+        ));
+    }
+    skip::replaced_by(world)
+}
+
+/// Declares what is unfinished as failed; if nothing is, the session is finished.
+fn end(world: &World, mut status: BackupSessionStatus, ending: &Ending, now: Timestamp) -> Plan {
+    let unfinished: Vec<_> = world
+        .snapshots
+        .values()
+        .filter(|snapshot| snapshot.spec.backup_session == world.session.name_any())
+        .filter(|snapshot| !snapshots::is_completed(snapshot))
+        .map(|snapshot| {
+            let declared = snapshots::declared_failed(snapshot, &ending.reason, ending.forced, now);
+            (snapshot.clone(), declared)
+        })
+        .collect();
+    status.snapshots = snapshots::list(world);
+    if !unfinished.is_empty() {
+        status.phase = Some(phase::backup_session(&status));
+        return Plan {
+            step: Step::Declare(unfinished),
+            status,
+        };
+    }
+    status.retention_policy = finish::retention(world, ending.executor_succeeded);
+    let history = finish::beyond_history(world, BackupSessionPhase::Failed);
+    Plan {
+        step: Step::Finish(history),
+        status,
+    }
+}
+
+fn first_failure(status: &BackupSessionStatus) -> String {
+    [SNAPSHOTS_ENSURED, BACKUP_EXECUTOR_ENSURED]
+        .iter()
+        .filter_map(|type_| condition::find(&status.conditions, type_.type_))
+        .find(|found| found.status != ConditionStatus::True)
+        .map(|found| found.message.clone())
+        .unwrap_or_default()
+}
+
+/// The next step of a session that is being deleted: its Job ends, its unfinished Snapshots have failed; none once
+/// there is nothing left to do.
+pub(super) fn clean_up(world: &World, now: Timestamp) -> Option<Step> {
+    if let Some(job) = &world.job {
+        let Some(since) = job.meta().deletion_timestamp.as_ref() else {
+            return Some(Step::Stop(Box::new(job.clone())));
+        };
+        let waited = Duration::try_from(now.duration_since(since.0)).unwrap_or_default();
+        if let Some(left) = STOPPING_LIMIT
+            .checked_sub(waited)
+            .filter(|left| !left.is_zero())
+        {
+            return Some(Step::Wait(Some(left)));
+        }
+    }
+    let reason = "the BackupSession was deleted before it had ended";
+    let unfinished: Vec<_> = world
+        .snapshots
+        .values()
+        .filter(|snapshot| snapshot.spec.backup_session == world.session.name_any())
+        .filter(|snapshot| {
+            !snapshots::is_completed(snapshot) && snapshot.meta().deletion_timestamp.is_none()
+        })
+        .map(|snapshot| {
+            (
+                snapshot.clone(),
+                snapshots::declared_failed(snapshot, reason, true, now),
+            )
+        })
+        .collect();
+    (!unfinished.is_empty()).then_some(Step::Declare(unfinished))
+}
+
+#[cfg(test)]
+mod tests;

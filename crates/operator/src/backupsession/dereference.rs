@@ -1,0 +1,262 @@
+//! Everything that is read for a session.
+//!
+//! What a session is decided by is asked of the API server and not of the stores: to take a Job for gone, or a
+//! configuration for not Ready, because a watch lags behind would end a good backup.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{Api, Resource, ResourceExt};
+use kubestash_api::{
+    addons::Function,
+    core::{BackupConfiguration, BackupSession},
+    kubedb::Druid,
+    shared::TypedObjectReference,
+    storage::{BackupStorage, Repository, Snapshot},
+};
+
+use super::{
+    claims::Claims,
+    decide::{Stage, stage},
+    source::{Named, Source},
+    world::{World, snapshot_name},
+};
+use crate::{
+    apply::{self, ApplyError},
+    backupconfiguration::target_reference,
+    context::Context,
+};
+
+/// Reads the session as it is now; none if it is gone.
+pub(super) async fn session(
+    session: &BackupSession,
+    ctx: &Context,
+) -> Result<Option<BackupSession>, ApplyError> {
+    let api: Api<BackupSession> = ctx.api(&session.namespace().unwrap_or_default());
+    apply::get(&api, &session.name_any()).await
+}
+
+/// Reads what the next step of `session` depends on.
+pub(super) async fn world(
+    session: Arc<BackupSession>,
+    claims: &Claims,
+    ctx: &Context,
+) -> Result<World, ApplyError> {
+    let stage = stage(&session);
+    let mut world = World {
+        siblings: siblings(&session, ctx),
+        overtaken_by: claims.holder(&session),
+        image: ctx.image.clone(),
+        environment: ctx.environment.clone(),
+        session,
+        ..World::default()
+    };
+    world.configuration = configuration(&world, ctx).await?;
+    if stage == Stage::Finished {
+        return Ok(world);
+    }
+    world.snapshots = snapshots(&world, ctx).await?;
+    if matches!(stage, Stage::Starting | Stage::Launching) {
+        world.repositories = repositories(&world, ctx).await?;
+        world.source = source(&world, ctx).await?;
+    }
+    if stage == Stage::Launching {
+        world.storages = storages(&world, ctx);
+        let old = old_snapshots(&world, ctx);
+        world.old_snapshots = old.iter().map(|snapshot| snapshot.name_any()).collect();
+        world.old_sessions = old
+            .iter()
+            .map(|snapshot| snapshot.spec.backup_session.clone())
+            .collect();
+        let addon = world
+            .entry()
+            .and_then(|entry| entry.addon.as_ref())
+            .map(|addon| addon.name.clone());
+        world.addon = addon.and_then(|name| ctx.watches.addons.get("", &name));
+        world.functions = ctx
+            .watches
+            .functions
+            .list()
+            .into_iter()
+            .map(|function: Arc<Function>| (function.name_any(), function))
+            .collect();
+    }
+    job(&mut world, ctx).await?;
+    Ok(world)
+}
+
+/// Reads what the end of a deleted session depends on.
+pub(super) async fn cleanup_world(
+    session: Arc<BackupSession>,
+    ctx: &Context,
+) -> Result<World, ApplyError> {
+    let mut world = World {
+        session,
+        ..World::default()
+    };
+    world.snapshots = snapshots(&world, ctx).await?;
+    job(&mut world, ctx).await?;
+    Ok(world)
+}
+
+async fn configuration(
+    world: &World,
+    ctx: &Context,
+) -> Result<Option<BackupConfiguration>, ApplyError> {
+    let Some(invoker) = &world.session.spec.invoker else {
+        return Ok(None);
+    };
+    if invoker.kind != BackupConfiguration::kind(&()) || invoker.name.is_empty() {
+        return Ok(None);
+    }
+    apply::get(&ctx.api(&world.namespace()), &invoker.name).await
+}
+
+fn siblings(session: &BackupSession, ctx: &Context) -> Vec<Arc<BackupSession>> {
+    let invoker = |session: &BackupSession| {
+        session
+            .spec
+            .invoker
+            .as_ref()
+            .map(|invoker| invoker.name.clone())
+    };
+    ctx.watches.backup_sessions.select(|other| {
+        other.namespace() == session.namespace()
+            && other.spec.session == session.spec.session
+            && invoker(other) == invoker(session)
+            && other.uid() != session.uid()
+    })
+}
+
+/// Names of the Repositories: those that the status lists, and before it does, those of the configuration.
+fn repository_names(world: &World) -> Vec<String> {
+    let listed = world
+        .session
+        .status
+        .as_ref()
+        .map_or(&[][..], |status| &status.snapshots);
+    if listed.is_empty() {
+        world
+            .targets()
+            .iter()
+            .map(|info| info.name.clone())
+            .collect()
+    } else {
+        listed
+            .iter()
+            .map(|entry| entry.repository.clone())
+            .collect()
+    }
+}
+
+async fn snapshots(world: &World, ctx: &Context) -> Result<BTreeMap<String, Snapshot>, ApplyError> {
+    let api: Api<Snapshot> = ctx.api(&world.namespace());
+    let mut found = BTreeMap::new();
+    for repository in repository_names(world) {
+        if let Some(snapshot) =
+            apply::get(&api, &snapshot_name(&world.session, &repository)).await?
+        {
+            found.insert(repository, snapshot);
+        }
+    }
+    Ok(found)
+}
+
+async fn repositories(
+    world: &World,
+    ctx: &Context,
+) -> Result<BTreeMap<String, Repository>, ApplyError> {
+    let api: Api<Repository> = ctx.api(&world.namespace());
+    let mut found = BTreeMap::new();
+    for name in repository_names(world) {
+        if let Some(repository) = apply::get(&api, &name).await? {
+            found.insert(name, repository);
+        }
+    }
+    Ok(found)
+}
+
+fn storages(world: &World, ctx: &Context) -> BTreeMap<String, Arc<BackupStorage>> {
+    let namespace = world.namespace();
+    world
+        .repositories
+        .iter()
+        .filter_map(|(name, repository)| {
+            let reference = repository.spec.storage_ref.as_ref()?;
+            let storage = ctx
+                .watches
+                .backup_storages
+                .get(reference.namespace_or(&namespace), &reference.name)?;
+            Some((name.clone(), storage))
+        })
+        .collect()
+}
+
+fn old_snapshots(world: &World, ctx: &Context) -> Vec<Arc<Snapshot>> {
+    let namespace = world.namespace();
+    ctx.watches.snapshots.select(|snapshot| {
+        snapshot.namespace().as_ref() == Some(&namespace)
+            && world.repositories.contains_key(&snapshot.spec.repository)
+    })
+}
+
+async fn source(world: &World, ctx: &Context) -> Result<Source, ApplyError> {
+    let Some(configuration) = &world.configuration else {
+        return Ok(Source::default());
+    };
+    if configuration.spec.target.is_none() {
+        return Ok(Source::default());
+    }
+    let target = target_reference(configuration);
+    let namespace = world.namespace();
+    let druid = druid(&target, &namespace, ctx).await?;
+    Ok(Source::find(
+        &target,
+        &namespace,
+        druid.as_ref(),
+        |binding: &Named| {
+            ctx.watches
+                .app_bindings
+                .get(&binding.namespace, &binding.name)
+        },
+    ))
+}
+
+async fn druid(
+    target: &TypedObjectReference,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<Option<Druid>, ApplyError> {
+    if target.kind() != Druid::kind(&()) || target.group() != Druid::group(&()) {
+        return Ok(None);
+    }
+    apply::get(&ctx.api(target.namespace_or(namespace)), &target.name).await
+}
+
+async fn job(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
+    let api: Api<Job> = ctx.api(&world.namespace());
+    let Some(job) = apply::get(&api, &world.session.name_any()).await? else {
+        return Ok(());
+    };
+    let uid = job.uid();
+    let of_job = |pod: &Pod| {
+        pod.owner_references()
+            .iter()
+            .any(|owner| Some(&owner.uid) == uid.as_ref())
+    };
+    world.pods = ctx
+        .watches
+        .pods
+        .select(of_job)
+        .iter()
+        .map(|pod| pod.as_ref().clone())
+        .collect();
+    let own = world.session.uid();
+    // One that belongs to something else is as good as none; making ours will then be refused, and that is told.
+    world.job = job
+        .owner_references()
+        .iter()
+        .any(|owner| Some(&owner.uid) == own.as_ref())
+        .then_some(job);
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! The end of a session: its history, its final status, and its next try. Pure.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Resource, ResourceExt};
+use kubestash_api::{
+    conditions::{backup_session::SESSION_HISTORY_CLEANED, completion::METRICS_PUSHED},
+    core::{
+        BackupSession, BackupSessionPhase, BackupSessionStatus, RetentionPolicyApplyPhase,
+        RetentionPolicyApplyStatus,
+    },
+    shared::ObjectReference,
+};
+use kubestash_core::{condition, format, phase};
+
+use super::world::{World, age, is_finished};
+use crate::backupconfiguration::sessions::new_backup_session;
+
+/// How many skipped sessions stay at least: they say why nothing happened.
+const SKIPPED_HISTORY: usize = 3;
+
+/// The finished sessions that are more than `sessionHistoryLimit`, oldest first. The session itself counts as
+/// finished. Skipped ones are counted apart, so that they push out none that made a backup.
+pub(super) fn beyond_history(world: &World, itself: BackupSessionPhase) -> Vec<Arc<BackupSession>> {
+    let limit = world.entry().map_or(1, |entry| entry.session_history_limit);
+    let limit = usize::try_from(limit).unwrap_or_default();
+    let skipped = |session: &BackupSession| {
+        let phase = session.status.as_ref().and_then(|status| status.phase);
+        let phase = if session.uid() == world.session.uid() {
+            Some(itself)
+        } else {
+            phase
+        };
+        phase == Some(BackupSessionPhase::Skipped)
+    };
+    let mut finished: Vec<_> = world
+        .siblings
+        .iter()
+        .filter(|sibling| is_finished(sibling) && sibling.meta().deletion_timestamp.is_none())
+        .filter(|sibling| !awaits_retry(sibling))
+        .cloned()
+        .collect();
+    finished.push(Arc::clone(&world.session));
+    finished.sort_by_key(|session| std::cmp::Reverse(age(session)));
+    let (skipped, ran): (Vec<_>, Vec<_>) =
+        finished.into_iter().partition(|session| skipped(session));
+    let mut beyond: Vec<_> = ran
+        .into_iter()
+        .skip(limit)
+        .chain(skipped.into_iter().skip(limit.max(SKIPPED_HISTORY)))
+        .collect();
+    // Whatever the limit says, a session that is just ending stays: its result would never be seen.
+    beyond.retain(|session| session.uid() != world.session.uid());
+    beyond.sort_by_key(|session| age(session));
+    beyond
+}
+
+/// Whether a failed session has yet to be tried again.
+pub(super) fn awaits_retry(session: &BackupSession) -> bool {
+    let status = session.status.as_ref();
+    status.is_some_and(|status| status.next_retry.is_some() && status.retried != Some(true))
+}
+
+/// Writes the last conditions, the phase and the duration into `status`. `history_error` says why old sessions could
+/// not be deleted.
+pub(super) fn finish(
+    mut status: BackupSessionStatus,
+    world: &World,
+    history_error: Option<&str>,
+    now: Timestamp,
+) -> BackupSessionStatus {
+    condition::set(
+        &mut status.conditions,
+        condition::new(
+            SESSION_HISTORY_CLEANED,
+            history_error.is_none(),
+            history_error.unwrap_or_default(),
+            now,
+        ),
+    );
+    condition::set(
+        &mut status.conditions,
+        condition::new(
+            METRICS_PUSHED,
+            true,
+            "Metrics have been pushed successfully.",
+            now,
+        ),
+    );
+    let phase = phase::backup_session(&status);
+    status.phase = Some(phase);
+    let took = world
+        .created()
+        .and_then(|created| Duration::try_from(now.duration_since(created)).ok());
+    if phase != BackupSessionPhase::Skipped {
+        status.duration = Some(format::go_duration_seconds(took.unwrap_or_default()));
+    }
+    if phase == BackupSessionPhase::Failed {
+        status.next_retry = next_retry(world, now).map(Time);
+    }
+    status
+}
+
+fn next_retry(world: &World, now: Timestamp) -> Option<Timestamp> {
+    let retry = world.entry()?.retry_config.as_ref()?;
+    if world.session.spec.retry_left.unwrap_or_default() < 1 {
+        return None;
+    }
+    let delay = retry
+        .delay
+        .as_deref()
+        .and_then(|delay| format::parse_go_duration(delay).ok())
+        .unwrap_or_default();
+    // A name holds whole seconds, and the try must not have the failed one's.
+    let delay = delay.max(Duration::from_secs(1));
+    Timestamp::from_second(now.checked_add(delay).ok()?.as_second()).ok()
+}
+
+/// What to do about the next try of a failed session.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Retry {
+    /// There is none, or it was made.
+    Nothing,
+    /// It is not due yet.
+    Later(Duration),
+    /// Make this one, then say that it was made.
+    Now(Box<BackupSession>),
+}
+
+/// Decides about the next try. It is named with the second it was planned for, so it cannot be made twice.
+pub(super) fn retry(world: &World, now: Timestamp) -> Retry {
+    let status = world.session.status.as_ref();
+    let Some(planned) = status
+        .and_then(|status| status.next_retry.as_ref())
+        .map(|time| time.0)
+    else {
+        return Retry::Nothing;
+    };
+    let (Some(configuration), Some(entry)) = (&world.configuration, world.entry()) else {
+        return Retry::Nothing;
+    };
+    if !awaits_retry(&world.session) || configuration.spec.paused == Some(true) {
+        return Retry::Nothing;
+    }
+    if let Ok(wait) = Duration::try_from(planned.duration_since(now))
+        && !wait.is_zero()
+    {
+        return Retry::Later(wait);
+    }
+    let left = world
+        .session
+        .spec
+        .retry_left
+        .unwrap_or_default()
+        .saturating_sub(1);
+    Retry::Now(Box::new(new_backup_session(
+        configuration,
+        entry,
+        planned,
+        Some(left.max(0)),
+    )))
+}
+
+/// What is known about retention, completed for an executor that succeeded but did not say for each repository.
+pub(super) fn retention(
+    world: &World,
+    executor_succeeded: bool,
+) -> Vec<RetentionPolicyApplyStatus> {
+    let mut applied = world
+        .session
+        .status
+        .as_ref()
+        .map(|status| status.retention_policy.clone())
+        .unwrap_or_default();
+    if !executor_succeeded {
+        return applied;
+    }
+    let namespace = world.namespace();
+    for info in world.targets() {
+        let done = applied
+            .iter_mut()
+            .find(|entry| entry.repository == info.name);
+        let unfinished = |phase: Option<RetentionPolicyApplyPhase>| {
+            !matches!(
+                phase,
+                Some(RetentionPolicyApplyPhase::Applied | RetentionPolicyApplyPhase::FailedToApply)
+            )
+        };
+        let error = Some("the executor ended without applying the retention policy".to_owned());
+        match done {
+            Some(entry) if unfinished(entry.phase) => {
+                entry.phase = Some(RetentionPolicyApplyPhase::FailedToApply);
+                entry.error = error;
+            }
+            Some(_) => {}
+            None => applied.push(RetentionPolicyApplyStatus {
+                error,
+                phase: Some(RetentionPolicyApplyPhase::FailedToApply),
+                ref_: policy(world, &info.backend, &namespace),
+                repository: info.name.clone(),
+            }),
+        }
+    }
+    applied
+}
+
+fn policy(world: &World, backend: &str, namespace: &str) -> Option<ObjectReference> {
+    let policy = world
+        .configuration
+        .as_ref()?
+        .spec
+        .backend(backend)?
+        .retention_policy
+        .as_ref()?;
+    Some(ObjectReference::new(
+        &policy.name,
+        policy.namespace_or(namespace),
+    ))
+}

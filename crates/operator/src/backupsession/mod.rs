@@ -1,0 +1,172 @@
+//! BackupSession: one run, from its Snapshots to its end.
+//!
+//! ```text
+//!   dereference.rs ─► world.rs ─► decide.rs ─┬─ skip.rs       may it start?
+//!                                            ├─ snapshots.rs  Snapshots, and how unfinished ones end
+//!                                            ├─ executor.rs   the Job; access.rs its rights; source.rs where data is
+//!                                            └─ finish.rs     history, final status, next try
+//! ```
+//!
+//! Invariants:
+//! * Every session ends, whatever happens to Job, pod or configuration, and says why.
+//! * A Snapshot that its executor did not report as complete is declared failed, and only once nobody can report on it
+//!   any more.
+//! * The session itself is read from the API server for each decision, never from a store.
+
+mod access;
+mod apply;
+mod claims;
+mod decide;
+mod dereference;
+mod executor;
+mod finish;
+mod skip;
+mod snapshots;
+mod source;
+mod world;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{
+    Resource, ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
+use kubestash_api::{
+    core::BackupSession,
+    labels,
+    storage::{Repository, Snapshot},
+};
+
+pub use source::{Named, Source};
+
+use self::{claims::Claims, decide::Stage, world::is_finished};
+use crate::{
+    apply::{ApplyError, Manager},
+    context::Context,
+    controller::Controller,
+    finalizer,
+};
+
+/// Owner of what a session makes and of its status, the executor's part aside.
+pub const MANAGER: Manager = Manager("kubestash-backupsession");
+
+/// Runs the reconciler until the operator stops.
+pub async fn controller(ctx: Arc<Context>) {
+    let watches = ctx.watches.clone();
+    let claims = Arc::new(Claims::default());
+    let sessions = watches.backup_sessions.clone();
+    let unfinished = move |keep: &dyn Fn(&BackupSession) -> bool| -> Vec<ObjectRef<BackupSession>> {
+        let found = sessions.select(|session| !is_finished(session) && keep(session));
+        found
+            .iter()
+            .map(|session| ObjectRef::from_obj(session.as_ref()))
+            .collect()
+    };
+    let (siblings, beside) = (unfinished.clone(), unfinished);
+    Controller::new("backupsession", ctx, &watches.backup_sessions)
+        .on(&watches.backup_sessions, move |touched: &BackupSession| {
+            siblings(&|session| is_sibling(session, touched))
+        })
+        .on(&watches.snapshots, of_snapshot)
+        .on(&watches.jobs, of_job)
+        .on(&watches.pods, of_pod)
+        .on(&watches.repositories, move |repository: &Repository| {
+            let namespace = repository.namespace();
+            beside(&|session| {
+                session.namespace() == namespace && decide::stage(session) == Stage::Starting
+            })
+        })
+        .run(move |session, ctx| reconcile(session, ctx, Arc::clone(&claims)))
+        .await;
+}
+
+fn is_sibling(one: &BackupSession, other: &BackupSession) -> bool {
+    let invoker = |session: &BackupSession| {
+        session
+            .spec
+            .invoker
+            .as_ref()
+            .map(|invoker| invoker.name.clone())
+    };
+    one.namespace() == other.namespace()
+        && one.spec.session == other.spec.session
+        && invoker(one) == invoker(other)
+        && one.uid() != other.uid()
+}
+
+fn of_snapshot(snapshot: &Snapshot) -> Option<ObjectRef<BackupSession>> {
+    let namespace = snapshot.namespace()?;
+    let name = &snapshot.spec.backup_session;
+    (!name.is_empty()).then(|| ObjectRef::new(name).within(&namespace))
+}
+
+fn of_job(job: &Job) -> Option<ObjectRef<BackupSession>> {
+    let owner = job
+        .owner_references()
+        .iter()
+        .find(|owner| owner.kind == BackupSession::kind(&()))?;
+    Some(ObjectRef::new(&owner.name).within(&job.namespace()?))
+}
+
+/// The Job of a session has the session's name; other Jobs' pods lead to no session.
+fn of_pod(pod: &Pod) -> Option<ObjectRef<BackupSession>> {
+    if pod.labels().get(labels::COMPONENT).map(String::as_str) != Some(labels::component::BACKUP) {
+        return None;
+    }
+    let owner = pod
+        .owner_references()
+        .iter()
+        .find(|owner| owner.kind == Job::kind(&()))?;
+    Some(ObjectRef::new(&owner.name).within(&pod.namespace()?))
+}
+
+async fn reconcile(
+    known: Arc<BackupSession>,
+    ctx: Arc<Context>,
+    claims: Arc<Claims>,
+) -> Result<Action, ApplyError> {
+    let deleting = known.meta().deletion_timestamp.is_some();
+    if is_finished(&known) && !deleting && !finish::awaits_retry(&known) {
+        return Ok(Action::await_change());
+    }
+    let Some(session) = dereference::session(&known, &ctx).await? else {
+        return Ok(Action::await_change());
+    };
+    let session = Arc::new(session);
+    let api = ctx.api::<BackupSession>(&session.namespace().unwrap_or_default());
+    if session.meta().deletion_timestamp.is_some() {
+        return delete(session, &ctx, &claims).await;
+    }
+    finalizer::ensure(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    let world = dereference::world(session, &claims, &ctx).await?;
+    let now = Timestamp::now();
+    let plan = decide::decide(&world, now);
+    Ok(action(
+        apply::apply(&ctx, &claims, &world, plan, now).await?,
+    ))
+}
+
+async fn delete(
+    session: Arc<BackupSession>,
+    ctx: &Context,
+    claims: &Claims,
+) -> Result<Action, ApplyError> {
+    if !finalizer::has(session.as_ref(), labels::CLEANUP_FINALIZER) {
+        return Ok(Action::await_change());
+    }
+    let world = dereference::cleanup_world(Arc::clone(&session), ctx).await?;
+    if let Some(step) = decide::clean_up(&world, Timestamp::now()) {
+        return Ok(action(apply::clean_up(ctx, step).await?));
+    }
+    apply::remove_foreign_rights(ctx, &session).await?;
+    claims.release(&session);
+    let api = ctx.api::<BackupSession>(&session.namespace().unwrap_or_default());
+    finalizer::remove(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    Ok(Action::await_change())
+}
+
+fn action(again: Option<Duration>) -> Action {
+    again.map_or_else(Action::await_change, Action::requeue)
+}

@@ -1,0 +1,40 @@
+//! Automatic backup: from annotations on a target to a BackupConfiguration.
+//!
+//! ```text
+//!   Druid ─(KubeDB copies the annotations)─► AppBinding ─┐
+//!                                    BackupBlueprint ────┼─► target.rs: BackupConfiguration appbinding-<name>
+//!                                          namespaces ───┘
+//!   BackupBlueprint deleted, deletionPolicy OnDelete ────► lifecycle.rs: its BackupConfigurations are deleted
+//! ```
+//!
+//! Invariants:
+//! * A configuration is touched only if its labels say that it was made from a blueprint and its target is the
+//!   annotated one; a name proves nothing.
+//! * Only the fields of the template are applied, so the rest (`paused`) is the user's.
+//! * Every refusal is an Event on the annotated object, on the database behind it and on the blueprint.
+
+mod apply;
+mod decide;
+mod lifecycle;
+mod refusal;
+mod render;
+mod request;
+mod target;
+
+use std::sync::Arc;
+
+pub use decide::{is_from_blueprint, is_generated};
+pub use refusal::Refusal;
+
+use crate::{apply::Manager, context::Context};
+
+/// Owner of the fields that a blueprint gives to a configuration.
+pub const MANAGER: Manager = Manager("kubestash-blueprint");
+
+/// Runs the reconcilers of targets and of blueprints until the operator stops.
+pub async fn controller(ctx: Arc<Context>) {
+    tokio::join!(
+        target::controller(Arc::clone(&ctx)),
+        lifecycle::controller(ctx)
+    );
+}

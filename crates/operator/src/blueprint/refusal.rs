@@ -1,0 +1,120 @@
+//! Why a wish for automatic backup is not fulfilled: one sentence for each reason, with what to do about it.
+
+use kubestash_core::variables::VariableError;
+
+use crate::events::Notice;
+
+/// A reason not to make, or not to change, a BackupConfiguration.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such blueprint, or it is being deleted.
+    #[error(
+        "there is no BackupBlueprint {0}: create it, or correct the annotations blueprint.kubestash.com/name and \
+         blueprint.kubestash.com/namespace"
+    )]
+    BlueprintNotFound(String),
+    /// The blueprint is not for targets of this namespace.
+    #[error(
+        "BackupBlueprint {blueprint} may not be used by targets in the namespace {namespace:?}: its owner can allow \
+         that in spec.usagePolicy.allowedNamespaces"
+    )]
+    BlueprintNotAllowed {
+        /// The blueprint.
+        blueprint: String,
+        /// The namespace of the target.
+        namespace: String,
+    },
+    /// The blueprint has no template.
+    #[error("BackupBlueprint {0} has no spec.backupConfigurationTemplate: add one")]
+    TemplateMissing(String),
+    /// The annotation names sessions that the blueprint does not have.
+    #[error(
+        "BackupBlueprint {blueprint} has no session {wanted}: correct the annotation \
+         blueprint.kubestash.com/session-names; it has {known}"
+    )]
+    SessionNotFound {
+        /// The blueprint.
+        blueprint: String,
+        /// The names that were asked for in vain.
+        wanted: String,
+        /// The names there are.
+        known: String,
+    },
+    /// Values are missing, or a `${…}` cannot be understood.
+    #[error("the variables of BackupBlueprint {blueprint} cannot be filled in: {source}{remedy}")]
+    Variables {
+        /// The blueprint.
+        blueprint: String,
+        /// What is wrong.
+        source: VariableError,
+        /// Which annotations to set.
+        remedy: String,
+    },
+    /// With the values filled in, the template is no configuration any more.
+    #[error("BackupBlueprint {blueprint} with its variables filled in is no valid configuration")]
+    TemplateInvalid {
+        /// The blueprint.
+        blueprint: String,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The namespace for the configuration is missing.
+    #[error(
+        "the BackupConfiguration would go to the namespace {namespace:?}, which does not exist or is being deleted: \
+         create it, or change spec.backupConfigurationTemplate.namespace of BackupBlueprint {blueprint}"
+    )]
+    NamespaceNotFound {
+        /// The blueprint.
+        blueprint: String,
+        /// The namespace.
+        namespace: String,
+    },
+    /// A configuration of that name was not made for this target.
+    #[error(
+        "BackupConfiguration {0} exists and was not made from a blueprint for this target, so it is left alone: \
+         rename or delete it, or give the blueprint another spec.backupConfigurationTemplate.namespace"
+    )]
+    NameTaken(String),
+    /// The API server, or an admission webhook, says no.
+    #[error("BackupConfiguration {configuration} was not accepted: {message}")]
+    Denied {
+        /// The configuration.
+        configuration: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// The configuration was made, but cannot run.
+    #[error("BackupConfiguration {configuration} cannot run: {message}")]
+    NotReady {
+        /// The configuration.
+        configuration: String,
+        /// What its condition says.
+        message: String,
+    },
+}
+
+impl Refusal {
+    /// A stable word for the reason, used as the Event's.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::BlueprintNotFound(_) => "BlueprintNotFound",
+            Self::BlueprintNotAllowed { .. } => "BlueprintNotAllowed",
+            Self::TemplateMissing(_) => "TemplateMissing",
+            Self::SessionNotFound { .. } => "SessionNotFound",
+            Self::Variables { source, .. } => source.kind(),
+            Self::TemplateInvalid { .. } => "TemplateInvalid",
+            Self::NamespaceNotFound { .. } => "NamespaceNotFound",
+            Self::NameTaken(_) => "NameTaken",
+            Self::Denied { .. } => "BackupConfigurationDenied",
+            Self::NotReady { .. } => "BackupConfigurationNotReady",
+        }
+    }
+
+    /// The Event that tells it.
+    #[must_use]
+    pub fn notice(&self) -> Notice {
+        Notice::warning(self.kind(), crate::controller::full_text(self))
+    }
+}

@@ -1,0 +1,19 @@
+//! The Job that does the work of a session: what it runs, what it may do, and how it stands. All of it is pure.
+//!
+//! ```text
+//!   template.rs  the user's settings, from scheduler and addon ─┐
+//!   pod.rs       tasks, volumes, image ─────────────────────────┴─► Job
+//!   rbac.rs      the objects the Job works on ─► ServiceAccount, Roles, RoleBindings
+//!   outcome.rs   Job + pods ─► running, succeeded, failed why, stuck why
+//! ```
+//!
+//! A backup's and a restore's Job are built from the same parts; what differs is who asks and for which objects.
+
+pub mod outcome;
+pub mod pod;
+pub mod rbac;
+pub mod template;
+
+pub use outcome::{Outcome, judge};
+pub use pod::{Task, Work};
+pub use rbac::{Access, Holder, Rbac};
