@@ -1,0 +1,250 @@
+//! Everything a backup reads from the API server, before it does anything.
+//!
+//! What concerns one repository, or the database, fails for itself: a repository whose Secret is missing
+//! does not stop the others.
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::{BackupConfiguration, BackupSession, Session};
+use kubestash_api::kubedb::Druid;
+use kubestash_api::shared::RepositoryInfo;
+use kubestash_api::storage::{Repository, Snapshot};
+use kubestash_core::name;
+use kubestash_database::locate::{self, Key, Step};
+use kubestash_database::{Connection, Family, Role};
+
+use crate::arguments::Backup;
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// What a backup works on.
+pub(super) struct World {
+    /// The BackupSession.
+    pub(super) session: BackupSession,
+    /// Its BackupConfiguration.
+    pub(super) configuration: BackupConfiguration,
+    /// The repositories, in the session's order.
+    pub(super) targets: Vec<Target>,
+    /// The database, or why it cannot be found.
+    pub(super) database: Result<Database, Failure>,
+}
+
+/// A repository that the session writes to.
+pub(super) struct Target {
+    /// What the session says about it.
+    pub(super) info: RepositoryInfo,
+    /// Its Snapshot, or why there is none.
+    pub(super) snapshot: Result<Snapshot, Failure>,
+    /// Its storage, or why it cannot be reached.
+    pub(super) store: Result<Store, Failure>,
+}
+
+/// The database to dump.
+#[derive(Debug)]
+pub(super) struct Database {
+    /// What kind of server it is.
+    pub(super) family: Family,
+    /// How to reach it.
+    pub(super) connection: Connection,
+    /// What the server is for.
+    pub(super) role: Role,
+}
+
+/// Reads everything.
+///
+/// # Errors
+/// If the session itself, or what it is a run of, cannot be read.
+pub(super) async fn dereference(
+    cluster: &Cluster,
+    settings: &Settings,
+    backup: &Backup,
+) -> Result<World, Failure> {
+    let namespace = &backup.session.namespace;
+    let session: BackupSession = cluster
+        .get(namespace, &backup.session.name, "--backupsession")
+        .await?;
+    let configuration = configuration(cluster, namespace, &session).await?;
+    let entry = entry(&configuration, &session)?;
+    let targets = join_all(
+        entry
+            .repositories
+            .iter()
+            .map(|info| target(cluster, settings, &session, info)),
+    );
+    let (targets, database) =
+        tokio::join!(targets, database(cluster, &configuration, backup.family));
+    Ok(World {
+        session,
+        configuration,
+        targets,
+        database,
+    })
+}
+
+async fn configuration(
+    cluster: &Cluster,
+    namespace: &str,
+    session: &BackupSession,
+) -> Result<BackupConfiguration, Failure> {
+    let invoker = session.spec.invoker.as_ref();
+    let name = invoker
+        .map(|invoker| invoker.name.as_str())
+        .filter(|name| !name.is_empty());
+    match (invoker.map(|invoker| invoker.kind.as_str()), name) {
+        (Some("BackupConfiguration"), Some(name)) => {
+            let named_by = format!(
+                "spec.invoker of BackupSession {namespace}/{}",
+                session.name_any()
+            );
+            Ok(cluster.get(namespace, name, &named_by).await?)
+        }
+        _ => Err(Failure::permanent(
+            "InvokerUnsupported",
+            format!(
+                "failed to start: spec.invoker of BackupSession {namespace}/{} is not a BackupConfiguration; make a BackupSession for one",
+                session.name_any()
+            ),
+        )),
+    }
+}
+
+fn entry<'a>(
+    configuration: &'a BackupConfiguration,
+    session: &BackupSession,
+) -> Result<&'a Session, Failure> {
+    configuration.spec.session(&session.spec.session).ok_or_else(|| {
+        Failure::permanent(
+            "SessionUnknown",
+            format!(
+                "failed to start: BackupConfiguration {} has no session {:?}; it was changed since the BackupSession was made",
+                configuration.name_any(),
+                session.spec.session
+            ),
+        )
+    })
+}
+
+async fn target(
+    cluster: &Cluster,
+    settings: &Settings,
+    session: &BackupSession,
+    info: &RepositoryInfo,
+) -> Target {
+    let namespace = session.namespace().unwrap_or_default();
+    let listed = session.status.as_ref().and_then(|status| {
+        status
+            .snapshots
+            .iter()
+            .find(|snapshot| snapshot.repository == info.name)
+    });
+    let snapshot_name = match listed {
+        Some(listed) => listed.name.clone(),
+        None => name::snapshot(&info.name, &session.name_any()),
+    };
+    let snapshot = async {
+        let named_by = format!("BackupSession {namespace}/{}", session.name_any());
+        let snapshot: Snapshot = cluster.get(&namespace, &snapshot_name, &named_by).await?;
+        if snapshot.spec.backup_session == session.name_any() {
+            return Ok(snapshot);
+        }
+        Err(Failure::permanent(
+            "SnapshotForeign",
+            format!(
+                "failed to report: Snapshot {namespace}/{snapshot_name} belongs to BackupSession {:?}; shorten the names of repository and session, so that they stay apart",
+                snapshot.spec.backup_session
+            ),
+        ))
+    };
+    let store = async {
+        let named_by = format!("repositories[] of session {:?}", session.spec.session);
+        let repository: Repository = cluster.get(&namespace, &info.name, &named_by).await?;
+        Store::of(cluster, settings, repository, &session.name_any()).await
+    };
+    let (snapshot, store) = tokio::join!(snapshot, store);
+    Target {
+        info: info.clone(),
+        snapshot,
+        store,
+    }
+}
+
+/// Follows the target to its database.
+async fn database(
+    cluster: &Cluster,
+    configuration: &BackupConfiguration,
+    family: Family,
+) -> Result<Database, Failure> {
+    let namespace = configuration.namespace().unwrap_or_default();
+    let target = configuration.spec.target.as_ref();
+    let configuration = format!(
+        "spec.target of BackupConfiguration {namespace}/{}",
+        configuration.name_any()
+    );
+    match locate::first(target, &namespace)? {
+        Step::Druid(key) => of_druid(cluster, &key, &configuration, family).await,
+        Step::Binding(key) => {
+            let binding: AppBinding = cluster
+                .get(&key.namespace, &key.name, &configuration)
+                .await?;
+            match locate::druid_of(&binding) {
+                Some(druid) => {
+                    let named_by = format!("spec.appRef of AppBinding {key}");
+                    of_druid(cluster, &druid, &named_by, family).await
+                }
+                None => behind(cluster, &binding, Role::Plain, None, family).await,
+            }
+        }
+    }
+}
+
+async fn of_druid(
+    cluster: &Cluster,
+    key: &Key,
+    named_by: &str,
+    family: Family,
+) -> Result<Database, Failure> {
+    let druid: Druid = cluster.get(&key.namespace, &key.name, named_by).await?;
+    let store = locate::metadata_store(&druid);
+    let named_by = format!("spec.metadataStorage of Druid {key}");
+    let binding: AppBinding = cluster
+        .get(&store.binding.namespace, &store.binding.name, &named_by)
+        .await?;
+    behind(cluster, &binding, store.role, store.family, family).await
+}
+
+async fn behind(
+    cluster: &Cluster,
+    binding: &AppBinding,
+    role: Role,
+    told: Option<Family>,
+    wanted: Family,
+) -> Result<Database, Failure> {
+    let key = locate::secret_of(binding)?;
+    let origin = format!(
+        "{}/{}",
+        binding.namespace().unwrap_or_default(),
+        binding.name_any()
+    );
+    let named_by = format!("spec.secret of AppBinding {origin}");
+    let secret: Secret = cluster.get(&key.namespace, &key.name, &named_by).await?;
+    let (family, connection) = locate::connection(binding, &secret, told)?;
+    if family != wanted {
+        return Err(Failure::permanent(
+            "DatabaseFamily",
+            format!(
+                "failed to back up: the server of AppBinding {origin} is {} and the task is for {}; name the task for it in addon.tasks[].name",
+                family.name(),
+                wanted.name()
+            ),
+        ));
+    }
+    Ok(Database {
+        family,
+        connection,
+        role,
+    })
+}

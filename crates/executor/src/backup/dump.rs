@@ -1,0 +1,132 @@
+//! The running dump, and the repositories that it is streamed into.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kubestash_api::storage::Snapshot;
+use kubestash_core::layout;
+use kubestash_database::{DumpRequest, DumpStream};
+use kubestash_engine::{
+    BackupRequest, CancellationToken, CheckDepth, Destination, EngineError, Repository,
+    ResticRepository, backup_streams,
+};
+
+use super::dereference::Database;
+use super::plan;
+use super::report::Stored;
+use super::source::Watched;
+use crate::arguments::Backup;
+use crate::failure::Failure;
+
+/// A dump that has begun.
+pub(super) struct Running {
+    stream: DumpStream,
+    /// The database, if it is one whose name is not in the dump.
+    single: Option<String>,
+}
+
+/// Waits for the database and starts its client.
+///
+/// # Errors
+/// If the database does not answer, refuses, or does not have what was asked for.
+pub(super) async fn start(
+    backup: &Backup,
+    database: &Database,
+    cancel: &CancellationToken,
+) -> Result<Running, Failure> {
+    let connection = &database.connection;
+    tracing::info!(
+        "waiting for the database at {} (from {})",
+        connection.address(),
+        connection.origin
+    );
+    let request = DumpRequest {
+        connection,
+        role: &database.role,
+        databases: &backup.databases,
+        args: &backup.args,
+        scratch_dir: &backup.scratch_dir,
+        wait_timeout: backup.wait_timeout,
+        cancel: cancel.clone(),
+    };
+    let dump = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(Failure::cancelled()),
+        dump = database.family.dump(request) => dump?,
+    };
+    for note in &dump.notes {
+        tracing::warn!("{note}");
+    }
+    tracing::info!(
+        "dumping {} from {} with {} {}",
+        dump.databases.join(", "),
+        dump.server_version,
+        dump.program,
+        dump.words.join(" ")
+    );
+    let single = dump.databases.first().filter(|_| dump.single).cloned();
+    Ok(Running {
+        stream: dump.stream,
+        single,
+    })
+}
+
+/// Streams a dump into repositories; one outcome for each, in their order.
+pub(super) async fn into_all(
+    dump: Running,
+    destinations: Vec<(Arc<ResticRepository>, Snapshot)>,
+    cancel: &CancellationToken,
+) -> Vec<Result<Stored, Failure>> {
+    let time = Timestamp::now();
+    let destinations = destinations
+        .into_iter()
+        .map(|(repository, snapshot)| Destination {
+            repository,
+            request: BackupRequest {
+                host: layout::HOST.to_owned(),
+                file_name: layout::DUMP_FILE.to_owned(),
+                tags: plan::tags(&snapshot, dump.single.as_deref()),
+                time,
+            },
+        })
+        .collect();
+    let (stream, watch) = Watched::new(dump.stream);
+    let results = backup_streams(destinations, Box::new(stream), cancel.clone()).await;
+    tracing::info!(
+        "read {} of dump",
+        kubestash_core::format::bytes(watch.bytes())
+    );
+    results
+        .into_iter()
+        .map(|result| {
+            result.map(Stored::from).map_err(|error| match error {
+                _ if cancel.is_cancelled() => Failure::cancelled(),
+                // The stream's own words, and its own judgement whether to try again.
+                EngineError::StreamFailed { .. } => {
+                    watch.failure().cloned().unwrap_or_else(|| error.into())
+                }
+                error => error.into(),
+            })
+        })
+        .collect()
+}
+
+/// Bytes of the dump in a restic snapshot, all of whose data is there.
+///
+/// # Errors
+/// If something of it is missing.
+pub(super) async fn size_of(repository: &ResticRepository, id: &str) -> Result<u64, Failure> {
+    let verified = repository
+        .verify_snapshot(id, layout::DUMP_FILE, CheckDepth::Structure)
+        .await?;
+    match verified.errors.as_slice() {
+        [] => Ok(verified.size),
+        [first, ..] => Err(Failure::permanent(
+            "repository-damaged",
+            format!(
+                "failed to use restic snapshot {id} of an earlier attempt at {}: {first}",
+                repository.location()
+            ),
+        )),
+    }
+}

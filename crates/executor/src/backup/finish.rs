@@ -1,0 +1,127 @@
+//! From a durable restic snapshot to a Snapshot that says Succeeded.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use kubestash_api::storage::{Snapshot, SnapshotStatus};
+use kubestash_core::layout;
+use kubestash_engine::{CancellationToken, CheckDepth, Repository, ResticRepository};
+
+use super::report::{self, Stored};
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::store::Store;
+
+/// What one repository is finished with.
+pub(super) struct Finish<'a> {
+    /// The API server.
+    pub(super) cluster: &'a Cluster,
+    /// The Snapshot as it was read.
+    pub(super) snapshot: &'a Snapshot,
+    /// Name of the component.
+    pub(super) component: &'static str,
+    /// Path of the component.
+    pub(super) path: &'a str,
+    /// The Repository and its storage.
+    pub(super) store: &'a Store,
+    /// The restic repository.
+    pub(super) repository: &'a ResticRepository,
+}
+
+impl Finish<'_> {
+    /// Checks and measures the repository, uploads the Snapshot's file, and reports.
+    ///
+    /// # Errors
+    /// If one of these fails; the data stays, and the next attempt finds it.
+    pub(super) async fn all(
+        &self,
+        stored: Stored,
+        surplus: Vec<String>,
+        started: Instant,
+    ) -> Result<(), Failure> {
+        let (check, stats) = tokio::join!(
+            self.repository.check(CheckDepth::Structure),
+            self.repository.stats()
+        );
+        let (check, stats) = (check?, stats?);
+        for error in &check.errors {
+            tracing::error!("{}: damaged: {error}", self.repository.location());
+        }
+        let component = report::component(
+            self.path,
+            layout::DUMP_FILE,
+            &stored,
+            check.is_sound(),
+            stats.total_size,
+            started.elapsed(),
+        );
+        let status = report::stored(self.snapshot, self.component, component);
+        self.publish(status).await?;
+        self.forget(surplus).await;
+        Ok(())
+    }
+
+    /// Uploads and reports what an earlier attempt has recorded of its component.
+    ///
+    /// # Errors
+    /// If one of these fails.
+    pub(super) async fn publish_recorded(&self) -> Result<(), Failure> {
+        let recorded = self.snapshot.status.as_ref();
+        let component = recorded.and_then(|status| status.components.get(self.component));
+        let component = component.cloned().unwrap_or_default();
+        self.publish(report::stored(self.snapshot, self.component, component))
+            .await
+    }
+
+    async fn publish(&self, status: SnapshotStatus) -> Result<(), Failure> {
+        if !report::is_complete(self.snapshot, &status) {
+            // Other tasks have yet to make their parts; the last one publishes.
+            self.cluster.apply_status(self.snapshot, &status).await?;
+            return Ok(());
+        }
+        let succeeded = report::published(self.snapshot, status, Timestamp::now());
+        self.upload(&succeeded).await?;
+        self.cluster.apply_status(self.snapshot, &succeeded).await?;
+        Ok(())
+    }
+
+    async fn upload(&self, status: &SnapshotStatus) -> Result<(), Failure> {
+        let directory = self.store.directory();
+        // Into a bucket the operator writes the Repository's file; a volume is only reached from here.
+        if self.store.is_volume
+            && self
+                .store
+                .backend
+                .read_repository(directory)
+                .await
+                .ok()
+                .flatten()
+                .is_none()
+        {
+            self.store
+                .backend
+                .write_repository(&self.store.repository)
+                .await?;
+        }
+        let file = report::file_of(self.snapshot, status);
+        Ok(self.store.backend.write_snapshot(directory, &file).await?)
+    }
+
+    /// Removes restic snapshots that attempts at the same time have made twice. What fails here is tried
+    /// again when the Snapshot goes.
+    async fn forget(&self, surplus: Vec<String>) {
+        if surplus.is_empty() {
+            return;
+        }
+        if let Err(error) = self
+            .repository
+            .forget(surplus, CancellationToken::new())
+            .await
+        {
+            tracing::warn!(
+                "failed to remove a second copy at {}: {error}",
+                self.repository.location()
+            );
+        }
+    }
+}

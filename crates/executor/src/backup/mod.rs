@@ -1,0 +1,328 @@
+//! A backup: one dump, streamed into all repositories of a session, and reported.
+//!
+//! ```text
+//!   dereference ──► plan ──► dump ═╦═► repository 1 ──► check, size ──► file beside the data ──► status
+//!   (all reads)     (pure)         ╚═► repository 2 ──► …
+//! ```
+//! Invariants:
+//! - Whoever reads a Snapshot that says Succeeded finds its data and its file: each is durable before
+//!   the next is written, and the status comes last.
+//! - An attempt can be the first or come after one that was killed at any moment ([`plan`]).
+//! - Each repository has its own outcome; the dump is read once.
+
+mod dereference;
+mod dump;
+mod finish;
+mod plan;
+mod report;
+mod source;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use kubestash_api::storage::Snapshot;
+use kubestash_core::format;
+use kubestash_engine::{CancellationToken, Repository as _, ResticRepository};
+
+use crate::arguments::{Backup, component_path};
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::retention;
+use crate::settings::Settings;
+use crate::store::Store;
+use dereference::{Database, Target, World};
+use finish::Finish;
+use plan::Todo;
+use report::Stored;
+
+pub use plan::uid_tag;
+
+/// Time that is left to report after the Job was told to stop.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Backs up, reports, and applies retention if this is the session's last task.
+///
+/// # Errors
+/// Every failure, each already reported where it belongs; none if all went well.
+pub async fn run(
+    cluster: &Cluster,
+    settings: &Settings,
+    backup: &Backup,
+    cancel: &CancellationToken,
+) -> Result<(), Vec<Failure>> {
+    let world = dereference::dereference(cluster, settings, backup)
+        .await
+        .map_err(|f| vec![f])?;
+    let World {
+        session,
+        configuration,
+        targets,
+        database,
+    } = world;
+    let mut failures = Vec::new();
+    let mut works = Vec::new();
+    let mut stores = Vec::new();
+    for target in targets {
+        let Target {
+            info,
+            snapshot,
+            store,
+        } = target;
+        stores.push((info.clone(), store.clone()));
+        match snapshot {
+            Err(failure) => {
+                tracing::error!("{}: {failure}", info.name);
+                failures.push(failure);
+            }
+            Ok(snapshot) => {
+                let path = component_path(
+                    &snapshot.spec.version,
+                    &snapshot.spec.session,
+                    backup.component,
+                );
+                let name = info.name.clone();
+                works.push(Work {
+                    cluster,
+                    name,
+                    snapshot,
+                    path,
+                    component: backup.component,
+                    store,
+                });
+            }
+        }
+    }
+    let outcomes = back_up(backup, works, database, cancel).await;
+    failures.extend(outcomes.into_iter().flatten());
+    if backup.last_task && !cancel.is_cancelled() {
+        let applied = retention::apply(cluster, &session, &configuration, &stores, cancel).await;
+        failures.extend(applied.err());
+    }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures)
+    }
+}
+
+/// The work for one repository.
+struct Work<'a> {
+    cluster: &'a Cluster,
+    name: String,
+    snapshot: Snapshot,
+    path: String,
+    component: &'static str,
+    store: Result<Store, Failure>,
+}
+
+/// A repository that is open, and what is left to do for it.
+struct Opened<'a> {
+    work: Work<'a>,
+    store: Store,
+    repository: Arc<ResticRepository>,
+    todo: Todo,
+}
+
+/// One failure for each repository that has one.
+async fn back_up(
+    backup: &Backup,
+    works: Vec<Work<'_>>,
+    database: Result<Database, Failure>,
+    cancel: &CancellationToken,
+) -> Vec<Option<Failure>> {
+    let started = Instant::now();
+    let (done, works): (Vec<_>, Vec<_>) = works
+        .into_iter()
+        .partition(|work| plan::recorded(&work.snapshot, backup.component) == Some(Todo::Nothing));
+    for work in &done {
+        tracing::info!("{}: already done by an earlier attempt", work.name);
+    }
+    if works.is_empty() {
+        return Vec::new();
+    }
+    // Opening a repository derives a key, which takes as long as reaching a database.
+    let dump = async {
+        match database {
+            Ok(database) => dump::start(backup, &database, cancel).await,
+            Err(failure) => Err(failure),
+        }
+    };
+    let (opened, dump) = tokio::join!(join_all(works.into_iter().map(open)), dump);
+
+    let mut outcomes = Vec::new();
+    let (mut stored, mut to_dump) = (Vec::new(), Vec::new());
+    for opened in opened {
+        match opened {
+            Ok(opened) if opened.todo == Todo::Dump => to_dump.push(opened),
+            Ok(opened) => stored.push(opened),
+            Err((work, failure)) => outcomes.push(Some(work.fail(failure).await)),
+        }
+    }
+    let adopted = join_all(stored.into_iter().map(|opened| opened.adopt(started)));
+    let dumped = dump_into(to_dump, dump, started, cancel);
+    let (adopted, dumped) = tokio::join!(adopted, dumped);
+    outcomes.extend(adopted);
+    outcomes.extend(dumped);
+    outcomes
+}
+
+/// Opens the repository of a work and looks how far an earlier attempt came.
+async fn open<'a>(work: Work<'a>) -> Result<Opened<'a>, (Work<'a>, Failure)> {
+    let opened = async {
+        let store = work.store.clone()?;
+        let repository = store.open_or_init(&work.path).await?;
+        let todo = match plan::recorded(&work.snapshot, work.component) {
+            Some(todo) => todo,
+            None => plan::stored(&work.snapshot, &repository.snapshots().await?),
+        };
+        Ok((store, repository, todo))
+    };
+    match opened.await {
+        Ok((store, repository, todo)) => {
+            tracing::info!(
+                "{}: opened the repository at {}",
+                work.name,
+                repository.location()
+            );
+            Ok(Opened {
+                work,
+                store,
+                repository,
+                todo,
+            })
+        }
+        Err(failure) => Err((work, failure)),
+    }
+}
+
+/// Streams the dump into the repositories and finishes each.
+async fn dump_into(
+    opened: Vec<Opened<'_>>,
+    dump: Result<dump::Running, Failure>,
+    started: Instant,
+    cancel: &CancellationToken,
+) -> Vec<Option<Failure>> {
+    if opened.is_empty() {
+        return Vec::new();
+    }
+    let dump = match dump {
+        Ok(dump) => dump,
+        Err(failure) => {
+            let failures = opened
+                .iter()
+                .map(|opened| opened.work.fail(failure.clone()));
+            return join_all(failures).await.into_iter().map(Some).collect();
+        }
+    };
+    // Shown while it lasts, and takes the reason of an earlier attempt away.
+    let beginnings = join_all(opened.iter().map(|opened| opened.work.begin()));
+    let destinations = opened
+        .iter()
+        .map(|opened| (Arc::clone(&opened.repository), opened.work.snapshot.clone()))
+        .collect();
+    let (results, _) = tokio::join!(dump::into_all(dump, destinations, cancel), beginnings);
+    let finishing = opened
+        .into_iter()
+        .zip(results)
+        .map(|(opened, result)| async move {
+            match result {
+                Ok(stored) => opened.finish(stored, Vec::new(), started).await,
+                Err(failure) => Some(opened.work.fail(failure).await),
+            }
+        });
+    join_all(finishing).await
+}
+
+impl Opened<'_> {
+    /// Records what an earlier attempt stored.
+    async fn adopt(self, started: Instant) -> Option<Failure> {
+        match self.todo.clone() {
+            Todo::Adopt { id, surplus } => {
+                tracing::info!(
+                    "{}: restic snapshot {id} of an earlier attempt is complete, using it",
+                    self.work.name
+                );
+                match dump::size_of(&self.repository, &id).await {
+                    Ok(size) => {
+                        let stored = Stored {
+                            id,
+                            size,
+                            uploaded: None,
+                            started: None,
+                            finished: None,
+                        };
+                        self.finish(stored, surplus, started).await
+                    }
+                    Err(failure) => Some(self.work.fail(failure).await),
+                }
+            }
+            _ => {
+                tracing::info!(
+                    "{}: stored by an earlier attempt, publishing it",
+                    self.work.name
+                );
+                self.finishing().publish_recorded().await.err()
+            }
+        }
+    }
+
+    /// Checks, measures, publishes and reports a durable restic snapshot.
+    async fn finish(
+        self,
+        stored: Stored,
+        surplus: Vec<String>,
+        started: Instant,
+    ) -> Option<Failure> {
+        let what = format!("{} of dump", format::bytes(stored.size));
+        match self.finishing().all(stored, surplus, started).await {
+            Ok(()) => {
+                tracing::info!(
+                    "{}: Snapshot {} succeeded, {what}",
+                    self.work.name,
+                    self.work.snapshot_name()
+                );
+                None
+            }
+            Err(failure) => Some(self.work.fail(failure).await),
+        }
+    }
+
+    fn finishing(&self) -> Finish<'_> {
+        Finish {
+            cluster: self.work.cluster,
+            snapshot: &self.work.snapshot,
+            component: self.work.component,
+            path: &self.work.path,
+            store: &self.store,
+            repository: &self.repository,
+        }
+    }
+}
+
+impl Work<'_> {
+    fn snapshot_name(&self) -> &str {
+        self.snapshot.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Says that the component is being made.
+    async fn begin(&self) {
+        let status = report::attempt(&self.snapshot, self.component, &self.path, None);
+        if let Err(error) = self.cluster.apply_status(&self.snapshot, &status).await {
+            tracing::warn!("{}: {error}", self.name);
+        }
+    }
+
+    /// Says why this attempt failed, in the log and in the Snapshot.
+    async fn fail(&self, failure: Failure) -> Failure {
+        tracing::error!("{}: {failure}", self.name);
+        let status = report::attempt(&self.snapshot, self.component, &self.path, Some(&failure));
+        let reporting = self.cluster.apply_status(&self.snapshot, &status);
+        match tokio::time::timeout(LAST_WORDS, reporting).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!("{}: {error}", self.name),
+            Err(_) => tracing::error!("{}: the API server did not take the reason", self.name),
+        }
+        failure
+    }
+}

@@ -1,0 +1,190 @@
+//! What an attempt of a backup has to do for each repository: pure.
+//!
+//! An attempt may be the first, or come after one that was killed at any moment. What is already there
+//! says how far the earlier one came:
+//!
+//! ```text
+//!   the Snapshot says that the component and the upload succeeded   → nothing
+//!   the component succeeded, the upload is not recorded             → publish
+//!   the repository holds a restic snapshot tagged with our uid      → adopt it, then publish
+//!   nothing                                                         → dump
+//! ```
+//! A restic snapshot is written last of all data, so one that is there is complete.
+
+use kube::ResourceExt;
+use kubestash_api::conditions::snapshot::SNAPSHOT_METADATA_UPLOADED;
+use kubestash_api::shared::ConditionStatus;
+use kubestash_api::storage::{Snapshot, SnapshotPhase};
+use kubestash_engine::SnapshotInfo;
+
+/// What is left to do for one repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Todo {
+    /// All is done and recorded.
+    Nothing,
+    /// The component is recorded; the upload of the Snapshot is not.
+    Publish,
+    /// The data is there and not recorded.
+    Adopt {
+        /// Id of the restic snapshot.
+        id: String,
+        /// Ids of others with the same tag, which nobody needs.
+        surplus: Vec<String>,
+    },
+    /// The data is not there.
+    Dump,
+}
+
+/// Tag of the restic snapshot that belongs to a Snapshot object. The uid keeps clusters apart that write
+/// into one bucket.
+pub fn uid_tag(uid: &str) -> String {
+    format!("snapshot-uid={uid}")
+}
+
+/// All tags of a restic snapshot: name and uid of its Snapshot, and the database if it is one whose name is
+/// not in the dump.
+pub(super) fn tags(snapshot: &Snapshot, database: Option<&str>) -> Vec<String> {
+    let mut tags = vec![
+        format!("snapshot={}", snapshot.name_any()),
+        uid_tag(&snapshot.uid().unwrap_or_default()),
+    ];
+    tags.extend(database.map(|database| format!("database={database}")));
+    tags
+}
+
+/// What the Snapshot object alone says: none if the repository has to be looked into.
+pub(super) fn recorded(snapshot: &Snapshot, component: &str) -> Option<Todo> {
+    let status = snapshot.status.as_ref()?;
+    let component = status.components.get(component)?;
+    if component.phase != Some(SnapshotPhase::Succeeded) {
+        return None;
+    }
+    let uploaded = status.conditions.iter().any(|condition| {
+        condition.type_ == SNAPSHOT_METADATA_UPLOADED.type_
+            && condition.status == ConditionStatus::True
+    });
+    let complete = status.phase == Some(SnapshotPhase::Succeeded);
+    Some(if uploaded && complete {
+        Todo::Nothing
+    } else {
+        Todo::Publish
+    })
+}
+
+/// What the repository says: `existing` are its restic snapshots, oldest first.
+pub(super) fn stored(snapshot: &Snapshot, existing: &[SnapshotInfo]) -> Todo {
+    let Some(uid) = snapshot.uid() else {
+        return Todo::Dump;
+    };
+    let tag = uid_tag(&uid);
+    let mut ours: Vec<String> = existing
+        .iter()
+        .filter(|info| info.tags.contains(&tag))
+        .map(|info| info.id.clone())
+        .collect();
+    match ours.pop() {
+        Some(id) => Todo::Adopt { id, surplus: ours },
+        None => Todo::Dump,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn snapshot(status: Value) -> Snapshot {
+        serde_json::from_value(json!({
+            "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot",
+            "metadata": {"name": "s", "namespace": "demo", "uid": "u-1"}, "spec": {}, "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn restic(id: &str, tags: &[String]) -> SnapshotInfo {
+        SnapshotInfo {
+            id: id.to_owned(),
+            time: Timestamp::UNIX_EPOCH,
+            host: "host-0".to_owned(),
+            paths: vec!["/dumpfile.sql".to_owned()],
+            tags: tags.to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_object_says_how_far_the_last_attempt_came() {
+        let uploaded = |status: &str| {
+            json!([{"type": "SnapshotMetadataUploaded", "status": status,
+            "lastTransitionTime": "2024-09-19T10:30:56Z"}])
+        };
+        let cases = [
+            (json!(null), None),
+            (json!({"phase": "Pending", "totalComponents": 1}), None),
+            (
+                json!({"components": {"dump": {"phase": "Running", "error": "x"}}}),
+                None,
+            ),
+            (
+                json!({"components": {"manifest": {"phase": "Succeeded"}}}),
+                None,
+            ),
+            (
+                json!({"components": {"dump": {"phase": "Succeeded"}}, "phase": "Running"}),
+                Some(Todo::Publish),
+            ),
+            (
+                json!({"components": {"dump": {"phase": "Succeeded"}}, "phase": "Running",
+                    "conditions": uploaded("False")}),
+                Some(Todo::Publish),
+            ),
+            (
+                json!({"components": {"dump": {"phase": "Succeeded"}}, "phase": "Succeeded",
+                    "conditions": uploaded("True")}),
+                Some(Todo::Nothing),
+            ),
+        ];
+        for (status, expected) in cases {
+            assert_eq!(
+                recorded(&snapshot(status.clone()), "dump"),
+                expected,
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_data_of_this_very_snapshot_is_adopted() {
+        let ours = snapshot(json!(null));
+        let mut namesake = ours.clone();
+        namesake.metadata.uid = Some("u-2".to_owned());
+        let existing = [
+            restic("a", &tags(&namesake, None)),
+            restic("b", &tags(&ours, Some("druid"))),
+            restic("c", &[]),
+            restic("d", &tags(&ours, None)),
+        ];
+        assert_eq!(stored(&ours, &existing[..1]), Todo::Dump);
+        let one = Todo::Adopt {
+            id: "b".into(),
+            surplus: vec![],
+        };
+        assert_eq!(stored(&ours, &existing[..3]), one);
+        let two = Todo::Adopt {
+            id: "d".into(),
+            surplus: vec!["b".into()],
+        };
+        assert_eq!(stored(&ours, &existing), two);
+    }
+
+    #[test]
+    fn tags_name_the_snapshot_and_a_single_database() {
+        let snapshot = snapshot(json!(null));
+        assert_eq!(
+            tags(&snapshot, Some("druid")),
+            ["snapshot=s", "snapshot-uid=u-1", "database=druid"]
+        );
+        assert_eq!(tags(&snapshot, None), ["snapshot=s", "snapshot-uid=u-1"]);
+    }
+}

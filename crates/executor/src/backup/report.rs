@@ -1,0 +1,319 @@
+//! What a backup says in the status of its Snapshot: pure.
+//!
+//! Invariant: "Succeeded" is only said with the id of a restic snapshot that is durable, and for the
+//! Snapshot as a whole only together with the uploaded file. A failed attempt leaves the phase at
+//! `Running`, with the reason: whether there will be another attempt only the operator knows.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kubestash_api::conditions::snapshot::SNAPSHOT_METADATA_UPLOADED;
+use kubestash_api::shared::{Condition, Driver};
+use kubestash_api::storage::{
+    Component, ResticStats, ResticSummary, Snapshot, SnapshotPhase, SnapshotStatus,
+};
+use kubestash_core::{condition, format, phase};
+use kubestash_engine::BackupSummary;
+
+use crate::failure::Failure;
+
+/// A restic snapshot that is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// Its id.
+    pub(super) id: String,
+    /// Bytes of the dump.
+    pub(super) size: u64,
+    /// Bytes that were new; unknown of a restic snapshot that an earlier attempt made.
+    pub(super) uploaded: Option<u64>,
+    /// When the dump began.
+    pub(super) started: Option<Timestamp>,
+    /// When it was durable.
+    pub(super) finished: Option<Timestamp>,
+}
+
+impl From<BackupSummary> for Stored {
+    fn from(summary: BackupSummary) -> Self {
+        Self {
+            id: summary.snapshot_id,
+            size: summary.bytes_processed,
+            uploaded: Some(summary.data_added),
+            started: Some(summary.started),
+            finished: Some(summary.finished),
+        }
+    }
+}
+
+/// The component of a dump that is stored. `file` is its name in the repository.
+pub(super) fn component(
+    path: &str,
+    file: &str,
+    stored: &Stored,
+    integrity: bool,
+    repository_size: u64,
+    duration: Duration,
+) -> Component {
+    let time = |time: Option<Timestamp>| time.map(|time| Time(whole_second(time)));
+    Component {
+        driver: Some(Driver::Restic),
+        duration: Some(format::go_duration(duration)),
+        integrity: Some(integrity),
+        path: Some(path.to_owned()),
+        phase: Some(SnapshotPhase::Succeeded),
+        restic_stats: vec![ResticStats::from_summary(ResticSummary {
+            end_time: time(stored.finished),
+            host_path: Some(file.to_owned()),
+            id: Some(stored.id.clone()),
+            size: Some(format::bytes(stored.size)),
+            start_time: time(stored.started),
+            uploaded: stored.uploaded.map(format::bytes),
+        })],
+        size: Some(format::bytes(repository_size)),
+        ..Component::default()
+    }
+}
+
+/// The status with one component that works or has failed in this attempt.
+pub(super) fn attempt(
+    snapshot: &Snapshot,
+    component: &str,
+    path: &str,
+    failure: Option<&Failure>,
+) -> SnapshotStatus {
+    let mut status = ours(snapshot);
+    let entry = Component {
+        driver: Some(Driver::Restic),
+        path: Some(path.to_owned()),
+        phase: Some(SnapshotPhase::Running),
+        error: failure.map(|failure| failure.message.clone()),
+        ..Component::default()
+    };
+    status.components.insert(component.to_owned(), entry);
+    derive(snapshot, &mut status);
+    status
+}
+
+/// The status with one component stored; if that was the last one, it is ready to be published.
+pub(super) fn stored(snapshot: &Snapshot, name: &str, component: Component) -> SnapshotStatus {
+    let mut status = ours(snapshot);
+    status.components.insert(name.to_owned(), component);
+    derive(snapshot, &mut status);
+    status
+}
+
+/// Whether all components of a status are there and succeeded.
+pub(super) fn is_complete(snapshot: &Snapshot, status: &SnapshotStatus) -> bool {
+    let total = snapshot
+        .status
+        .as_ref()
+        .and_then(|status| status.total_components);
+    phase::snapshot_components(total, &status.components) == SnapshotPhase::Succeeded
+}
+
+/// The status that a Snapshot has once its file is uploaded.
+pub(super) fn published(
+    snapshot: &Snapshot,
+    mut status: SnapshotStatus,
+    now: Timestamp,
+) -> SnapshotStatus {
+    let message = "Metadata uploaded to backend successfully";
+    let uploaded = condition::new(SNAPSHOT_METADATA_UPLOADED, true, message, whole_second(now));
+    condition::set(&mut status.conditions, uploaded);
+    derive(snapshot, &mut status);
+    status
+}
+
+/// The Snapshot as it is stored beside its data: with this status, without what only this API server knows.
+pub(super) fn file_of(snapshot: &Snapshot, status: &SnapshotStatus) -> Snapshot {
+    let mut file = snapshot.clone();
+    file.metadata.managed_fields = None;
+    file.metadata.resource_version = None;
+    let before = file.status.take().unwrap_or_default();
+    file.status = Some(SnapshotStatus {
+        total_components: before.total_components,
+        verification_status: before.verification_status,
+        ..status.clone()
+    });
+    file
+}
+
+/// What we have said so far: what a server-side apply leaves out is removed.
+fn ours(snapshot: &Snapshot) -> SnapshotStatus {
+    let before = snapshot.status.clone().unwrap_or_default();
+    let is_ours = |condition: &Condition| condition.type_ == SNAPSHOT_METADATA_UPLOADED.type_;
+    SnapshotStatus {
+        components: before.components,
+        conditions: before.conditions.into_iter().filter(is_ours).collect(),
+        ..SnapshotStatus::default()
+    }
+}
+
+/// Sets what follows from the rest.
+fn derive(snapshot: &Snapshot, status: &mut SnapshotStatus) {
+    let before = snapshot.status.clone().unwrap_or_default();
+    let conditions = &before.conditions;
+    let others = conditions
+        .iter()
+        .filter(|known| !condition::has(&status.conditions, &known.type_));
+    let whole = SnapshotStatus {
+        conditions: status.conditions.iter().chain(others).cloned().collect(),
+        total_components: before.total_components,
+        components: status.components.clone(),
+        ..SnapshotStatus::default()
+    };
+    // The operator ends a Snapshot that failed, not we.
+    status.phase = Some(match phase::snapshot(&whole) {
+        SnapshotPhase::Failed => SnapshotPhase::Running,
+        phase => phase,
+    });
+    if is_complete(snapshot, status) {
+        status.integrity = phase::snapshot_integrity(&status.components);
+        status.size = phase::snapshot_size(&status.components);
+        status.snapshot_time = before
+            .snapshot_time
+            .or_else(|| snapshot.metadata.creation_timestamp.clone());
+    }
+}
+
+/// Times in Kubernetes objects are whole seconds.
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PATH: &str = "repository/v1/frequent-backup/dump";
+
+    fn snapshot(status: Value) -> Snapshot {
+        serde_json::from_value(json!({
+            "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot",
+            "metadata": {
+                "name": "s", "namespace": "demo", "uid": "u", "resourceVersion": "7",
+                "creationTimestamp": "2024-09-19T10:30:56Z", "managedFields": [{"manager": "m"}],
+            },
+            "spec": {"session": "frequent-backup"}, "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn pending(total: i32) -> Snapshot {
+        snapshot(json!({"phase": "Pending", "totalComponents": total}))
+    }
+
+    fn at(second: &str) -> Timestamp {
+        second.parse().unwrap()
+    }
+
+    fn dump() -> Component {
+        let stored = Stored {
+            id: "8f2b".into(),
+            size: 3_932_160,
+            uploaded: Some(3_933_209),
+            started: Some(at("2024-09-19T10:30:57.25Z")),
+            finished: Some(at("2024-09-19T10:31:05.75Z")),
+        };
+        let duration = Duration::from_nanos(9_614_587_405);
+        component(PATH, "dumpfile.sql", &stored, true, 690_193, duration)
+    }
+
+    #[test]
+    fn a_component_is_written_as_the_tutorial_shows_it() {
+        let written = serde_json::to_value(dump()).unwrap();
+        let tutorial = json!({
+            "driver": "Restic",
+            "duration": "9.614587405s",
+            "integrity": true,
+            "path": "repository/v1/frequent-backup/dump",
+            "phase": "Succeeded",
+            "resticStats": [{
+                "hostPath": "dumpfile.sql", "id": "8f2b", "size": "3.750 MiB", "uploaded": "3.751 MiB",
+                "summary": {
+                    "hostPath": "dumpfile.sql", "id": "8f2b", "size": "3.750 MiB", "uploaded": "3.751 MiB",
+                    "startTime": "2024-09-19T10:30:57Z", "endTime": "2024-09-19T10:31:05Z",
+                },
+            }],
+            "size": "674.017 KiB",
+        });
+        assert_eq!(written, tutorial);
+    }
+
+    #[test]
+    fn a_snapshot_succeeds_only_with_its_upload() {
+        let snapshot = pending(1);
+        let status = stored(&snapshot, "dump", dump());
+        assert!(is_complete(&snapshot, &status));
+        assert_eq!(status.phase, Some(SnapshotPhase::Running));
+        assert_eq!(status.size.as_deref(), Some("674.017 KiB"));
+        assert_eq!(status.integrity, Some(true));
+        assert_eq!(status.snapshot_time, snapshot.metadata.creation_timestamp);
+
+        let done = published(&snapshot, status, at("2024-09-19T10:31:06.5Z"));
+        assert_eq!(done.phase, Some(SnapshotPhase::Succeeded));
+        assert_eq!(
+            serde_json::to_value(&done.conditions).unwrap(),
+            json!([{
+                "type": "SnapshotMetadataUploaded", "status": "True",
+                "reason": "SuccessfullyUploadedSnapshotMetadata",
+                "message": "Metadata uploaded to backend successfully",
+                "lastTransitionTime": "2024-09-19T10:31:06Z",
+            }])
+        );
+    }
+
+    #[test]
+    fn a_failed_attempt_leaves_its_reason_and_a_running_phase() {
+        let snapshot = pending(1);
+        let failure = Failure::transient("DatabaseUnreachable", "failed to reach it");
+        let status = attempt(&snapshot, "dump", PATH, Some(&failure));
+        assert_eq!(status.phase, Some(SnapshotPhase::Running));
+        let written = serde_json::to_value(&status.components["dump"]).unwrap();
+        let expected = json!({"driver": "Restic", "path": PATH, "phase": "Running", "error": "failed to reach it"});
+        assert_eq!(written, expected);
+        // The next attempt takes the reason away.
+        let status = attempt(&snapshot, "dump", PATH, None);
+        assert_eq!(status.components["dump"].error, None);
+    }
+
+    #[test]
+    fn components_of_other_tasks_and_conditions_of_others_are_respected() {
+        let snapshot = snapshot(json!({
+            "phase": "Running", "totalComponents": 2,
+            "components": {"manifest": {"phase": "Succeeded", "size": "12.127 KiB", "integrity": true}},
+            "conditions": [{"type": "RecentSnapshotListUpdated", "status": "True", "lastTransitionTime": "2024-09-19T10:31:06Z"}],
+        }));
+        let running = attempt(&snapshot, "dump", PATH, None);
+        assert_eq!(running.components.len(), 2);
+        assert!(!is_complete(&snapshot, &running));
+        assert_eq!(
+            (running.size.clone(), running.snapshot_time.clone()),
+            (None, None)
+        );
+        let status = stored(&snapshot, "dump", dump());
+        assert!(is_complete(&snapshot, &status));
+        assert!(status.conditions.is_empty());
+        assert_eq!(status.size.as_deref(), Some("686.144 KiB"));
+
+        let first_of_two = stored(&pending(2), "dump", dump());
+        assert!(!is_complete(&pending(2), &first_of_two));
+        assert_eq!(first_of_two.phase, Some(SnapshotPhase::Running));
+    }
+
+    #[test]
+    fn the_file_beside_the_data_says_what_the_object_will_say() {
+        let snapshot = pending(1);
+        let status = stored(&snapshot, "dump", dump());
+        let status = published(&snapshot, status, at("2024-09-19T10:31:06Z"));
+        let file = file_of(&snapshot, &status);
+        assert_eq!(file.metadata.resource_version, None);
+        assert_eq!(file.metadata.managed_fields, None);
+        let written = file.status.unwrap();
+        assert_eq!(written.phase, Some(SnapshotPhase::Succeeded));
+        assert_eq!(written.total_components, Some(1));
+        assert_eq!(written.components, status.components);
+    }
+}

@@ -1,0 +1,241 @@
+//! From a Repository object to its open storage: the reads that every command begins with.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret as KubeSecret;
+use kube::ResourceExt;
+use kubestash_api::labels;
+use kubestash_api::storage::{BackupStorage, Provider, Repository, Snapshot, SnapshotPhase};
+use kubestash_backend::{Backend, BackendError, encryption_password, resolve, secret_reference};
+use kubestash_core::lock_holder::LockHolder;
+use kubestash_core::name;
+use kubestash_engine::{EngineError, LockOwner, OpenOptions, ResticRepository, Secret};
+
+use crate::cluster::{Cluster, ClusterError};
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// A Repository, and how to reach what it holds.
+#[derive(Clone)]
+pub struct Store {
+    /// The object.
+    pub repository: Repository,
+    /// Its storage.
+    pub backend: Backend,
+    /// Whether the storage is a volume: what the operator writes into a bucket, a Job writes there.
+    pub is_volume: bool,
+    /// The password of its backups, or why there is none.
+    password: Result<Secret, Failure>,
+    /// `Secret demo/encrypt-secret`, for messages.
+    password_from: String,
+    options: OpenOptions,
+}
+
+impl Store {
+    /// Reads everything that leads from `repository` to its storage. `job` is the name of our Job.
+    ///
+    /// # Errors
+    /// If the storage cannot be reached as configured. A missing encryption password is told later, to
+    /// those who need it.
+    pub async fn of(
+        cluster: &Cluster,
+        settings: &Settings,
+        repository: Repository,
+        job: &str,
+    ) -> Result<Self, Failure> {
+        let namespace = repository.namespace().unwrap_or_default();
+        let name = repository.name_any();
+        let reference = repository.spec.storage_ref.clone().ok_or_else(|| {
+            Failure::permanent(
+                "RepositoryInvalid",
+                format!("failed to find the storage: spec.storageRef of Repository {namespace}/{name} is missing"),
+            )
+        })?;
+        let storage_namespace = reference.namespace_or(&namespace).to_owned();
+        let named_by = format!("spec.storageRef of Repository {namespace}/{name}");
+        let (storage, password) = tokio::join!(
+            cluster.get::<BackupStorage>(&storage_namespace, &reference.name, &named_by),
+            password(cluster, &repository),
+        );
+        let (backend, is_volume) = backend(cluster, settings, &storage?).await?;
+        let (password, password_from) = password;
+        let options = OpenOptions::new(owner(cluster, &repository, job));
+        Ok(Self {
+            repository,
+            backend,
+            is_volume,
+            password,
+            password_from,
+            options,
+        })
+    }
+
+    /// Name of the Repository.
+    pub fn name(&self) -> String {
+        self.repository.name_any()
+    }
+
+    /// The Repository's directory in its storage.
+    pub fn directory(&self) -> &str {
+        &self.repository.spec.path
+    }
+
+    /// How we take part in locks.
+    pub fn options(&self) -> &OpenOptions {
+        &self.options
+    }
+
+    /// The password of the backups.
+    ///
+    /// # Errors
+    /// If the encryption Secret is missing, not named, or lacks the key.
+    pub fn password(&self) -> Result<Secret, Failure> {
+        self.password.clone()
+    }
+
+    /// Opens the restic repository of a component, making it if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be opened; a wrong password is told with the Secret it came from.
+    pub async fn open_or_init(
+        &self,
+        component_path: &str,
+    ) -> Result<Arc<ResticRepository>, Failure> {
+        let password = self.password()?;
+        let opened = self
+            .backend
+            .open_or_init(
+                self.directory(),
+                component_path,
+                &password,
+                self.options.clone(),
+            )
+            .await;
+        opened.map(Arc::new).map_err(|error| self.explain(error))
+    }
+
+    /// A failure of the storage; a wrong password is told with the Secret it came from.
+    pub fn explain(&self, error: BackendError) -> Failure {
+        match error {
+            BackendError::Engine(EngineError::WrongPassword { location }) => Failure::permanent(
+                "wrong-password",
+                format!(
+                    "failed to open the repository at {location}: wrong password; {} no longer holds the password of the first backup: put the old value of RESTIC_PASSWORD back, or name another directory to begin anew",
+                    self.password_from
+                ),
+            ),
+            error => error.into(),
+        }
+    }
+}
+
+/// Opens the storage behind a BackupStorage; nothing is sent to it yet. The second value says whether it
+/// is a volume.
+///
+/// # Errors
+/// If object or Secret have a gap.
+pub async fn backend(
+    cluster: &Cluster,
+    settings: &Settings,
+    storage: &BackupStorage,
+) -> Result<(Backend, bool), Failure> {
+    let secret = match secret_reference(storage) {
+        None => None,
+        Some((namespace, name)) => cluster.find::<KubeSecret>(&namespace, &name).await?,
+    };
+    let config = resolve(
+        storage,
+        secret.as_ref(),
+        &settings.environment,
+        &settings.local_root,
+    )?;
+    let provider = storage
+        .spec
+        .storage
+        .as_ref()
+        .and_then(|storage| storage.known_provider());
+    Ok((Backend::open(&config)?, provider == Some(Provider::Local)))
+}
+
+/// The encryption password of a Repository, and where it came from.
+async fn password(cluster: &Cluster, repository: &Repository) -> (Result<Secret, Failure>, String) {
+    let namespace = repository.namespace().unwrap_or_default();
+    let Some(reference) = &repository.spec.encryption_secret else {
+        let failure = Failure::permanent(
+            "EncryptionSecretInvalid",
+            format!(
+                "failed to find the encryption password: repositories[].encryptionSecret of repository {} is missing; name a Secret with the key RESTIC_PASSWORD",
+                repository.name_any()
+            ),
+        );
+        return (Err(failure), "the encryption Secret".to_owned());
+    };
+    let secret_namespace = reference.namespace_or(&namespace);
+    let from = format!("Secret {secret_namespace}/{}", reference.name);
+    let password = match cluster
+        .find::<KubeSecret>(secret_namespace, &reference.name)
+        .await
+    {
+        Ok(secret) => encryption_password(secret_namespace, &reference.name, secret.as_ref())
+            .map_err(Failure::from),
+        Err(error) => Err(error.into()),
+    };
+    (password, from)
+}
+
+/// Who we are in lock files, and how to find out whether another Job of ours is over: a session's Job is
+/// when its Snapshot is, for the operator ends Snapshots only after their Job, and no other session of
+/// the configuration runs meanwhile.
+fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
+    let own = LockHolder::new(job, repository.uid().unwrap_or_default());
+    let namespace = repository.namespace().unwrap_or_default();
+    let repository = repository.name_any();
+    let cluster = cluster.clone();
+    let asking = own.clone();
+    LockOwner::new(own.to_string()).with_gone_check(Arc::new(move |hostname| {
+        let (cluster, own) = (cluster.clone(), asking.clone());
+        let (namespace, repository) = (namespace.clone(), repository.clone());
+        Box::pin(async move {
+            if own.sees_gone(&hostname, |_| false) {
+                return true;
+            }
+            if !own.sees_gone(&hostname, |_| true) {
+                return false;
+            }
+            // Without an answer nothing is certain.
+            let snapshots = snapshots_of(&cluster, &namespace, &repository)
+                .await
+                .unwrap_or_default();
+            own.sees_gone(&hostname, |job| {
+                snapshots.iter().any(|snapshot| has_ended(snapshot, job))
+            })
+        })
+    }))
+}
+
+/// The Snapshots of a Repository.
+///
+/// # Errors
+/// If the API server does not list them.
+pub async fn snapshots_of(
+    cluster: &Cluster,
+    namespace: &str,
+    repository: &str,
+) -> Result<Vec<Snapshot>, ClusterError> {
+    // Long names are cut to fit a label, so the label alone does not tell two repositories apart.
+    let label = name::join(&[repository]);
+    let mut snapshots = cluster
+        .list::<Snapshot>(namespace, labels::REPO_NAME, &label)
+        .await?;
+    snapshots.retain(|snapshot| snapshot.spec.repository == repository);
+    Ok(snapshots)
+}
+
+fn has_ended(snapshot: &Snapshot, job: &str) -> bool {
+    let phase = snapshot.status.as_ref().and_then(|status| status.phase);
+    snapshot.spec.backup_session == job
+        && matches!(
+            phase,
+            Some(SnapshotPhase::Succeeded | SnapshotPhase::Failed)
+        )
+}
