@@ -1,3 +1,4 @@
+// NOTE: the lead is writing this module since 17:43; helper of apimachinery please stay with patch and the rest.
 //! Field ownership: `metadata.managedFields`, server-side apply and its conflicts.
 //!
 //! Invariant: nothing is touched when nothing changed; an apply repeated gives an object equal to the live one, so

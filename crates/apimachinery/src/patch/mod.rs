@@ -2,7 +2,11 @@
 //!
 //! Invariant: a failed patch leaves no trace: the functions take the target by reference and return a new document.
 
-use crate::schema::Schema;
+mod order;
+mod strategic;
+
+pub use strategic::strategic_merge;
+
 use crate::status::Status;
 use serde_json::Value;
 
@@ -13,10 +17,10 @@ pub enum PatchError {
     #[error("failed to read the patch: {0}")]
     Malformed(String),
     /// An operation of a JSON patch does not fit the object.
-    #[error("{0}")]
-    JsonPatch(String),
+    #[error("failed to apply the JSON patch: {0}")]
+    JsonPatch(#[source] json_patch::PatchError),
     /// A strategic merge patch does not fit the kind.
-    #[error("{0}")]
+    #[error("failed to apply the strategic merge patch: {0}")]
     Strategic(String),
 }
 
@@ -32,8 +36,14 @@ impl PatchError {
 }
 
 impl From<PatchError> for Status {
-    fn from(_error: PatchError) -> Self {
-        todo!()
+    fn from(error: PatchError) -> Self {
+        match &error {
+            PatchError::Malformed(why) => {
+                Status::bad_request(format!("error decoding patch: {why}"))
+            }
+            PatchError::JsonPatch(why) => Status::unprocessable_patch(&why.to_string()),
+            PatchError::Strategic(why) => Status::bad_request(why.clone()),
+        }
     }
 }
 
@@ -42,8 +52,11 @@ impl From<PatchError> for Status {
 /// # Errors
 /// [`PatchError::Malformed`] or [`PatchError::JsonPatch`].
 pub fn json_patch(target: &Value, patch: &Value) -> Result<Value, PatchError> {
-    let _ = (target, patch);
-    todo!()
+    let operations: json_patch::Patch =
+        serde_json::from_value(patch.clone()).map_err(|e| PatchError::Malformed(e.to_string()))?;
+    let mut result = target.clone();
+    json_patch::patch(&mut result, &operations).map_err(PatchError::JsonPatch)?;
+    Ok(result)
 }
 
 /// Applies an RFC 7386 merge patch.
@@ -51,20 +64,15 @@ pub fn json_patch(target: &Value, patch: &Value) -> Result<Value, PatchError> {
 /// # Errors
 /// [`PatchError::Malformed`] when the patch is not an object.
 pub fn merge_patch(target: &Value, patch: &Value) -> Result<Value, PatchError> {
-    let _ = (target, patch);
-    todo!()
+    if !patch.is_object() {
+        return Err(PatchError::Malformed(
+            "a merge patch must be an object".into(),
+        ));
+    }
+    let mut result = target.clone();
+    json_patch::merge(&mut result, patch);
+    Ok(result)
 }
 
-/// Applies a strategic merge patch; merge keys come from the built-in kind's schema ([`Schema::builtin`]).
-/// Custom resources do not take this patch type: answer 415 ([`Status::unsupported_media_type`]).
-///
-/// # Errors
-/// [`PatchError::Malformed`] or [`PatchError::Strategic`].
-pub fn strategic_merge(
-    target: &Value,
-    patch: &Value,
-    schema: &Schema,
-) -> Result<Value, PatchError> {
-    let _ = (target, patch, schema);
-    todo!()
-}
+#[cfg(test)]
+mod tests;
