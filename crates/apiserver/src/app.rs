@@ -63,7 +63,10 @@ impl App {
 
     fn follow(&self, changes: &[Change]) {
         if let Some(next) = self.catalogue().follow(changes) {
-            *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+            *self
+                .catalogue
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         }
     }
 
@@ -77,6 +80,7 @@ impl App {
 
     /// A namespace.
     pub(crate) fn namespace(&self, name: &str) -> Option<Arc<Object>> {
-        self.store.get(&Key::new(&GroupResource::new("", "namespaces"), "", name))
+        self.store
+            .get(&Key::new(&GroupResource::new("", "namespaces"), "", name))
     }
 }

@@ -20,7 +20,10 @@ pub(crate) async fn run(app: &App) -> Result<(), StartError> {
 }
 
 async fn ensure(app: &App, group: &str, resource: &str, object: Value) -> Result<(), StartError> {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let name = object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let what = format!("{resource} {name}");
     let catalogue = app.catalogue();
     let Some(served) = catalogue.find(group, "v1", resource) else {

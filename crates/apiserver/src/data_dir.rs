@@ -201,7 +201,10 @@ mod tests {
         assert_eq!(*read_or_create(dir.path(), "f", generate).unwrap(), "one");
         let again = || Ok::<_, DataDirError>(Zeroizing::new("two".to_owned()));
         assert_eq!(*read_or_create(dir.path(), "f", again).unwrap(), "one");
-        let mode = fs::metadata(dir.path().join("f")).unwrap().permissions().mode();
+        let mode = fs::metadata(dir.path().join("f"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

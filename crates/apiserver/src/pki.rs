@@ -31,10 +31,14 @@ pub enum PkiError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// A certificate could not be made, or a key in the data directory is damaged.
-    #[error("failed to make the server's certificate: {0}; if a file in pki/ is damaged, remove it")]
+    #[error(
+        "failed to make the server's certificate: {0}; if a file in pki/ is damaged, remove it"
+    )]
     Certificate(#[from] rcgen::Error),
     /// A certificate in the data directory is damaged.
-    #[error("failed to read pki/ca.crt: {0}; remove pki/ca.crt and pki/ca.key, clients then need the new CA")]
+    #[error(
+        "failed to read pki/ca.crt: {0}; remove pki/ca.crt and pki/ca.key, clients then need the new CA"
+    )]
     Pem(#[from] rustls::pki_types::pem::Error),
     /// TLS refused the certificate.
     #[error("failed to set up TLS: {0}")]
@@ -66,9 +70,8 @@ pub(crate) fn load(dir: &Path, address: IpAddr) -> Result<Pki, PkiError> {
         || -> Result<_, PkiError> { Ok(Zeroizing::new(KeyPair::generate()?.serialize_pem())) };
     let ca_key = KeyPair::from_pem(&read_or_create(dir, "ca.key", generate_key)?)?;
     let ca_params = ca_params();
-    let generate_certificate = || -> Result<_, PkiError> {
-        Ok(Zeroizing::new(ca_params.self_signed(&ca_key)?.pem()))
-    };
+    let generate_certificate =
+        || -> Result<_, PkiError> { Ok(Zeroizing::new(ca_params.self_signed(&ca_key)?.pem())) };
     let ca_pem = read_or_create(dir, "ca.crt", generate_certificate)?;
     let ca_der = CertificateDer::from_pem_slice(ca_pem.as_bytes())?;
 
@@ -97,7 +100,10 @@ fn ca_params() -> CertificateParams {
         .distinguished_name
         .push(DnType::CommonName, "kubestash-ca");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
     params.not_before = rcgen::date_time_ymd(2024, 1, 1);
     params.not_after = rcgen::date_time_ymd(2099, 1, 1);
     params
@@ -109,7 +115,10 @@ fn server_params(address: IpAddr) -> Result<CertificateParams, rcgen::Error> {
     params
         .distinguished_name
         .push(DnType::CommonName, "kube-apiserver");
-    let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), std::net::Ipv6Addr::LOCALHOST.into()];
+    let mut addresses = vec![
+        IpAddr::from([127, 0, 0, 1]),
+        std::net::Ipv6Addr::LOCALHOST.into(),
+    ];
     if !addresses.contains(&address) {
         addresses.push(address);
     }

@@ -117,10 +117,8 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     bootstrap::run(&app).await?;
     let controllers = controllers::start(&app);
     let handle = Handle::new();
-    let serving = serve(&app, listener, pki.tls, handle.clone()).map_err(|source| StartError::Listen {
-        address,
-        source,
-    })?;
+    let serving = serve(&app, listener, pki.tls, handle.clone())
+        .map_err(|source| StartError::Listen { address, source })?;
     Ok(Server {
         app,
         handle,
@@ -158,7 +156,8 @@ fn serve(
     tls: Arc<rustls::ServerConfig>,
     handle: Handle<SocketAddr>,
 ) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
-    let mut server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?.handle(handle);
+    let mut server =
+        axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?.handle(handle);
     // A client keeps all its watches on one HTTP/2 connection.
     server.http_builder().http2().max_concurrent_streams(1000);
     let service = http::router(app.clone()).into_make_service();
@@ -192,13 +191,20 @@ impl Server {
     }
 
     /// A token of a ServiceAccount, good for a day.
-    pub fn service_account_token(&self, namespace: &str, name: &str) -> Result<Zeroizing<String>, TokenError> {
+    pub fn service_account_token(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Zeroizing<String>, TokenError> {
         let request = TokenRequest {
             audiences: Vec::new(),
             seconds: TOKEN_SECONDS,
             pod: None,
         };
-        let (token, _) = self.app.tokens.issue(&self.app.store, namespace, name, &request, now())?;
+        let (token, _) =
+            self.app
+                .tokens
+                .issue(&self.app.store, namespace, name, &request, now())?;
         Ok(token)
     }
 
@@ -239,7 +245,10 @@ impl Server {
             }
         }
         let app = self.app.clone();
-        if tokio::task::spawn_blocking(move || app.store.close()).await.is_err() {
+        if tokio::task::spawn_blocking(move || app.store.close())
+            .await
+            .is_err()
+        {
             tracing::error!("the store was not closed");
         }
     }

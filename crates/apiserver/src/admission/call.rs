@@ -85,7 +85,9 @@ impl Clients {
             serde_json::from_slice(&body).map_err(|error| CallError::Answer(error.to_string()))?;
         let response = &answer["response"];
         if answer["kind"] != "AdmissionReview" || !response.is_object() {
-            return Err(CallError::Answer("not an AdmissionReview with a response".to_owned()));
+            return Err(CallError::Answer(
+                "not an AdmissionReview with a response".to_owned(),
+            ));
         }
         if response["uid"] != *uid {
             return Err(CallError::Answer(format!(

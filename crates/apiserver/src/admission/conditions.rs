@@ -1,6 +1,8 @@
 //! `matchConditions`: CEL expressions that say whether a webhook is to be called.
 
-use kube_cel::{AdmissionRequest, GroupVersionKind, GroupVersionResource, VapEvaluator, VapExpression};
+use kube_cel::{
+    AdmissionRequest, GroupVersionKind, GroupVersionResource, VapEvaluator, VapExpression,
+};
 use serde_json::Value;
 
 use super::Review;
@@ -33,11 +35,17 @@ pub(super) fn hold(
         evaluator = evaluator.old_object(old.clone());
     }
     let mut failed = None;
-    for (condition, result) in conditions.iter().zip(evaluator.build().evaluate(&expressions)) {
+    for (condition, result) in conditions
+        .iter()
+        .zip(evaluator.build().evaluate(&expressions))
+    {
         match (result.passed, result.message) {
             (true, _) => {}
             (false, Some(error)) if !error.is_empty() => {
-                failed = failed.or(Some(format!("matchConditions {:?}: {error}", condition.name)));
+                failed = failed.or(Some(format!(
+                    "matchConditions {:?}: {error}",
+                    condition.name
+                )));
             }
             (false, _) => return Ok(false),
         }

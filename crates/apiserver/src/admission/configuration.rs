@@ -105,7 +105,10 @@ pub(super) struct Request<'a> {
 impl Hook {
     /// Whether some rule names the request.
     pub(super) fn covers(&self, request: &Request<'_>) -> bool {
-        self.definition.rules.iter().any(|rule| rule.covers(request))
+        self.definition
+            .rules
+            .iter()
+            .any(|rule| rule.covers(request))
     }
 
     /// Whether either version of the object has the labels asked for.
@@ -125,7 +128,8 @@ impl Hook {
 
 impl Rule {
     fn covers(&self, request: &Request<'_>) -> bool {
-        let any = |list: &[String], wanted: &str| list.iter().any(|one| one == "*" || one == wanted);
+        let any =
+            |list: &[String], wanted: &str| list.iter().any(|one| one == "*" || one == wanted);
         let scope = match self.scope.as_str() {
             "Namespaced" => request.namespaced,
             "Cluster" => !request.namespaced,
@@ -135,7 +139,10 @@ impl Rule {
             && any(&self.operations, request.operation)
             && any(&self.api_groups, request.group)
             && any(&self.api_versions, request.version)
-            && self.resources.iter().any(|one| resource_covers(one, request))
+            && self
+                .resources
+                .iter()
+                .any(|one| resource_covers(one, request))
     }
 }
 
@@ -203,19 +210,73 @@ mod tests {
             .unwrap()
         };
         for (resources, scope, request, covered) in [
-            (vec!["things"], "*", request("CREATE", "v1", "things", ""), true),
-            (vec!["things"], "Namespaced", request("CREATE", "v1", "things", ""), true),
-            (vec!["things"], "Cluster", request("CREATE", "v1", "things", ""), false),
-            (vec!["things"], "*", request("DELETE", "v1", "things", ""), false),
-            (vec!["things"], "*", request("UPDATE", "v2", "things", ""), false),
-            (vec!["things"], "*", request("UPDATE", "v1", "things", "status"), false),
-            (vec!["things/*"], "*", request("UPDATE", "v1", "things", "status"), true),
-            (vec!["*/status"], "*", request("UPDATE", "v1", "things", "status"), true),
-            (vec!["*"], "*", request("UPDATE", "v1", "things", "status"), false),
+            (
+                vec!["things"],
+                "*",
+                request("CREATE", "v1", "things", ""),
+                true,
+            ),
+            (
+                vec!["things"],
+                "Namespaced",
+                request("CREATE", "v1", "things", ""),
+                true,
+            ),
+            (
+                vec!["things"],
+                "Cluster",
+                request("CREATE", "v1", "things", ""),
+                false,
+            ),
+            (
+                vec!["things"],
+                "*",
+                request("DELETE", "v1", "things", ""),
+                false,
+            ),
+            (
+                vec!["things"],
+                "*",
+                request("UPDATE", "v2", "things", ""),
+                false,
+            ),
+            (
+                vec!["things"],
+                "*",
+                request("UPDATE", "v1", "things", "status"),
+                false,
+            ),
+            (
+                vec!["things/*"],
+                "*",
+                request("UPDATE", "v1", "things", "status"),
+                true,
+            ),
+            (
+                vec!["*/status"],
+                "*",
+                request("UPDATE", "v1", "things", "status"),
+                true,
+            ),
+            (
+                vec!["*"],
+                "*",
+                request("UPDATE", "v1", "things", "status"),
+                false,
+            ),
             (vec!["*"], "*", request("UPDATE", "v1", "things", ""), true),
-            (vec!["*/*"], "*", request("UPDATE", "v1", "things", "status"), true),
+            (
+                vec!["*/*"],
+                "*",
+                request("UPDATE", "v1", "things", "status"),
+                true,
+            ),
         ] {
-            assert_eq!(rule(&resources, scope).covers(&request), covered, "{resources:?} {request:?}");
+            assert_eq!(
+                rule(&resources, scope).covers(&request),
+                covered,
+                "{resources:?} {request:?}"
+            );
         }
     }
 }

@@ -160,9 +160,14 @@ impl Webhooks {
         let name = &hook.definition.name;
         let failed = |why: String| Box::new(Status::webhook_failed(name, &why));
         if response["patchType"] != "JSONPatch" {
-            return Err(failed(format!("unsupported patchType {}", response["patchType"])));
+            return Err(failed(format!(
+                "unsupported patchType {}",
+                response["patchType"]
+            )));
         }
-        let operations = STANDARD.decode(encoded).map_err(|error| failed(error.to_string()))?;
+        let operations = STANDARD
+            .decode(encoded)
+            .map_err(|error| failed(error.to_string()))?;
         let operations: Value =
             serde_json::from_slice(&operations).map_err(|error| failed(error.to_string()))?;
         patch::json_patch(object, &operations)
@@ -206,7 +211,9 @@ impl Webhooks {
             }
             Err(why) => return Err(Box::new(Status::webhook_failed(&definition.name, &why))),
         }
-        if review.caller.dry_run && !matches!(definition.side_effects.as_str(), "None" | "NoneOnDryRun") {
+        if review.caller.dry_run
+            && !matches!(definition.side_effects.as_str(), "None" | "NoneOnDryRun")
+        {
             return Err(Box::new(Status::bad_request(format!(
                 "admission webhook \"{}\" does not support dry run",
                 definition.name
@@ -226,7 +233,9 @@ impl Webhooks {
             }
         };
         for warning in response["warnings"].as_array().into_iter().flatten() {
-            review.caller.warn(warning.as_str().unwrap_or_default().to_owned());
+            review
+                .caller
+                .warn(warning.as_str().unwrap_or_default().to_owned());
         }
         if response["allowed"] != true {
             return Err(Box::new(Status::webhook_denied(
@@ -239,7 +248,12 @@ impl Webhooks {
 }
 
 /// The version of the resource in which a webhook wants to be asked, `None` if it is not concerned.
-fn concerned(app: &App, review: &Review<'_>, hook: &Hook, object: Option<&Value>) -> Option<Arc<Served>> {
+fn concerned(
+    app: &App,
+    review: &Review<'_>,
+    hook: &Hook,
+    object: Option<&Value>,
+) -> Option<Arc<Served>> {
     let served = &review.target.served;
     if served.info.group == GROUP {
         return None;
@@ -258,17 +272,23 @@ fn concerned(app: &App, review: &Review<'_>, hook: &Hook, object: Option<&Value>
     let matched = if covers(served) {
         served.clone()
     } else if hook.definition.match_policy == "Equivalent" {
-        catalogue.versions(&served.storage).find(|version| covers(version))?.clone()
+        catalogue
+            .versions(&served.storage)
+            .find(|version| covers(version))?
+            .clone()
     } else {
         return None;
     };
-    let selected = hook.selects(&[object, review.old]) && selects_namespace(app, review, hook, object);
+    let selected =
+        hook.selects(&[object, review.old]) && selects_namespace(app, review, hook, object);
     selected.then_some(matched)
 }
 
 fn selects_namespace(app: &App, review: &Review<'_>, hook: &Hook, object: Option<&Value>) -> bool {
     if review.target.served.is("", "namespaces") {
-        let labels = object.or(review.old).and_then(|object| object["metadata"]["labels"].as_object());
+        let labels = object
+            .or(review.old)
+            .and_then(|object| object["metadata"]["labels"].as_object());
         return hook.selects_namespace(labels);
     }
     match &review.target.namespace {
@@ -292,12 +312,8 @@ fn document(review: &Review<'_>, matched: &Served, object: Option<&Value>, uid: 
         }
     };
     let name = review.name(object);
-    let kind = |served: &Served| {
-        json!({"group": served.info.group, "version": served.info.version, "kind": served.info.kind})
-    };
-    let resource = |served: &Served| {
-        json!({"group": served.info.group, "version": served.info.version, "resource": served.info.plural})
-    };
+    let kind = |served: &Served| json!({"group": served.info.group, "version": served.info.version, "kind": served.info.kind});
+    let resource = |served: &Served| json!({"group": served.info.group, "version": served.info.version, "resource": served.info.plural});
     let mut request = json!({
         "uid": uid,
         "kind": kind(matched),

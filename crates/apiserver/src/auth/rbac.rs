@@ -91,7 +91,12 @@ impl Rbac {
     }
 
     /// The rules that apply to `user` in `namespace`: `resourceRules` and `nonResourceRules` of a rules review.
-    pub(crate) fn review(&self, store: &Store, user: &User, namespace: &str) -> (Vec<Value>, Vec<Value>) {
+    pub(crate) fn review(
+        &self,
+        store: &Store,
+        user: &User,
+        namespace: &str,
+    ) -> (Vec<Value>, Vec<Value>) {
         let everything = Rule::everything();
         let index = self.index(store);
         let mut rules: Vec<&Rule> = index.rules_for(user, namespace).collect();
@@ -117,10 +122,17 @@ impl Rbac {
     }
 
     fn index(&self, store: &Store) -> Arc<Index> {
-        let resources = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"]
-            .map(|resource| GroupResource::new(GROUP, resource));
+        let resources = [
+            "roles",
+            "clusterroles",
+            "rolebindings",
+            "clusterrolebindings",
+        ]
+        .map(|resource| GroupResource::new(GROUP, resource));
         let mut current = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = resources.each_ref().map(|resource| store.last_change(resource));
+        let newest = resources
+            .each_ref()
+            .map(|resource| store.last_change(resource));
         if current.seen != newest {
             *current = Arc::new(Index::build(store, newest, &resources));
         }
@@ -141,9 +153,15 @@ impl Index {
             .flat_map(|resource| store.list(resource, None).objects)
         {
             let value = object.value();
-            let rules: Vec<Rule> = serde_json::from_value(value["rules"].clone()).unwrap_or_default();
-            let name = (object.key.namespace().to_owned(), object.key.name().to_owned());
-            let selectors = value["aggregationRule"]["clusterRoleSelectors"].as_array().cloned();
+            let rules: Vec<Rule> =
+                serde_json::from_value(value["rules"].clone()).unwrap_or_default();
+            let name = (
+                object.key.namespace().to_owned(),
+                object.key.name().to_owned(),
+            );
+            let selectors = value["aggregationRule"]["clusterRoleSelectors"]
+                .as_array()
+                .cloned();
             aggregated.extend(selectors.map(|selectors| (name.clone(), selectors)));
             index.roles.insert(name, rules);
         }
@@ -168,17 +186,29 @@ impl Index {
         index
     }
 
-    fn rules_for<'a>(&'a self, user: &'a User, namespace: &'a str) -> impl Iterator<Item = &'a Rule> {
+    fn rules_for<'a>(
+        &'a self,
+        user: &'a User,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = &'a Rule> {
         self.bindings
             .iter()
             .filter(move |binding| binding.namespace.is_empty() || binding.namespace == namespace)
-            .filter(move |binding| binding.subjects.iter().any(|subject| subject.is(user, &binding.namespace)))
+            .filter(move |binding| {
+                binding
+                    .subjects
+                    .iter()
+                    .any(|subject| subject.is(user, &binding.namespace))
+            })
             .flat_map(|binding| {
                 let scope = match binding.role.kind.as_str() {
                     "ClusterRole" => String::new(),
                     _ => binding.namespace.clone(),
                 };
-                self.roles.get(&(scope, binding.role.name.clone())).into_iter().flatten()
+                self.roles
+                    .get(&(scope, binding.role.name.clone()))
+                    .into_iter()
+                    .flatten()
             })
     }
 }
@@ -197,7 +227,11 @@ fn aggregate(
         .list(cluster_roles, None)
         .objects
         .iter()
-        .filter(|role| selectors.iter().any(|selector| selector.matches(role.labels.as_ref())))
+        .filter(|role| {
+            selectors
+                .iter()
+                .any(|selector| selector.matches(role.labels.as_ref()))
+        })
         .filter_map(|role| roles.get(&(String::new(), role.key.name().to_owned())))
         .flatten()
         .cloned()
@@ -210,7 +244,11 @@ impl Subject {
             "User" => user.name == self.name,
             "Group" => user.groups.contains(&self.name),
             "ServiceAccount" => {
-                let namespace = if self.namespace.is_empty() { binding_namespace } else { &self.namespace };
+                let namespace = if self.namespace.is_empty() {
+                    binding_namespace
+                } else {
+                    &self.namespace
+                };
                 user.name == service_account_user_name(namespace, &self.name)
             }
             _ => false,
@@ -221,8 +259,17 @@ impl Subject {
 impl Rule {
     fn everything() -> [Self; 2] {
         let all = || vec!["*".to_owned()];
-        let resources = Self { verbs: all(), api_groups: all(), resources: all(), ..Self::default() };
-        let paths = Self { verbs: all(), non_resource_urls: all(), ..Self::default() };
+        let resources = Self {
+            verbs: all(),
+            api_groups: all(),
+            resources: all(),
+            ..Self::default()
+        };
+        let paths = Self {
+            verbs: all(),
+            non_resource_urls: all(),
+            ..Self::default()
+        };
         [resources, paths]
     }
 
@@ -231,12 +278,19 @@ impl Rule {
             return false;
         }
         if let Some(path) = wanted.path {
-            return self.non_resource_urls.iter().any(|url| path_matches(url, path));
+            return self
+                .non_resource_urls
+                .iter()
+                .any(|url| path_matches(url, path));
         }
         contains(&self.api_groups, wanted.group)
-            && self.resources.iter().any(|resource| resource_matches(resource, wanted.resource))
+            && self
+                .resources
+                .iter()
+                .any(|resource| resource_matches(resource, wanted.resource))
             && (self.resource_names.is_empty()
-                || (!wanted.name.is_empty() && self.resource_names.iter().any(|name| name == wanted.name)))
+                || (!wanted.name.is_empty()
+                    && self.resource_names.iter().any(|name| name == wanted.name)))
     }
 }
 
@@ -272,12 +326,25 @@ mod tests {
 
     #[test]
     fn a_rule_allows_exactly_what_it_names() {
-        let named = rule(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets", "pods/log"], "resourceNames": ["a"]}));
+        let named = rule(
+            json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets", "pods/log"], "resourceNames": ["a"]}),
+        );
         let any = rule(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
-        let status = rule(json!({"verbs": ["patch"], "apiGroups": ["g"], "resources": ["*/status"]}));
+        let status =
+            rule(json!({"verbs": ["patch"], "apiGroups": ["g"], "resources": ["*/status"]}));
         let paths = rule(json!({"verbs": ["get"], "nonResourceURLs": ["/api/*", "/version"]}));
-        let on = |verb, group, resource, name| Attributes { verb, group, resource, name, ..Attributes::default() };
-        let at = |path| Attributes { verb: "get", path: Some(path), ..Attributes::default() };
+        let on = |verb, group, resource, name| Attributes {
+            verb,
+            group,
+            resource,
+            name,
+            ..Attributes::default()
+        };
+        let at = |path| Attributes {
+            verb: "get",
+            path: Some(path),
+            ..Attributes::default()
+        };
         for (rule, wanted, allowed) in [
             (&named, on("get", "", "secrets", "a"), true),
             (&named, on("get", "", "secrets", "b"), false),

@@ -33,7 +33,9 @@ pub enum TokenError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// The signing key is damaged, or signing failed.
-    #[error("failed to {0} with pki/service-account.key; if the file is damaged, remove it, tokens are then issued anew")]
+    #[error(
+        "failed to {0} with pki/service-account.key; if the file is damaged, remove it, tokens are then issued anew"
+    )]
     Key(&'static str),
     /// The ServiceAccount a token is wanted for does not exist.
     #[error("failed to issue a token: ServiceAccount {namespace}/{name} does not exist")]
@@ -136,10 +138,12 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<(Zeroizing<String>, Timestamp), TokenError> {
         let key = Key::new(&service_accounts(), namespace, name);
-        let account = store.get(&key).ok_or_else(|| TokenError::NoServiceAccount {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        })?;
+        let account = store
+            .get(&key)
+            .ok_or_else(|| TokenError::NoServiceAccount {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            })?;
         let seconds = now.as_second();
         let expires = seconds.saturating_add(request.seconds);
         let claims = Claims {

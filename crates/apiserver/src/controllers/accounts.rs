@@ -17,7 +17,11 @@ const CA: &str = "kube-root-ca.crt";
 /// Runs until the server stops.
 pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
     let mut queue = Queue::new();
-    for namespace in app.store.list(&GroupResource::new("", "namespaces"), None).objects {
+    for namespace in app
+        .store
+        .list(&GroupResource::new("", "namespaces"), None)
+        .objects
+    {
         queue.add(namespace.key.name().to_owned());
     }
     loop {
@@ -25,7 +29,11 @@ pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
             match sync(&app, &name).await {
                 Ok(()) => queue.done(&name),
                 Err(status) => {
-                    tracing::warn!(namespace = name, error = status.message, "failed to furnish a namespace");
+                    tracing::warn!(
+                        namespace = name,
+                        error = status.message,
+                        "failed to furnish a namespace"
+                    );
                     queue.retry(name);
                 }
             }
@@ -57,10 +65,14 @@ fn concerned(change: &Change) -> Option<String> {
 }
 
 async fn sync(app: &App, namespace: &str) -> Result<(), Refused> {
-    if app.namespace(namespace).is_none_or(|namespace| namespace.terminating) {
+    if app
+        .namespace(namespace)
+        .is_none_or(|namespace| namespace.terminating)
+    {
         return Ok(());
     }
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}});
+    let account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}});
     ensure(app, "serviceaccounts", namespace, ACCOUNT, account).await?;
     let ca = json!({
         "apiVersion": "v1",
@@ -71,7 +83,13 @@ async fn sync(app: &App, namespace: &str) -> Result<(), Refused> {
     ensure(app, "configmaps", namespace, CA, ca).await
 }
 
-async fn ensure(app: &App, resource: &str, namespace: &str, name: &str, object: Value) -> Result<(), Refused> {
+async fn ensure(
+    app: &App,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+    object: Value,
+) -> Result<(), Refused> {
     let key = Key::new(&GroupResource::new("", resource), namespace, name);
     if app.store.get(&key).is_some() {
         return Ok(());
@@ -85,7 +103,9 @@ async fn ensure(app: &App, resource: &str, namespace: &str, name: &str, object: 
     match create(app, &target, &caller, object, Ownership::Updated).await {
         Ok(_) => Ok(()),
         // Made by another, or the namespace is going: both are fine.
-        Err(status) if matches!(status.reason, "AlreadyExists" | "NotFound" | "Forbidden") => Ok(()),
+        Err(status) if matches!(status.reason, "AlreadyExists" | "NotFound" | "Forbidden") => {
+            Ok(())
+        }
         Err(status) => Err(status),
     }
 }

@@ -28,7 +28,11 @@ pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
             match sync(&app, &name).await {
                 Ok(()) => queue.done(&name),
                 Err(status) => {
-                    tracing::warn!(definition = name, error = status.message, "failed to clean up a definition");
+                    tracing::warn!(
+                        definition = name,
+                        error = status.message,
+                        "failed to clean up a definition"
+                    );
                     queue.retry(name);
                 }
             }
@@ -77,7 +81,15 @@ async fn sync(app: &App, name: &str) -> Result<(), Refused> {
                 set_status(app, crd, caller.now);
                 crd["status"] != before
             };
-            return edit(app, &caller, &definition.key, &definition.uid, "status", settle).await;
+            return edit(
+                app,
+                &caller,
+                &definition.key,
+                &definition.uid,
+                "status",
+                settle,
+            )
+            .await;
         }
         return Ok(());
     }
@@ -92,12 +104,14 @@ async fn sync(app: &App, name: &str) -> Result<(), Refused> {
     let mut refused = None;
     {
         let fresh = app.store.list(&resource, None).objects;
-        let mut deletions = futures::stream::iter(fresh.into_iter().filter(|object| !object.terminating))
-            .map(|object| {
-                let (app, caller) = (&app, &caller);
-                async move { delete_object(app, caller, &object, &DeleteOptions::default()).await }
-            })
-            .buffer_unordered(AT_ONCE);
+        let mut deletions = futures::stream::iter(
+            fresh.into_iter().filter(|object| !object.terminating),
+        )
+        .map(|object| {
+            let (app, caller) = (&app, &caller);
+            async move { delete_object(app, caller, &object, &DeleteOptions::default()).await }
+        })
+        .buffer_unordered(AT_ONCE);
         while let Some(outcome) = deletions.next().await {
             refused = refused.or(outcome.err());
         }
@@ -106,7 +120,14 @@ async fn sync(app: &App, name: &str) -> Result<(), Refused> {
         return Err(status);
     }
     if app.store.list(&resource, None).objects.is_empty() {
-        return remove_finalizer(app, &caller, &definition.key, &definition.uid, CLEANUP_FINALIZER).await;
+        return remove_finalizer(
+            app,
+            &caller,
+            &definition.key,
+            &definition.uid,
+            CLEANUP_FINALIZER,
+        )
+        .await;
     }
     Ok(())
 }

@@ -16,6 +16,9 @@ use crate::registry::delete::{DeleteOptions, FOREGROUND, ORPHAN, Propagation};
 use crate::registry::{Caller, Refused};
 use crate::store::{Change, ChangeKind, Key, Object, Owner};
 
+/// How many objects are looked at at a time.
+const AT_ONCE: usize = 16;
+
 /// Who is there, and who depends on whom.
 #[derive(Default)]
 struct Graph {
@@ -38,7 +41,6 @@ enum Bond {
 pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
     let mut graph = Graph::default();
     let mut queue = Queue::new();
-    let caller = Caller::controller("generic-garbage-collector");
     let objects = app.store.all();
     for object in &objects {
         graph.insert(object);
@@ -50,17 +52,17 @@ pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
     }
     drop(objects);
     loop {
-        while let Some(key) = queue.take() {
-            match collect(&app, &caller, &graph, &key, &mut queue).await {
-                Ok(()) => queue.done(&key),
-                Err(status) => {
-                    tracing::warn!(%key.resource, name = key.name(), error = status.message, "failed to collect garbage");
-                    queue.retry(key);
-                }
+        loop {
+            let keys: Vec<Key> = std::iter::from_fn(|| queue.take()).take(AT_ONCE).collect();
+            if keys.is_empty() {
+                break;
             }
+            collect_all(&app, &graph, keys, &mut queue).await;
             // The graph must not fall behind what is being collected.
             while let Ok(batch) = changes.try_recv() {
-                batch.iter().for_each(|change| graph.follow(change, &mut queue));
+                batch
+                    .iter()
+                    .for_each(|change| graph.follow(change, &mut queue));
             }
         }
         tokio::select! {
@@ -70,6 +72,27 @@ pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
             },
             () = queue.due() => {}
             () = app.stop.cancelled() => return,
+        }
+    }
+}
+
+/// Looks at several objects at a time, so that their writes share transactions.
+async fn collect_all(app: &App, graph: &Graph, keys: Vec<Key>, queue: &mut Queue<Key>) {
+    let caller = &Caller::controller("generic-garbage-collector");
+    let looked_at = keys.into_iter().map(|key| async move {
+        let outcome = collect(app, caller, graph, &key).await;
+        (key, outcome)
+    });
+    for (key, outcome) in futures::future::join_all(looked_at).await {
+        match outcome {
+            Ok(next) => {
+                queue.done(&key);
+                next.into_iter().for_each(|key| queue.add(key));
+            }
+            Err(status) => {
+                tracing::warn!(%key.resource, name = key.name(), error = status.message, "failed to collect garbage");
+                queue.retry(key);
+            }
         }
     }
 }
@@ -129,7 +152,11 @@ impl Graph {
         }
     }
 
-    fn dependents<'a>(&'a self, app: &'a App, owner: &'a Object) -> impl Iterator<Item = Arc<Object>> + 'a {
+    fn dependents<'a>(
+        &'a self,
+        app: &'a App,
+        owner: &'a Object,
+    ) -> impl Iterator<Item = Arc<Object>> + 'a {
         self.dependents
             .get(&owner.uid)
             .into_iter()
@@ -141,7 +168,10 @@ impl Graph {
     fn bond(&self, app: &App, dependent: &Object, owner: &Owner) -> Bond {
         let Some(key) = self.present.get(&owner.uid) else {
             // Objects of a kind that is not served cannot be known to be gone.
-            let known = app.catalogue().find_kind(&owner.api_version, &owner.kind).is_some();
+            let known = app
+                .catalogue()
+                .find_kind(&owner.api_version, &owner.kind)
+                .is_some();
             return if known { Bond::Dangling } else { Bond::Solid };
         };
         let reachable = key.namespace().is_empty() || key.namespace() == dependent.key.namespace();
@@ -165,24 +195,25 @@ fn owners_changed(change: &Change) -> bool {
         .is_none_or(|previous| previous.owners != change.object.owners)
 }
 
+/// Does what is due for an object, and returns whom to look at next.
 async fn collect(
     app: &App,
     caller: &Caller,
     graph: &Graph,
     key: &Key,
-    queue: &mut Queue<Key>,
-) -> Result<(), Refused> {
+) -> Result<Vec<Key>, Refused> {
+    let nothing = Vec::new();
     let Some(object) = app.store.get(key) else {
-        return Ok(());
+        return Ok(nothing);
     };
     if object.terminating {
         if object.has_finalizer(ORPHAN) {
-            return orphan(app, caller, graph, &object).await;
+            return orphan(app, caller, graph, &object).await.map(|()| nothing);
         }
         if object.has_finalizer(FOREGROUND) {
-            return foreground(app, caller, graph, &object, queue).await;
+            return foreground(app, caller, graph, &object).await;
         }
-        return Ok(());
+        return Ok(nothing);
     }
     let bonds: Vec<(Bond, &Owner)> = object
         .owners
@@ -195,10 +226,12 @@ async fn collect(
         .map(|(_, owner)| &*owner.uid)
         .collect();
     if gone.is_empty() {
-        return Ok(());
+        return Ok(nothing);
     }
     if bonds.iter().any(|(bond, _)| *bond == Bond::Solid) {
-        return release(app, caller, &object, |uid| gone.contains(uid)).await;
+        return release(app, caller, &object, |uid| gone.contains(uid))
+            .await
+            .map(|()| nothing);
     }
     let waited_for = bonds.iter().any(|(bond, _)| *bond == Bond::Waiting);
     let propagation = if object.has_finalizer(ORPHAN) {
@@ -218,11 +251,8 @@ async fn collect(
         ..DeleteOptions::default()
     };
     match delete_object(app, caller, &object, &options).await {
-        Err(status) if status.reason == "Conflict" => {
-            queue.add(key.clone());
-            Ok(())
-        }
-        outcome => outcome,
+        Err(status) if status.reason == "Conflict" => Ok(vec![key.clone()]),
+        outcome => outcome.map(|()| nothing),
     }
 }
 
@@ -234,14 +264,13 @@ async fn orphan(app: &App, caller: &Caller, graph: &Graph, owner: &Object) -> Re
     remove_finalizer(app, caller, &owner.key, &owner.uid, ORPHAN).await
 }
 
-/// Lets the owner go if no dependent blocks it, or else sees to those.
+/// Lets the owner go if no dependent blocks it, or else names those to see to.
 async fn foreground(
     app: &App,
     caller: &Caller,
     graph: &Graph,
     owner: &Object,
-    queue: &mut Queue<Key>,
-) -> Result<(), Refused> {
+) -> Result<Vec<Key>, Refused> {
     let blocks = |dependent: &Object| {
         dependent
             .owners
@@ -253,12 +282,13 @@ async fn foreground(
         .filter(|dependent| blocks(dependent))
         .collect();
     if blocking.is_empty() {
-        return remove_finalizer(app, caller, &owner.key, &owner.uid, FOREGROUND).await;
+        remove_finalizer(app, caller, &owner.key, &owner.uid, FOREGROUND).await?;
     }
-    for dependent in blocking.iter().filter(|dependent| !dependent.terminating) {
-        queue.add(dependent.key.clone());
-    }
-    Ok(())
+    Ok(blocking
+        .iter()
+        .filter(|dependent| !dependent.terminating)
+        .map(|dependent| dependent.key.clone())
+        .collect())
 }
 
 /// Removes owner references.

@@ -24,9 +24,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::app::App;
-use crate::registry::update::{Changed, change};
 use crate::registry::admit::Ownership;
 use crate::registry::delete::{DeleteOptions, delete};
+use crate::registry::update::{Changed, change};
 use crate::registry::{ATTEMPTS, Caller, Refused, Target, wire};
 use crate::store::{Change, Key, Object, Write};
 
@@ -58,7 +58,11 @@ fn subscribe(app: &App) -> Changes {
 fn target_of(app: &App, object: &Object) -> Option<Target> {
     let catalogue = app.catalogue();
     let served = catalogue.stored(&object.key.resource)?;
-    Some(Target::object(served, object.key.namespace(), object.key.name()))
+    Some(Target::object(
+        served,
+        object.key.namespace(),
+        object.key.name(),
+    ))
 }
 
 /// Deletes an object as a user would. One whose kind is not served any more is removed at once: nobody can see it, or
@@ -111,7 +115,17 @@ async fn edit(
         if !edit(&mut new) {
             return Ok(());
         }
-        match change(app, &target, caller, &current, &old, new, Ownership::Updated).await {
+        match change(
+            app,
+            &target,
+            caller,
+            &current,
+            &old,
+            new,
+            Ownership::Updated,
+        )
+        .await
+        {
             Ok(Changed::Written(_)) => return Ok(()),
             Ok(Changed::Lost) => {}
             Err(status) if status.reason == "NotFound" => return Ok(()),

@@ -31,7 +31,11 @@ pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
             match sync(&app, &name).await {
                 Ok(()) => queue.done(&name),
                 Err(status) => {
-                    tracing::warn!(namespace = name, error = status.message, "failed to empty a namespace");
+                    tracing::warn!(
+                        namespace = name,
+                        error = status.message,
+                        "failed to empty a namespace"
+                    );
                     queue.retry(name);
                 }
             }
@@ -65,7 +69,10 @@ fn concerned(app: &App, change: &Change) -> Option<String> {
 }
 
 async fn sync(app: &App, name: &str) -> Result<(), Refused> {
-    let Some(namespace) = app.namespace(name).filter(|namespace| namespace.terminating) else {
+    let Some(namespace) = app
+        .namespace(name)
+        .filter(|namespace| namespace.terminating)
+    else {
         return Ok(());
     };
     let caller = Caller::controller("namespace-controller");
@@ -142,9 +149,14 @@ async fn report(
         .map(|(name, count)| format!("{name} in {count} resource instances"))
         .collect();
     let conditions = conditions(&resources, &holding);
-    edit(app, caller, &namespace.key, &namespace.uid, "status", |object| {
-        set_conditions(&mut object["status"], &conditions, rfc3339(caller.now))
-    })
+    edit(
+        app,
+        caller,
+        &namespace.key,
+        &namespace.uid,
+        "status",
+        |object| set_conditions(&mut object["status"], &conditions, rfc3339(caller.now)),
+    )
     .await
 }
 
@@ -154,19 +166,50 @@ type Condition = (&'static str, bool, &'static str, String);
 fn conditions(resources: &[String], holding: &[String]) -> [Condition; 5] {
     let content = format!("Some resources are remaining: {}", resources.join(", "));
     let finalizers = if holding.is_empty() {
-        ("ContentHasNoFinalizers", "All content-preserving finalizers finished".to_owned())
+        (
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished".to_owned(),
+        )
     } else {
         (
             "SomeFinalizersRemain",
-            format!("Some content in the namespace has finalizers remaining: {}", holding.join(", ")),
+            format!(
+                "Some content in the namespace has finalizers remaining: {}",
+                holding.join(", ")
+            ),
         )
     };
     [
-        ("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", "All resources successfully discovered".to_owned()),
-        ("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed".to_owned()),
-        ("NamespaceDeletionContentFailure", false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization".to_owned()),
-        ("NamespaceContentRemaining", true, "SomeResourcesRemain", content),
-        ("NamespaceFinalizersRemaining", !holding.is_empty(), finalizers.0, finalizers.1),
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            false,
+            "ResourcesDiscovered",
+            "All resources successfully discovered".to_owned(),
+        ),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            false,
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed".to_owned(),
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            false,
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization".to_owned(),
+        ),
+        (
+            "NamespaceContentRemaining",
+            true,
+            "SomeResourcesRemain",
+            content,
+        ),
+        (
+            "NamespaceFinalizersRemaining",
+            !holding.is_empty(),
+            finalizers.0,
+            finalizers.1,
+        ),
     ]
 }
 
@@ -178,7 +221,11 @@ fn set_conditions(status: &mut Value, wanted: &[Condition], now: Value) -> bool 
         let state = if *holds { "True" } else { "False" };
         let existing = conditions.iter_mut().find(|one| one["type"] == *kind);
         let since = match &existing {
-            Some(one) if one["status"] == state && one["reason"] == *reason && one["message"] == *message => {
+            Some(one)
+                if one["status"] == state
+                    && one["reason"] == *reason
+                    && one["message"] == *message =>
+            {
                 continue;
             }
             Some(one) if one["status"] == state => one["lastTransitionTime"].clone(),

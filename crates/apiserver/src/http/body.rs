@@ -8,24 +8,27 @@ use kubestash_apimachinery::decode::{self, Decoded};
 use kubestash_apimachinery::{ResourceInfo, Status};
 use serde_json::{Value, json};
 
+use super::protobuf;
 use crate::registry::Refused;
 
 /// The largest body taken, as in Kubernetes.
 pub(super) const MAX_BYTES: usize = 3 * 1024 * 1024;
 /// Media types of objects taken.
-const TAKEN: [&str; 2] = ["application/json", "application/yaml"];
+const TAKEN: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
 /// Reads the whole body.
 pub(super) async fn read(body: Body) -> Result<Bytes, Refused> {
-    axum::body::to_bytes(body, MAX_BYTES).await.map_err(|error| {
-        let too_long = std::error::Error::source(&error)
-            .is_some_and(|source| source.to_string().contains("length limit"));
-        Box::new(if too_long || error.to_string().contains("length limit") {
-            Status::too_large(MAX_BYTES)
-        } else {
-            Status::bad_request(format!("failed to read the request body: {error}"))
+    axum::body::to_bytes(body, MAX_BYTES)
+        .await
+        .map_err(|error| {
+            let too_long = std::error::Error::source(&error)
+                .is_some_and(|source| source.to_string().contains("length limit"));
+            Box::new(if too_long || error.to_string().contains("length limit") {
+                Status::too_large(MAX_BYTES)
+            } else {
+                Status::bad_request(format!("failed to read the request body: {error}"))
+            })
         })
-    })
 }
 
 /// The media type of a body, without parameters; empty when none is given.
@@ -39,11 +42,25 @@ pub(super) fn media_type(headers: &HeaderMap) -> String {
         .to_ascii_lowercase()
 }
 
-/// Decodes an object in JSON or YAML.
+/// Decodes an object in JSON, YAML or, for built-in kinds, protobuf.
 pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Decoded, Refused> {
     match media_type(headers).as_str() {
         "" | "application/json" => decode::json(body),
         "application/yaml" => yaml(body),
+        protobuf::MEDIA_TYPE => protobuf::decode(body)
+            .map(|value| Decoded {
+                value,
+                duplicates: Vec::new(),
+            })
+            .map_err(|error| {
+                Box::new(match error {
+                    // The client can send the same as JSON.
+                    protobuf::DecodeError::Kind(_) => {
+                        Status::unsupported_media_type(protobuf::MEDIA_TYPE, &TAKEN[..2])
+                    }
+                    error => Status::bad_request(error.to_string()),
+                })
+            }),
         other => Err(Box::new(Status::unsupported_media_type(other, &TAKEN))),
     }
 }
@@ -72,7 +89,10 @@ pub(super) fn identify(
     value: &mut Value,
 ) -> Result<(), Refused> {
     let refuse = |message: String| Err(Box::new(Status::bad_request(message)));
-    for (field, expected) in [("apiVersion", info.api_version()), ("kind", info.kind.clone())] {
+    for (field, expected) in [
+        ("apiVersion", info.api_version()),
+        ("kind", info.kind.clone()),
+    ] {
         match value[field].as_str().unwrap_or_default() {
             "" => value[field] = expected.into(),
             sent if sent == expected => {}
@@ -98,10 +118,17 @@ pub(super) fn identify(
     identify_metadata(namespace, name, value)
 }
 
-fn identify_metadata(namespace: Option<&str>, name: &str, value: &mut Value) -> Result<(), Refused> {
+fn identify_metadata(
+    namespace: Option<&str>,
+    name: &str,
+    value: &mut Value,
+) -> Result<(), Refused> {
     let refuse = |message: String| Err(Box::new(Status::bad_request(message)));
     let metadata = &mut value["metadata"];
-    match (namespace, metadata["namespace"].as_str().unwrap_or_default()) {
+    match (
+        namespace,
+        metadata["namespace"].as_str().unwrap_or_default(),
+    ) {
         (Some(namespace), "") => metadata["namespace"] = namespace.into(),
         (Some(namespace), sent) if sent != namespace => {
             return refuse(format!(
@@ -111,7 +138,8 @@ fn identify_metadata(namespace: Option<&str>, name: &str, value: &mut Value) -> 
         }
         (None, sent) if !sent.is_empty() => {
             return refuse(
-                "namespace must not be set for an object that lives outside of namespaces".to_owned(),
+                "namespace must not be set for an object that lives outside of namespaces"
+                    .to_owned(),
             );
         }
         _ => {

@@ -70,7 +70,11 @@ impl Documents {
 
 /// Paths that Kubernetes shows to everybody.
 pub(super) fn is_public(path: &str) -> bool {
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let first = path
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
     matches!(first, "healthz" | "livez" | "readyz") || path == "/version" || path == "/version/"
 }
 
@@ -124,7 +128,11 @@ pub(super) fn serve(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let catalogue = app.catalogue();
     let path = parts.uri.path().trim_matches('/');
     let protobuf = path == "openapi/v2" && wants_protobuf(parts);
-    let name = if protobuf { "openapi/v2 protobuf" } else { path };
+    let name = if protobuf {
+        "openapi/v2 protobuf"
+    } else {
+        path
+    };
     let segments: Vec<&str> = path.split('/').collect();
     let make = || -> Option<Vec<u8>> {
         let json = |value: Value| Some(value.to_string().into_bytes());
@@ -132,11 +140,17 @@ pub(super) fn serve(app: &App, parts: &Parts) -> Result<Response, Refused> {
             [""] => json(paths(&catalogue.resources())),
             ["api"] => json(openapi::api_versions(&app.address.to_string())),
             ["apis"] => json(openapi::api_group_list(&catalogue.resources())),
-            ["api", version] => json(openapi::api_resource_list(&catalogue.resources(), "", version)?),
+            ["api", version] => json(openapi::api_resource_list(
+                &catalogue.resources(),
+                "",
+                version,
+            )?),
             ["apis", group] => json(openapi::api_group(&catalogue.resources(), group)?),
-            ["apis", group, version] => {
-                json(openapi::api_resource_list(&catalogue.resources(), group, version)?)
-            }
+            ["apis", group, version] => json(openapi::api_resource_list(
+                &catalogue.resources(),
+                group,
+                version,
+            )?),
             ["openapi", "v2"] => {
                 let document = openapi::v2(&catalogue.documented());
                 if protobuf {
@@ -145,7 +159,9 @@ pub(super) fn serve(app: &App, parts: &Parts) -> Result<Response, Refused> {
                 json(document)
             }
             ["openapi", "v3"] => json(openapi::v3_index(&catalogue.documented())),
-            ["openapi", "v3", "api", version] => json(openapi::v3(&catalogue.documented(), "", version)?),
+            ["openapi", "v3", "api", version] => {
+                json(openapi::v3(&catalogue.documented(), "", version)?)
+            }
             ["openapi", "v3", "apis", group, version] => {
                 json(openapi::v3(&catalogue.documented(), group, version)?)
             }
@@ -162,7 +178,11 @@ pub(super) fn serve(app: &App, parts: &Parts) -> Result<Response, Refused> {
         return Ok(response);
     }
     let mut response = if protobuf {
-        respond::bytes(StatusCode::OK, HeaderValue::from_static(V2_PROTOBUF), document.body)
+        respond::bytes(
+            StatusCode::OK,
+            HeaderValue::from_static(V2_PROTOBUF),
+            document.body,
+        )
     } else {
         respond::raw_json(document.body)
     };
@@ -183,7 +203,10 @@ fn wants_protobuf(parts: &Parts) -> bool {
 /// `/`: the paths there are.
 fn paths(resources: &[kubestash_apimachinery::ResourceInfo]) -> Value {
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
-    for resource in resources.iter().filter(|resource| !resource.group.is_empty()) {
+    for resource in resources
+        .iter()
+        .filter(|resource| !resource.group.is_empty())
+    {
         for path in [
             format!("/apis/{}", resource.group),
             format!("/apis/{}", resource.api_version()),
@@ -193,7 +216,14 @@ fn paths(resources: &[kubestash_apimachinery::ResourceInfo]) -> Value {
             }
         }
     }
-    let others = ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+    let others = [
+        "/healthz",
+        "/livez",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ];
     paths.extend(others.map(str::to_owned));
     json!({"paths": paths})
 }

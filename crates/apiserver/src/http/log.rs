@@ -69,16 +69,24 @@ pub(super) async fn serve(call: Call) -> Result<Response, Refused> {
 
 fn options(call: &Call) -> Result<Options, Refused> {
     let query = &call.query;
-    let negative = |field: &str| Box::new(Status::bad_request(format!("{field} must be greater than or equal to 0")));
+    let negative = |field: &str| {
+        Box::new(Status::bad_request(format!(
+            "{field} must be greater than or equal to 0"
+        )))
+    };
     let since_seconds = query.number("sinceSeconds")?;
     let since = match (since_seconds, query.given("sinceTime")) {
         (Some(_), Some(_)) => {
-            return Err(Box::new(Status::bad_request("at most one of sinceTime or sinceSeconds may be specified")));
+            return Err(Box::new(Status::bad_request(
+                "at most one of sinceTime or sinceSeconds may be specified",
+            )));
         }
         (Some(seconds), None) if seconds < 1 => return Err(negative("sinceSeconds")),
         (Some(seconds), None) => Some(Timestamp::now() - jiff::SignedDuration::from_secs(seconds)),
         (None, Some(time)) => Some(time.parse().map_err(|_| {
-            Box::new(Status::bad_request(format!("sinceTime: {time} is not an RFC 3339 time")))
+            Box::new(Status::bad_request(format!(
+                "sinceTime: {time} is not an RFC 3339 time"
+            )))
         })?),
         (None, None) => None,
     };
@@ -137,7 +145,10 @@ async fn runs(dir: &Path) -> Vec<u32> {
     if let Ok(mut entries) = tokio::fs::read_dir(dir).await {
         while let Ok(Some(entry)) = entries.next_entry().await {
             let name = entry.file_name();
-            runs.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<u32>().ok()));
+            runs.extend(
+                name.to_str()
+                    .and_then(|name| name.strip_suffix(".log")?.parse::<u32>().ok()),
+            );
         }
     }
     runs.sort_unstable();
@@ -169,7 +180,11 @@ fn container_status<'a>(pod: &'a Value, container: &str) -> Option<&'a Value> {
 }
 
 /// Where the lines asked for begin.
-async fn start_offset(path: PathBuf, tail: Option<usize>, since: Option<Timestamp>) -> Result<u64, Refused> {
+async fn start_offset(
+    path: PathBuf,
+    tail: Option<usize>,
+    since: Option<Timestamp>,
+) -> Result<u64, Refused> {
     if tail.is_none() && since.is_none() {
         return Ok(0);
     }
@@ -255,7 +270,9 @@ impl Reader {
             // Whether the container has ended is asked before reading: what it wrote before is then read below.
             let ended = self.has_ended();
             match self.file.read(&mut buffer).await {
-                Ok(0) if !self.options.follow || ended || self.app.stop.is_cancelled() => return None,
+                Ok(0) if !self.options.follow || ended || self.app.stop.is_cancelled() => {
+                    return None;
+                }
                 Ok(0) => tokio::time::sleep(FOLLOW_EVERY).await,
                 Ok(read) => {
                     let lines = self.lines(&buffer[..read]);
@@ -285,7 +302,10 @@ impl Reader {
         }
         let mut lines = Vec::with_capacity(whole.len());
         for line in whole.split_inclusive(|byte| *byte == b'\n') {
-            let text = line.iter().position(|byte| *byte == b' ').map_or(0, |space| space + 1);
+            let text = line
+                .iter()
+                .position(|byte| *byte == b' ')
+                .map_or(0, |space| space + 1);
             lines.extend_from_slice(&line[text..]);
         }
         lines
@@ -293,7 +313,9 @@ impl Reader {
 
     fn limited(&mut self, mut lines: Vec<u8>) -> Bytes {
         if let Some(limit) = &mut self.options.limit {
-            let taken = usize::try_from(*limit).unwrap_or(usize::MAX).min(lines.len());
+            let taken = usize::try_from(*limit)
+                .unwrap_or(usize::MAX)
+                .min(lines.len());
             lines.truncate(taken);
             *limit -= taken as u64;
         }
@@ -306,8 +328,10 @@ impl Reader {
             return true;
         };
         let value = pod.value();
-        matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
-            || container_status(&value, &self.container)
-                .is_some_and(|status| status["state"]["terminated"].is_object())
+        matches!(
+            value["status"]["phase"].as_str(),
+            Some("Succeeded" | "Failed")
+        ) || container_status(&value, &self.container)
+            .is_some_and(|status| status["state"]["terminated"].is_object())
     }
 }

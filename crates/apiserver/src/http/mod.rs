@@ -5,6 +5,7 @@ mod collection;
 pub(crate) mod documents;
 mod log;
 mod negotiate;
+mod protobuf;
 mod query;
 mod read;
 mod respond;
@@ -87,7 +88,10 @@ fn authenticate(app: &App, parts: &Parts) -> Result<User, Refused> {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .and_then(|(_, token)| app.tokens.authenticate(&app.store, token.trim(), &[], now()))
+        .and_then(|(_, token)| {
+            app.tokens
+                .authenticate(&app.store, token.trim(), &[], now())
+        })
         .ok_or_else(|| Box::new(Status::unauthorized()))
 }
 
@@ -130,12 +134,22 @@ fn route(
     if misplaced || (!path.subresource.is_empty() && !info.has_subresource(&path.subresource)) {
         return Err(Box::new(Status::no_such_path()));
     }
-    let verbs = match info.subresources.iter().find(|one| one.name == path.subresource) {
+    let verbs = match info
+        .subresources
+        .iter()
+        .find(|one| one.name == path.subresource)
+    {
         Some(subresource) => &subresource.verbs,
         None => &info.verbs,
     };
-    // A watch of one object is a watch of the collection.
-    if !verbs.iter().any(|one| one == verb) {
+    // A collection cannot be replaced, and an object cannot be made under a name of its own.
+    let needs_name = matches!(verb, "update" | "patch");
+    let needs_none = verb == "create" && path.subresource.is_empty();
+    let is_collection = path.name.is_empty();
+    if (needs_name && is_collection)
+        || (needs_none && !is_collection)
+        || !verbs.iter().any(|one| one == verb)
+    {
         return Err(Box::new(Status::method_not_allowed(info, verb)));
     }
     let target = Target {
@@ -176,12 +190,17 @@ fn authorize(
     // A list or watch of one name is allowed by a rule for that name.
     let selected = FieldSelector::parse(query.get("fieldSelector"), &[]).ok();
     let name = match path.name.as_str() {
-        "" => selected.as_ref().and_then(FieldSelector::name).unwrap_or_default(),
+        "" => selected
+            .as_ref()
+            .and_then(FieldSelector::name)
+            .unwrap_or_default(),
         name => name,
     };
     // Requests on a namespace itself are decided within it.
     let namespace = match (&path.namespace, path.resource.as_str()) {
-        (None, "namespaces") if path.group.is_empty() && !path.name.is_empty() => Some(path.name.as_str()),
+        (None, "namespaces") if path.group.is_empty() && !path.name.is_empty() => {
+            Some(path.name.as_str())
+        }
         (namespace, _) => namespace.as_deref(),
     };
     let attributes = Attributes {
@@ -207,9 +226,15 @@ fn authorize(
 
 async fn dispatch(call: Call, body: Body) -> Result<Response, Refused> {
     let info = call.target.info();
-    match (info.plural.as_str(), call.target.subresource.as_str(), call.verb) {
+    match (
+        info.plural.as_str(),
+        call.target.subresource.as_str(),
+        call.verb,
+    ) {
         ("pods", "log", "get") if info.group.is_empty() => log::serve(call).await,
-        ("serviceaccounts", "token", "create") if info.group.is_empty() => token::create(call, body).await,
+        ("serviceaccounts", "token", "create") if info.group.is_empty() => {
+            token::create(call, body).await
+        }
         _ if reviews::is_review(info) => reviews::create(call, body).await,
         (_, _, "get") => read::get(&call),
         (_, _, "list") => read::list(&call),

@@ -98,11 +98,30 @@ mod tests {
             ("application/json, */*", true, shape(Shape::Whole)),
             (table, true, shape(Shape::Table("v1"))),
             (table, false, shape(Shape::Whole)),
-            ("application/vnd.kubernetes.protobuf,application/json", true, shape(Shape::Whole)),
+            (
+                "application/vnd.kubernetes.protobuf,application/json",
+                true,
+                shape(Shape::Whole),
+            ),
             ("application/vnd.kubernetes.protobuf", true, None),
-            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json", true, shape(Shape::Metadata("v1"))),
-            ("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json", true, shape(Shape::Whole)),
-            ("application/yaml", true, Some(Format { shape: Shape::Whole, yaml: true })),
+            (
+                "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+                true,
+                shape(Shape::Metadata("v1")),
+            ),
+            (
+                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json",
+                true,
+                shape(Shape::Whole),
+            ),
+            (
+                "application/yaml",
+                true,
+                Some(Format {
+                    shape: Shape::Whole,
+                    yaml: true,
+                }),
+            ),
             ("text/html", true, None),
         ] {
             let mut headers = HeaderMap::new();

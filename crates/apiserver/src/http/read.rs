@@ -23,7 +23,13 @@ pub(super) fn get(call: &Call) -> Result<Response, Refused> {
     if format == negotiate::Format::JSON {
         return Ok(respond::raw_json(wire::bytes(served, &object)));
     }
-    respond::object(format, &call.query, served, StatusCode::OK, wire::read(served, &object))
+    respond::object(
+        format,
+        &call.query,
+        served,
+        StatusCode::OK,
+        wire::read(served, &object),
+    )
 }
 
 /// The objects of a selection, always of the present: everything is in memory, so `limit` is not needed.

@@ -37,7 +37,11 @@ pub(super) fn raw_json(body: impl Into<Bytes>) -> Response {
 
 /// A plain text answer.
 pub(super) fn text(body: impl Into<Bytes>) -> Response {
-    bytes(StatusCode::OK, HeaderValue::from_static("text/plain; charset=utf-8"), body)
+    bytes(
+        StatusCode::OK,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+        body,
+    )
 }
 
 /// A JSON answer.
@@ -56,13 +60,19 @@ pub(super) fn status(status: &Status) -> Response {
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if let Some(seconds) = body["details"]["retryAfterSeconds"].as_u64() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
 /// A document in the form asked for.
-pub(super) fn document(format: Format, code: StatusCode, body: &Value) -> Result<Response, Refused> {
+pub(super) fn document(
+    format: Format,
+    code: StatusCode,
+    body: &Value,
+) -> Result<Response, Refused> {
     if !format.yaml {
         return Ok(json(code, body));
     }
@@ -109,11 +119,18 @@ pub(super) fn list(
         Shape::Whole if !format.yaml => {
             return Ok(raw_json(list_bytes(served, revision, items)));
         }
-        Shape::Whole => (served.info.list_kind.clone(), served.info.api_version(), parse()),
+        Shape::Whole => (
+            served.info.list_kind.clone(),
+            served.info.api_version(),
+            parse(),
+        ),
         Shape::Metadata(version) => (
             "PartialObjectMetadataList".to_owned(),
             format!("meta.k8s.io/{version}"),
-            parse().iter().map(|item| metadata_only(item, version)).collect(),
+            parse()
+                .iter()
+                .map(|item| metadata_only(item, version))
+                .collect(),
         ),
         Shape::Table(version) => {
             let table = render_table(served, version, &parse(), &list_metadata, query, true)?;

@@ -14,7 +14,10 @@ use crate::registry::{Refused, now};
 
 /// Whether a resource is such a question.
 pub(super) fn is_review(info: &ResourceInfo) -> bool {
-    matches!(info.group.as_str(), "authentication.k8s.io" | "authorization.k8s.io")
+    matches!(
+        info.group.as_str(),
+        "authentication.k8s.io" | "authorization.k8s.io"
+    )
 }
 
 /// Answers a review.
@@ -50,7 +53,11 @@ fn token_review(call: &Call, spec: &Value) -> Value {
         .filter_map(|audience| Some(audience.as_str()?.to_owned()))
         .collect();
     let token = spec["token"].as_str().unwrap_or_default();
-    match call.app.tokens.authenticate(&call.app.store, token, &audiences, now()) {
+    match call
+        .app
+        .tokens
+        .authenticate(&call.app.store, token, &audiences, now())
+    {
         Some(user) => json!({
             "authenticated": true,
             "user": user.to_value(),
@@ -126,7 +133,8 @@ fn access(call: &Call, user: &User, spec: &Value) -> Value {
 
 fn rules(call: &Call, spec: &Value) -> Value {
     let namespace = spec["namespace"].as_str().unwrap_or_default();
-    let (resource_rules, other_rules) = call.app.rbac.review(&call.app.store, &call.user, namespace);
+    let (resource_rules, other_rules) =
+        call.app.rbac.review(&call.app.store, &call.user, namespace);
     json!({
         "resourceRules": resource_rules, "nonResourceRules": other_rules, "incomplete": false,
     })

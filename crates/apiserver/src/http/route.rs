@@ -55,7 +55,9 @@ fn resource(group: &str, version: &str, watch: bool, rest: &[&str]) -> Route {
     let (namespace, rest) = match rest {
         // A namespace itself, and its subresources.
         ["namespaces", _] | ["namespaces", _, "status" | "finalize"] => (None, rest),
-        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some((*namespace).to_owned()), rest),
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => {
+            (Some((*namespace).to_owned()), rest)
+        }
         _ => (None, rest),
     };
     let [resource, rest @ ..] = rest else {
@@ -74,7 +76,10 @@ fn resource(group: &str, version: &str, watch: bool, rest: &[&str]) -> Route {
 }
 
 fn segments(path: &str) -> Option<Vec<String>> {
-    path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect()
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(decode)
+        .collect()
 }
 
 fn decode(segment: &str) -> Option<String> {
@@ -93,7 +98,9 @@ fn decode(segment: &str) -> Option<String> {
         bytes.push(u8::try_from(high * 16 + low).ok()?);
     }
     // A decoded slash would be taken for two segments by whoever reads the name.
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('/'))
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains('/'))
 }
 
 /// The verb of a request on a resource, as rules and messages name it.
@@ -119,14 +126,70 @@ mod tests {
     fn paths_are_taken_apart_as_kubernetes_does() {
         let cases = [
             ("/api/v1/namespaces", "", "v1", None, "namespaces", "", ""),
-            ("/api/v1/namespaces/demo", "", "v1", None, "namespaces", "demo", ""),
-            ("/api/v1/namespaces/demo/status", "", "v1", None, "namespaces", "demo", "status"),
-            ("/api/v1/namespaces/demo/finalize", "", "v1", None, "namespaces", "demo", "finalize"),
-            ("/api/v1/namespaces/demo/secrets", "", "v1", Some("demo"), "secrets", "", ""),
-            ("/api/v1/namespaces/demo/pods/p/log", "", "v1", Some("demo"), "pods", "p", "log"),
+            (
+                "/api/v1/namespaces/demo",
+                "",
+                "v1",
+                None,
+                "namespaces",
+                "demo",
+                "",
+            ),
+            (
+                "/api/v1/namespaces/demo/status",
+                "",
+                "v1",
+                None,
+                "namespaces",
+                "demo",
+                "status",
+            ),
+            (
+                "/api/v1/namespaces/demo/finalize",
+                "",
+                "v1",
+                None,
+                "namespaces",
+                "demo",
+                "finalize",
+            ),
+            (
+                "/api/v1/namespaces/demo/secrets",
+                "",
+                "v1",
+                Some("demo"),
+                "secrets",
+                "",
+                "",
+            ),
+            (
+                "/api/v1/namespaces/demo/pods/p/log",
+                "",
+                "v1",
+                Some("demo"),
+                "pods",
+                "p",
+                "log",
+            ),
             ("/api/v1/pods", "", "v1", None, "pods", "", ""),
-            ("/apis/batch/v1/namespaces/demo/jobs/j", "batch", "v1", Some("demo"), "jobs", "j", ""),
-            ("/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Aa", "rbac.authorization.k8s.io", "v1", None, "clusterroles", "system:a", ""),
+            (
+                "/apis/batch/v1/namespaces/demo/jobs/j",
+                "batch",
+                "v1",
+                Some("demo"),
+                "jobs",
+                "j",
+                "",
+            ),
+            (
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Aa",
+                "rbac.authorization.k8s.io",
+                "v1",
+                None,
+                "clusterroles",
+                "system:a",
+                "",
+            ),
         ];
         for (path, group, version, namespace, resource, name, subresource) in cases {
             let expected = Route::Resource(ResourcePath {
@@ -140,9 +203,23 @@ mod tests {
             });
             assert_eq!(parse(path), expected, "{path}");
         }
-        for path in ["/", "/api", "/api/v1", "/apis", "/apis/batch", "/apis/batch/v1", "/healthz", "/openapi/v3", "/api/v1/pods/%ff", "/api/v1/pods/a%2Fb"] {
+        for path in [
+            "/",
+            "/api",
+            "/api/v1",
+            "/apis",
+            "/apis/batch",
+            "/apis/batch/v1",
+            "/healthz",
+            "/openapi/v3",
+            "/api/v1/pods/%ff",
+            "/api/v1/pods/a%2Fb",
+        ] {
             assert_eq!(parse(path), Route::Path, "{path}");
         }
-        assert!(matches!(parse("/api/v1/watch/pods"), Route::Resource(ResourcePath { watch: true, .. })));
+        assert!(matches!(
+            parse("/api/v1/watch/pods"),
+            Route::Resource(ResourcePath { watch: true, .. })
+        ));
     }
 }

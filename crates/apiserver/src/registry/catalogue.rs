@@ -57,7 +57,10 @@ impl Served {
         let (storage, storage_api_version) = if info.group == "events.k8s.io" {
             (GroupResource::new("", "events"), "v1".to_owned())
         } else {
-            (GroupResource::new(&info.group, &info.plural), info.api_version())
+            (
+                GroupResource::new(&info.group, &info.plural),
+                info.api_version(),
+            )
         };
         Self {
             columns: Columns::builtin(&info.group, &info.kind),
@@ -83,7 +86,12 @@ impl Served {
     pub(crate) fn schema(&self) -> Result<&Schema, Refused> {
         let Some(definition) = &self.definition else {
             return Schema::builtin(&self.info.group, &self.info.version, &self.info.kind)
-                .ok_or_else(|| Box::new(Status::internal(format!("no schema of {}", self.info.group_kind()))));
+                .ok_or_else(|| {
+                    Box::new(Status::internal(format!(
+                        "no schema of {}",
+                        self.info.group_kind()
+                    )))
+                });
         };
         definition
             .compiled
@@ -142,7 +150,11 @@ impl Catalogue {
         }
         let path = |served: &Arc<Served>| {
             let info = &served.info;
-            (info.group.clone(), info.version.clone(), info.plural.clone())
+            (
+                info.group.clone(),
+                info.version.clone(),
+                info.plural.clone(),
+            )
         };
         Self {
             generation,
@@ -169,7 +181,9 @@ impl Catalogue {
                 ChangeKind::Created | ChangeKind::Updated => custom_resources(object, &before),
             };
             for served in &before {
-                let kept = after.iter().any(|one| one.info.version == served.info.version);
+                let kept = after
+                    .iter()
+                    .any(|one| one.info.version == served.info.version);
                 if let (false, Some(definition)) = (kept, &served.definition) {
                     definition.gone.cancel();
                 }
@@ -212,7 +226,9 @@ impl Catalogue {
         &'a self,
         storage: &'a GroupResource,
     ) -> impl Iterator<Item = &'a Arc<Served>> {
-        self.served.iter().filter(move |one| one.storage == *storage)
+        self.served
+            .iter()
+            .filter(move |one| one.storage == *storage)
     }
 
     /// What is served, for discovery.

@@ -36,7 +36,8 @@ pub(crate) fn set_status(app: &App, crd: &mut Value, now: Timestamp) {
         .as_array()
         .and_then(|conditions| conditions.iter().find(|one| one["type"] == "Terminating"))
         .cloned();
-    if let (Some(terminating), Some(conditions)) = (terminating, status["conditions"].as_array_mut())
+    if let (Some(terminating), Some(conditions)) =
+        (terminating, status["conditions"].as_array_mut())
         && !conditions.iter().any(|one| one["type"] == "Terminating")
     {
         conditions.push(terminating);

@@ -21,8 +21,8 @@ pub(crate) async fn create(
     ownership: Ownership,
 ) -> Result<Written, Refused> {
     check_namespace(app, target, &value)?;
-    let generated = is_empty(&value["metadata"]["name"])
-        && !is_empty(&value["metadata"]["generateName"]);
+    let generated =
+        is_empty(&value["metadata"]["name"]) && !is_empty(&value["metadata"]["generateName"]);
     let mut attempt = 1;
     loop {
         let new = prepare(target, caller, value.clone())?;
@@ -30,7 +30,10 @@ pub(crate) async fn create(
             Outcome::Written(written) => return Ok(written),
             Outcome::Exists(_) if generated && attempt < NAME_ATTEMPTS => attempt += 1,
             Outcome::Exists(name) if generated => {
-                return Err(Box::new(Status::generate_name_conflict(target.info(), &name)));
+                return Err(Box::new(Status::generate_name_conflict(
+                    target.info(),
+                    &name,
+                )));
             }
             Outcome::Exists(name) => {
                 return Err(Box::new(Status::already_exists(target.info(), &name)));
@@ -73,12 +76,18 @@ async fn store(
         crd::set_status(app, &mut new, caller.now);
     }
     admit::review_write(app, target, caller, None, &new).await?;
-    let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let name = new["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let key = target.served.key(target.namespace.as_deref(), &name);
     if caller.dry_run {
         return Ok(match app.store.get(&key) {
             Some(_) => Outcome::Exists(name),
-            None => Outcome::Written(Written { object: new, created: true }),
+            None => Outcome::Written(Written {
+                object: new,
+                created: true,
+            }),
         });
     }
     let value = wire::store(&target.served, new);
@@ -101,7 +110,11 @@ fn check_namespace(app: &App, target: &Target, value: &Value) -> Result<(), Refu
         None => Err(Box::new(namespace_not_found(namespace))),
         Some(found) if found.terminating => {
             let name = value["metadata"]["name"].as_str().unwrap_or_default();
-            Err(Box::new(Status::namespace_terminating(target.info(), name, namespace)))
+            Err(Box::new(Status::namespace_terminating(
+                target.info(),
+                name,
+                namespace,
+            )))
         }
         Some(_) => Ok(()),
     }

@@ -70,18 +70,32 @@ pub(crate) async fn delete(
         app.webhooks.validate(app, &review, None).await?;
         let marked = mark(target, caller, &old, options);
         if marked == old {
-            return Ok(Deleted { object: old, gone: false });
+            return Ok(Deleted {
+                object: old,
+                gone: false,
+            });
         }
         let gone = is_finished(target, &marked);
         if caller.dry_run {
-            return Ok(Deleted { object: marked, gone });
+            return Ok(Deleted {
+                object: marked,
+                gone,
+            });
         }
         let (key, expected) = (current.key.clone(), current.revision);
         let write = if gone {
-            Write::Delete { key, expected, last: None }
+            Write::Delete {
+                key,
+                expected,
+                last: None,
+            }
         } else {
             let value = wire::store(&target.served, marked);
-            Write::Update { key, expected, value }
+            Write::Update {
+                key,
+                expected,
+                value,
+            }
         };
         match app.store.commit(write).await {
             Ok(object) => {
@@ -120,17 +134,29 @@ pub(crate) async fn delete_collection(
 fn check_protected(target: &Target) -> Result<(), Refused> {
     if target.served.is("", "namespaces") && PROTECTED.contains(&target.name.as_str()) {
         let why = "this namespace may not be deleted";
-        return Err(Box::new(Status::forbidden(target.info(), &target.name, why)));
+        return Err(Box::new(Status::forbidden(
+            target.info(),
+            &target.name,
+            why,
+        )));
     }
     Ok(())
 }
 
-fn check_preconditions(target: &Target, current: &Object, options: &DeleteOptions) -> Result<(), Refused> {
+fn check_preconditions(
+    target: &Target,
+    current: &Object,
+    options: &DeleteOptions,
+) -> Result<(), Refused> {
     let conflict = |what: &str, wanted: &str, found: &str| {
         let why = format!(
             "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
         );
-        Err(Box::new(Status::conflict(target.info(), &target.name, &why)))
+        Err(Box::new(Status::conflict(
+            target.info(),
+            &target.name,
+            &why,
+        )))
     };
     if let Some(uid) = options.uid.as_deref()
         && uid != &*current.uid
@@ -198,7 +224,12 @@ pub(crate) fn finalizers(object: &Value) -> Vec<String> {
         .collect()
 }
 
-fn set_propagation(target: &Target, caller: &Caller, finalizers: &mut Vec<String>, options: &DeleteOptions) {
+fn set_propagation(
+    target: &Target,
+    caller: &Caller,
+    finalizers: &mut Vec<String>,
+    options: &DeleteOptions,
+) {
     let has = |name: &str| finalizers.iter().any(|one| one == name);
     let policy = options.propagation.unwrap_or_else(|| {
         if has(ORPHAN) {
@@ -230,11 +261,17 @@ fn grace(target: &Target, old: &Value, options: &DeleteOptions) -> i64 {
         return 0;
     }
     let unscheduled = old["spec"]["nodeName"].as_str().is_none_or(str::is_empty);
-    let ended = matches!(old["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let ended = matches!(
+        old["status"]["phase"].as_str(),
+        Some("Succeeded" | "Failed")
+    );
     if unscheduled || ended {
         return 0;
     }
-    match options.grace_seconds.or(old["spec"]["terminationGracePeriodSeconds"].as_i64()) {
+    match options
+        .grace_seconds
+        .or(old["spec"]["terminationGracePeriodSeconds"].as_i64())
+    {
         None => DEFAULT_POD_GRACE,
         Some(seconds) if seconds < 0 => 1,
         Some(seconds) => seconds,

@@ -20,18 +20,28 @@ const RENAMED: [(&str, &str); 7] = [
 /// From the stored core/v1 form to events.k8s.io/v1.
 pub(crate) fn to_events_v1(event: Value) -> Value {
     rename(event, EVENTS_V1, |name| {
-        RENAMED.iter().find(|(core, _)| *core == name).map(|(_, new)| *new)
+        RENAMED
+            .iter()
+            .find(|(core, _)| *core == name)
+            .map(|(_, new)| *new)
     })
 }
 
 /// From events.k8s.io/v1 to the stored core/v1 form.
 pub(crate) fn to_core(event: Value) -> Value {
     rename(event, "v1", |name| {
-        RENAMED.iter().find(|(_, new)| *new == name).map(|(core, _)| *core)
+        RENAMED
+            .iter()
+            .find(|(_, new)| *new == name)
+            .map(|(core, _)| *core)
     })
 }
 
-fn rename(event: Value, api_version: &str, new_name: impl Fn(&str) -> Option<&'static str>) -> Value {
+fn rename(
+    event: Value,
+    api_version: &str,
+    new_name: impl Fn(&str) -> Option<&'static str>,
+) -> Value {
     let Value::Object(fields) = event else {
         return event;
     };

@@ -10,8 +10,8 @@
 
 pub(crate) mod admit;
 pub(crate) mod catalogue;
-pub(crate) mod create;
 pub(crate) mod crd;
+pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod event;
 pub(crate) mod patch;

@@ -32,14 +32,19 @@ impl Selection {
     /// Restricts the selection to one object.
     pub(crate) fn named(mut self, name: &str) -> Result<Self, Refused> {
         if self.fields.is_empty() && !name.is_empty() {
-            self.fields = FieldSelector::parse(&format!("metadata.name={name}"), &[]).map_err(refused)?;
+            self.fields =
+                FieldSelector::parse(&format!("metadata.name={name}"), &[]).map_err(refused)?;
         }
         Ok(self)
     }
 
     /// Whether an object is selected.
     pub(crate) fn matches(&self, served: &Served, object: &Object) -> bool {
-        if self.namespace.as_deref().is_some_and(|namespace| namespace != object.key.namespace()) {
+        if self
+            .namespace
+            .as_deref()
+            .is_some_and(|namespace| namespace != object.key.namespace())
+        {
             return false;
         }
         if !self.labels.is_empty() && !self.labels.matches(object.labels.as_ref()) {
@@ -57,7 +62,9 @@ impl Selection {
     /// The selected objects and the revision they are of.
     pub(crate) fn list(&self, store: &Store, served: &Served) -> crate::store::Listing {
         let mut listing = store.list(&served.storage, self.namespace.as_deref());
-        listing.objects.retain(|object| self.matches(served, object));
+        listing
+            .objects
+            .retain(|object| self.matches(served, object));
         listing
     }
 }

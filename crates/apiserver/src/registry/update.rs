@@ -26,7 +26,10 @@ pub(crate) async fn update(
     body: Value,
 ) -> Result<Written, Refused> {
     let name = &target.name;
-    let sent_version = body["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+    let sent_version = body["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     if sent_version.is_empty() && !may_be_unconditional(target) {
         return Err(Box::new(Status::invalid(
             target.info(),
@@ -72,7 +75,11 @@ fn may_be_unconditional(target: &Target) -> bool {
 }
 
 /// Refuses a change that was made against another object or another version.
-pub(crate) fn check_identity(target: &Target, new: &Value, current: &Object) -> Result<(), Refused> {
+pub(crate) fn check_identity(
+    target: &Target,
+    new: &Value,
+    current: &Object,
+) -> Result<(), Refused> {
     let metadata = &new["metadata"];
     let uid = metadata["uid"].as_str().unwrap_or_default();
     if !uid.is_empty() && uid != &*current.uid {
@@ -80,7 +87,11 @@ pub(crate) fn check_identity(target: &Target, new: &Value, current: &Object) -> 
             "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
             current.uid
         );
-        return Err(Box::new(Status::conflict(target.info(), &target.name, &why)));
+        return Err(Box::new(Status::conflict(
+            target.info(),
+            &target.name,
+            &why,
+        )));
     }
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();
     if !version.is_empty() && version != current.revision.to_string() {
@@ -93,7 +104,9 @@ pub(crate) fn check_identity(target: &Target, new: &Value, current: &Object) -> 
 fn with_finalizers_of(old: &Value, body: &Value) -> Value {
     let mut new = old.clone();
     new["spec"]["finalizers"] = body["spec"]["finalizers"].clone();
-    if new["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+    if new["spec"]["finalizers"]
+        .as_array()
+        .is_none_or(Vec::is_empty)
         && let Some(spec) = new["spec"].as_object_mut()
     {
         spec.remove("finalizers");
@@ -134,16 +147,27 @@ pub(crate) async fn change(
     admit::review_write(app, target, caller, Some(old), &new).await?;
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
     if new == *old || caller.dry_run {
-        return Ok(Changed::Written(Written { object: new, created: false }));
+        return Ok(Changed::Written(Written {
+            object: new,
+            created: false,
+        }));
     }
     let finished = is_finished(target, &new);
     let (key, expected) = (current.key.clone(), current.revision);
     let value = wire::store(&target.served, new);
     let write = if finished {
         // The last state that watchers see is the one without finalizers.
-        Write::Delete { key, expected, last: Some(value) }
+        Write::Delete {
+            key,
+            expected,
+            last: Some(value),
+        }
     } else {
-        Write::Update { key, expected, value }
+        Write::Update {
+            key,
+            expected,
+            value,
+        }
     };
     match app.store.commit(write).await {
         Ok(object) => Ok(Changed::Written(Written {
@@ -159,7 +183,8 @@ pub(crate) async fn change(
 pub(crate) fn is_finished(target: &Target, object: &Value) -> bool {
     let metadata = &object["metadata"];
     let none = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
-    let kept_by_namespace = target.served.is("", "namespaces") && !none(&object["spec"]["finalizers"]);
+    let kept_by_namespace =
+        target.served.is("", "namespaces") && !none(&object["spec"]["finalizers"]);
     let grace = metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     metadata["deletionTimestamp"].is_string()
         && none(&metadata["finalizers"])

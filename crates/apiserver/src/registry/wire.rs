@@ -21,7 +21,9 @@ pub(crate) fn bytes(served: &Served, object: &Object) -> Bytes {
         return object.json.clone();
     }
     // A `Value` with string keys always serialises.
-    serde_json::to_vec(&read(served, object)).unwrap_or_default().into()
+    serde_json::to_vec(&read(served, object))
+        .unwrap_or_default()
+        .into()
 }
 
 /// The form to store of an object in the version of `served`.

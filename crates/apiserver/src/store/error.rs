@@ -45,7 +45,9 @@ pub enum StoreError {
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// A row of the database is not an object.
-    #[error("failed to read {key} from the store: {source}; the data directory is damaged, restore it from a copy")]
+    #[error(
+        "failed to read {key} from the store: {source}; the data directory is damaged, restore it from a copy"
+    )]
     Damaged {
         /// The row.
         key: String,

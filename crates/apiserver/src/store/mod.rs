@@ -139,7 +139,11 @@ impl Store {
     }
 
     /// Follows a resource from `revision` on.
-    pub(crate) fn watch(&self, resource: &GroupResource, revision: u64) -> Result<Watcher, Expired> {
+    pub(crate) fn watch(
+        &self,
+        resource: &GroupResource,
+        revision: u64,
+    ) -> Result<Watcher, Expired> {
         let mut state = write(&self.state);
         let entry = state.resource_mut(resource);
         if revision < entry.horizon {

@@ -67,7 +67,11 @@ pub(crate) struct Object {
 
 impl Object {
     /// Builds the version `revision` of an object, writing the resourceVersion into it.
-    pub(crate) fn new(key: Key, revision: u64, mut value: Value) -> Result<Self, serde_json::Error> {
+    pub(crate) fn new(
+        key: Key,
+        revision: u64,
+        mut value: Value,
+    ) -> Result<Self, serde_json::Error> {
         value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
         let json = Bytes::from(serde_json::to_vec(&value)?);
         Ok(Self::assemble(key, revision, &value, json))
@@ -94,7 +98,9 @@ impl Object {
             finalizers: list(&metadata["finalizers"])
                 .filter_map(|one| one.as_str().map(Box::from))
                 .collect(),
-            owners: list(&metadata["ownerReferences"]).map(Owner::read).collect(),
+            owners: list(&metadata["ownerReferences"])
+                .map(Owner::read)
+                .collect(),
             terminating: metadata["deletionTimestamp"].is_string(),
             json,
         }

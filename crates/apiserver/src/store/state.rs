@@ -43,7 +43,11 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    pub(super) fn new(kind: ChangeKind, object: Arc<Object>, previous: Option<Arc<Object>>) -> Self {
+    pub(super) fn new(
+        kind: ChangeKind,
+        object: Arc<Object>,
+        previous: Option<Arc<Object>>,
+    ) -> Self {
         Self {
             kind,
             object,
@@ -203,18 +207,33 @@ mod tests {
     fn change(kind: ChangeKind, name: &str, revision: u64, filler: usize) -> Change {
         let key = Key::new(&GroupResource::new("", "configmaps"), "demo", name);
         let value = json!({"metadata": {"name": name}, "data": {"x": "x".repeat(filler)}});
-        Change::new(kind, Arc::new(Object::new(key, revision, value).unwrap()), None)
+        Change::new(
+            kind,
+            Arc::new(Object::new(key, revision, value).unwrap()),
+            None,
+        )
     }
 
     #[test]
     fn the_log_replays_every_change_above_the_horizon() {
         let mut state = State::new(10, Vec::new());
         for revision in 11..=20 {
-            state.apply(revision, &[change(ChangeKind::Created, &format!("c{revision}"), revision, 1)]);
+            state.apply(
+                revision,
+                &[change(
+                    ChangeKind::Created,
+                    &format!("c{revision}"),
+                    revision,
+                    1,
+                )],
+            );
         }
         let resource = state.resource_mut(&GroupResource::new("", "configmaps"));
         assert_eq!(resource.horizon, 10);
-        let seen: Vec<u64> = resource.changes_after(15).map(|c| c.object.revision).collect();
+        let seen: Vec<u64> = resource
+            .changes_after(15)
+            .map(|c| c.object.revision)
+            .collect();
         assert_eq!(seen, [16, 17, 18, 19, 20]);
     }
 
@@ -222,13 +241,21 @@ mod tests {
     fn the_log_is_bounded_in_bytes_and_moves_its_horizon() {
         let mut state = State::new(0, Vec::new());
         for revision in 1..=10 {
-            state.apply(revision, &[change(ChangeKind::Updated, "c", revision, 1024 * 1024)]);
+            state.apply(
+                revision,
+                &[change(ChangeKind::Updated, "c", revision, 1024 * 1024)],
+            );
         }
         let resource = state.resource_mut(&GroupResource::new("", "configmaps"));
         assert!(resource.log_bytes <= MAX_BYTES);
         assert!(resource.horizon >= 4);
         let horizon = resource.horizon;
-        let first = resource.changes_after(horizon).next().unwrap().object.revision;
+        let first = resource
+            .changes_after(horizon)
+            .next()
+            .unwrap()
+            .object
+            .revision;
         assert_eq!(first, horizon + 1);
     }
 
@@ -236,13 +263,23 @@ mod tests {
     fn a_namespace_is_listed_without_its_neighbours() {
         let mut state = State::new(0, Vec::new());
         let resource = GroupResource::new("", "configmaps");
-        for (revision, (namespace, name)) in [("a", "x"), ("ab", "y"), ("a", "z"), ("b", "w")].into_iter().enumerate() {
+        for (revision, (namespace, name)) in [("a", "x"), ("ab", "y"), ("a", "z"), ("b", "w")]
+            .into_iter()
+            .enumerate()
+        {
             let key = Key::new(&resource, namespace, name);
             let object = Object::new(key, revision as u64 + 1, json!({"metadata": {}})).unwrap();
-            state.apply(revision as u64 + 1, &[Change::new(ChangeKind::Created, Arc::new(object), None)]);
+            state.apply(
+                revision as u64 + 1,
+                &[Change::new(ChangeKind::Created, Arc::new(object), None)],
+            );
         }
-        let names: Vec<String> = state.resource_mut(&resource).in_namespace(Some("a"))
-            .iter().map(|o| o.key.name().to_owned()).collect();
+        let names: Vec<String> = state
+            .resource_mut(&resource)
+            .in_namespace(Some("a"))
+            .iter()
+            .map(|o| o.key.name().to_owned())
+            .collect();
         assert_eq!(names, ["x", "z"]);
     }
 }

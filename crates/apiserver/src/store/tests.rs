@@ -27,12 +27,18 @@ async fn an_acknowledged_write_is_read_back_by_the_next_process_and_revisions_go
     let key = config_map("demo", "a");
     let created = store.commit(create(&key, "x")).await.unwrap();
     store.close();
-    assert!(matches!(store.commit(create(&key, "y")).await, Err(StoreError::Closed)));
+    assert!(matches!(
+        store.commit(create(&key, "y")).await,
+        Err(StoreError::Closed)
+    ));
     drop(store);
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(store.revision(), created.revision);
     assert_eq!(store.get(&key).unwrap().json, created.json);
-    let next = store.commit(create(&config_map("demo", "b"), "x")).await.unwrap();
+    let next = store
+        .commit(create(&config_map("demo", "b"), "x"))
+        .await
+        .unwrap();
     assert!(next.revision > created.revision);
 }
 
@@ -43,7 +49,10 @@ async fn a_write_against_an_old_version_is_refused() {
     store.commit(namespace("demo")).await.unwrap();
     let key = config_map("demo", "a");
     let first = store.commit(create(&key, "x")).await.unwrap();
-    assert!(matches!(store.commit(create(&key, "x")).await, Err(StoreError::AlreadyExists(_))));
+    assert!(matches!(
+        store.commit(create(&key, "x")).await,
+        Err(StoreError::AlreadyExists(_))
+    ));
     let update = |expected| Write::Update {
         key: key.clone(),
         expected,
@@ -52,12 +61,30 @@ async fn a_write_against_an_old_version_is_refused() {
     let second = store.commit(update(first.revision)).await.unwrap();
     let error = store.commit(update(first.revision)).await.unwrap_err();
     assert_eq!(error.kind(), "Conflict");
-    let delete = |expected| Write::Delete { key: key.clone(), expected, last: None };
-    assert_eq!(store.commit(delete(first.revision)).await.unwrap_err().kind(), "Conflict");
+    let delete = |expected| Write::Delete {
+        key: key.clone(),
+        expected,
+        last: None,
+    };
+    assert_eq!(
+        store
+            .commit(delete(first.revision))
+            .await
+            .unwrap_err()
+            .kind(),
+        "Conflict"
+    );
     let gone = store.commit(delete(second.revision)).await.unwrap();
     assert!(gone.revision > second.revision);
     assert!(store.get(&key).is_none());
-    assert_eq!(store.commit(delete(second.revision)).await.unwrap_err().kind(), "NotFound");
+    assert_eq!(
+        store
+            .commit(delete(second.revision))
+            .await
+            .unwrap_err()
+            .kind(),
+        "NotFound"
+    );
 }
 
 #[tokio::test]
@@ -77,7 +104,11 @@ async fn of_many_concurrent_writes_to_one_object_exactly_one_wins_each_version()
                 let mut value = current.value();
                 let count: u64 = value["data"]["a"].as_str().unwrap().parse().unwrap();
                 value["data"]["a"] = (count + 1).to_string().into();
-                let write = Write::Update { key: key.clone(), expected: current.revision, value };
+                let write = Write::Update {
+                    key: key.clone(),
+                    expected: current.revision,
+                    value,
+                };
                 won += u32::from(store.commit(write).await.is_ok());
             }
         });
@@ -87,25 +118,59 @@ async fn of_many_concurrent_writes_to_one_object_exactly_one_wins_each_version()
 }
 
 #[tokio::test]
-async fn nothing_is_created_in_a_namespace_that_is_absent_or_going_and_none_goes_that_is_not_empty() {
+async fn nothing_is_created_in_a_namespace_that_is_absent_or_going_and_none_goes_that_is_not_empty()
+{
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let key = config_map("demo", "a");
     let absent = store.commit(create(&key, "x")).await.unwrap_err();
-    assert!(matches!(absent, StoreError::Namespace { terminating: false, .. }));
+    assert!(matches!(
+        absent,
+        StoreError::Namespace {
+            terminating: false,
+            ..
+        }
+    ));
     let created = store.commit(namespace("demo")).await.unwrap();
     let held = store.commit(create(&key, "x")).await.unwrap();
-    let remove = |expected| Write::Delete { key: created.key.clone(), expected, last: None };
-    assert_eq!(store.commit(remove(created.revision)).await.unwrap_err().kind(), "NamespaceNotEmpty");
+    let remove = |expected| Write::Delete {
+        key: created.key.clone(),
+        expected,
+        last: None,
+    };
+    assert_eq!(
+        store
+            .commit(remove(created.revision))
+            .await
+            .unwrap_err()
+            .kind(),
+        "NamespaceNotEmpty"
+    );
     let going = Write::Update {
         key: created.key.clone(),
         expected: created.revision,
         value: json!({"metadata": {"name": "demo", "deletionTimestamp": "2026-01-01T00:00:00Z"}}),
     };
     let going = store.commit(going).await.unwrap();
-    let refused = store.commit(create(&config_map("demo", "b"), "x")).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Namespace { terminating: true, .. }));
-    store.commit(Write::Delete { key: key.clone(), expected: held.revision, last: None }).await.unwrap();
+    let refused = store
+        .commit(create(&config_map("demo", "b"), "x"))
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        refused,
+        StoreError::Namespace {
+            terminating: true,
+            ..
+        }
+    ));
+    store
+        .commit(Write::Delete {
+            key: key.clone(),
+            expected: held.revision,
+            last: None,
+        })
+        .await
+        .unwrap();
     store.commit(remove(going.revision)).await.unwrap();
 }
 
@@ -120,12 +185,24 @@ async fn a_watcher_sees_every_change_in_order_and_is_told_when_it_is_too_late() 
     let writers: Vec<_> = (0..20)
         .map(|n| {
             let store = store.clone();
-            tokio::spawn(async move { store.commit(create(&config_map("demo", &format!("c{n}")), "x")).await.unwrap() })
+            tokio::spawn(async move {
+                store
+                    .commit(create(&config_map("demo", &format!("c{n}")), "x"))
+                    .await
+                    .unwrap()
+            })
         })
         .collect();
     let mut seen = Vec::new();
     while seen.len() < 20 {
-        seen.extend(watcher.next().await.unwrap().iter().map(|change| change.object.revision));
+        seen.extend(
+            watcher
+                .next()
+                .await
+                .unwrap()
+                .iter()
+                .map(|change| change.object.revision),
+        );
     }
     assert!(seen.is_sorted());
     for writer in writers {
@@ -148,7 +225,14 @@ async fn secrets_are_in_their_own_file_and_in_no_other() {
     let key = Key::new(&GroupResource::new("", "secrets"), "demo", "s");
     store.commit(create(&key, "canary-5f2d")).await.unwrap();
     let secret = store.get(&key).unwrap();
-    store.commit(Write::Delete { key: key.clone(), expected: secret.revision, last: None }).await.unwrap();
+    store
+        .commit(Write::Delete {
+            key: key.clone(),
+            expected: secret.revision,
+            last: None,
+        })
+        .await
+        .unwrap();
     store.commit(create(&key, "canary-5f2d")).await.unwrap();
     store.close();
     let holds = |name: &str| {

@@ -13,7 +13,9 @@ use super::state::{Change, State};
 
 /// The position is older than what the log still holds (410 Gone, reason Expired).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("failed to watch from resource version {position}: the oldest one kept is {oldest}; list again")]
+#[error(
+    "failed to watch from resource version {position}: the oldest one kept is {oldest}; list again"
+)]
 pub(crate) struct Expired {
     /// Where the watcher was.
     pub position: u64,
@@ -47,13 +49,10 @@ impl Watcher {
     /// Moves the position up to the present if no change of the resource lies between, and returns it: for bookmarks.
     pub(crate) fn catch_up(&mut self) -> u64 {
         let state = read(&self.state);
-        let pending = state
-            .resources
-            .get(&self.resource)
-            .is_some_and(|resource| {
-                resource.horizon > self.position
-                    || resource.changes_after(self.position).next().is_some()
-            });
+        let pending = state.resources.get(&self.resource).is_some_and(|resource| {
+            resource.horizon > self.position
+                || resource.changes_after(self.position).next().is_some()
+        });
         if !pending {
             self.position = self.position.max(state.revision);
         }

@@ -50,17 +50,20 @@ pub(crate) enum Write {
     },
 }
 
+/// Where the outcome of a write goes.
+pub(super) type Reply = oneshot::Sender<Result<Arc<Object>, StoreError>>;
+
 /// A queued write and who waits for it.
 pub(super) struct Job {
     pub(super) write: Write,
-    pub(super) reply: oneshot::Sender<Result<Arc<Object>, StoreError>>,
+    pub(super) reply: Reply,
 }
 
 /// A batch in the making: what the accepted writes leave behind.
 struct Batch {
     revision: u64,
     overlay: HashMap<Key, Option<Arc<Object>>>,
-    accepted: Vec<(Change, oneshot::Sender<Result<Arc<Object>, StoreError>>)>,
+    accepted: Vec<(Change, Reply)>,
 }
 
 /// Serves the queue until all senders are gone.
@@ -81,7 +84,12 @@ pub(super) fn run(
     }
 }
 
-fn serve(disk: &mut Disk, state: &RwLock<State>, observers: &RwLock<Vec<Observer>>, jobs: Vec<Job>) {
+fn serve(
+    disk: &mut Disk,
+    state: &RwLock<State>,
+    observers: &RwLock<Vec<Observer>>,
+    jobs: Vec<Job>,
+) {
     let mut batch = Batch {
         revision: read(state).revision,
         overlay: HashMap::new(),

@@ -1,0 +1,314 @@
+//! Who may do what: RBAC of ServiceAccounts, tokens, reviews.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use kube::Client;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kubestash_apiserver::testing::TestServer;
+use serde_json::{Value, json};
+use support::{api, create, object, server, status};
+
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
+
+/// A ServiceAccount `worker` in `demo` with a Role of `rules`, and its client.
+async fn worker(server: &TestServer, admin: &Client, rules: Value) -> Client {
+    create(
+        admin,
+        "v1",
+        "ServiceAccount",
+        Some("demo"),
+        json!({"metadata": {"name": "worker"}}),
+    )
+    .await;
+    create(
+        admin,
+        RBAC,
+        "Role",
+        Some("demo"),
+        json!({"metadata": {"name": "worker"}, "rules": rules}),
+    )
+    .await;
+    let binding = json!({
+        "metadata": {"name": "worker"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "worker"},
+        "subjects": [{"kind": "ServiceAccount", "name": "worker", "namespace": "demo"}],
+    });
+    create(admin, RBAC, "RoleBinding", Some("demo"), binding).await;
+    let token = server.service_account_token("demo", "worker").unwrap();
+    support::client(server.kubeconfig_for(&token)).await
+}
+
+async fn post(client: &Client, path: &str, body: Value) -> Result<Value, kube::Error> {
+    let request = http::Request::builder()
+        .method("POST")
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(body.to_string().into_bytes())
+        .unwrap();
+    client.request(request).await
+}
+
+#[tokio::test]
+async fn a_service_account_may_do_what_its_roles_name_and_nothing_else() {
+    let (server, admin) = server().await;
+    let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"], "resourceNames": ["mine"]}]);
+    let worker = worker(&server, &admin, rules).await;
+    create(
+        &admin,
+        "v1",
+        "Secret",
+        Some("demo"),
+        json!({"metadata": {"name": "mine"}}),
+    )
+    .await;
+    create(
+        &admin,
+        "v1",
+        "Secret",
+        Some("demo"),
+        json!({"metadata": {"name": "theirs"}}),
+    )
+    .await;
+    let secrets = api(&worker, "v1", "Secret", Some("demo"));
+    secrets.get("mine").await.unwrap();
+    let named = ListParams::default().fields("metadata.name=mine");
+    assert_eq!(secrets.list(&named).await.unwrap().items.len(), 1);
+    for (refused, message) in [
+        (
+            status(secrets.get("theirs").await),
+            "secrets \"theirs\" is forbidden: User \"system:serviceaccount:demo:worker\" cannot get resource \"secrets\" in API group \"\" in the namespace \"demo\"",
+        ),
+        (
+            status(secrets.list(&ListParams::default()).await),
+            "secrets is forbidden: User \"system:serviceaccount:demo:worker\" cannot list resource \"secrets\" in API group \"\" in the namespace \"demo\"",
+        ),
+        (
+            status(
+                api(&worker, "v1", "Namespace", None)
+                    .list(&ListParams::default())
+                    .await,
+            ),
+            "namespaces is forbidden: User \"system:serviceaccount:demo:worker\" cannot list resource \"namespaces\" in API group \"\" at the cluster scope",
+        ),
+        (
+            status(
+                api(&worker, "v1", "Secret", Some("default"))
+                    .get("mine")
+                    .await,
+            ),
+            "secrets \"mine\" is forbidden: User \"system:serviceaccount:demo:worker\" cannot get resource \"secrets\" in API group \"\" in the namespace \"default\"",
+        ),
+    ] {
+        assert_eq!(
+            (
+                refused.code,
+                refused.reason.as_str(),
+                refused.message.as_str()
+            ),
+            (403, "Forbidden", message)
+        );
+    }
+    assert!(worker.apiserver_version().await.is_ok());
+    assert!(
+        worker.list_api_groups().await.is_ok(),
+        "everybody may discover"
+    );
+    api(&admin, RBAC, "RoleBinding", Some("demo"))
+        .delete("worker", &DeleteParams::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        status(secrets.get("mine").await).code,
+        403,
+        "a right ends with its binding"
+    );
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_service_account_and_with_its_pod() {
+    let (server, admin) = server().await;
+    let worker = worker(
+        &server,
+        &admin,
+        json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]),
+    )
+    .await;
+    let pods = api(&worker, "v1", "Pod", Some("demo"));
+    pods.list(&ListParams::default()).await.unwrap();
+    let pod =
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let pod = create(&admin, "v1", "Pod", Some("demo"), pod).await;
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 600, "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": pod.metadata.uid}},
+    });
+    let path = "/api/v1/namespaces/demo/serviceaccounts/worker/token";
+    let answer = post(&admin, path, request.clone()).await.unwrap();
+    let token = answer["status"]["token"].as_str().unwrap().to_owned();
+    assert!(answer["status"]["expirationTimestamp"].is_string());
+    let bound = support::client(server.kubeconfig_for(&token)).await;
+    api(&bound, "v1", "Pod", Some("demo"))
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
+    let reviewed = post(
+        &admin,
+        "/apis/authentication.k8s.io/v1/tokenreviews",
+        review,
+    )
+    .await
+    .unwrap();
+    assert_eq!(reviewed["status"]["authenticated"], true);
+    assert_eq!(
+        reviewed["status"]["user"]["username"],
+        "system:serviceaccount:demo:worker"
+    );
+    assert_eq!(
+        reviewed["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"][0],
+        "p"
+    );
+    assert!(
+        !reviewed.to_string().contains(&token),
+        "the answer does not repeat the token"
+    );
+    api(&admin, "v1", "Pod", Some("demo"))
+        .delete("p", &DeleteParams::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        status(
+            api(&bound, "v1", "Pod", Some("demo"))
+                .list(&ListParams::default())
+                .await
+        )
+        .code,
+        401
+    );
+    pods.list(&ListParams::default()).await.unwrap();
+    api(&admin, "v1", "ServiceAccount", Some("demo"))
+        .delete("worker", &DeleteParams::default())
+        .await
+        .unwrap();
+    assert_eq!(status(pods.list(&ListParams::default()).await).code, 401);
+    let mut short = request;
+    short["spec"] = json!({"expirationSeconds": 5});
+    create(
+        &admin,
+        "v1",
+        "ServiceAccount",
+        Some("demo"),
+        json!({"metadata": {"name": "worker"}}),
+    )
+    .await;
+    assert_eq!(status(post(&admin, path, short).await).code, 422);
+    assert_eq!(
+        status(pods.list(&ListParams::default()).await).code,
+        401,
+        "another account of that name is another"
+    );
+}
+
+#[tokio::test]
+async fn reviews_answer_what_the_rules_say() {
+    let (server, admin) = server().await;
+    let worker = worker(
+        &server,
+        &admin,
+        json!([{"apiGroups": ["batch"], "resources": ["jobs/status"], "verbs": ["patch"]}]),
+    )
+    .await;
+    let question = |verb: &str| {
+        json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {"verb": verb, "group": "batch", "resource": "jobs", "subresource": "status", "namespace": "demo"}},
+        })
+    };
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    assert_eq!(
+        post(&worker, path, question("patch")).await.unwrap()["status"]["allowed"],
+        true
+    );
+    assert_eq!(
+        post(&worker, path, question("get")).await.unwrap()["status"]["allowed"],
+        false
+    );
+    assert_eq!(
+        post(&admin, path, question("get")).await.unwrap()["status"]["allowed"],
+        true
+    );
+    let mut about = question("patch");
+    about["kind"] = "SubjectAccessReview".into();
+    about["spec"]["user"] = "system:serviceaccount:demo:worker".into();
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    assert_eq!(
+        post(&admin, path, about.clone()).await.unwrap()["status"]["allowed"],
+        true
+    );
+    assert_eq!(status(post(&worker, path, about).await).code, 403);
+    let rules = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "demo"}});
+    let answer = post(
+        &worker,
+        "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+        rules,
+    )
+    .await
+    .unwrap();
+    assert!(
+        answer["status"]["resourceRules"]
+            .to_string()
+            .contains("jobs/status")
+    );
+}
+
+#[tokio::test]
+async fn cluster_roles_bind_in_one_namespace_or_everywhere_and_groups_count() {
+    let (server, admin) = server().await;
+    let worker = worker(&server, &admin, json!([])).await;
+    let role = json!({"metadata": {"name": "reader"}, "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}]});
+    create(&admin, RBAC, "ClusterRole", None, role).await;
+    let binding = |subject: Value| {
+        json!({
+            "metadata": {"name": "readers"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reader"},
+            "subjects": [subject],
+        })
+    };
+    let group = json!({"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:serviceaccounts:demo"});
+    create(
+        &admin,
+        RBAC,
+        "RoleBinding",
+        Some("demo"),
+        binding(group.clone()),
+    )
+    .await;
+    api(&worker, "v1", "Secret", Some("demo"))
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        status(
+            api(&worker, "v1", "Secret", Some("default"))
+                .list(&ListParams::default())
+                .await
+        )
+        .code,
+        403
+    );
+    create(&admin, RBAC, "ClusterRoleBinding", None, binding(group)).await;
+    api(&worker, "v1", "Secret", Some("default"))
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    let refused = status(
+        api(&worker, "v1", "Secret", Some("demo"))
+            .create(
+                &PostParams::default(),
+                &object(json!({"metadata": {"name": "x"}})),
+            )
+            .await,
+    );
+    assert_eq!(refused.code, 403);
+}

@@ -1,0 +1,200 @@
+//! Every acknowledged write is there after `kill -9`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kubestash_apiserver::Config;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+
+const CHILD_DIR: &str = "KUBESTASH_TEST_SERVER_DIR";
+const KILLS: u64 = 50;
+const WRITERS: usize = 6;
+
+/// Not a test: the server process that the test below starts and kills.
+#[tokio::test]
+#[ignore = "the server process of another test"]
+async fn serve_as_child() {
+    let Ok(dir) = std::env::var(CHILD_DIR) else {
+        return;
+    };
+    let server = kubestash_apiserver::start(Config {
+        data_dir: dir.into(),
+        bind: ([127, 0, 0, 1], 0).into(),
+    })
+    .await
+    .unwrap();
+    println!("\nready {}", server.kubeconfig());
+    std::future::pending::<()>().await;
+}
+
+/// Starts the server process and returns it with its kubeconfig.
+fn start(dir: &Path) -> (Child, Value) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "serve_as_child", "--nocapture"])
+        .env(CHILD_DIR, dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let kubeconfig = lines
+        .find_map(|line| line.unwrap().strip_prefix("ready ").map(str::to_owned))
+        .expect("the server did not start");
+    // The pipe stays open for the life of the child, or its next line would end it.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, serde_json::from_str(&kubeconfig).unwrap())
+}
+
+/// What a writer knows of one of its objects.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// The last acknowledged content, `None` when absent.
+    acknowledged: Option<String>,
+    /// The content that a write without an answer would have left.
+    attempted: Option<Option<String>>,
+}
+
+type Ledger = Arc<Mutex<BTreeMap<String, Known>>>;
+
+/// Writes to objects of its own until a request fails.
+async fn write_until_killed(
+    api: Api<ConfigMap>,
+    writer: usize,
+    seed: u64,
+    ledger: Ledger,
+    killed: Arc<AtomicBool>,
+) {
+    let mut random = StdRng::seed_from_u64(seed ^ (writer as u64) << 32);
+    for turn in 0u64.. {
+        let name = format!("w{writer}-{}", random.random_range(0..8));
+        let known = ledger
+            .lock()
+            .unwrap()
+            .get(&name)
+            .cloned()
+            .unwrap_or_default();
+        let content = format!("{seed}-{turn}-{}", "x".repeat(random.random_range(0..2000)));
+        let delete = known.acknowledged.is_some() && random.random_bool(0.2);
+        let next = (!delete).then(|| content.clone());
+        ledger
+            .lock()
+            .unwrap()
+            .entry(name.clone())
+            .or_default()
+            .attempted = Some(next.clone());
+        let outcome = if delete {
+            api.delete(&name, &DeleteParams::default()).await.map(drop)
+        } else if known.acknowledged.is_some() {
+            let patch = Patch::Merge(json!({"data": {"content": content}}));
+            api.patch(&name, &PatchParams::default(), &patch)
+                .await
+                .map(drop)
+        } else {
+            let value = json!({"metadata": {"name": name}, "data": {"content": content}});
+            let object = serde_json::from_value(value).unwrap();
+            api.create(&PostParams::default(), &object).await.map(drop)
+        };
+        match outcome {
+            Ok(()) => {
+                ledger.lock().unwrap().insert(
+                    name,
+                    Known {
+                        acknowledged: next,
+                        attempted: None,
+                    },
+                );
+            }
+            Err(error) => {
+                assert!(!matches!(error, kube::Error::Api(_)), "refused: {error}");
+                assert!(
+                    killed.load(Ordering::SeqCst),
+                    "failed before the kill: {error}"
+                );
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_kills_under_load_lose_no_acknowledged_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger: Ledger = Arc::default();
+    let mut revision = 0;
+    let mut writes = 0;
+    for seed in 0..KILLS {
+        let (mut child, kubeconfig) = start(dir.path());
+        let client = support::client(kubeconfig).await;
+        let api: Api<ConfigMap> = Api::namespaced(client, "default");
+        let killed = Arc::new(AtomicBool::new(false));
+        let before = verify(&api, &ledger, &mut revision).await;
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (api, ledger, killed) = (api.clone(), ledger.clone(), killed.clone());
+                tokio::spawn(write_until_killed(api, writer, seed, ledger, killed))
+            })
+            .collect();
+        let mut random = StdRng::seed_from_u64(seed);
+        tokio::time::sleep(Duration::from_micros(random.random_range(500..60_000))).await;
+        killed.store(true, Ordering::SeqCst);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        writes += before;
+    }
+    let (mut child, kubeconfig) = start(dir.path());
+    let api: Api<ConfigMap> = Api::namespaced(support::client(kubeconfig).await, "default");
+    writes += verify(&api, &ledger, &mut revision).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(
+        writes > KILLS,
+        "the load was too small to prove anything: {writes} versions"
+    );
+}
+
+/// Compares what the server has with what was acknowledged, and returns how far the revision has moved.
+async fn verify(api: &Api<ConfigMap>, ledger: &Ledger, revision: &mut u64) -> u64 {
+    let list = api.list(&ListParams::default()).await.unwrap();
+    let found: BTreeMap<String, Option<String>> = list
+        .items
+        .into_iter()
+        .map(|one| {
+            (
+                one.metadata.name.unwrap(),
+                one.data.unwrap_or_default().remove("content"),
+            )
+        })
+        .collect();
+    let mut ledger = ledger.lock().unwrap();
+    for (name, known) in ledger.iter_mut() {
+        let content = found.get(name).cloned().flatten();
+        let expected = content == known.acknowledged || known.attempted.as_ref() == Some(&content);
+        assert!(expected, "{name}: found {content:?}, known {known:?}");
+        *known = Known {
+            acknowledged: content,
+            attempted: None,
+        };
+    }
+    let now: u64 = list.metadata.resource_version.unwrap().parse().unwrap();
+    assert!(
+        now >= *revision,
+        "the revision went back from {revision} to {now}"
+    );
+    let moved = now - *revision;
+    *revision = now;
+    moved
+}
