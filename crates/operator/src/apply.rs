@@ -124,9 +124,13 @@ where
         "metadata": { "name": live.name_any(), "uid": live.uid() },
         "status": desired,
     });
-    api.patch_status(&live.name_any(), &PatchParams::apply(manager.0).force(), &Patch::Apply(&patch))
-        .await
-        .map_err(|source| request("apply the status of", live, source))?;
+    api.patch_status(
+        &live.name_any(),
+        &PatchParams::apply(manager.0).force(),
+        &Patch::Apply(&patch),
+    )
+    .await
+    .map_err(|source| request("apply the status of", live, source))?;
     Ok(Written::Changed)
 }
 
@@ -135,29 +139,44 @@ where
 ///
 /// # Errors
 /// When the request fails.
-pub async fn object<K>(api: &Api<K>, live: Option<&K>, desired: &K, manager: Manager) -> Result<Written, ApplyError>
+pub async fn object<K>(
+    api: &Api<K>,
+    live: Option<&K>,
+    desired: &K,
+    manager: Manager,
+) -> Result<Written, ApplyError>
 where
     K: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug,
 {
     let mut wanted = value(desired, desired)?;
     if let Some(map) = wanted.as_object_mut() {
-        map.insert("apiVersion".to_owned(), Value::String(K::api_version(&()).into_owned()));
+        map.insert(
+            "apiVersion".to_owned(),
+            Value::String(K::api_version(&()).into_owned()),
+        );
         map.insert("kind".to_owned(), Value::String(K::kind(&()).into_owned()));
         map.remove("status");
     }
     if let Some(live) = live {
         let mut current = value(live, live)?;
         if let Some(map) = current.as_object_mut() {
-            map.insert("apiVersion".to_owned(), Value::String(K::api_version(&()).into_owned()));
+            map.insert(
+                "apiVersion".to_owned(),
+                Value::String(K::api_version(&()).into_owned()),
+            );
             map.insert("kind".to_owned(), Value::String(K::kind(&()).into_owned()));
         }
         if contains(&current, &wanted) {
             return Ok(Written::Unchanged);
         }
     }
-    api.patch(&desired.name_any(), &PatchParams::apply(manager.0).force(), &Patch::Apply(&wanted))
-        .await
-        .map_err(|source| request("apply", desired, source))?;
+    api.patch(
+        &desired.name_any(),
+        &PatchParams::apply(manager.0).force(),
+        &Patch::Apply(&wanted),
+    )
+    .await
+    .map_err(|source| request("apply", desired, source))?;
     Ok(Written::Changed)
 }
 
@@ -169,12 +188,16 @@ pub async fn create<K>(api: &Api<K>, desired: &K, manager: Manager) -> Result<K,
 where
     K: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug,
 {
-    let params = PostParams { field_manager: Some(manager.0.to_owned()), ..PostParams::default() };
+    let params = PostParams {
+        field_manager: Some(manager.0.to_owned()),
+        ..PostParams::default()
+    };
     match api.create(&params, desired).await {
         Ok(created) => Ok(created),
-        Err(kube::Error::Api(refused)) if refused.is_already_exists() => {
-            api.get(&desired.name_any()).await.map_err(|source| request("get", desired, source))
-        }
+        Err(kube::Error::Api(refused)) if refused.is_already_exists() => api
+            .get(&desired.name_any())
+            .await
+            .map_err(|source| request("get", desired, source)),
         Err(source) => Err(request("create", desired, source)),
     }
 }
@@ -187,12 +210,14 @@ pub async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, ApplyError>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug,
 {
-    api.get_opt(name).await.map_err(|source| ApplyError::Request {
-        verb: "get",
-        kind: K::kind(&()).into_owned(),
-        name: name.to_owned(),
-        source: Box::new(source),
-    })
+    api.get_opt(name)
+        .await
+        .map_err(|source| ApplyError::Request {
+            verb: "get",
+            kind: K::kind(&()).into_owned(),
+            name: name.to_owned(),
+            source: Box::new(source),
+        })
 }
 
 /// Deletes exactly this object (its uid is a precondition) in the background; one that is gone counts as deleted.
@@ -208,12 +233,17 @@ where
     }
     let params = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Background),
-        preconditions: Some(Preconditions { uid: live.uid(), resource_version: None }),
+        preconditions: Some(Preconditions {
+            uid: live.uid(),
+            resource_version: None,
+        }),
         ..DeleteParams::default()
     };
     match api.delete(&live.name_any(), &params).await {
         Ok(_) => Ok(Written::Changed),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(Written::Unchanged),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+            Ok(Written::Unchanged)
+        }
         Err(source) => Err(request("delete", live, source)),
     }
 }
@@ -223,7 +253,12 @@ pub(crate) fn request<K: Resource<DynamicType = ()>>(
     object: &K,
     source: kube::Error,
 ) -> ApplyError {
-    ApplyError::Request { verb, kind: K::kind(&()).into_owned(), name: full_name(object), source: Box::new(source) }
+    ApplyError::Request {
+        verb,
+        kind: K::kind(&()).into_owned(),
+        name: full_name(object),
+        source: Box::new(source),
+    }
 }
 
 fn full_name<K: Resource>(object: &K) -> String {
@@ -233,7 +268,10 @@ fn full_name<K: Resource>(object: &K) -> String {
     }
 }
 
-fn value<K: Resource<DynamicType = ()>, S: Serialize>(object: &K, content: &S) -> Result<Value, ApplyError> {
+fn value<K: Resource<DynamicType = ()>, S: Serialize>(
+    object: &K,
+    content: &S,
+) -> Result<Value, ApplyError> {
     serde_json::to_value(content).map_err(|source| ApplyError::Serialise {
         kind: K::kind(&()).into_owned(),
         name: full_name(object),
@@ -245,8 +283,12 @@ fn value<K: Resource<DynamicType = ()>, S: Serialize>(object: &K, content: &S) -
 fn equal(current: &Value, desired: &Value) -> bool {
     match (current, desired) {
         (Value::Object(current), Value::Object(desired)) => {
-            current.iter().all(|(key, value)| equal(value, desired.get(key).unwrap_or(&Value::Null)))
-                && desired.iter().all(|(key, value)| current.contains_key(key) || is_empty(value))
+            current
+                .iter()
+                .all(|(key, value)| equal(value, desired.get(key).unwrap_or(&Value::Null)))
+                && desired
+                    .iter()
+                    .all(|(key, value)| current.contains_key(key) || is_empty(value))
         }
         (Value::Array(current), Value::Array(desired)) => {
             current.len() == desired.len() && current.iter().zip(desired).all(|(a, b)| equal(a, b))
@@ -260,10 +302,15 @@ fn contains(current: &Value, desired: &Value) -> bool {
     match (current, desired) {
         (Value::Object(current), Value::Object(desired)) => desired.iter().all(|(key, value)| {
             let current = current.get(key).unwrap_or(&Value::Null);
-            if key == "conditions" { holds(current, value) } else { contains(current, value) }
+            if key == "conditions" {
+                holds(current, value)
+            } else {
+                contains(current, value)
+            }
         }),
         (Value::Array(current), Value::Array(desired)) => {
-            current.len() == desired.len() && current.iter().zip(desired).all(|(a, b)| contains(a, b))
+            current.len() == desired.len()
+                && current.iter().zip(desired).all(|(a, b)| contains(a, b))
         }
         _ => current == desired || (is_empty(current) && is_empty(desired)),
     }
@@ -275,7 +322,9 @@ fn holds(current: &Value, desired: &Value) -> bool {
         return contains(current, desired);
     };
     desired.iter().all(|wanted| {
-        current.iter().any(|found| found.get("type") == wanted.get("type") && contains(found, wanted))
+        current
+            .iter()
+            .any(|found| found.get("type") == wanted.get("type") && contains(found, wanted))
     })
 }
 
@@ -294,19 +343,38 @@ mod tests {
 
     #[test]
     fn what_the_server_adds_is_no_difference() {
-        let live = json!({"spec": {"a": 1, "defaulted": true, "list": [{"x": 1, "y": 2}]}, "status": {}});
-        assert!(contains(&live, &json!({"spec": {"a": 1, "list": [{"x": 1}]}})));
+        let live =
+            json!({"spec": {"a": 1, "defaulted": true, "list": [{"x": 1, "y": 2}]}, "status": {}});
+        assert!(contains(
+            &live,
+            &json!({"spec": {"a": 1, "list": [{"x": 1}]}})
+        ));
         assert!(!contains(&live, &json!({"spec": {"a": 2}})));
-        assert!(!contains(&live, &json!({"spec": {"list": [{"x": 1}, {"x": 2}]}})));
+        assert!(!contains(
+            &live,
+            &json!({"spec": {"list": [{"x": 1}, {"x": 2}]}})
+        ));
     }
 
     #[test]
     fn conditions_of_others_are_no_difference_for_who_owns_one_of_them() {
         let live = json!({"conditions": [{"type": "A", "status": "True"}, {"type": "B", "status": "True"}]});
-        assert!(contains(&live, &json!({"conditions": [{"type": "B", "status": "True"}]})));
-        assert!(!contains(&live, &json!({"conditions": [{"type": "B", "status": "False"}]})));
-        assert!(!contains(&live, &json!({"conditions": [{"type": "C", "status": "True"}]})));
-        assert!(!equal(&live, &json!({"conditions": [{"type": "B", "status": "True"}]})));
+        assert!(contains(
+            &live,
+            &json!({"conditions": [{"type": "B", "status": "True"}]})
+        ));
+        assert!(!contains(
+            &live,
+            &json!({"conditions": [{"type": "B", "status": "False"}]})
+        ));
+        assert!(!contains(
+            &live,
+            &json!({"conditions": [{"type": "C", "status": "True"}]})
+        ));
+        assert!(!equal(
+            &live,
+            &json!({"conditions": [{"type": "B", "status": "True"}]})
+        ));
     }
 
     #[test]
@@ -319,7 +387,10 @@ mod tests {
 
     #[test]
     fn nothing_null_and_empty_are_the_same() {
-        assert!(equal(&Value::Null, &json!({"conditions": [], "size": null})));
+        assert!(equal(
+            &Value::Null,
+            &json!({"conditions": [], "size": null})
+        ));
         assert!(equal(&json!({"conditions": []}), &json!({})));
         assert!(contains(&Value::Null, &json!({"labels": {}})));
         assert!(!equal(&Value::Null, &json!({"count": 0})));

@@ -56,20 +56,39 @@ impl Attempt {
             None => RECHECK,
             Some(_) => backoff(self.failures.saturating_sub(1)),
         };
-        delay.checked_sub(now.duration_since(self.at)).filter(|left| !left.is_zero())
+        delay
+            .checked_sub(now.duration_since(self.at))
+            .filter(|left| !left.is_zero())
     }
 
     /// What counts: the failure, unless a storage that worked may just have had a bad moment.
     pub(crate) fn verdict(&self) -> Option<&Failure> {
-        self.failure.as_ref().filter(|_| !self.worked || self.failures >= PATIENCE)
+        self.failure
+            .as_ref()
+            .filter(|_| !self.worked || self.failures >= PATIENCE)
     }
 
     /// The memory of an attempt after `before`.
-    pub(crate) fn after(before: Option<&Self>, fingerprint: Fingerprint, failure: Option<Failure>, at: Instant) -> Self {
+    pub(crate) fn after(
+        before: Option<&Self>,
+        fingerprint: Fingerprint,
+        failure: Option<Failure>,
+        at: Instant,
+    ) -> Self {
         let before = before.filter(|before| before.fingerprint.same_access(&fingerprint));
-        let failures = if failure.is_some() { before.map_or(0, |before| before.failures) + 1 } else { 0 };
+        let failures = if failure.is_some() {
+            before.map_or(0, |before| before.failures) + 1
+        } else {
+            0
+        };
         let worked = failure.is_none() || before.is_some_and(|before| before.worked);
-        Self { fingerprint, at, failures, failure, worked }
+        Self {
+            fingerprint,
+            at,
+            failures,
+            failure,
+            worked,
+        }
     }
 }
 
@@ -79,15 +98,25 @@ pub(crate) struct Attempts(Mutex<HashMap<String, Attempt>>);
 
 impl Attempts {
     pub(crate) fn last(&self, uid: &str) -> Option<Attempt> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(uid)
+            .cloned()
     }
 
     pub(crate) fn remember(&self, uid: &str, attempt: Attempt) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), attempt);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid.to_owned(), attempt);
     }
 
     pub(crate) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 }
 
@@ -104,7 +133,10 @@ mod tests {
     }
 
     fn failure() -> Failure {
-        Failure { kind: "BucketMissing".to_owned(), message: "create it".to_owned() }
+        Failure {
+            kind: "BucketMissing".to_owned(),
+            message: "create it".to_owned(),
+        }
     }
 
     #[test]
@@ -112,8 +144,14 @@ mod tests {
         let start = Instant::now();
         let mut attempt = Attempt::after(None, fingerprint(1, "1"), Some(failure()), start);
         for seconds in [1, 2, 4, 8] {
-            assert_eq!(attempt.wait(&fingerprint(1, "1"), start), Some(Duration::from_secs(seconds)));
-            assert_eq!(attempt.wait(&fingerprint(1, "1"), start + Duration::from_secs(seconds)), None);
+            assert_eq!(
+                attempt.wait(&fingerprint(1, "1"), start),
+                Some(Duration::from_secs(seconds))
+            );
+            assert_eq!(
+                attempt.wait(&fingerprint(1, "1"), start + Duration::from_secs(seconds)),
+                None
+            );
             attempt = Attempt::after(Some(&attempt), fingerprint(1, "1"), Some(failure()), start);
         }
     }
@@ -139,14 +177,26 @@ mod tests {
         let three = Attempt::after(Some(&two), print(), Some(failure()), start);
         assert_eq!((one.verdict(), two.verdict()), (None, None));
         assert_eq!(three.verdict(), Some(&failure()));
-        assert_eq!(Attempt::after(Some(&three), print(), None, start).verdict(), None);
+        assert_eq!(
+            Attempt::after(Some(&three), print(), None, start).verdict(),
+            None
+        );
         // One that never worked gets no such grace, nor one whose spec changed.
-        assert_eq!(Attempt::after(None, print(), Some(failure()), start).verdict(), Some(&failure()));
+        assert_eq!(
+            Attempt::after(None, print(), Some(failure()), start).verdict(),
+            Some(&failure())
+        );
         let changed = Attempt::after(Some(&good), fingerprint(2, "1"), Some(failure()), start);
         assert_eq!(changed.verdict(), Some(&failure()));
         // What else it depends on is no reason for distrust, but one to try again.
-        let content = Fingerprint { content: "r".to_owned(), ..print() };
+        let content = Fingerprint {
+            content: "r".to_owned(),
+            ..print()
+        };
         assert_eq!(good.wait(&content, start), None);
-        assert_eq!(Attempt::after(Some(&good), content, Some(failure()), start).verdict(), None);
+        assert_eq!(
+            Attempt::after(Some(&good), content, Some(failure()), start).verdict(),
+            None
+        );
     }
 }

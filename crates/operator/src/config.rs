@@ -7,7 +7,14 @@ use tokio::sync::oneshot;
 /// The variable by which Google's own SDKs, and so this project, are pointed at a GCS emulator.
 pub const STORAGE_EMULATOR_HOST: &str = "STORAGE_EMULATOR_HOST";
 
-const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
+const PROXY_VARIABLES: [&str; 6] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
 
 /// The configuration of one operator process.
 pub struct OperatorConfig {
@@ -78,7 +85,10 @@ impl JobEnvironment {
         let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
         Self {
             storage_emulator_host: set(STORAGE_EMULATOR_HOST),
-            proxies: PROXY_VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), set(name)?))).collect(),
+            proxies: PROXY_VARIABLES
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), set(name)?)))
+                .collect(),
         }
     }
 
@@ -87,7 +97,11 @@ impl JobEnvironment {
         self.storage_emulator_host
             .iter()
             .map(|host| (STORAGE_EMULATOR_HOST, host.as_str()))
-            .chain(self.proxies.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .chain(
+                self.proxies
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str())),
+            )
     }
 }
 
@@ -106,7 +120,10 @@ mod tests {
         let variables: Vec<_> = environment.variables().collect();
         assert_eq!(
             variables,
-            [(STORAGE_EMULATOR_HOST, "http://127.0.0.1:4443"), ("https_proxy", "http://proxy:3128")]
+            [
+                (STORAGE_EMULATOR_HOST, "http://127.0.0.1:4443"),
+                ("https_proxy", "http://proxy:3128")
+            ]
         );
     }
 }

@@ -65,13 +65,20 @@ impl Context {
     /// The labels of a namespace; none when it is unknown.
     #[must_use]
     pub fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
-        self.watches.namespaces.get("", namespace).map(|found| found.labels().clone()).unwrap_or_default()
+        self.watches
+            .namespaces
+            .get("", namespace)
+            .map(|found| found.labels().clone())
+            .unwrap_or_default()
     }
 
     /// Whether nothing can be created in `namespace` any more: it is being deleted, or gone.
     #[must_use]
     pub fn is_terminating(&self, namespace: &str) -> bool {
-        self.watches.namespaces.get("", namespace).is_none_or(|found| found.meta().deletion_timestamp.is_some())
+        self.watches
+            .namespaces
+            .get("", namespace)
+            .is_none_or(|found| found.meta().deletion_timestamp.is_some())
     }
 }
 
@@ -104,7 +111,13 @@ impl Watches {
     #[must_use]
     pub fn start(driver: &Driver) -> Self {
         let all = watcher::Config::default;
-        let ours = || all().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_KUBESTASH));
+        let ours = || {
+            all().labels(&format!(
+                "{}={}",
+                labels::MANAGED_BY,
+                labels::MANAGED_BY_KUBESTASH
+            ))
+        };
         Self {
             backup_storages: Watch::start(driver, all()),
             retention_policies: Watch::start(driver, all()),

@@ -59,8 +59,17 @@ impl<K: Watched> Controller<K> {
     /// A controller for all objects of `watch`; `name` is for the log.
     #[must_use]
     pub fn new(name: &'static str, ctx: Arc<Context>, watch: &Watch<K>) -> Self {
-        let own = watch.touched().map(|touched| ObjectRef::from_obj(touched.object.as_ref())).boxed();
-        Self { name, ctx, watch: watch.clone(), triggers: vec![own], concurrency: 16 }
+        let own = watch
+            .touched()
+            .map(|touched| ObjectRef::from_obj(touched.object.as_ref()))
+            .boxed();
+        Self {
+            name,
+            ctx,
+            watch: watch.clone(),
+            triggers: vec![own],
+            concurrency: 16,
+        }
     }
 
     /// At most so many objects at once (16 unless told).
@@ -78,7 +87,9 @@ impl<K: Watched> Controller<K> {
         I: IntoIterator<Item = ObjectRef<K>>,
         I::IntoIter: Send + 'static,
     {
-        let stream = other.touched().flat_map(move |touched| stream::iter(map(&touched.object)));
+        let stream = other
+            .touched()
+            .flat_map(move |touched| stream::iter(map(&touched.object)));
         self.triggers.push(stream.boxed());
         self
     }
@@ -97,14 +108,20 @@ impl<K: Watched> Controller<K> {
         Fut: Future<Output = Result<Action, E>> + Send + 'static,
         E: Reason,
     {
-        let Self { name, ctx, watch, triggers, concurrency } = self;
+        let Self {
+            name,
+            ctx,
+            watch,
+            triggers,
+            concurrency,
+        } = self;
         let failures = Arc::new(Failures::default());
         let reconcile = Arc::new(reconcile);
         let shutdown = ctx.shutdown.clone().cancelled_owned().map(|()| ());
         let stream = triggers.into_iter().fold(
             Runtime::for_stream(stream::pending(), watch.store())
                 .with_config(Config::default().concurrency(concurrency))
-                .graceful_shutdown_on(async move { shutdown.await }),
+                .graceful_shutdown_on(shutdown),
             Runtime::reconcile_on,
         );
         let counted = Arc::clone(&failures);
@@ -143,10 +160,26 @@ async fn report<K: Watched>(controller: &str, ctx: &Context, object: &K, error: 
     let text = full_text(error);
     let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
     if error.is_news() {
-        tracing::warn!(controller, namespace, name, kind = error.kind(), error = text, "failed to reconcile");
-        ctx.events.tell(object, &Notice::warning(error.kind(), text)).await;
+        tracing::warn!(
+            controller,
+            namespace,
+            name,
+            kind = error.kind(),
+            error = text,
+            "failed to reconcile"
+        );
+        ctx.events
+            .tell(object, &Notice::warning(error.kind(), text))
+            .await;
     } else {
-        tracing::debug!(controller, namespace, name, kind = error.kind(), error = text, "failed to reconcile");
+        tracing::debug!(
+            controller,
+            namespace,
+            name,
+            kind = error.kind(),
+            error = text,
+            "failed to reconcile"
+        );
     }
 }
 
@@ -180,14 +213,19 @@ impl Failures {
     }
 
     fn reset(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 }
 
 /// The delay after the first, second, … failure (counted from 0): 1 s, doubling, at most 5 min.
 #[must_use]
 pub fn backoff(failures: u32) -> Duration {
-    FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(LAST_RETRY)
+    FIRST_RETRY
+        .saturating_mul(2_u32.saturating_pow(failures.min(16)))
+        .min(LAST_RETRY)
 }
 
 #[cfg(test)]
@@ -197,7 +235,9 @@ mod tests {
     #[test]
     fn the_delay_doubles_up_to_five_minutes_and_starts_anew_after_a_success() {
         let failures = Failures::default();
-        let seconds: Vec<_> = (0..11).map(|_| failures.next_delay("a").as_secs()).collect();
+        let seconds: Vec<_> = (0..11)
+            .map(|_| failures.next_delay("a").as_secs())
+            .collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(failures.next_delay("b").as_secs(), 1);
         failures.reset("a");

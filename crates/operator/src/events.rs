@@ -62,12 +62,20 @@ pub struct Notice {
 impl Notice {
     /// Something that does not work.
     pub fn warning(reason: impl Into<String>, note: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, reason: reason.into(), note: note.into() }
+        Self {
+            severity: Severity::Warning,
+            reason: reason.into(),
+            note: note.into(),
+        }
     }
 
     /// Something worth knowing.
     pub fn normal(reason: impl Into<String>, note: impl Into<String>) -> Self {
-        Self { severity: Severity::Normal, reason: reason.into(), note: note.into() }
+        Self {
+            severity: Severity::Normal,
+            reason: reason.into(),
+            note: note.into(),
+        }
     }
 }
 
@@ -90,7 +98,11 @@ impl Events {
     /// Events are reported as coming from `instance`, such as the pod's name.
     #[must_use]
     pub fn new(client: Client, instance: String) -> Self {
-        Self { client, instance, told: Mutex::default() }
+        Self {
+            client,
+            instance,
+            told: Mutex::default(),
+        }
     }
 
     /// Tells `notice` about `object`, unless it has been told.
@@ -102,7 +114,10 @@ impl Events {
     /// and the next one tries again.
     pub async fn tell_about(&self, regarding: &ObjectReference, notice: &Notice) {
         let name = event_name(regarding, notice);
-        let key = format!("{}/{name}", regarding.namespace.as_deref().unwrap_or_default());
+        let key = format!(
+            "{}/{name}",
+            regarding.namespace.as_deref().unwrap_or_default()
+        );
         let now = Instant::now();
         let before = self.lock().get(&key).copied();
         if before.is_some_and(|told| !told.recovered && now.duration_since(told.at) < TELL_AGAIN) {
@@ -112,7 +127,14 @@ impl Events {
             Ok(count) => {
                 let mut told = self.lock();
                 told.retain(|_, entry| now.duration_since(entry.at) < TELL_AGAIN * 2);
-                told.insert(key, Told { at: now, count, recovered: false });
+                told.insert(
+                    key,
+                    Told {
+                        at: now,
+                        count,
+                        recovered: false,
+                    },
+                );
             }
             Err(error) => tracing::warn!(
                 object = ?regarding.name, namespace = ?regarding.namespace, reason = notice.reason, %error,
@@ -124,7 +146,11 @@ impl Events {
     /// Marks all that was told about `object` as past: when it comes back, it is told again.
     pub fn recovered<K: Resource<DynamicType = ()>>(&self, object: &K) {
         let reference = object.object_ref(&());
-        let prefix = format!("{}/{}", reference.namespace.as_deref().unwrap_or_default(), name_prefix(&reference));
+        let prefix = format!(
+            "{}/{}",
+            reference.namespace.as_deref().unwrap_or_default(),
+            name_prefix(&reference)
+        );
         for (key, told) in self.lock().iter_mut() {
             told.recovered |= key.starts_with(&prefix);
         }
@@ -144,14 +170,23 @@ impl Events {
         let namespace = regarding.namespace.as_deref().unwrap_or("default");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let now = MicroTime(Timestamp::now());
-        match api.create(&PostParams::default(), &self.event(regarding, notice, name, namespace, now.clone())).await {
+        match api
+            .create(
+                &PostParams::default(),
+                &self.event(regarding, notice, name, namespace, now.clone()),
+            )
+            .await
+        {
             Ok(_) => Ok(1),
             // Told before this process started: nothing to add.
-            Err(kube::Error::Api(status)) if status.is_already_exists() && before.is_none() => Ok(1),
+            Err(kube::Error::Api(status)) if status.is_already_exists() && before.is_none() => {
+                Ok(1)
+            }
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let count = before.map_or(2, |told| told.count.saturating_add(1));
                 let series = json!({ "series": { "count": count, "lastObservedTime": now } });
-                api.patch(name, &PatchParams::default(), &Patch::Merge(&series)).await?;
+                api.patch(name, &PatchParams::default(), &Patch::Merge(&series))
+                    .await?;
                 Ok(count)
             }
             Err(error) => Err(error),
@@ -187,7 +222,11 @@ impl Events {
 
 fn name_prefix(regarding: &ObjectReference) -> String {
     // The kind keeps apart two objects of one name; the rest of the name is the digest.
-    let kind = regarding.kind.as_deref().unwrap_or("object").to_ascii_lowercase();
+    let kind = regarding
+        .kind
+        .as_deref()
+        .unwrap_or("object")
+        .to_ascii_lowercase();
     let name = regarding.name.as_deref().unwrap_or_default();
     let room = MAX_NAME - kind.len() - 18;
     format!("{}.{kind}.", truncated(name, room))
@@ -225,7 +264,10 @@ mod tests {
     #[test]
     fn the_same_words_about_the_same_object_have_one_name() {
         let notice = Notice::warning("BlueprintNotFound", "create it");
-        assert_eq!(event_name(&druid("a", "1"), &notice), event_name(&druid("a", "1"), &notice.clone()));
+        assert_eq!(
+            event_name(&druid("a", "1"), &notice),
+            event_name(&druid("a", "1"), &notice.clone())
+        );
     }
 
     #[test]

@@ -16,7 +16,10 @@ pub struct Failure {
 impl Failure {
     /// A failure in words of our own.
     pub fn new(kind: &str, message: impl Into<String>) -> Self {
-        Self { kind: kind.to_owned(), message: message.into() }
+        Self {
+            kind: kind.to_owned(),
+            message: message.into(),
+        }
     }
 
     /// The failure that an error is. `before` is what was told last: what a server replied may differ each time (request
@@ -27,7 +30,10 @@ impl Failure {
             Some(before) if before.starts_with(&head) => before.to_owned(),
             _ => full_text(error),
         };
-        Self { kind: word(kind), message }
+        Self {
+            kind: word(kind),
+            message,
+        }
     }
 }
 
@@ -37,7 +43,9 @@ pub fn word(kind: &str) -> String {
     kind.split(['-', '_'])
         .flat_map(|part| {
             let mut letters = part.chars();
-            letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>())
+            letters
+                .next()
+                .map(|first| first.to_uppercase().chain(letters).collect::<String>())
         })
         .collect()
 }
@@ -66,10 +74,24 @@ mod tests {
     fn the_same_failure_with_another_reply_is_no_news() {
         let error = |reply: &str| Unreachable(std::io::Error::other(reply.to_owned()));
         let first = Failure::of("endpoint-unreachable", &error("request 1 refused"), None);
-        assert_eq!(first.message, "failed to reach the bucket: request 1 refused");
-        let second = Failure::of("endpoint-unreachable", &error("request 2 refused"), Some(&first.message));
+        assert_eq!(
+            first.message,
+            "failed to reach the bucket: request 1 refused"
+        );
+        let second = Failure::of(
+            "endpoint-unreachable",
+            &error("request 2 refused"),
+            Some(&first.message),
+        );
         assert_eq!(second, first);
-        let other = Failure::of("endpoint-unreachable", &error("request 2 refused"), Some("something else"));
-        assert_eq!(other.message, "failed to reach the bucket: request 2 refused");
+        let other = Failure::of(
+            "endpoint-unreachable",
+            &error("request 2 refused"),
+            Some("something else"),
+        );
+        assert_eq!(
+            other.message,
+            "failed to reach the bucket: request 2 refused"
+        );
     }
 }

@@ -13,7 +13,10 @@ use crate::apply::{ApplyError, Written, request};
 
 /// Whether `object` carries the finalizer `name`.
 pub fn has<K: Resource>(object: &K, name: &str) -> bool {
-    object.finalizers().iter().any(|finalizer| finalizer == name)
+    object
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == name)
 }
 
 /// Adds the finalizer `name`, unless the object has it or is being deleted (then none can be added).
@@ -43,7 +46,12 @@ where
     if !has(live, name) {
         return Ok(Written::Unchanged);
     }
-    let finalizers: Vec<_> = live.finalizers().iter().filter(|finalizer| *finalizer != name).cloned().collect();
+    let finalizers: Vec<_> = live
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != name)
+        .cloned()
+        .collect();
     match set(api, live, &finalizers).await {
         Err(error) if error.is_not_found() => Ok(Written::Unchanged),
         other => other,
@@ -58,8 +66,12 @@ where
     let patch = json!({ "metadata": {
         "uid": live.uid(), "resourceVersion": live.resource_version(), "finalizers": finalizers,
     }});
-    api.patch(&live.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .map_err(|source| request("set the finalizers of", live, source))?;
+    api.patch(
+        &live.name_any(),
+        &PatchParams::default(),
+        &Patch::Merge(&patch),
+    )
+    .await
+    .map_err(|source| request("set the finalizers of", live, source))?;
     Ok(Written::Changed)
 }

@@ -62,7 +62,11 @@ pub(crate) async fn acquire(ctx: &Context, instance: &str) -> Held {
         match attempt(&api, &identity, &mut observed).await {
             Ok(Some(lease)) => {
                 tracing::info!(identity, "this replica leads");
-                return Held { api, lease, identity };
+                return Held {
+                    api,
+                    lease,
+                    identity,
+                };
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "failed to ask for the Lease, trying again"),
@@ -77,8 +81,14 @@ async fn attempt(
     observed: &mut Option<(Option<String>, Instant)>,
 ) -> Result<Option<Lease>, kube::Error> {
     let Some(mut lease) = api.get_opt(NAME).await? else {
-        let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
-        let lease = Lease { metadata, spec: Some(renewed(LeaseSpec::default(), identity)) };
+        let metadata = ObjectMeta {
+            name: Some(NAME.to_owned()),
+            ..ObjectMeta::default()
+        };
+        let lease = Lease {
+            metadata,
+            spec: Some(renewed(LeaseSpec::default(), identity)),
+        };
         return lost_race(api.create(&PostParams::default(), &lease).await);
     };
     let now = Instant::now();
@@ -100,8 +110,13 @@ async fn attempt(
 
 /// Whether a Lease that has not changed for `unchanged` can be taken.
 fn is_free(spec: &LeaseSpec, unchanged: Duration) -> bool {
-    let held = spec.holder_identity.as_deref().is_some_and(|holder| !holder.is_empty());
-    let duration = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let held = spec
+        .holder_identity
+        .as_deref()
+        .is_some_and(|holder| !holder.is_empty());
+    let duration = spec
+        .lease_duration_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok());
     !held || unchanged > duration.map_or(DURATION, Duration::from_secs)
 }
 
@@ -120,7 +135,9 @@ fn renewed(mut spec: LeaseSpec, identity: &str) -> LeaseSpec {
 fn lost_race(outcome: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::Error> {
     match outcome {
         Ok(lease) => Ok(Some(lease)),
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(None),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -131,7 +148,12 @@ impl Held {
         let mut renewed_at = Instant::now();
         let mut pause = RENEW;
         loop {
-            if ctx.shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            if ctx
+                .shutdown
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_none()
+            {
                 self.give_back().await;
                 return Ok(());
             }
@@ -145,7 +167,9 @@ impl Held {
                 Err(RenewError::Api(error)) if renewed_at.elapsed() > GIVE_UP => {
                     return Err(LeaderError::NotRenewed(Box::new(error)));
                 }
-                Err(RenewError::Api(error)) => tracing::warn!(%error, "failed to renew the Lease, trying again"),
+                Err(RenewError::Api(error)) => {
+                    tracing::warn!(%error, "failed to renew the Lease, trying again")
+                }
             }
         }
     }
@@ -153,16 +177,28 @@ impl Held {
     async fn renew(&mut self) -> Result<(), RenewError> {
         let mut wanted = self.lease.clone();
         wanted.spec = Some(renewed(wanted.spec.unwrap_or_default(), &self.identity));
-        match self.api.replace(NAME, &PostParams::default(), &wanted).await {
+        match self
+            .api
+            .replace(NAME, &PostParams::default(), &wanted)
+            .await
+        {
             Ok(lease) => {
                 self.lease = lease;
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_conflict() => {
                 let lease = self.api.get(NAME).await.map_err(RenewError::Api)?;
-                let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
+                let holder = lease
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.holder_identity.clone())
+                    .unwrap_or_default();
                 self.lease = lease;
-                if holder == self.identity { Ok(()) } else { Err(RenewError::Taken(holder)) }
+                if holder == self.identity {
+                    Ok(())
+                } else {
+                    Err(RenewError::Taken(holder))
+                }
             }
             Err(error) => Err(RenewError::Api(error)),
         }
@@ -173,7 +209,11 @@ impl Held {
         if let Some(spec) = &mut self.lease.spec {
             spec.holder_identity = None;
         }
-        if let Err(error) = self.api.replace(NAME, &PostParams::default(), &self.lease).await {
+        if let Err(error) = self
+            .api
+            .replace(NAME, &PostParams::default(), &self.lease)
+            .await
+        {
             tracing::debug!(%error, "failed to give the Lease back, it expires by itself");
         }
     }
@@ -204,7 +244,11 @@ mod tests {
             (spec(Some("a"), None), 29, false),
         ];
         for (spec, seconds, expected) in cases {
-            assert_eq!(is_free(&spec, Duration::from_secs(seconds)), expected, "{spec:?} {seconds}");
+            assert_eq!(
+                is_free(&spec, Duration::from_secs(seconds)),
+                expected,
+                "{spec:?} {seconds}"
+            );
         }
     }
 
@@ -212,7 +256,10 @@ mod tests {
     fn only_a_new_holder_is_a_transition() {
         let first = renewed(LeaseSpec::default(), "a");
         let again = renewed(first.clone(), "a");
-        assert_eq!((first.lease_transitions, again.lease_transitions), (Some(1), Some(1)));
+        assert_eq!(
+            (first.lease_transitions, again.lease_transitions),
+            (Some(1), Some(1))
+        );
         assert_eq!(first.acquire_time, again.acquire_time);
         assert_eq!(renewed(again, "b").lease_transitions, Some(2));
     }

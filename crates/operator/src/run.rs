@@ -90,7 +90,12 @@ async fn serve(
     lease: Option<String>,
     ready: Option<oneshot::Sender<()>>,
 ) -> Result<(), RunError> {
-    if ctx.shutdown.run_until_cancelled(ctx.watches.ready()).await.is_none() {
+    if ctx
+        .shutdown
+        .run_until_cancelled(ctx.watches.ready())
+        .await
+        .is_none()
+    {
         return Ok(());
     }
     let serving = match webhook {
@@ -110,8 +115,18 @@ async fn serve(
     outcome
 }
 
-async fn lead(ctx: &Arc<Context>, instance: &str, ready: Option<oneshot::Sender<()>>) -> Result<(), RunError> {
-    let Some(held) = ctx.shutdown.run_until_cancelled(leader::acquire(ctx, instance)).await else { return Ok(()) };
+async fn lead(
+    ctx: &Arc<Context>,
+    instance: &str,
+    ready: Option<oneshot::Sender<()>>,
+) -> Result<(), RunError> {
+    let Some(held) = ctx
+        .shutdown
+        .run_until_cancelled(leader::acquire(ctx, instance))
+        .await
+    else {
+        return Ok(());
+    };
     let (kept, ()) = tokio::join!(
         async {
             let kept = held.keep(ctx).await;

@@ -54,7 +54,11 @@ impl Stores {
     ///
     /// # Errors
     /// When the Secret is missing or lacks a key, or the storage's specification has a gap.
-    pub async fn open(&self, ctx: &Context, storage: &BackupStorage) -> Result<Backend, StoreError> {
+    pub async fn open(
+        &self,
+        ctx: &Context,
+        storage: &BackupStorage,
+    ) -> Result<Backend, StoreError> {
         let reference = secret_reference(storage);
         let known_version = reference
             .as_ref()
@@ -75,7 +79,9 @@ impl Stores {
             None => None,
             Some((namespace, name)) => apply::get(&ctx.api::<Secret>(namespace), name).await?,
         };
-        let environment = Environment { storage_emulator_host: ctx.environment.storage_emulator_host.clone() };
+        let environment = Environment {
+            storage_emulator_host: ctx.environment.storage_emulator_host.clone(),
+        };
         let config = resolve(storage, secret.as_ref(), &environment, &LocalRoot::InPod)?;
         let backend = Backend::open(&config)?;
         let opened = Opened {
@@ -83,7 +89,10 @@ impl Stores {
             secret_version: secret.and_then(|secret| secret.resource_version()),
             backend: backend.clone(),
         };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, opened);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid, opened);
         Ok(backend)
     }
 
@@ -91,12 +100,18 @@ impl Stores {
     ///
     /// # Errors
     /// When neither is there.
-    pub async fn open_or_last(&self, ctx: &Context, storage: &BackupStorage) -> Result<Backend, StoreError> {
+    pub async fn open_or_last(
+        &self,
+        ctx: &Context,
+        storage: &BackupStorage,
+    ) -> Result<Backend, StoreError> {
         match self.open(ctx, storage).await {
             Ok(backend) => Ok(backend),
             Err(error) => {
                 let stores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                let last = stores.get(&storage.uid().unwrap_or_default()).map(|opened| opened.backend.clone());
+                let last = stores
+                    .get(&storage.uid().unwrap_or_default())
+                    .map(|opened| opened.backend.clone());
                 last.ok_or(error)
             }
         }
@@ -104,6 +119,9 @@ impl Stores {
 
     /// Drops the store of a storage that is gone, and its credentials.
     pub fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use futures::{Stream, StreamExt, stream};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
     runtime::{
         WatchStreamExt,
         reflector::{self, ObjectRef, Store, store::Writer},
@@ -33,9 +33,18 @@ use crate::events::{Events, Notice};
 /// How long the operator waits before it says that a kind cannot be listed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How an object is read from what the API server sent.
+type Parse<T, K> = fn(T) -> Result<K, Box<InvalidObject>>;
+
 /// A kind of object that can be watched.
-pub trait Watched: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
-impl<K> Watched for K where K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
+pub trait Watched:
+    Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
+}
+impl<K> Watched for K where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
+}
 
 /// An object that was created, changed or deleted.
 #[derive(Debug)]
@@ -48,7 +57,10 @@ pub struct Touched<K> {
 
 impl<K> Clone for Touched<K> {
     fn clone(&self) -> Self {
-        Self { object: Arc::clone(&self.object), gone: self.gone }
+        Self {
+            object: Arc::clone(&self.object),
+            gone: self.gone,
+        }
     }
 }
 
@@ -73,7 +85,10 @@ pub struct Watch<K: Watched> {
 
 impl<K: Watched> Clone for Watch<K> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), subscribers: Arc::clone(&self.subscribers) }
+        Self {
+            store: self.store.clone(),
+            subscribers: Arc::clone(&self.subscribers),
+        }
     }
 }
 
@@ -83,18 +98,31 @@ impl<K: Watched> Watch<K> {
     pub fn start(driver: &Driver, config: watcher::Config) -> Self {
         let api: Api<DeserializeGuard<K>> = Api::all(driver.client.clone());
         let stream = watcher::watcher(api, config).default_backoff();
-        Self::drive(driver, stream, |guard| guard.0.map_err(|invalid| (invalid.error, invalid.metadata)))
+        Self::drive(driver, stream, |guard| guard.0.map_err(Box::new))
     }
 
     fn drive<T: Resource<DynamicType = ()> + Send + 'static>(
         driver: &Driver,
         events: impl Stream<Item = watcher::Result<Event<T>>> + Send + 'static,
-        parse: fn(T) -> Result<K, (String, kube::core::ObjectMeta)>,
+        parse: Parse<T, K>,
     ) -> Self {
         let (store, writer) = reflector::store();
-        let watch = Self { store, subscribers: Arc::default() };
-        let pump = Pump { watch: watch.clone(), writer, events: Arc::clone(&driver.events), listed: Vec::new() };
-        driver.tasks.spawn(driver.shutdown.clone().run_until_cancelled_owned(pump.run(events, parse)));
+        let watch = Self {
+            store,
+            subscribers: Arc::default(),
+        };
+        let pump = Pump {
+            watch: watch.clone(),
+            writer,
+            events: Arc::clone(&driver.events),
+            listed: Vec::new(),
+        };
+        driver.tasks.spawn(
+            driver
+                .shutdown
+                .clone()
+                .run_until_cancelled_owned(pump.run(events, parse)),
+        );
         watch
     }
 
@@ -102,7 +130,9 @@ impl<K: Watched> Watch<K> {
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         let reference = ObjectRef::new(name);
-        self.store.get(&reference.within(namespace)).or_else(|| self.store.get(&ObjectRef::new(name)))
+        self.store
+            .get(&reference.within(namespace))
+            .or_else(|| self.store.get(&ObjectRef::new(name)))
     }
 
     /// All objects.
@@ -139,10 +169,16 @@ impl<K: Watched> Watch<K> {
     pub fn touched(&self) -> impl Stream<Item = Touched<K>> + Send + use<K> {
         let (sender, receiver) = mpsc::unbounded_channel();
         {
-            let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut subscribers = self
+                .subscribers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             for object in self.store.state() {
                 // The receiver is still in hand.
-                let _ = sender.send(Touched { object, gone: false });
+                let _ = sender.send(Touched {
+                    object,
+                    gone: false,
+                });
             }
             subscribers.push(sender);
         }
@@ -153,7 +189,10 @@ impl<K: Watched> Watch<K> {
     }
 
     fn publish(&self, touched: &Touched<K>) {
-        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut subscribers = self
+            .subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         subscribers.retain(|subscriber| subscriber.send(touched.clone()).is_ok());
     }
 }
@@ -180,23 +219,21 @@ impl<K: Watched> Pump<K> {
     async fn run<T: Resource<DynamicType = ()> + Send>(
         mut self,
         events: impl Stream<Item = watcher::Result<Event<T>>> + Send,
-        parse: fn(T) -> Result<K, (String, kube::core::ObjectMeta)>,
+        parse: Parse<T, K>,
     ) {
         let mut events = Box::pin(events);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => self.take(event, parse).await,
                 // The watcher starts again by itself, with backoff.
-                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "failed to watch, trying again"),
+                Err(error) => {
+                    tracing::warn!(kind = %K::kind(&()), %error, "failed to watch, trying again")
+                }
             }
         }
     }
 
-    async fn take<T: Resource<DynamicType = ()>>(
-        &mut self,
-        event: Event<T>,
-        parse: fn(T) -> Result<K, (String, kube::core::ObjectMeta)>,
-    ) {
+    async fn take<T: Resource<DynamicType = ()>>(&mut self, event: Event<T>, parse: Parse<T, K>) {
         let store = self.watch.store.clone();
         match event {
             Event::Init => {
@@ -211,18 +248,31 @@ impl<K: Watched> Pump<K> {
             }
             Event::InitDone => {
                 let before = store.state();
-                let known: std::collections::HashMap<_, _> =
-                    before.iter().map(|object| (ObjectRef::from_obj(object.as_ref()), object)).collect();
+                let known: std::collections::HashMap<_, _> = before
+                    .iter()
+                    .map(|object| (ObjectRef::from_obj(object.as_ref()), object))
+                    .collect();
                 self.writer.apply_watcher_event(&Event::InitDone);
                 for reference in std::mem::take(&mut self.listed) {
-                    let Some(object) = store.get(&reference) else { continue };
-                    if known.get(&reference).is_none_or(|old| old.resource_version() != object.resource_version()) {
-                        self.watch.publish(&Touched { object, gone: false });
+                    let Some(object) = store.get(&reference) else {
+                        continue;
+                    };
+                    if known
+                        .get(&reference)
+                        .is_none_or(|old| old.resource_version() != object.resource_version())
+                    {
+                        self.watch.publish(&Touched {
+                            object,
+                            gone: false,
+                        });
                     }
                 }
                 for (reference, object) in known {
                     if store.get(&reference).is_none() {
-                        self.watch.publish(&Touched { object: Arc::clone(object), gone: true });
+                        self.watch.publish(&Touched {
+                            object: Arc::clone(object),
+                            gone: true,
+                        });
                     }
                 }
             }
@@ -236,7 +286,10 @@ impl<K: Watched> Pump<K> {
                     Some(object) => {
                         self.writer.apply_watcher_event(&Event::Apply(object));
                         if let Some(object) = store.get(&reference) {
-                            self.watch.publish(&Touched { object, gone: false });
+                            self.watch.publish(&Touched {
+                                object,
+                                gone: false,
+                            });
                         }
                     }
                     // The last good version must not be acted upon any more.
@@ -251,8 +304,12 @@ impl<K: Watched> Pump<K> {
                 };
                 match parse(raw) {
                     Ok(object) => {
-                        self.writer.apply_watcher_event(&Event::Delete(object.clone()));
-                        self.watch.publish(&Touched { object: Arc::new(object), gone: true });
+                        self.writer
+                            .apply_watcher_event(&Event::Delete(object.clone()));
+                        self.watch.publish(&Touched {
+                            object: Arc::new(object),
+                            gone: true,
+                        });
                     }
                     Err(_) => self.forget(&reference),
                 }
@@ -262,7 +319,8 @@ impl<K: Watched> Pump<K> {
 
     fn forget(&mut self, reference: &ObjectRef<K>) {
         if let Some(object) = self.watch.store.get(reference) {
-            self.writer.apply_watcher_event(&Event::Delete(object.as_ref().clone()));
+            self.writer
+                .apply_watcher_event(&Event::Delete(object.as_ref().clone()));
             self.watch.publish(&Touched { object, gone: true });
         }
     }
@@ -270,13 +328,14 @@ impl<K: Watched> Pump<K> {
     async fn parsed<T: Resource<DynamicType = ()>>(
         &self,
         mut raw: T,
-        parse: fn(T) -> Result<K, (String, kube::core::ObjectMeta)>,
+        parse: Parse<T, K>,
     ) -> Option<K> {
         // Nobody reads them, and they are often the largest part of an object.
         raw.meta_mut().managed_fields = None;
         match parse(raw) {
             Ok(object) => Some(object),
-            Err((error, metadata)) => {
+            Err(invalid) => {
+                let InvalidObject { error, metadata } = *invalid;
                 let reference = k8s_openapi::api::core::v1::ObjectReference {
                     api_version: Some(K::api_version(&()).into_owned()),
                     kind: Some(K::kind(&()).into_owned()),
@@ -287,8 +346,12 @@ impl<K: Watched> Pump<K> {
                 };
                 tracing::warn!(kind = %K::kind(&()), name = ?reference.name, namespace = ?reference.namespace, error,
                     "left out an object that cannot be parsed");
-                let note = format!("failed to parse this object, it is left alone until it is corrected: {error}");
-                self.events.tell_about(&reference, &Notice::warning("MalformedObject", note)).await;
+                let note = format!(
+                    "failed to parse this object, it is left alone until it is corrected: {error}"
+                );
+                self.events
+                    .tell_about(&reference, &Notice::warning("MalformedObject", note))
+                    .await;
                 None
             }
         }

@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 use zeroize::Zeroizing;
 
@@ -61,15 +61,24 @@ impl Certificate {
             let path = folder.join(name);
             std::fs::read(&path).map_err(|source| CertificateError::Read { path, source })
         };
-        Ok(Self { chain: file("tls.crt")?, key: Zeroizing::new(file("tls.key")?), authority: file("ca.crt")? })
+        Ok(Self {
+            chain: file("tls.crt")?,
+            key: Zeroizing::new(file("tls.key")?),
+            authority: file("ca.crt")?,
+        })
     }
 
     /// Makes an authority and a certificate for the address.
     pub(crate) fn make(address: &WebhookAddress) -> Result<Self, CertificateError> {
         let names = match address {
             WebhookAddress::Url { host } => vec![host.trim_matches(['[', ']']).to_owned()],
-            WebhookAddress::Service { namespace, name, .. } => {
-                vec![format!("{name}.{namespace}.svc"), format!("{name}.{namespace}.svc.cluster.local")]
+            WebhookAddress::Service {
+                namespace, name, ..
+            } => {
+                vec![
+                    format!("{name}.{namespace}.svc"),
+                    format!("{name}.{namespace}.svc.cluster.local"),
+                ]
             }
         };
         let host = names.first().cloned().unwrap_or_default();
@@ -112,7 +121,9 @@ mod tests {
     fn a_folder_without_a_key_is_refused_with_the_file_named() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("tls.crt"), "x").unwrap();
-        let Err(error) = Certificate::read(folder.path()) else { panic!("read a folder without a key") };
+        let Err(error) = Certificate::read(folder.path()) else {
+            panic!("read a folder without a key")
+        };
         assert_eq!(error.kind(), "CertificateUnreadable");
         assert!(error.to_string().contains("tls.key"), "{error}");
     }
@@ -120,8 +131,14 @@ mod tests {
     #[test]
     fn a_certificate_is_made_for_an_address_and_for_a_service() {
         for address in [
-            WebhookAddress::Url { host: "127.0.0.1".to_owned() },
-            WebhookAddress::Service { namespace: "stash".to_owned(), name: "webhook".to_owned(), port: 443 },
+            WebhookAddress::Url {
+                host: "127.0.0.1".to_owned(),
+            },
+            WebhookAddress::Service {
+                namespace: "stash".to_owned(),
+                name: "webhook".to_owned(),
+                port: 443,
+            },
         ] {
             let made = Certificate::make(&address).unwrap();
             assert!(made.chain.starts_with(b"-----BEGIN CERTIFICATE"));

@@ -2,11 +2,11 @@
 //!
 //! They work on the object as JSON, so that nothing a user wrote, known or not, is lost on the way.
 
+use kube::ResourceExt;
 use kubestash_api::{
     shared::{NamespacePolicy, UsagePolicy},
     storage::{BackupStorage, RetentionPolicy},
 };
-use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -16,8 +16,14 @@ use super::{
 
 /// Fills in the defaults of an object.
 pub(super) fn apply(kind: Kind, object: &mut Value, others: &Others) {
-    let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let namespace = object
+        .pointer("/metadata/namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
     match kind {
         Kind::BackupStorage => {
             usage_policy(spec);
@@ -25,7 +31,8 @@ pub(super) fn apply(kind: Kind, object: &mut Value, others: &Others) {
         }
         Kind::RetentionPolicy => {
             usage_policy(spec);
-            spec.entry("failedSnapshots").or_insert_with(|| json!({ "last": 1 }));
+            spec.entry("failedSnapshots")
+                .or_insert_with(|| json!({ "last": 1 }));
         }
         Kind::BackupBlueprint | Kind::HookTemplate => usage_policy(spec),
         Kind::BackupConfiguration => backends(spec, &namespace, others),
@@ -34,7 +41,8 @@ pub(super) fn apply(kind: Kind, object: &mut Value, others: &Others) {
 }
 
 fn usage_policy(spec: &mut Map<String, Value>) {
-    spec.entry("usagePolicy").or_insert_with(|| json!({ "allowedNamespaces": { "from": "Same" } }));
+    spec.entry("usagePolicy")
+        .or_insert_with(|| json!({ "allowedNamespaces": { "from": "Same" } }));
 }
 
 /// One trailing slash is a slip; the store of objects has no directories.
@@ -61,15 +69,24 @@ fn trailing_slashes(spec: &mut Map<String, Value>) {
 
 /// The default storage if no backend is given, the default policy where a backend has none.
 fn backends(spec: &mut Map<String, Value>, namespace: &str, others: &Others) {
-    let none = spec.get("backends").and_then(Value::as_array).is_none_or(Vec::is_empty);
+    let none = spec
+        .get("backends")
+        .and_then(Value::as_array)
+        .is_none_or(Vec::is_empty);
     if none {
-        let Some(storage) = default_storage(namespace, others) else { return };
+        let Some(storage) = default_storage(namespace, others) else {
+            return;
+        };
         spec.insert("backends".to_owned(), json!([{ "storageRef": storage }]));
     }
-    let Some(backends) = spec.get_mut("backends").and_then(Value::as_array_mut) else { return };
+    let Some(backends) = spec.get_mut("backends").and_then(Value::as_array_mut) else {
+        return;
+    };
     for backend in backends.iter_mut().filter_map(Value::as_object_mut) {
         if backend.get("retentionPolicy").is_none_or(Value::is_null) {
-            let Some(policy) = default_policy(namespace, others) else { return };
+            let Some(policy) = default_policy(namespace, others) else {
+                return;
+            };
             backend.insert("retentionPolicy".to_owned(), policy);
         }
     }
@@ -80,7 +97,11 @@ fn default_storage(namespace: &str, others: &Others) -> Option<Value> {
         storage.spec.default == Some(true) && storage.metadata.deletion_timestamp.is_none()
     });
     let describe = |storage: &BackupStorage| {
-        (storage.namespace().unwrap_or_default(), storage.name_any(), storage.spec.usage_policy.clone())
+        (
+            storage.namespace().unwrap_or_default(),
+            storage.name_any(),
+            storage.spec.usage_policy.clone(),
+        )
     };
     choose(namespace, others, defaults.map(|storage| describe(storage)))
 }
@@ -90,7 +111,11 @@ fn default_policy(namespace: &str, others: &Others) -> Option<Value> {
         policy.spec.default == Some(true) && policy.metadata.deletion_timestamp.is_none()
     });
     let describe = |policy: &RetentionPolicy| {
-        (policy.namespace().unwrap_or_default(), policy.name_any(), policy.spec.usage_policy.clone())
+        (
+            policy.namespace().unwrap_or_default(),
+            policy.name_any(),
+            policy.spec.usage_policy.clone(),
+        )
     };
     choose(namespace, others, defaults.map(|policy| describe(policy)))
 }
@@ -112,8 +137,12 @@ fn choose(
         Some(NamespacePolicy::All) => 2,
     };
     candidates
-        .filter(|(owner, _, policy)| allows(policy.as_ref(), owner, namespace, &others.namespace_labels))
-        .min_by(|left, right| (rank(&left.2), &left.0, &left.1).cmp(&(rank(&right.2), &right.0, &right.1)))
+        .filter(|(owner, _, policy)| {
+            allows(policy.as_ref(), owner, namespace, &others.namespace_labels)
+        })
+        .min_by(|left, right| {
+            (rank(&left.2), &left.0, &left.1).cmp(&(rank(&right.2), &right.0, &right.1))
+        })
         .map(|(namespace, name, _)| json!({ "name": name, "namespace": namespace }))
 }
 
@@ -132,8 +161,15 @@ mod tests {
     #[test]
     fn objects_are_for_their_own_namespace_unless_told() {
         let same = json!({"allowedNamespaces": {"from": "Same"}});
-        for kind in [Kind::BackupStorage, Kind::BackupBlueprint, Kind::HookTemplate] {
-            assert_eq!(defaulted(kind, json!({}), &Others::default()), json!({"usagePolicy": same}));
+        for kind in [
+            Kind::BackupStorage,
+            Kind::BackupBlueprint,
+            Kind::HookTemplate,
+        ] {
+            assert_eq!(
+                defaulted(kind, json!({}), &Others::default()),
+                json!({"usagePolicy": same})
+            );
             let all = json!({"usagePolicy": {"allowedNamespaces": {"from": "All"}}});
             assert_eq!(defaulted(kind, all.clone(), &Others::default()), all);
         }
@@ -152,7 +188,10 @@ mod tests {
         let after = json!({"usagePolicy": usage, "unknown": 1, "storage": {
             "s3": {"bucket": "b", "endpoint": "https://e", "prefix": "p/", "region": "r/"},
             "gcs": {"bucket": "b", "prefix": "p"}, "azure": {"prefix": "p", "container": "c/"}}});
-        assert_eq!(defaulted(Kind::BackupStorage, before, &Others::default()), after);
+        assert_eq!(
+            defaulted(Kind::BackupStorage, before, &Others::default()),
+            after
+        );
     }
 
     fn storage(namespace: &str, name: &str, from: &str) -> Arc<BackupStorage> {
@@ -182,11 +221,17 @@ mod tests {
         for (storages, labelled, expected) in cases {
             let others = Others {
                 storages: storages.into_iter().cloned().collect(),
-                namespace_labels: if labelled { labels.clone().into() } else { [].into() },
+                namespace_labels: if labelled {
+                    labels.clone().into()
+                } else {
+                    [].into()
+                },
                 ..Others::default()
             };
             let spec = defaulted(Kind::BackupConfiguration, json!({}), &others);
-            let name = spec.pointer("/backends/0/storageRef/name").and_then(Value::as_str);
+            let name = spec
+                .pointer("/backends/0/storageRef/name")
+                .and_then(Value::as_str);
             assert_eq!(name, expected);
         }
     }
@@ -197,8 +242,12 @@ mod tests {
             "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "RetentionPolicy",
             "metadata": {"name": "p", "namespace": "demo"}, "spec": {"default": true},
         });
-        let others = Others { policies: vec![Arc::new(serde_json::from_value(policy).unwrap())], ..Others::default() };
-        let spec = json!({"backends": [{"name": "a"}, {"name": "b", "retentionPolicy": {"name": "own"}}]});
+        let others = Others {
+            policies: vec![Arc::new(serde_json::from_value(policy).unwrap())],
+            ..Others::default()
+        };
+        let spec =
+            json!({"backends": [{"name": "a"}, {"name": "b", "retentionPolicy": {"name": "own"}}]});
         assert_eq!(
             defaulted(Kind::BackupConfiguration, spec, &others),
             json!({"backends": [

@@ -78,7 +78,11 @@ impl Kind {
     }
 
     fn path(self, verb: &str) -> String {
-        format!("/{verb}-{}-v1alpha1-{}", self.group().replace('.', "-"), self.name().to_ascii_lowercase())
+        format!(
+            "/{verb}-{}-v1alpha1-{}",
+            self.group().replace('.', "-"),
+            self.name().to_ascii_lowercase()
+        )
     }
 }
 
@@ -88,7 +92,13 @@ mod tests {
 
     #[test]
     fn the_paths_are_those_clients_of_this_api_know() {
-        assert_eq!(Kind::BackupStorage.validate_path(), "/validate-storage-kubestash-com-v1alpha1-backupstorage");
-        assert_eq!(Kind::BackupConfiguration.mutate_path(), "/mutate-core-kubestash-com-v1alpha1-backupconfiguration");
+        assert_eq!(
+            Kind::BackupStorage.validate_path(),
+            "/validate-storage-kubestash-com-v1alpha1-backupstorage"
+        );
+        assert_eq!(
+            Kind::BackupConfiguration.mutate_path(),
+            "/mutate-core-kubestash-com-v1alpha1-backupconfiguration"
+        );
     }
 }

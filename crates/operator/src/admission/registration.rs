@@ -5,8 +5,8 @@
 use k8s_openapi::{
     ByteString,
     api::admissionregistration::v1::{
-        MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference, ValidatingWebhook,
-        ValidatingWebhookConfiguration, WebhookClientConfig,
+        MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
+        ValidatingWebhook, ValidatingWebhookConfiguration, WebhookClientConfig,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -41,7 +41,11 @@ impl Target<'_> {
                 url: Some(format!("https://{host}:{}{path}", self.port)),
                 service: None,
             },
-            WebhookAddress::Service { namespace, name, port } => WebhookClientConfig {
+            WebhookAddress::Service {
+                namespace,
+                name,
+                port,
+            } => WebhookClientConfig {
                 ca_bundle,
                 url: None,
                 service: Some(ServiceReference {
@@ -59,7 +63,13 @@ impl Target<'_> {
 pub(crate) async fn register(client: &Client, target: &Target<'_>) -> Result<(), ApplyError> {
     // Defaults first: an object that only a default makes valid must not be refused.
     apply::object(&Api::all(client.clone()), None, &mutating(target), MANAGER).await?;
-    apply::object(&Api::all(client.clone()), None, &validating(target), MANAGER).await?;
+    apply::object(
+        &Api::all(client.clone()),
+        None,
+        &validating(target),
+        MANAGER,
+    )
+    .await?;
     Ok(())
 }
 
@@ -79,7 +89,10 @@ fn validating(target: &Target<'_>) -> ValidatingWebhookConfiguration {
             ..ValidatingWebhook::default()
         })
         .collect();
-    ValidatingWebhookConfiguration { metadata: metadata(), webhooks: Some(webhooks) }
+    ValidatingWebhookConfiguration {
+        metadata: metadata(),
+        webhooks: Some(webhooks),
+    }
 }
 
 fn mutating(target: &Target<'_>) -> MutatingWebhookConfiguration {
@@ -99,13 +112,22 @@ fn mutating(target: &Target<'_>) -> MutatingWebhookConfiguration {
             ..MutatingWebhook::default()
         })
         .collect();
-    MutatingWebhookConfiguration { metadata: metadata(), webhooks: Some(webhooks) }
+    MutatingWebhookConfiguration {
+        metadata: metadata(),
+        webhooks: Some(webhooks),
+    }
 }
 
 fn metadata() -> ObjectMeta {
     ObjectMeta {
         name: Some(NAME.to_owned()),
-        labels: Some([(labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_KUBESTASH.to_owned())].into()),
+        labels: Some(
+            [(
+                labels::MANAGED_BY.to_owned(),
+                labels::MANAGED_BY_KUBESTASH.to_owned(),
+            )]
+            .into(),
+        ),
         ..ObjectMeta::default()
     }
 }
@@ -126,28 +148,43 @@ mod tests {
     use super::*;
 
     fn target(address: &WebhookAddress) -> Target<'_> {
-        Target { address, port: 9443, authority: b"PEM" }
+        Target {
+            address,
+            port: 9443,
+            authority: b"PEM",
+        }
     }
 
     #[test]
     fn each_kind_is_registered_with_name_path_and_operations() {
-        let url = WebhookAddress::Url { host: "127.0.0.1".to_owned() };
+        let url = WebhookAddress::Url {
+            host: "127.0.0.1".to_owned(),
+        };
         let validating = validating(&target(&url)).webhooks.unwrap();
         assert_eq!(validating.len(), 5);
-        let blueprint = validating.iter().find(|hook| hook.name == "vbackupblueprint.kb.io").unwrap();
+        let blueprint = validating
+            .iter()
+            .find(|hook| hook.name == "vbackupblueprint.kb.io")
+            .unwrap();
         assert_eq!(
             blueprint.client_config.url.as_deref(),
             Some("https://127.0.0.1:9443/validate-core-kubestash-com-v1alpha1-backupblueprint")
         );
         assert_eq!(blueprint.failure_policy.as_deref(), Some("Fail"));
         let operations = blueprint.rules.as_ref().unwrap()[0].operations.clone();
-        assert_eq!(operations, Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]));
+        assert_eq!(
+            operations,
+            Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()])
+        );
     }
 
     #[test]
     fn a_service_is_named_with_its_path() {
-        let service =
-            WebhookAddress::Service { namespace: "stash".to_owned(), name: "hook".to_owned(), port: 443 };
+        let service = WebhookAddress::Service {
+            namespace: "stash".to_owned(),
+            name: "hook".to_owned(),
+            port: 443,
+        };
         let mutating = mutating(&target(&service)).webhooks.unwrap();
         let names: Vec<_> = mutating.iter().map(|hook| hook.name.as_str()).collect();
         assert_eq!(
@@ -161,7 +198,13 @@ mod tests {
             ]
         );
         let reference = mutating[0].client_config.service.clone().unwrap();
-        assert_eq!(reference.path.as_deref(), Some("/mutate-storage-kubestash-com-v1alpha1-backupstorage"));
-        assert_eq!((reference.name.as_str(), reference.port), ("hook", Some(443)));
+        assert_eq!(
+            reference.path.as_deref(),
+            Some("/mutate-storage-kubestash-com-v1alpha1-backupstorage")
+        );
+        assert_eq!(
+            (reference.name.as_str(), reference.port),
+            ("hook", Some(443))
+        );
     }
 }

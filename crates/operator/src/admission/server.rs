@@ -21,12 +21,7 @@ use super::{
     rules::{self, Violation},
     world,
 };
-use crate::{
-    apply::ApplyError,
-    config::WebhookConfig,
-    context::Context,
-    controller::full_text,
-};
+use crate::{apply::ApplyError, config::WebhookConfig, context::Context, controller::full_text};
 
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -37,7 +32,9 @@ pub enum AdmissionError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// The certificate or its key is not usable.
-    #[error("failed to use the webhook's certificate: tls.crt and tls.key must be PEM and belong together")]
+    #[error(
+        "failed to use the webhook's certificate: tls.crt and tls.key must be PEM and belong together"
+    )]
     Tls(#[source] std::io::Error),
     /// The address cannot be listened on.
     #[error("failed to listen on {address} for the admission webhook")]
@@ -98,16 +95,29 @@ pub async fn serve(ctx: &Arc<Context>, config: &WebhookConfig) -> Result<Serving
     let tls = RustlsConfig::from_pem(certificate.chain.clone(), certificate.key.to_vec())
         .await
         .map_err(AdmissionError::Tls)?;
-    let listen = |source| AdmissionError::Listen { address: config.listen, source };
+    let listen = |source| AdmissionError::Listen {
+        address: config.listen,
+        source,
+    };
     let listener = std::net::TcpListener::bind(config.listen).map_err(listen)?;
     listener.set_nonblocking(true).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let handle = Handle::new();
-    let server = axum_server::from_tcp_rustls(listener, tls).map_err(listen)?.handle(handle.clone());
+    let server = axum_server::from_tcp_rustls(listener, tls)
+        .map_err(listen)?
+        .handle(handle.clone());
     let task = tokio::spawn(server.serve(router(Arc::clone(ctx)).into_make_service()));
-    let serving = Serving { address, handle, task };
+    let serving = Serving {
+        address,
+        handle,
+        task,
+    };
 
-    let target = Target { address: &config.address, port: address.port(), authority: &certificate.authority };
+    let target = Target {
+        address: &config.address,
+        port: address.port(),
+        authority: &certificate.authority,
+    };
     if let Err(error) = registration::register(&ctx.client, &target).await {
         serving.stop().await;
         return Err(AdmissionError::Register(error));
@@ -160,18 +170,29 @@ fn subject(request: &AdmissionRequest<DynamicObject>) -> Option<Value> {
     let mut value = serde_json::to_value(object).ok()?;
     // A create request may leave the namespace to its URL.
     if object.namespace().is_none()
-        && let (Some(metadata), Some(namespace)) =
-            (value.get_mut("metadata").and_then(Value::as_object_mut), &request.namespace)
+        && let (Some(metadata), Some(namespace)) = (
+            value.get_mut("metadata").and_then(Value::as_object_mut),
+            &request.namespace,
+        )
     {
         metadata.insert("namespace".to_owned(), Value::String(namespace.clone()));
     }
     Some(value)
 }
 
-async fn validate(ctx: &Context, kind: Kind, request: &AdmissionRequest<DynamicObject>) -> AdmissionResponse {
+async fn validate(
+    ctx: &Context,
+    kind: Kind,
+    request: &AdmissionRequest<DynamicObject>,
+) -> AdmissionResponse {
     let response = AdmissionResponse::from(request);
-    let Some(object) = subject(request) else { return response };
-    let before = request.old_object.as_ref().and_then(|before| serde_json::to_value(before).ok());
+    let Some(object) = subject(request) else {
+        return response;
+    };
+    let before = request
+        .old_object
+        .as_ref()
+        .and_then(|before| serde_json::to_value(before).ok());
     let world = match world::read(ctx, kind, &object).await {
         Ok(world) => world,
         Err(error) => return response.deny(full_text(&error)),
@@ -189,9 +210,15 @@ async fn validate(ctx: &Context, kind: Kind, request: &AdmissionRequest<DynamicO
     }
 }
 
-async fn mutate(ctx: &Context, kind: Kind, request: &AdmissionRequest<DynamicObject>) -> AdmissionResponse {
+async fn mutate(
+    ctx: &Context,
+    kind: Kind,
+    request: &AdmissionRequest<DynamicObject>,
+) -> AdmissionResponse {
     let response = AdmissionResponse::from(request);
-    let Some(before) = subject(request) else { return response };
+    let Some(before) = subject(request) else {
+        return response;
+    };
     let world = match world::read(ctx, kind, &before).await {
         Ok(world) => world,
         Err(error) => return response.deny(full_text(&error)),
@@ -202,12 +229,19 @@ async fn mutate(ctx: &Context, kind: Kind, request: &AdmissionRequest<DynamicObj
         return response;
     }
     // The client library has its own version of the patch type; JSON is common to both.
-    let patch = serde_json::to_value(json_patch::diff(&before, &after)).and_then(serde_json::from_value);
+    let patch =
+        serde_json::to_value(json_patch::diff(&before, &after)).and_then(serde_json::from_value);
     let failed = |error: &dyn std::fmt::Display| {
-        response.clone().deny(format!("failed to fill in the defaults of this {}: {error}", kind.name()))
+        response.clone().deny(format!(
+            "failed to fill in the defaults of this {}: {error}",
+            kind.name()
+        ))
     };
     match patch {
-        Ok(patch) => response.clone().with_patch(patch).unwrap_or_else(|error| failed(&error)),
+        Ok(patch) => response
+            .clone()
+            .with_patch(patch)
+            .unwrap_or_else(|error| failed(&error)),
         Err(error) => failed(&error),
     }
 }

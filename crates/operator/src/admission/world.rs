@@ -25,15 +25,29 @@ pub(super) struct WorldError {
 
 /// Reads what the rules of `kind` need for `object`.
 pub(super) async fn read(ctx: &Context, kind: Kind, object: &Value) -> Result<Others, WorldError> {
-    let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+    let namespace = object
+        .pointer("/metadata/namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let mut others = Others::default();
-    let refers = matches!(kind, Kind::BackupConfiguration | Kind::BackupBlueprint | Kind::RestoreSession);
+    let refers = matches!(
+        kind,
+        Kind::BackupConfiguration | Kind::BackupBlueprint | Kind::RestoreSession
+    );
     if refers {
         let api: Api<Namespace> = Api::all(ctx.client.clone());
-        let found = api.get_opt(namespace).await.map_err(|error| failure("the namespace", error))?;
-        others.namespace_labels = found.map(|found| found.labels().clone()).unwrap_or_default();
+        let found = api
+            .get_opt(namespace)
+            .await
+            .map_err(|error| failure("the namespace", error))?;
+        others.namespace_labels = found
+            .map(|found| found.labels().clone())
+            .unwrap_or_default();
     }
-    if matches!(kind, Kind::BackupStorage | Kind::BackupConfiguration | Kind::BackupBlueprint) {
+    if matches!(
+        kind,
+        Kind::BackupStorage | Kind::BackupConfiguration | Kind::BackupBlueprint
+    ) {
         others.storages = all(ctx, "the BackupStorages").await?;
     }
     if matches!(kind, Kind::RetentionPolicy | Kind::BackupConfiguration) {
@@ -44,7 +58,11 @@ pub(super) async fn read(ctx: &Context, kind: Kind, object: &Value) -> Result<Ot
     }
     for (owner, name) in hook_references(object, namespace) {
         let found = ctx.api::<HookTemplate>(&owner).get_opt(&name).await;
-        others.hook_templates.extend(found.map_err(|error| failure("the HookTemplates", error))?.map(Arc::new));
+        others.hook_templates.extend(
+            found
+                .map_err(|error| failure("the HookTemplates", error))?
+                .map(Arc::new),
+        );
     }
     Ok(others)
 }
@@ -54,19 +72,36 @@ where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + std::fmt::Debug,
 {
     let api: Api<kube::core::DeserializeGuard<K>> = Api::all(ctx.client.clone());
-    let list = api.list(&ListParams::default()).await.map_err(|error| failure(what, error))?;
+    let list = api
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| failure(what, error))?;
     // One that cannot be parsed is told by its watch, and must not block every other object.
-    Ok(list.items.into_iter().filter_map(|guard| guard.0.ok()).map(Arc::new).collect())
+    Ok(list
+        .items
+        .into_iter()
+        .filter_map(|guard| guard.0.ok())
+        .map(Arc::new)
+        .collect())
 }
 
 fn failure(what: &'static str, source: kube::Error) -> WorldError {
-    WorldError { what, source: Box::new(source) }
+    WorldError {
+        what,
+        source: Box::new(source),
+    }
 }
 
 /// Namespace and name of every HookTemplate that a configuration or restore names.
 fn hook_references(object: &Value, namespace: &str) -> BTreeSet<(String, String)> {
-    let sessions = object.pointer("/spec/sessions").and_then(Value::as_array).into_iter().flatten();
-    let hooks = sessions.filter_map(|session| session.get("hooks")).chain(object.pointer("/spec/hooks"));
+    let sessions = object
+        .pointer("/spec/sessions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let hooks = sessions
+        .filter_map(|session| session.get("hooks"))
+        .chain(object.pointer("/spec/hooks"));
     hooks
         .filter_map(Value::as_object)
         .flat_map(|hooks| hooks.values())
@@ -74,8 +109,16 @@ fn hook_references(object: &Value, namespace: &str) -> BTreeSet<(String, String)
         .flatten()
         .filter_map(|hook| {
             let reference = hook.get("hookTemplate")?;
-            let text = |key: &str| reference.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-            Some((text("namespace").unwrap_or(namespace).to_owned(), text("name")?.to_owned()))
+            let text = |key: &str| {
+                reference
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .filter(|text| !text.is_empty())
+            };
+            Some((
+                text("namespace").unwrap_or(namespace).to_owned(),
+                text("name")?.to_owned(),
+            ))
         })
         .collect()
 }
@@ -94,6 +137,12 @@ mod tests {
             {},
         ]}});
         let found: Vec<_> = hook_references(&object, "demo").into_iter().collect();
-        assert_eq!(found, [("demo".to_owned(), "a".to_owned()), ("other".to_owned(), "b".to_owned())]);
+        assert_eq!(
+            found,
+            [
+                ("demo".to_owned(), "a".to_owned()),
+                ("other".to_owned(), "b".to_owned())
+            ]
+        );
     }
 }

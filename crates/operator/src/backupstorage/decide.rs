@@ -10,7 +10,9 @@ use kubestash_api::{
         backup_storage::{BACKEND_INITIALIZED, BACKEND_SECRET_FOUND},
     },
     shared::Condition,
-    storage::{BackupStorage, BackupStoragePhase, BackupStorageStatus, Repository, StorageRepository},
+    storage::{
+        BackupStorage, BackupStoragePhase, BackupStorageStatus, Repository, StorageRepository,
+    },
 };
 use kubestash_core::{condition, format, phase};
 
@@ -83,7 +85,12 @@ pub(super) fn status(world: &World<'_>, now: Timestamp) -> BackupStorageStatus {
 }
 
 fn secret_name(storage: &BackupStorage) -> &str {
-    storage.spec.storage.as_ref().and_then(|storage| storage.secret_name()).unwrap_or_default()
+    storage
+        .spec
+        .storage
+        .as_ref()
+        .and_then(|storage| storage.secret_name())
+        .unwrap_or_default()
 }
 
 /// The sentence about a Secret that is not there.
@@ -97,9 +104,18 @@ pub(super) fn secret_missing(storage: &BackupStorage) -> String {
 }
 
 /// A condition of this generation of the storage.
-fn state(world: &World<'_>, type_: ConditionType, holds: bool, message: String, now: Timestamp) -> Condition {
+fn state(
+    world: &World<'_>,
+    type_: ConditionType,
+    holds: bool,
+    message: String,
+    now: Timestamp,
+) -> Condition {
     let observed_generation = world.storage.metadata.generation;
-    Condition { observed_generation, ..condition::new(type_, holds, message, now) }
+    Condition {
+        observed_generation,
+        ..condition::new(type_, holds, message, now)
+    }
 }
 
 fn secret_condition(world: &World<'_>, now: Timestamp) -> Option<Condition> {
@@ -108,16 +124,27 @@ fn secret_condition(world: &World<'_>, now: Timestamp) -> Option<Condition> {
         SecretState::Found => true,
         SecretState::Missing => false,
     };
-    let message = if holds { SECRET_FOUND.to_owned() } else { secret_missing(world.storage) };
+    let message = if holds {
+        SECRET_FOUND.to_owned()
+    } else {
+        secret_missing(world.storage)
+    };
     Some(state(world, BACKEND_SECRET_FOUND, holds, message, now))
 }
 
-fn initialized_condition(world: &World<'_>, before: &[Condition], now: Timestamp) -> Option<Condition> {
-    let make = |holds: bool, message: String| state(world, BACKEND_INITIALIZED, holds, message, now);
+fn initialized_condition(
+    world: &World<'_>,
+    before: &[Condition],
+    now: Timestamp,
+) -> Option<Condition> {
+    let make =
+        |holds: bool, message: String| state(world, BACKEND_INITIALIZED, holds, message, now);
     match world.outcome {
         Outcome::Initialized => Some(make(true, INITIALIZED.to_owned())),
         // A storage that was set up is still set up when its Secret goes.
-        Outcome::Failed(_) if world.secret == SecretState::Missing && is_initialized(before) => None,
+        Outcome::Failed(_) if world.secret == SecretState::Missing && is_initialized(before) => {
+            None
+        }
         Outcome::Failed(failure) => Some(make(false, failure.message.clone())),
         Outcome::Working(_) if condition::is_true(before, BACKEND_INITIALIZED.type_) => None,
         Outcome::Working(doing) => Some(make(false, doing.clone())),
@@ -132,25 +159,45 @@ pub(super) fn is_initialized(conditions: &[Condition]) -> bool {
 fn ready_condition(world: &World<'_>, phase: BackupStoragePhase, now: Timestamp) -> Condition {
     let (reason, message) = match (phase, world.outcome) {
         (BackupStoragePhase::Ready, _) => (phase.as_str().to_owned(), INITIALIZED.to_owned()),
-        (BackupStoragePhase::NotReady, Outcome::Failed(failure)) => (failure.kind.clone(), failure.message.clone()),
-        (BackupStoragePhase::NotReady, Outcome::Working(doing)) => ("Initializing".to_owned(), doing.clone()),
+        (BackupStoragePhase::NotReady, Outcome::Failed(failure)) => {
+            (failure.kind.clone(), failure.message.clone())
+        }
+        (BackupStoragePhase::NotReady, Outcome::Working(doing)) => {
+            ("Initializing".to_owned(), doing.clone())
+        }
         (BackupStoragePhase::NotReady, Outcome::Initialized) => {
             (SECRET_MISSING.to_owned(), secret_missing(world.storage))
         }
     };
     let holds = (phase == BackupStoragePhase::Ready).into();
-    condition::ready(holds, reason, message, world.storage.metadata.generation, now)
+    condition::ready(
+        holds,
+        reason,
+        message,
+        world.storage.metadata.generation,
+        now,
+    )
 }
 
 /// One entry for each Repository object, and for each that could not be read back.
 fn repositories(world: &World<'_>, before: &[StorageRepository]) -> Vec<StorageRepository> {
-    let key = |entry: &StorageRepository| (entry.namespace.clone().unwrap_or_default(), entry.name.clone());
+    let key = |entry: &StorageRepository| {
+        (
+            entry.namespace.clone().unwrap_or_default(),
+            entry.name.clone(),
+        )
+    };
     let mut read_back: BTreeMap<_, _> = before
         .iter()
         .filter(|entry| entry.synced.is_some() || entry.error.is_some())
         .map(|entry| (key(entry), entry.clone()))
         .collect();
-    read_back.extend(world.synced.iter().map(|synced| (key(&synced.entry), synced.entry.clone())));
+    read_back.extend(
+        world
+            .synced
+            .iter()
+            .map(|synced| (key(&synced.entry), synced.entry.clone())),
+    );
     let mut entries: BTreeMap<_, _> = world
         .repositories
         .iter()
@@ -162,7 +209,10 @@ fn repositories(world: &World<'_>, before: &[StorageRepository]) -> Vec<StorageR
                 name: repository.name_any(),
                 namespace: Some(namespace),
                 path: Some(repository.spec.path.clone()),
-                size: repository.status.as_ref().and_then(|status| status.size.clone()),
+                size: repository
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.size.clone()),
                 synced: earlier.and_then(|entry| entry.synced),
                 error: earlier.and_then(|entry| entry.error.clone()),
             };
@@ -236,7 +286,9 @@ mod tests {
     }
 
     fn expected(rows: &[(&str, &str, &str, &str)]) -> Vec<(String, String, String, String)> {
-        rows.iter().map(|(a, b, c, d)| (a.to_string(), b.to_string(), c.to_string(), d.to_string())).collect()
+        rows.iter()
+            .map(|(a, b, c, d)| (a.to_string(), b.to_string(), c.to_string(), d.to_string()))
+            .collect()
     }
 
     #[test]
@@ -254,8 +306,18 @@ mod tests {
         assert_eq!(
             conditions(&status),
             expected(&[
-                ("Ready", "True", "Ready", "Successfully initialized backend."),
-                ("BackendSecretFound", "True", "BackendSecretAvailable", "Backend secret exists."),
+                (
+                    "Ready",
+                    "True",
+                    "Ready",
+                    "Successfully initialized backend."
+                ),
+                (
+                    "BackendSecretFound",
+                    "True",
+                    "BackendSecretAvailable",
+                    "Backend secret exists."
+                ),
                 (
                     "BackendInitialized",
                     "True",
@@ -300,22 +362,61 @@ mod tests {
         let working = Outcome::Working("Job init-x runs".to_owned());
         let cases = [
             // before, secret, outcome, BackendInitialized, reason of Ready
-            (Value::Null, SecretState::Missing, &missing, "False", "StorageSecretMissing"),
-            (Value::Null, SecretState::Found, &bucket, "False", "BucketMissing"),
-            (Value::Null, SecretState::NotNamed, &working, "False", "Initializing"),
-            (ready.clone(), SecretState::Missing, &missing, "True", "StorageSecretMissing"),
-            (ready.clone(), SecretState::Found, &bucket, "False", "BucketMissing"),
+            (
+                Value::Null,
+                SecretState::Missing,
+                &missing,
+                "False",
+                "StorageSecretMissing",
+            ),
+            (
+                Value::Null,
+                SecretState::Found,
+                &bucket,
+                "False",
+                "BucketMissing",
+            ),
+            (
+                Value::Null,
+                SecretState::NotNamed,
+                &working,
+                "False",
+                "Initializing",
+            ),
+            (
+                ready.clone(),
+                SecretState::Missing,
+                &missing,
+                "True",
+                "StorageSecretMissing",
+            ),
+            (
+                ready.clone(),
+                SecretState::Found,
+                &bucket,
+                "False",
+                "BucketMissing",
+            ),
             (ready, SecretState::NotNamed, &working, "True", "Ready"),
         ];
         for (before, secret, outcome, initialized, reason) in cases {
             let storage = storage(before);
-            let world = World { storage: &storage, secret, outcome, repositories: &[], synced: &[] };
+            let world = World {
+                storage: &storage,
+                secret,
+                outcome,
+                repositories: &[],
+                synced: &[],
+            };
             let status = status(&world, now());
             let found = conditions(&status);
             let of = |type_: &str| found.iter().find(|row| row.0 == type_).unwrap().clone();
             assert_eq!(of("BackendInitialized").1, initialized, "{outcome:?}");
             assert_eq!(of("Ready").2, reason, "{outcome:?}");
-            assert_eq!(found.iter().any(|row| row.0 == "BackendSecretFound"), secret != SecretState::NotNamed);
+            assert_eq!(
+                found.iter().any(|row| row.0 == "BackendSecretFound"),
+                secret != SecretState::NotNamed
+            );
         }
     }
 
@@ -334,7 +435,10 @@ mod tests {
         };
         assert_eq!(sized(&[]), None);
         assert_eq!(sized(&[repository("a", None)]).as_deref(), Some("0 B"));
-        let two = [repository("a", Some("652.853 KiB")), repository("b", Some("12.127 KiB"))];
+        let two = [
+            repository("a", Some("652.853 KiB")),
+            repository("b", Some("12.127 KiB")),
+        ];
         assert_eq!(sized(&two).as_deref(), Some("664.979 KiB"));
     }
 
@@ -351,7 +455,10 @@ mod tests {
             },
         };
         let mut storage = storage(Value::Null);
-        let synced = [entry("good", None), entry("bad", Some("repository.yaml cannot be parsed"))];
+        let synced = [
+            entry("good", None),
+            entry("bad", Some("repository.yaml cannot be parsed")),
+        ];
         let world = World {
             storage: &storage,
             secret: SecretState::Found,
@@ -362,9 +469,19 @@ mod tests {
         // The objects were made a moment ago and are not in the store yet.
         let first = status(&world, now());
         let names = |status: &BackupStorageStatus| -> Vec<(String, Option<bool>)> {
-            status.repositories.iter().map(|entry| (entry.name.clone(), entry.synced)).collect()
+            status
+                .repositories
+                .iter()
+                .map(|entry| (entry.name.clone(), entry.synced))
+                .collect()
         };
-        assert_eq!(names(&first), [("bad".to_owned(), Some(false)), ("good".to_owned(), Some(true))]);
+        assert_eq!(
+            names(&first),
+            [
+                ("bad".to_owned(), Some(false)),
+                ("good".to_owned(), Some(true))
+            ]
+        );
         // Deleted later: gone from the list. What could not be read back is still there.
         storage.status = Some(first);
         let world = World {
@@ -374,6 +491,9 @@ mod tests {
             repositories: &[],
             synced: &[],
         };
-        assert_eq!(names(&status(&world, now())), [("bad".to_owned(), Some(false))]);
+        assert_eq!(
+            names(&status(&world, now())),
+            [("bad".to_owned(), Some(false))]
+        );
     }
 }

@@ -63,14 +63,33 @@ fn waiting_for(repositories: &[Arc<Repository>]) -> String {
     let names: Vec<_> = repositories
         .iter()
         .take(3)
-        .map(|repository| format!("{}/{}", repository.namespace().unwrap_or_default(), repository.name_any()))
+        .map(|repository| {
+            format!(
+                "{}/{}",
+                repository.namespace().unwrap_or_default(),
+                repository.name_any()
+            )
+        })
         .collect();
-    let more = if repositories.len() > names.len() { ", …" } else { "" };
-    format!("waiting for {} Repositories to be deleted: {}{more}", repositories.len(), names.join(", "))
+    let more = if repositories.len() > names.len() {
+        ", …"
+    } else {
+        ""
+    };
+    format!(
+        "waiting for {} Repositories to be deleted: {}{more}",
+        repositories.len(),
+        names.join(", ")
+    )
 }
 
 fn wipe(world: &World<'_>) -> Step {
-    let conditions = world.storage.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = world
+        .storage
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     if !is_initialized(conditions) {
         return Step::Release(Some(Notice::normal(
             "NothingToWipe",
@@ -88,7 +107,12 @@ fn wipe(world: &World<'_>) -> Step {
             ),
         });
     }
-    let provider = world.storage.spec.storage.as_ref().and_then(Backend::known_provider);
+    let provider = world
+        .storage
+        .spec
+        .storage
+        .as_ref()
+        .and_then(Backend::known_provider);
     match (provider, world.terminating) {
         (Some(Provider::Local), true) => Step::Release(Some(Notice::warning(
             "DataLeftBehind",
@@ -117,10 +141,14 @@ fn inside<'a>(world: &World<'a>) -> Option<&'a Arc<BackupStorage>> {
     let outer = world.storage.spec.storage.as_ref()?;
     let prefix = prefix_of(outer);
     world.storages.iter().find(|other| {
-        let own = other.namespace() == world.storage.namespace() && other.name_any() == world.storage.name_any();
-        let Some(place) = other.spec.storage.as_ref().filter(|_| !own) else { return false };
+        let own = other.namespace() == world.storage.namespace()
+            && other.name_any() == world.storage.name_any();
+        let Some(place) = other.spec.storage.as_ref().filter(|_| !own) else {
+            return false;
+        };
         let inner = prefix_of(place);
-        let below = inner == prefix || prefix.is_empty() || inner.starts_with(&format!("{prefix}/"));
+        let below =
+            inner == prefix || prefix.is_empty() || inner.starts_with(&format!("{prefix}/"));
         // Apart from the prefix, it must be the same bucket of the same server.
         below && same_place(&without_prefix(outer), &without_prefix(place))
     })
@@ -132,7 +160,10 @@ fn prefix_of(storage: &Backend) -> String {
         .as_ref()
         .and_then(|s3| s3.prefix.as_deref())
         .or(storage.gcs.as_ref().and_then(|gcs| gcs.prefix.as_deref()))
-        .or(storage.azure.as_ref().and_then(|azure| azure.prefix.as_deref()));
+        .or(storage
+            .azure
+            .as_ref()
+            .and_then(|azure| azure.prefix.as_deref()));
     layout::join(&[prefix.unwrap_or_default()])
 }
 
@@ -160,7 +191,11 @@ mod tests {
         "lastTransitionTime": "2024-09-19T10:30:46Z"}]}"#;
 
     fn storage(name: &str, policy: &str, backend: Value, initialized: bool) -> BackupStorage {
-        let status: Value = if initialized { serde_json::from_str(INITIALIZED).unwrap() } else { Value::Null };
+        let status: Value = if initialized {
+            serde_json::from_str(INITIALIZED).unwrap()
+        } else {
+            Value::Null
+        };
         serde_json::from_value(json!({
             "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
             "metadata": {"name": name, "namespace": "demo"},
@@ -177,9 +212,20 @@ mod tests {
         json!({"provider": "local", "local": {"mountPath": "/data", "hostPath": {"path": "/x"}}})
     }
 
-    fn step(storage: &BackupStorage, others: Vec<BackupStorage>, reachable: bool, terminating: bool) -> Step {
+    fn step(
+        storage: &BackupStorage,
+        others: Vec<BackupStorage>,
+        reachable: bool,
+        terminating: bool,
+    ) -> Step {
         let storages: Vec<_> = others.into_iter().map(Arc::new).collect();
-        next(&World { storage, repositories: &[], storages: &storages, reachable, terminating })
+        next(&World {
+            storage,
+            repositories: &[],
+            storages: &storages,
+            reachable,
+            terminating,
+        })
     }
 
     fn name(step: &Step) -> String {
@@ -209,7 +255,9 @@ mod tests {
                 reachable: true,
                 terminating: false,
             };
-            let Step::DeleteRepositories(message) = next(&world) else { panic!("{policy}") };
+            let Step::DeleteRepositories(message) = next(&world) else {
+                panic!("{policy}")
+            };
             assert!(message.contains("other/r"), "{message}");
         }
     }
@@ -223,16 +271,48 @@ mod tests {
             ("Delete", local(), true, false, true, "Release"),
             ("WipeOut", gcs("p"), true, true, false, "WipeObjects"),
             ("WipeOut", gcs("p"), true, true, true, "WipeObjects"),
-            ("WipeOut", gcs("p"), true, false, false, "Blocked StorageSecretMissing"),
-            ("WipeOut", gcs("p"), true, false, true, "Release DataLeftBehind"),
-            ("WipeOut", gcs("p"), false, false, false, "Release NothingToWipe"),
+            (
+                "WipeOut",
+                gcs("p"),
+                true,
+                false,
+                false,
+                "Blocked StorageSecretMissing",
+            ),
+            (
+                "WipeOut",
+                gcs("p"),
+                true,
+                false,
+                true,
+                "Release DataLeftBehind",
+            ),
+            (
+                "WipeOut",
+                gcs("p"),
+                false,
+                false,
+                false,
+                "Release NothingToWipe",
+            ),
             ("WipeOut", local(), true, false, false, "WipeVolume"),
-            ("WipeOut", local(), true, false, true, "Release DataLeftBehind"),
+            (
+                "WipeOut",
+                local(),
+                true,
+                false,
+                true,
+                "Release DataLeftBehind",
+            ),
         ];
         for (policy, backend, initialized, reachable, terminating, expected) in cases {
             let storage = storage("s", policy, backend, initialized);
             let step = step(&storage, vec![storage.clone()], reachable, terminating);
-            assert_eq!(name(&step), expected, "{policy} {initialized} {reachable} {terminating}");
+            assert_eq!(
+                name(&step),
+                expected,
+                "{policy} {initialized} {reachable} {terminating}"
+            );
         }
     }
 
@@ -246,8 +326,15 @@ mod tests {
         ];
         for (outer, inner, expected) in cases {
             let storage_outer = storage("outer", "WipeOut", gcs(outer), true);
-            let others = vec![storage_outer.clone(), storage("inner", "Delete", gcs(inner), true)];
-            assert_eq!(name(&step(&storage_outer, others, true, false)), expected, "{outer} {inner}");
+            let others = vec![
+                storage_outer.clone(),
+                storage("inner", "Delete", gcs(inner), true),
+            ];
+            assert_eq!(
+                name(&step(&storage_outer, others, true, false)),
+                expected,
+                "{outer} {inner}"
+            );
         }
     }
 }

@@ -7,7 +7,11 @@ use crate::{config::JobEnvironment, events::Notice};
 /// What to tell about a `gcs` storage while an emulator stands for Google.
 pub(super) fn notice(storage: &BackupStorage, environment: &JobEnvironment) -> Option<Notice> {
     let host = environment.storage_emulator_host.as_ref()?;
-    let provider = storage.spec.storage.as_ref().and_then(Backend::known_provider)?;
+    let provider = storage
+        .spec
+        .storage
+        .as_ref()
+        .and_then(Backend::known_provider)?;
     (provider == Provider::Gcs).then(|| {
         Notice::normal(
             "StorageEmulator",
@@ -36,8 +40,16 @@ mod tests {
         };
         let gcs = storage(json!({"provider": "gcs", "gcs": {"bucket": "b"}}));
         let s3 = storage(json!({"provider": "s3", "s3": {"bucket": "b"}}));
-        let emulator = JobEnvironment { storage_emulator_host: Some("http://127.0.0.1:1".to_owned()), ..Default::default() };
-        assert!(notice(&gcs, &emulator).unwrap().note.contains("no credentials are sent"));
+        let emulator = JobEnvironment {
+            storage_emulator_host: Some("http://127.0.0.1:1".to_owned()),
+            ..Default::default()
+        };
+        assert!(
+            notice(&gcs, &emulator)
+                .unwrap()
+                .note
+                .contains("no credentials are sent")
+        );
         assert_eq!(notice(&s3, &emulator), None);
         assert_eq!(notice(&gcs, &JobEnvironment::default()), None);
     }

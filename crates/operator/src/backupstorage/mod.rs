@@ -18,7 +18,10 @@ mod set_up;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt, runtime::{controller::Action, reflector::ObjectRef}};
+use kube::{
+    Resource, ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
 use kubestash_api::{
     labels,
     storage::{Backend, BackupStorage, Provider, Repository},
@@ -64,10 +67,11 @@ pub async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
     let (by_secret, by_job, by_namespace) = (watches.clone(), watches.clone(), watches.clone());
     Controller::new("backupstorage", Arc::clone(&ctx), &watches.backup_storages)
-        .on(&watches.repositories, |repository| storage_of(repository))
+        .on(&watches.repositories, storage_of)
         .on(&watches.secrets, move |secret| {
             let names = (secret.namespace(), Some(secret.name_any()));
-            let uses = |storage: &BackupStorage| (storage.namespace(), secret_name(storage)) == names;
+            let uses =
+                |storage: &BackupStorage| (storage.namespace(), secret_name(storage)) == names;
             references(by_secret.backup_storages.select(uses))
         })
         .on(&watches.jobs, move |job| {
@@ -75,13 +79,19 @@ pub async fn controller(ctx: Arc<Context>) {
                 == Some(BackupStorage::kind(&()).as_ref());
             let (namespace, name) = (job.namespace(), job.name_any());
             let has_job = |storage: &BackupStorage| {
-                is_ours && storage.namespace() == namespace && set_up::job_names(storage).contains(&name)
+                is_ours
+                    && storage.namespace() == namespace
+                    && set_up::job_names(storage).contains(&name)
             };
             references(by_job.backup_storages.select(has_job))
         })
         .on(&watches.namespaces, move |namespace| {
             // A namespace that goes changes what can still be done.
-            let name = namespace.meta().deletion_timestamp.as_ref().map(|_| namespace.name_any());
+            let name = namespace
+                .meta()
+                .deletion_timestamp
+                .as_ref()
+                .map(|_| namespace.name_any());
             let inside = |storage: &BackupStorage| name.is_some() && storage.namespace() == name;
             references(by_namespace.backup_storages.select(inside))
         })
@@ -90,7 +100,10 @@ pub async fn controller(ctx: Arc<Context>) {
 }
 
 fn references<K: Watched>(objects: Vec<Arc<K>>) -> Vec<ObjectRef<K>> {
-    objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+    objects
+        .iter()
+        .map(|object| ObjectRef::from_obj(object.as_ref()))
+        .collect()
 }
 
 /// The storage that a Repository is in.
@@ -101,7 +114,12 @@ pub(crate) fn storage_of(repository: &Repository) -> Option<ObjectRef<BackupStor
 }
 
 pub(crate) fn is_local(storage: &BackupStorage) -> bool {
-    storage.spec.storage.as_ref().and_then(Backend::known_provider) == Some(Provider::Local)
+    storage
+        .spec
+        .storage
+        .as_ref()
+        .and_then(Backend::known_provider)
+        == Some(Provider::Local)
 }
 
 fn secret_name(storage: &BackupStorage) -> Option<String> {
@@ -110,17 +128,28 @@ fn secret_name(storage: &BackupStorage) -> Option<String> {
 
 fn repositories_of(ctx: &Context, storage: &BackupStorage) -> Vec<Arc<Repository>> {
     let own = ObjectRef::from_obj(storage);
-    let mut repositories = ctx.watches.repositories.select(|repository| storage_of(repository).as_ref() == Some(&own));
+    let mut repositories = ctx
+        .watches
+        .repositories
+        .select(|repository| storage_of(repository).as_ref() == Some(&own));
     repositories.sort_by_key(|repository| (repository.namespace(), repository.name_any()));
     repositories
 }
 
-async fn reconcile(storage: Arc<BackupStorage>, ctx: Arc<Context>) -> Result<Action, BackupStorageError> {
+async fn reconcile(
+    storage: Arc<BackupStorage>,
+    ctx: Arc<Context>,
+) -> Result<Action, BackupStorageError> {
     if storage.meta().deletion_timestamp.is_some() {
         return remove::remove(&ctx, &storage).await;
     }
     let namespace = storage.namespace().unwrap_or_default();
-    finalizer::ensure(&ctx.api(&namespace), storage.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    finalizer::ensure(
+        &ctx.api(&namespace),
+        storage.as_ref(),
+        labels::CLEANUP_FINALIZER,
+    )
+    .await?;
     if let Some(notice) = emulator::notice(&storage, &ctx.environment) {
         ctx.events.tell(storage.as_ref(), &notice).await;
     }
@@ -146,16 +175,30 @@ async fn reconcile(storage: Arc<BackupStorage>, ctx: Arc<Context>) -> Result<Act
         synced: &set_up.synced,
     };
     let status = decide::status(&world, Timestamp::now());
-    apply::status(&ctx.api(&namespace), storage.as_ref(), &status, Owns::All, MANAGER).await?;
+    apply::status(
+        &ctx.api(&namespace),
+        storage.as_ref(),
+        &status,
+        Owns::All,
+        MANAGER,
+    )
+    .await?;
     match &set_up.outcome {
         Outcome::Initialized => {
             ctx.events.recovered(storage.as_ref());
             set_up::discard_job(&ctx, &storage).await?;
         }
         Outcome::Failed(failure) => {
-            ctx.events.tell(storage.as_ref(), &Notice::warning(&failure.kind, &failure.message)).await;
+            ctx.events
+                .tell(
+                    storage.as_ref(),
+                    &Notice::warning(&failure.kind, &failure.message),
+                )
+                .await;
         }
         Outcome::Working(_) => {}
     }
-    Ok(set_up.again.map_or_else(Action::await_change, Action::requeue))
+    Ok(set_up
+        .again
+        .map_or_else(Action::await_change, Action::requeue))
 }

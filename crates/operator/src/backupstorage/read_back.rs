@@ -12,7 +12,9 @@ use kubestash_api::{
     conditions::snapshot::SNAPSHOT_METADATA_UPLOADED,
     labels,
     shared::ObjectReference,
-    storage::{BackupStorage, Repository, RepositorySpec, Snapshot, SnapshotStatus, StorageRepository},
+    storage::{
+        BackupStorage, Repository, RepositorySpec, Snapshot, SnapshotStatus, StorageRepository,
+    },
 };
 use kubestash_backend::Backend;
 use kubestash_core::{condition, layout, phase};
@@ -35,7 +37,11 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Whether the storage is to be read back.
 pub(super) fn is_due(storage: &BackupStorage) -> bool {
-    let conditions = storage.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = storage
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     !storage.annotations().contains_key(MARK) && !is_initialized(conditions)
 }
 
@@ -43,7 +49,10 @@ pub(super) fn is_due(storage: &BackupStorage) -> bool {
 pub(super) async fn mark(ctx: &Context, storage: &BackupStorage) -> Result<(), ApplyError> {
     let api: Api<BackupStorage> = ctx.api(&storage.namespace().unwrap_or_default());
     let patch = json!({ "metadata": { "uid": storage.uid(), "annotations": { MARK: "true" } } });
-    let params = PatchParams { field_manager: Some(MANAGER.0.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(MANAGER.0.to_owned()),
+        ..PatchParams::default()
+    };
     api.patch_metadata(&storage.name_any(), &params, &Patch::Merge(&patch))
         .await
         .map_err(|source| request("annotate", storage, source))?;
@@ -59,11 +68,19 @@ pub(super) async fn read_back(
 ) -> Result<Vec<Synced>, StoreError> {
     let mut synced = Vec::new();
     for directory in backend.repository_directories().await? {
-        let mut entry = StorageRepository { path: Some(directory.clone()), ..StorageRepository::default() };
+        let mut entry = StorageRepository {
+            path: Some(directory.clone()),
+            ..StorageRepository::default()
+        };
         let outcome = one(ctx, storage, backend, &directory, &mut entry).await;
         if let Err(error) = &outcome {
             let text = full_text(error);
-            tracing::warn!(storage = storage.name_any(), directory, error = text, "failed to read back a Repository");
+            tracing::warn!(
+                storage = storage.name_any(),
+                directory,
+                error = text,
+                "failed to read back a Repository"
+            );
             entry.error = Some(text);
         }
         entry.synced = Some(outcome.is_ok());
@@ -81,9 +98,13 @@ pub(super) async fn read_back(
 enum ReadBackError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("failed to make its objects: namespace {0} does not exist; create it, then delete and create the BackupStorage again")]
+    #[error(
+        "failed to make its objects: namespace {0} does not exist; create it, then delete and create the BackupStorage again"
+    )]
     NamespaceMissing(String),
-    #[error("failed to make Repository {0}: one of that name exists with another storage or directory")]
+    #[error(
+        "failed to make Repository {0}: one of that name exists with another storage or directory"
+    )]
     NameTaken(String),
     #[error("failed to read repository.yaml in {0}: it is gone")]
     Gone(String),
@@ -108,8 +129,13 @@ async fn one(
     directory: &str,
     entry: &mut StorageRepository,
 ) -> Result<(), ReadBackError> {
-    let stored = backend.read_repository(directory).await?.ok_or_else(|| ReadBackError::Gone(directory.to_owned()))?;
-    let namespace = stored.namespace().unwrap_or_else(|| storage.namespace().unwrap_or_default());
+    let stored = backend
+        .read_repository(directory)
+        .await?
+        .ok_or_else(|| ReadBackError::Gone(directory.to_owned()))?;
+    let namespace = stored
+        .namespace()
+        .unwrap_or_else(|| storage.namespace().unwrap_or_default());
     entry.name = stored.name_any();
     entry.namespace = Some(namespace.clone());
     entry.path = Some(stored.spec.path.clone());
@@ -123,7 +149,10 @@ async fn one(
         _ => false,
     };
     if !same_storage || !layout::same_directory(&live.spec.path, &wanted.spec.path) {
-        return Err(ReadBackError::NameTaken(format!("{namespace}/{}", wanted.name_any())));
+        return Err(ReadBackError::NameTaken(format!(
+            "{namespace}/{}",
+            wanted.name_any()
+        )));
     }
     let api: Api<Snapshot> = ctx.api(&namespace);
     for stored in backend.snapshots(directory).await? {
@@ -150,13 +179,27 @@ fn metadata(stored: &ObjectMeta, namespace: &str) -> ObjectMeta {
 }
 
 /// The object for a stored Repository. It is in this storage now, whatever that was called when the file was written.
-fn repository(storage: &BackupStorage, stored: &Repository, namespace: &str, directory: &str) -> Repository {
-    let reference = ObjectReference::new(storage.name_any(), storage.namespace().unwrap_or_default());
+fn repository(
+    storage: &BackupStorage,
+    stored: &Repository,
+    namespace: &str,
+    directory: &str,
+) -> Repository {
+    let reference =
+        ObjectReference::new(storage.name_any(), storage.namespace().unwrap_or_default());
     // The file may have been copied; what counts is where it lies. The user's spelling is kept if it means the same.
-    let path = if layout::same_directory(&stored.spec.path, directory) { &stored.spec.path } else { directory };
+    let path = if layout::same_directory(&stored.spec.path, directory) {
+        &stored.spec.path
+    } else {
+        directory
+    };
     Repository {
         metadata: metadata(&stored.metadata, namespace),
-        spec: RepositorySpec { storage_ref: Some(reference), path: path.to_owned(), ..stored.spec.clone() },
+        spec: RepositorySpec {
+            storage_ref: Some(reference),
+            path: path.to_owned(),
+            ..stored.spec.clone()
+        },
         status: None,
     }
 }
@@ -171,14 +214,23 @@ fn snapshot(repository: &Repository, stored: &Snapshot) -> Snapshot {
     });
     let mut spec = stored.spec.clone();
     spec.repository = repository.name_any();
-    Snapshot { metadata, spec, status: None }
+    Snapshot {
+        metadata,
+        spec,
+        status: None,
+    }
 }
 
 /// The status of a stored Snapshot. That its file is there proves the upload, which the file itself cannot tell.
 fn status_of(stored: &Snapshot) -> SnapshotStatus {
     let mut status = stored.status.clone().unwrap_or_default();
     if condition::find(&status.conditions, SNAPSHOT_METADATA_UPLOADED.type_).is_none() {
-        let uploaded = condition::new(SNAPSHOT_METADATA_UPLOADED, true, UPLOADED, jiff::Timestamp::now());
+        let uploaded = condition::new(
+            SNAPSHOT_METADATA_UPLOADED,
+            true,
+            UPLOADED,
+            jiff::Timestamp::now(),
+        );
         condition::set(&mut status.conditions, uploaded);
     }
     status.phase = Some(phase::snapshot(&status));
@@ -217,7 +269,12 @@ mod tests {
 
     #[test]
     fn a_repository_comes_back_in_its_new_storage_without_its_past() {
-        let made = repository(&storage(), &stored_repository(), "demo", "default-blueprint");
+        let made = repository(
+            &storage(),
+            &stored_repository(),
+            "demo",
+            "default-blueprint",
+        );
         let made = serde_json::to_value(made).unwrap();
         assert_eq!(
             made["metadata"],
@@ -226,7 +283,10 @@ mod tests {
                 "annotations": {"keep": "me"}, "finalizers": ["kubestash.com/cleanup"],
             })
         );
-        assert_eq!(made["spec"]["storageRef"], json!({"name": "new-storage", "namespace": "demo"}));
+        assert_eq!(
+            made["spec"]["storageRef"],
+            json!({"name": "new-storage", "namespace": "demo"})
+        );
         assert_eq!(made["spec"]["path"], "/default-blueprint");
         assert_eq!(made["spec"]["encryptionSecret"]["name"], "encrypt-secret");
         assert_eq!(made.get("status"), None);
@@ -234,7 +294,12 @@ mod tests {
 
     #[test]
     fn a_snapshot_comes_back_as_finished_as_its_file_says() {
-        let mut owner = repository(&storage(), &stored_repository(), "demo", "default-blueprint");
+        let mut owner = repository(
+            &storage(),
+            &stored_repository(),
+            "demo",
+            "default-blueprint",
+        );
         owner.metadata.uid = Some("new".to_owned());
         let stored: Snapshot = serde_json::from_value(json!({
             "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot",
@@ -254,14 +319,19 @@ mod tests {
         assert_eq!(made.owner_references()[0].controller, Some(true));
         let status = status_of(&stored);
         assert_eq!(status.phase.map(|phase| phase.as_str()), Some("Succeeded"));
-        assert!(condition::is_true(&status.conditions, SNAPSHOT_METADATA_UPLOADED.type_));
+        assert!(condition::is_true(
+            &status.conditions,
+            SNAPSHOT_METADATA_UPLOADED.type_
+        ));
     }
 
     #[test]
     fn a_storage_is_read_back_once_before_its_first_use() {
         let mut object = storage();
         assert!(is_due(&object));
-        object.annotations_mut().insert(MARK.to_owned(), "true".to_owned());
+        object
+            .annotations_mut()
+            .insert(MARK.to_owned(), "true".to_owned());
         assert!(!is_due(&object));
         let mut initialized = storage();
         initialized.status = serde_json::from_value(json!({"conditions": [{

@@ -32,7 +32,10 @@ use crate::{
 };
 
 /// Does the next step of the deletion.
-pub(super) async fn remove(ctx: &Context, storage: &Arc<BackupStorage>) -> Result<Action, BackupStorageError> {
+pub(super) async fn remove(
+    ctx: &Context,
+    storage: &Arc<BackupStorage>,
+) -> Result<Action, BackupStorageError> {
     if !finalizer::has(storage.as_ref(), labels::CLEANUP_FINALIZER) {
         return Ok(Action::await_change());
     }
@@ -66,10 +69,21 @@ pub(super) async fn remove(ctx: &Context, storage: &Arc<BackupStorage>) -> Resul
 }
 
 /// Says in the status what the deletion waits for.
-async fn tell(ctx: &Context, storage: &BackupStorage, reason: &str, message: &str) -> Result<(), BackupStorageError> {
+async fn tell(
+    ctx: &Context,
+    storage: &BackupStorage,
+    reason: &str,
+    message: &str,
+) -> Result<(), BackupStorageError> {
     let mut status = storage.status.clone().unwrap_or_default();
     let generation = storage.metadata.generation;
-    let waiting = condition::ready(ConditionStatus::False, reason, message, generation, Timestamp::now());
+    let waiting = condition::ready(
+        ConditionStatus::False,
+        reason,
+        message,
+        generation,
+        Timestamp::now(),
+    );
     condition::set(&mut status.conditions, waiting);
     status.phase = Some(BackupStoragePhase::NotReady);
     let api = ctx.api(&storage.namespace().unwrap_or_default());
@@ -77,8 +91,14 @@ async fn tell(ctx: &Context, storage: &BackupStorage, reason: &str, message: &st
     Ok(())
 }
 
-async fn blocked(ctx: &Context, storage: &BackupStorage, failure: &Failure) -> Result<(), BackupStorageError> {
-    ctx.events.tell(storage, &Notice::warning(&failure.kind, &failure.message)).await;
+async fn blocked(
+    ctx: &Context,
+    storage: &BackupStorage,
+    failure: &Failure,
+) -> Result<(), BackupStorageError> {
+    ctx.events
+        .tell(storage, &Notice::warning(&failure.kind, &failure.message))
+        .await;
     tell(ctx, storage, &failure.kind, &failure.message).await
 }
 
@@ -90,8 +110,13 @@ async fn release(
     let namespace = storage.namespace().unwrap_or_default();
     if let Some(notice) = notice {
         // In a namespace that is being deleted the Event is refused; the log keeps the word.
-        tracing::warn!(namespace, name = storage.name_any(), reason = notice.reason, note = notice.note,
-            "a BackupStorage is deleted");
+        tracing::warn!(
+            namespace,
+            name = storage.name_any(),
+            reason = notice.reason,
+            note = notice.note,
+            "a BackupStorage is deleted"
+        );
         ctx.events.tell(storage, &notice).await;
     }
     finalizer::remove(&ctx.api(&namespace), storage, labels::CLEANUP_FINALIZER).await?;
@@ -101,21 +126,34 @@ async fn release(
     Ok(Action::await_change())
 }
 
-async fn wipe_objects(ctx: &Context, storage: &Arc<BackupStorage>) -> Result<Action, BackupStorageError> {
+async fn wipe_objects(
+    ctx: &Context,
+    storage: &Arc<BackupStorage>,
+) -> Result<Action, BackupStorageError> {
     let uid = storage.uid().unwrap_or_default();
     let fingerprint = Fingerprint {
         generation: storage.metadata.generation,
         secret_version: None,
         content: "wipe".to_owned(),
     };
-    let last = ctx.attempts.last(&uid).filter(|last| last.fingerprint == fingerprint);
-    if let Some(wait) = last.as_ref().and_then(|last| last.wait(&fingerprint, Instant::now())) {
+    let last = ctx
+        .attempts
+        .last(&uid)
+        .filter(|last| last.fingerprint == fingerprint);
+    if let Some(wait) = last
+        .as_ref()
+        .and_then(|last| last.wait(&fingerprint, Instant::now()))
+    {
         return Ok(Action::requeue(wait));
     }
     let error: StoreError = match ctx.stores.open_or_last(ctx, storage).await {
         Ok(backend) => match backend.remove_all().await {
             Ok(removed) => {
-                tracing::info!(name = storage.name_any(), removed, "removed all data of a BackupStorage");
+                tracing::info!(
+                    name = storage.name_any(),
+                    removed,
+                    "removed all data of a BackupStorage"
+                );
                 return release(ctx, storage, None).await;
             }
             Err(BackendError::Storage(StorageError::BucketMissing { .. })) => {
@@ -128,8 +166,15 @@ async fn wipe_objects(ctx: &Context, storage: &Arc<BackupStorage>) -> Result<Act
         Err(error) => error,
     };
     let failure = Failure::of(error.kind(), &error, ready_message(storage));
-    let attempt = Attempt::after(last.as_ref(), fingerprint.clone(), Some(failure.clone()), Instant::now());
-    let wait = attempt.wait(&fingerprint, Instant::now()).unwrap_or_default();
+    let attempt = Attempt::after(
+        last.as_ref(),
+        fingerprint.clone(),
+        Some(failure.clone()),
+        Instant::now(),
+    );
+    let wait = attempt
+        .wait(&fingerprint, Instant::now())
+        .unwrap_or_default();
     ctx.attempts.remember(&uid, attempt);
     blocked(ctx, storage, &failure).await?;
     Ok(Action::requeue(wait))
@@ -139,11 +184,15 @@ fn ready_message(storage: &BackupStorage) -> Option<&str> {
     Some(&condition::find(&storage.status.as_ref()?.conditions, READY)?.message)
 }
 
-async fn wipe_volume(ctx: &Context, storage: &Arc<BackupStorage>) -> Result<Action, BackupStorageError> {
+async fn wipe_volume(
+    ctx: &Context,
+    storage: &Arc<BackupStorage>,
+) -> Result<Action, BackupStorageError> {
     let (namespace, name) = (storage.namespace().unwrap_or_default(), storage.name_any());
     let work = set_up::work(Task::CleanStorage, storage, &namespace, &name);
     let uid = storage.uid().unwrap_or_default();
-    let (progress, again) = volume_job::persist(ctx, &uid, storage.metadata.generation, &work).await?;
+    let (progress, again) =
+        volume_job::persist(ctx, &uid, storage.metadata.generation, &work).await?;
     match progress {
         Progress::Done => {
             volume_job::discard(ctx, &work).await?;

@@ -41,7 +41,11 @@ pub(super) struct SetUp {
 impl SetUp {
     /// An outcome that only a change can change.
     pub(super) fn of(outcome: Outcome) -> Self {
-        Self { outcome, synced: Vec::new(), again: None }
+        Self {
+            outcome,
+            synced: Vec::new(),
+            again: None,
+        }
     }
 }
 
@@ -62,25 +66,45 @@ pub(super) async fn object_store(
     repositories: &[Arc<Repository>],
 ) -> Result<SetUp, BackupStorageError> {
     let uid = storage.uid().unwrap_or_default();
-    let contents: Vec<_> = repositories.iter().map(|repository| entry(repository)).collect();
+    let contents: Vec<_> = repositories
+        .iter()
+        .map(|repository| entry(repository))
+        .collect();
     let fingerprint = Fingerprint {
         generation: storage.metadata.generation,
         secret_version: super::secret_name(storage)
-            .and_then(|name| ctx.watches.secrets.get(&storage.namespace().unwrap_or_default(), &name))
+            .and_then(|name| {
+                ctx.watches
+                    .secrets
+                    .get(&storage.namespace().unwrap_or_default(), &name)
+            })
             .and_then(|secret| secret.resource_version()),
-        content: contents.iter().map(|entry| format!("{:?} {} {:?}\n", entry.namespace, entry.name, entry.path)).collect(),
+        content: contents
+            .iter()
+            .map(|entry| format!("{:?} {} {:?}\n", entry.namespace, entry.name, entry.path))
+            .collect(),
     };
     let last = ctx.attempts.last(&uid);
     if let Some(last) = &last
         && let Some(wait) = last.wait(&fingerprint, Instant::now())
     {
-        let outcome = last.verdict().cloned().map_or(Outcome::Initialized, Outcome::Failed);
-        return Ok(SetUp { outcome, synced: Vec::new(), again: Some(wait) });
+        let outcome = last
+            .verdict()
+            .cloned()
+            .map_or(Outcome::Initialized, Outcome::Failed);
+        return Ok(SetUp {
+            outcome,
+            synced: Vec::new(),
+            again: Some(wait),
+        });
     }
     let (failure, synced) = match attempt(ctx, storage, &contents).await {
         Ok(synced) => (None, synced),
         Err(AttemptError::Api(error)) => return Err(error.into()),
-        Err(AttemptError::Store(error)) => (Some(Failure::of(error.kind(), &error, told(storage))), Vec::new()),
+        Err(AttemptError::Store(error)) => (
+            Some(Failure::of(error.kind(), &error, told(storage))),
+            Vec::new(),
+        ),
     };
     if let Some(failure) = &failure {
         tracing::warn!(
@@ -89,10 +113,17 @@ pub(super) async fn object_store(
         );
     }
     let attempt = Attempt::after(last.as_ref(), fingerprint.clone(), failure, Instant::now());
-    let outcome = attempt.verdict().cloned().map_or(Outcome::Initialized, Outcome::Failed);
+    let outcome = attempt
+        .verdict()
+        .cloned()
+        .map_or(Outcome::Initialized, Outcome::Failed);
     let again = attempt.wait(&fingerprint, Instant::now());
     ctx.attempts.remember(&uid, attempt);
-    Ok(SetUp { outcome, synced, again })
+    Ok(SetUp {
+        outcome,
+        synced,
+        again,
+    })
 }
 
 enum AttemptError {
@@ -137,8 +168,19 @@ async fn describe(
     before: Option<BackendMeta>,
     contents: &[StorageRepository],
 ) -> Result<(), StoreError> {
-    let key = |entry: &StorageRepository| (entry.namespace.clone(), entry.name.clone(), entry.path.clone());
-    let same = before.as_ref().is_some_and(|meta| meta.repositories.iter().map(key).eq(contents.iter().map(key)));
+    let key = |entry: &StorageRepository| {
+        (
+            entry.namespace.clone(),
+            entry.name.clone(),
+            entry.path.clone(),
+        )
+    };
+    let same = before.as_ref().is_some_and(|meta| {
+        meta.repositories
+            .iter()
+            .map(key)
+            .eq(contents.iter().map(key))
+    });
     if same {
         return Ok(());
     }
@@ -154,7 +196,10 @@ fn entry(repository: &Repository) -> StorageRepository {
         name: repository.name_any(),
         namespace: repository.namespace(),
         path: Some(repository.spec.path.clone()),
-        size: repository.status.as_ref().and_then(|status| status.size.clone()),
+        size: repository
+            .status
+            .as_ref()
+            .and_then(|status| status.size.clone()),
         ..StorageRepository::default()
     }
 }
@@ -166,19 +211,41 @@ pub(super) fn job_names(storage: &BackupStorage) -> [String; 2] {
 }
 
 /// The Job of a `local` storage.
-pub(super) fn work<'a>(task: Task, storage: &'a BackupStorage, namespace: &'a str, name: &'a str) -> Work<'a> {
+pub(super) fn work<'a>(
+    task: Task,
+    storage: &'a BackupStorage,
+    namespace: &'a str,
+    name: &'a str,
+) -> Work<'a> {
     let mut access = Access::default();
-    access.one(namespace, volume_job::STORAGE_GROUP, "backupstorages", &["get"], name);
+    access.one(
+        namespace,
+        volume_job::STORAGE_GROUP,
+        "backupstorages",
+        &["get"],
+        name,
+    );
     let owner = match task {
         Task::InitStorage => storage.controller_owner_ref(&()),
         _ => None,
     };
-    Work { task, namespace, name, storage, access, owner }
+    Work {
+        task,
+        namespace,
+        name,
+        storage,
+        access,
+        owner,
+    }
 }
 
 /// Whether this generation of a `local` storage is set up.
 fn is_current(storage: &BackupStorage) -> bool {
-    let conditions = storage.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = storage
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     condition::find(conditions, BACKEND_INITIALIZED.type_).is_some_and(|condition| {
         condition::is_true(conditions, BACKEND_INITIALIZED.type_)
             && condition.observed_generation == storage.metadata.generation
@@ -186,20 +253,28 @@ fn is_current(storage: &BackupStorage) -> bool {
 }
 
 /// Has a Job set a volume up, if that is due.
-pub(super) async fn volume(ctx: &Context, storage: &Arc<BackupStorage>) -> Result<SetUp, BackupStorageError> {
+pub(super) async fn volume(
+    ctx: &Context,
+    storage: &Arc<BackupStorage>,
+) -> Result<SetUp, BackupStorageError> {
     if is_current(storage) {
         return Ok(SetUp::of(Outcome::Initialized));
     }
     let (namespace, name) = (storage.namespace().unwrap_or_default(), storage.name_any());
     let work = work(Task::InitStorage, storage, &namespace, &name);
     let uid = storage.uid().unwrap_or_default();
-    let (progress, again) = volume_job::persist(ctx, &uid, storage.metadata.generation, &work).await?;
+    let (progress, again) =
+        volume_job::persist(ctx, &uid, storage.metadata.generation, &work).await?;
     let outcome = match progress {
         Progress::Done => Outcome::Initialized,
         Progress::Working(doing) => Outcome::Working(doing),
         Progress::Failed(failure) => Outcome::Failed(failure),
     };
-    Ok(SetUp { outcome, synced: Vec::new(), again })
+    Ok(SetUp {
+        outcome,
+        synced: Vec::new(),
+        again,
+    })
 }
 
 /// Removes the Job of a storage that is set up.

@@ -51,15 +51,27 @@ pub(super) fn status(
         _ => (phase.as_str(), INITIALIZED),
     };
     let holds = (phase == RepositoryPhase::Ready).into();
-    condition::set(&mut status.conditions, condition::ready(holds, reason, message, generation, now));
+    condition::set(
+        &mut status.conditions,
+        condition::ready(holds, reason, message, generation, now),
+    );
 
     let snapshots = newest_first(snapshots);
-    let content = phase::repository_content(&snapshots.iter().map(|snapshot| (*snapshot).clone()).collect::<Vec<_>>());
+    let content = phase::repository_content(
+        &snapshots
+            .iter()
+            .map(|snapshot| (*snapshot).clone())
+            .collect::<Vec<_>>(),
+    );
     status.snapshot_count = Some(i32::try_from(snapshots.len()).unwrap_or(i32::MAX));
     status.size = Some(format::bytes(content.bytes.unwrap_or_default()));
     status.integrity = content.integrity;
     status.component_paths = content.component_paths;
-    status.recent_snapshots = snapshots.iter().take(RECENT).map(|snapshot| recent(snapshot)).collect();
+    status.recent_snapshots = snapshots
+        .iter()
+        .take(RECENT)
+        .map(|snapshot| recent(snapshot))
+        .collect();
     status.last_backup_time = last_backup_time(&snapshots).max(status.last_backup_time.take());
     status.observed_generation = generation;
     status
@@ -67,16 +79,25 @@ pub(super) fn status(
 
 /// Whether the Repository has been set up.
 pub(super) fn is_initialized(repository: &Repository) -> bool {
-    let conditions = repository.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = repository
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     condition::is_true(conditions, REPOSITORY_INITIALIZED.type_)
 }
 
 /// Whether it has been set up as it is specified now.
 pub(super) fn is_current(repository: &Repository) -> bool {
-    let conditions = repository.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = repository
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     is_initialized(repository)
-        && condition::find(conditions, REPOSITORY_INITIALIZED.type_)
-            .is_some_and(|condition| condition.observed_generation == repository.metadata.generation)
+        && condition::find(conditions, REPOSITORY_INITIALIZED.type_).is_some_and(|condition| {
+            condition.observed_generation == repository.metadata.generation
+        })
 }
 
 fn initialized_condition(
@@ -103,13 +124,21 @@ fn newest_first(snapshots: &[Arc<Snapshot>]) -> Vec<&Snapshot> {
         .map(AsRef::as_ref)
         .filter(|snapshot| snapshot.metadata.deletion_timestamp.is_none())
         .collect();
-    sorted.sort_by(|left, right| time(right).cmp(&time(left)).then_with(|| right.name_any().cmp(&left.name_any())));
+    sorted.sort_by(|left, right| {
+        time(right)
+            .cmp(&time(left))
+            .then_with(|| right.name_any().cmp(&left.name_any()))
+    });
     sorted
 }
 
 fn time(snapshot: &Snapshot) -> Option<Timestamp> {
-    let made = snapshot.status.as_ref().and_then(|status| status.snapshot_time.as_ref());
-    made.or(snapshot.metadata.creation_timestamp.as_ref()).map(|time| time.0)
+    let made = snapshot
+        .status
+        .as_ref()
+        .and_then(|status| status.snapshot_time.as_ref());
+    made.or(snapshot.metadata.creation_timestamp.as_ref())
+        .map(|time| time.0)
 }
 
 fn recent(snapshot: &Snapshot) -> RecentSnapshot {
@@ -137,7 +166,8 @@ fn last_backup_time(newest_first: &[&Snapshot]) -> Option<Time> {
         .and_then(|seconds| Timestamp::from_second(seconds).ok());
     // A session made by hand may end in any number.
     let plausible = |due: &Timestamp| {
-        time(snapshot).is_none_or(|made| (0..86_400).contains(&(made.as_second() - due.as_second())))
+        time(snapshot)
+            .is_none_or(|made| (0..86_400).contains(&(made.as_second() - due.as_second())))
     };
     due.filter(plausible).or_else(|| time(snapshot)).map(Time)
 }
@@ -177,7 +207,12 @@ mod tests {
     }
 
     fn decide(snapshots: &[Arc<Snapshot>]) -> RepositoryStatus {
-        status(&repository(Value::Null), snapshots, &Outcome::Initialized, now())
+        status(
+            &repository(Value::Null),
+            snapshots,
+            &Outcome::Initialized,
+            now(),
+        )
     }
 
     #[test]
@@ -192,16 +227,39 @@ mod tests {
     #[test]
     fn the_size_is_that_of_the_newest_state_of_each_component() {
         let snapshots = [
-            snapshot("a", 1_726_741_846, "Succeeded", dump("a", "1.000 MiB", true)),
-            snapshot("a", 1_726_742_400, "Succeeded", dump("a", "1.757 MiB", true)),
-            snapshot("b", 1_726_742_101, "Succeeded", dump("b", "1.000 KiB", true)),
+            snapshot(
+                "a",
+                1_726_741_846,
+                "Succeeded",
+                dump("a", "1.000 MiB", true),
+            ),
+            snapshot(
+                "a",
+                1_726_742_400,
+                "Succeeded",
+                dump("a", "1.757 MiB", true),
+            ),
+            snapshot(
+                "b",
+                1_726_742_101,
+                "Succeeded",
+                dump("b", "1.000 KiB", true),
+            ),
             // A failed run has no size and does not hide the one before.
-            snapshot("b", 1_726_743_000, "Failed", json!({"dump": {"path": "repository/v1/b/dump"}})),
+            snapshot(
+                "b",
+                1_726_743_000,
+                "Failed",
+                json!({"dump": {"path": "repository/v1/b/dump"}}),
+            ),
         ];
         let status = decide(&snapshots);
         assert_eq!(status.snapshot_count, Some(4));
         assert_eq!(status.size.as_deref(), Some("1.758 MiB"));
-        assert_eq!(status.component_paths, ["repository/v1/a/dump", "repository/v1/b/dump"]);
+        assert_eq!(
+            status.component_paths,
+            ["repository/v1/a/dump", "repository/v1/b/dump"]
+        );
     }
 
     #[test]
@@ -209,15 +267,23 @@ mod tests {
         let bad = snapshot("a", 1_726_741_846, "Succeeded", dump("a", "1 B", false));
         let good = snapshot("a", 1_726_742_400, "Succeeded", dump("a", "1 B", true));
         let other = snapshot("b", 1_726_742_400, "Succeeded", dump("b", "1 B", false));
-        assert_eq!(decide(&[bad.clone()]).integrity, Some(false));
+        assert_eq!(decide(std::slice::from_ref(&bad)).integrity, Some(false));
         assert_eq!(decide(&[bad, good.clone()]).integrity, Some(true));
         assert_eq!(decide(&[good, other]).integrity, Some(false));
     }
 
     #[test]
     fn the_five_newest_snapshots_are_shown_newest_first() {
-        let snapshots: Vec<_> =
-            (0..7).map(|n| snapshot("a", 1_726_741_846 + n * 300, "Succeeded", dump("a", "1 B", true))).collect();
+        let snapshots: Vec<_> = (0..7)
+            .map(|n| {
+                snapshot(
+                    "a",
+                    1_726_741_846 + n * 300,
+                    "Succeeded",
+                    dump("a", "1 B", true),
+                )
+            })
+            .collect();
         let recent = decide(&snapshots).recent_snapshots;
         assert_eq!(recent.len(), 5);
         assert_eq!(recent[0].name, "snap-a-1726743646");
@@ -229,7 +295,12 @@ mod tests {
     fn the_last_backup_is_the_newest_that_succeeded_at_the_second_it_was_due() {
         let good = snapshot("a", 1_726_741_846, "Succeeded", dump("a", "1 B", true));
         let failed = snapshot("a", 1_726_742_400, "Failed", json!({}));
-        let at = |status: &RepositoryStatus| status.last_backup_time.as_ref().map(|time| time.0.as_second());
+        let at = |status: &RepositoryStatus| {
+            status
+                .last_backup_time
+                .as_ref()
+                .map(|time| time.0.as_second())
+        };
         assert_eq!(at(&decide(&[good.clone(), failed])), Some(1_726_741_846));
         // A name without a time in it, or with another number.
         let mut manual = good.as_ref().clone();
@@ -238,7 +309,10 @@ mod tests {
         // The snapshot is gone, the backup was made all the same.
         let mut repository = repository(Value::Null);
         repository.status = Some(decide(&[good]));
-        assert_eq!(at(&status(&repository, &[], &Outcome::Initialized, now())), Some(1_726_741_846));
+        assert_eq!(
+            at(&status(&repository, &[], &Outcome::Initialized, now())),
+            Some(1_726_741_846)
+        );
     }
 
     #[test]
@@ -247,24 +321,38 @@ mod tests {
         let mut repository = repository(Value::Null);
         let first = status(&repository, &[], &waiting, now());
         assert_eq!(first.phase, Some(RepositoryPhase::NotReady));
-        assert_eq!(condition::find(&first.conditions, "Ready").unwrap().reason, "StorageNotReady");
+        assert_eq!(
+            condition::find(&first.conditions, "Ready").unwrap().reason,
+            "StorageNotReady"
+        );
         repository.status = Some(status(&repository, &[], &Outcome::Initialized, now()));
         let later = status(&repository, &[], &waiting, now());
         assert_eq!(later.phase, Some(RepositoryPhase::Ready));
         let taken = Outcome::Failed(Failure::new("DirectoryTaken", "choose"));
-        assert_eq!(status(&repository, &[], &taken, now()).phase, Some(RepositoryPhase::NotReady));
+        assert_eq!(
+            status(&repository, &[], &taken, now()).phase,
+            Some(RepositoryPhase::NotReady)
+        );
     }
 
     #[test]
     fn snapshots_that_are_being_deleted_do_not_count_and_deciding_twice_changes_nothing() {
-        let mut going = snapshot("a", 1_726_741_846, "Succeeded", dump("a", "1 B", true)).as_ref().clone();
+        let mut going = snapshot("a", 1_726_741_846, "Succeeded", dump("a", "1 B", true))
+            .as_ref()
+            .clone();
         going.metadata.deletion_timestamp = Some(Time(now()));
-        let snapshots = [Arc::new(going), snapshot("b", 1_726_741_900, "Running", dump("b", "1 B", true))];
+        let snapshots = [
+            Arc::new(going),
+            snapshot("b", 1_726_741_900, "Running", dump("b", "1 B", true)),
+        ];
         let first = decide(&snapshots);
         assert_eq!(first.snapshot_count, Some(1));
         let mut repository = repository(Value::Null);
         repository.status = Some(first.clone());
         let later = now() + jiff::SignedDuration::from_hours(1);
-        assert_eq!(status(&repository, &snapshots, &Outcome::Initialized, later), first);
+        assert_eq!(
+            status(&repository, &snapshots, &Outcome::Initialized, later),
+            first
+        );
     }
 }

@@ -10,7 +10,11 @@ use kubestash_api::{
 use kubestash_core::layout;
 
 use super::decide::is_initialized;
-use crate::{backupstorage::{is_local, storage_of}, events::Notice, failure::Failure};
+use crate::{
+    backupstorage::{is_local, storage_of},
+    events::Notice,
+    failure::Failure,
+};
 
 /// Everything the next step follows from.
 pub(super) struct World<'a> {
@@ -44,7 +48,10 @@ pub(super) enum Step {
 /// Decides the next step.
 pub(super) fn next(world: &World<'_>) -> Step {
     if world.snapshots > 0 {
-        return Step::DeleteSnapshots(format!("waiting for {} Snapshots to be deleted", world.snapshots));
+        return Step::DeleteSnapshots(format!(
+            "waiting for {} Snapshots to be deleted",
+            world.snapshots
+        ));
     }
     match world.repository.spec.deletion_policy {
         DeletionPolicy::Delete => Step::Release(None),
@@ -102,13 +109,18 @@ fn unreachable_storage(world: &World<'_>, why: &str) -> Step {
     }
     Step::Blocked(Failure::new(
         "StorageUnreachable",
-        format!("failed to remove the data: {why}, or set spec.deletionPolicy to Delete to keep the data"),
+        format!(
+            "failed to remove the data: {why}, or set spec.deletionPolicy to Delete to keep the data"
+        ),
     ))
 }
 
 /// Whether the Repository goes because its storage does. One that was deleted before keeps its own policy.
 pub(crate) fn goes_with_storage(repository: &Repository, storage: &BackupStorage) -> bool {
-    match (&storage.metadata.deletion_timestamp, &repository.metadata.deletion_timestamp) {
+    match (
+        &storage.metadata.deletion_timestamp,
+        &repository.metadata.deletion_timestamp,
+    ) {
         (Some(storage), Some(repository)) => storage.0 <= repository.0,
         (Some(_), None) => true,
         (None, _) => false,
@@ -180,18 +192,90 @@ mod tests {
             ("Delete", true, 0, None, false, true, "Release"),
             ("WipeOut", true, 0, gcs(), true, false, "WipeObjects"),
             ("WipeOut", true, 0, gcs(), true, true, "WipeObjects"),
-            ("WipeOut", true, 0, gcs(), false, false, "Blocked StorageUnreachable"),
-            ("WipeOut", true, 0, gcs(), false, true, "Release DataLeftBehind"),
-            ("WipeOut", true, 0, None, false, false, "Blocked StorageUnreachable"),
-            ("WipeOut", true, 0, None, false, true, "Release DataLeftBehind"),
+            (
+                "WipeOut",
+                true,
+                0,
+                gcs(),
+                false,
+                false,
+                "Blocked StorageUnreachable",
+            ),
+            (
+                "WipeOut",
+                true,
+                0,
+                gcs(),
+                false,
+                true,
+                "Release DataLeftBehind",
+            ),
+            (
+                "WipeOut",
+                true,
+                0,
+                None,
+                false,
+                false,
+                "Blocked StorageUnreachable",
+            ),
+            (
+                "WipeOut",
+                true,
+                0,
+                None,
+                false,
+                true,
+                "Release DataLeftBehind",
+            ),
             ("WipeOut", true, 0, local(), false, false, "WipeVolume"),
-            ("WipeOut", true, 0, local(), false, true, "Release DataLeftBehind"),
-            ("WipeOut", false, 0, gcs(), true, false, "Release NothingToWipe"),
+            (
+                "WipeOut",
+                true,
+                0,
+                local(),
+                false,
+                true,
+                "Release DataLeftBehind",
+            ),
+            (
+                "WipeOut",
+                false,
+                0,
+                gcs(),
+                true,
+                false,
+                "Release NothingToWipe",
+            ),
             // The storage goes as a whole, and says itself what happens to the data.
-            ("WipeOut", true, 0, Some(storage("gcs", Some(EARLY))), true, false, "Release"),
-            ("WipeOut", true, 0, Some(storage("gcs", Some(LATE))), true, false, "Release"),
+            (
+                "WipeOut",
+                true,
+                0,
+                Some(storage("gcs", Some(EARLY))),
+                true,
+                false,
+                "Release",
+            ),
+            (
+                "WipeOut",
+                true,
+                0,
+                Some(storage("gcs", Some(LATE))),
+                true,
+                false,
+                "Release",
+            ),
             // The Repository was deleted before its storage.
-            ("WipeOut", true, 0, Some(storage("gcs", Some("2024-09-19T10:30:48Z"))), true, false, "WipeObjects"),
+            (
+                "WipeOut",
+                true,
+                0,
+                Some(storage("gcs", Some("2024-09-19T10:30:48Z"))),
+                true,
+                false,
+                "WipeObjects",
+            ),
         ];
         for (index, (policy, initialized, snapshots, storage, reachable, terminating, expected)) in
             cases.into_iter().enumerate()
@@ -213,10 +297,15 @@ mod tests {
     fn the_data_of_a_repository_below_the_directory_is_not_wiped_with_it() {
         let outer = repository("outer", "WipeOut", "/d", true);
         let storage = storage("gcs", None);
-        for (path, expected) in
-            [("/d/inner", "Blocked OtherRepositoryInside"), ("d", "Blocked OtherRepositoryInside"), ("/d2", "WipeObjects")]
-        {
-            let others = [Arc::new(outer.clone()), Arc::new(repository("inner", "Delete", path, true))];
+        for (path, expected) in [
+            ("/d/inner", "Blocked OtherRepositoryInside"),
+            ("d", "Blocked OtherRepositoryInside"),
+            ("/d2", "WipeObjects"),
+        ] {
+            let others = [
+                Arc::new(outer.clone()),
+                Arc::new(repository("inner", "Delete", path, true)),
+            ];
             let world = World {
                 repository: &outer,
                 snapshots: 0,

@@ -71,21 +71,30 @@ pub async fn controller(ctx: Arc<Context>) {
     let by_storage = watches.repositories.clone();
     let by_job = watches.repositories.clone();
     Controller::new("repository", Arc::clone(&ctx), &watches.repositories)
-        .on(&watches.snapshots, |snapshot| repository_of(snapshot))
+        .on(&watches.snapshots, repository_of)
         .on(&watches.backup_storages, move |storage| {
             let own = ObjectRef::from_obj(storage);
-            let inside = by_storage.select(|repository| storage_of(repository).as_ref() == Some(&own));
-            inside.iter().map(|repository| ObjectRef::from_obj(repository.as_ref())).collect::<Vec<_>>()
+            let inside =
+                by_storage.select(|repository| storage_of(repository).as_ref() == Some(&own));
+            inside
+                .iter()
+                .map(|repository| ObjectRef::from_obj(repository.as_ref()))
+                .collect::<Vec<_>>()
         })
         .on(&watches.jobs, move |job| {
             let kind = job.labels().get(labels::INVOKER_KIND).map(String::as_str);
             let is_ours = kind == Some(Repository::kind(&()).as_ref());
             let (namespace, name) = (job.namespace(), job.name_any());
             let has_job = |repository: &Repository| {
-                is_ours && repository.namespace() == namespace && remove::job_name(repository) == name
+                is_ours
+                    && repository.namespace() == namespace
+                    && remove::job_name(repository) == name
             };
             let found = by_job.select(has_job);
-            found.iter().map(|repository| ObjectRef::from_obj(repository.as_ref())).collect::<Vec<_>>()
+            found
+                .iter()
+                .map(|repository| ObjectRef::from_obj(repository.as_ref()))
+                .collect::<Vec<_>>()
         })
         .run(reconcile)
         .await;
@@ -99,14 +108,22 @@ pub(crate) fn repository_of(snapshot: &Snapshot) -> Option<ObjectRef<Repository>
 
 pub(crate) fn snapshots_of(ctx: &Context, repository: &Repository) -> Vec<Arc<Snapshot>> {
     let (namespace, name) = (repository.namespace(), repository.name_any());
-    ctx.watches.snapshots.select(|snapshot| snapshot.spec.repository == name && snapshot.namespace() == namespace)
+    ctx.watches
+        .snapshots
+        .select(|snapshot| snapshot.spec.repository == name && snapshot.namespace() == namespace)
 }
 
 pub(crate) fn storage_in(ctx: &Context, repository: &Repository) -> Option<Arc<BackupStorage>> {
-    ctx.watches.backup_storages.store().get(&storage_of(repository)?)
+    ctx.watches
+        .backup_storages
+        .store()
+        .get(&storage_of(repository)?)
 }
 
-async fn reconcile(repository: Arc<Repository>, ctx: Arc<Context>) -> Result<Action, RepositoryError> {
+async fn reconcile(
+    repository: Arc<Repository>,
+    ctx: Arc<Context>,
+) -> Result<Action, RepositoryError> {
     if repository.meta().deletion_timestamp.is_some() {
         return remove::remove(&ctx, &repository).await;
     }
@@ -114,7 +131,12 @@ async fn reconcile(repository: Arc<Repository>, ctx: Arc<Context>) -> Result<Act
         return Ok(Action::await_change());
     }
     let namespace = repository.namespace().unwrap_or_default();
-    finalizer::ensure(&ctx.api(&namespace), repository.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    finalizer::ensure(
+        &ctx.api(&namespace),
+        repository.as_ref(),
+        labels::CLEANUP_FINALIZER,
+    )
+    .await?;
     let storage = storage_in(&ctx, &repository);
     let obstacle = readiness::obstacle(
         &repository,
@@ -127,12 +149,29 @@ async fn reconcile(repository: Arc<Repository>, ctx: Arc<Context>) -> Result<Act
         (Some(obstacle), _) => (obstacle, None),
         (None, None) => return Ok(Action::await_change()),
     };
-    let status = decide::status(&repository, &snapshots_of(&ctx, &repository), &outcome, Timestamp::now());
-    apply::status(&ctx.api(&namespace), repository.as_ref(), &status, Owns::All, MANAGER).await?;
+    let status = decide::status(
+        &repository,
+        &snapshots_of(&ctx, &repository),
+        &outcome,
+        Timestamp::now(),
+    );
+    apply::status(
+        &ctx.api(&namespace),
+        repository.as_ref(),
+        &status,
+        Owns::All,
+        MANAGER,
+    )
+    .await?;
     match &outcome {
         Outcome::Initialized => ctx.events.recovered(repository.as_ref()),
         Outcome::Waiting(failure) | Outcome::Failed(failure) => {
-            ctx.events.tell(repository.as_ref(), &Notice::warning(&failure.kind, &failure.message)).await;
+            ctx.events
+                .tell(
+                    repository.as_ref(),
+                    &Notice::warning(&failure.kind, &failure.message),
+                )
+                .await;
         }
     }
     Ok(again.map_or_else(Action::await_change, Action::requeue))
@@ -158,7 +197,10 @@ async fn set_up(
     if let Some(last) = &last
         && let Some(wait) = last.wait(&fingerprint, Instant::now())
     {
-        let outcome = last.failure.clone().map_or(Outcome::Initialized, Outcome::Failed);
+        let outcome = last
+            .failure
+            .clone()
+            .map_or(Outcome::Initialized, Outcome::Failed);
         return Ok((outcome, Some(wait)));
     }
     let failure = match write(ctx, repository, storage).await {
@@ -167,8 +209,13 @@ async fn set_up(
         Err(error) => Some(Failure::of(error.kind(), &error, told(repository))),
     };
     let attempt = Attempt::after(last.as_ref(), fingerprint.clone(), failure, Instant::now());
-    let outcome = attempt.failure.clone().map_or(Outcome::Initialized, Outcome::Failed);
-    let again = attempt.wait(&fingerprint, Instant::now()).filter(|_| attempt.failure.is_some());
+    let outcome = attempt
+        .failure
+        .clone()
+        .map_or(Outcome::Initialized, Outcome::Failed);
+    let again = attempt
+        .wait(&fingerprint, Instant::now())
+        .filter(|_| attempt.failure.is_some());
     ctx.attempts.remember(&uid, attempt);
     Ok((outcome, again))
 }
@@ -178,7 +225,11 @@ fn told(repository: &Repository) -> Option<&str> {
     Some(&condition::find(&status.conditions, REPOSITORY_INITIALIZED.type_)?.message)
 }
 
-async fn write(ctx: &Context, repository: &Repository, storage: &BackupStorage) -> Result<(), StoreError> {
+async fn write(
+    ctx: &Context,
+    repository: &Repository,
+    storage: &BackupStorage,
+) -> Result<(), StoreError> {
     let backend = ctx.stores.open(ctx, storage).await?;
     Ok(backend.write_repository(&stored(repository)).await?)
 }

@@ -28,11 +28,18 @@ pub(super) fn obstacle(
     let Some(storage) = storage else {
         return Some(Outcome::Waiting(Failure::new(
             "StorageNotFound",
-            format!("BackupStorage {full_name} does not exist: create it, the Repository is set up as soon as it is ready"),
+            format!(
+                "BackupStorage {full_name} does not exist: create it, the Repository is set up as soon as it is ready"
+            ),
         )));
     };
     let owner = storage.namespace().unwrap_or_default();
-    if !allows(storage.spec.usage_policy.as_ref(), &owner, &namespace, labels) {
+    if !allows(
+        storage.spec.usage_policy.as_ref(),
+        &owner,
+        &namespace,
+        labels,
+    ) {
         return Some(Outcome::Failed(Failure::new(
             "StorageNotAllowed",
             format!(
@@ -53,7 +60,8 @@ pub(super) fn obstacle(
             ),
         )));
     }
-    let is_ready = storage.status.as_ref().and_then(|status| status.phase) == Some(BackupStoragePhase::Ready);
+    let is_ready =
+        storage.status.as_ref().and_then(|status| status.phase) == Some(BackupStoragePhase::Ready);
     (!is_ready).then(|| {
         Outcome::Waiting(Failure::new(
             "StorageNotReady",
@@ -63,10 +71,21 @@ pub(super) fn obstacle(
 }
 
 /// The Repository that had the directory first.
-fn occupant<'a>(repository: &Repository, others: &'a [Arc<Repository>]) -> Option<&'a Arc<Repository>> {
+fn occupant<'a>(
+    repository: &Repository,
+    others: &'a [Arc<Repository>],
+) -> Option<&'a Arc<Repository>> {
     let storage = storage_of(repository)?;
     let order = |object: &Repository| {
-        (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.namespace(), object.name_any())
+        (
+            object
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map(|time| time.0),
+            object.namespace(),
+            object.name_any(),
+        )
     };
     others.iter().find(|other| {
         other.uid() != repository.uid()
@@ -120,20 +139,38 @@ mod tests {
         let cases = [
             (&here, Some(&ready), "none"),
             (&here, None, "waiting StorageNotFound"),
-            (&here, Some(&storage("All", json!("NotReady"))), "waiting StorageNotReady"),
-            (&here, Some(&storage("All", Value::Null)), "waiting StorageNotReady"),
+            (
+                &here,
+                Some(&storage("All", json!("NotReady"))),
+                "waiting StorageNotReady",
+            ),
+            (
+                &here,
+                Some(&storage("All", Value::Null)),
+                "waiting StorageNotReady",
+            ),
             (&there, Some(&ready), "none"),
-            (&there, Some(&storage("Same", json!("Ready"))), "failed StorageNotAllowed"),
+            (
+                &there,
+                Some(&storage("Same", json!("Ready"))),
+                "failed StorageNotAllowed",
+            ),
         ]
         .map(|(repository, storage, expected)| {
-            (word(obstacle(repository, storage, &[], &BTreeMap::new())), expected)
+            (
+                word(obstacle(repository, storage, &[], &BTreeMap::new())),
+                expected,
+            )
         });
         for (found, expected) in cases {
             assert_eq!(found, expected);
         }
         let mut unnamed = here.clone();
         unnamed.spec.storage_ref = None;
-        assert_eq!(word(obstacle(&unnamed, None, &[], &BTreeMap::new())), "failed StorageNotNamed");
+        assert_eq!(
+            word(obstacle(&unnamed, None, &[], &BTreeMap::new())),
+            "failed StorageNotNamed"
+        );
     }
 
     #[test]
@@ -142,8 +179,11 @@ mod tests {
         let first = repository("demo", "first", EARLY, "/d");
         let second = repository("demo", "second", LATE, "d/");
         let elsewhere = repository("demo", "elsewhere", EARLY, "/e");
-        let all: Vec<_> = [&first, &second, &elsewhere].map(|object| Arc::new(object.clone())).into();
-        let judge = |object: &Repository| word(obstacle(object, Some(&ready), &all, &BTreeMap::new()));
+        let all: Vec<_> = [&first, &second, &elsewhere]
+            .map(|object| Arc::new(object.clone()))
+            .into();
+        let judge =
+            |object: &Repository| word(obstacle(object, Some(&ready), &all, &BTreeMap::new()));
         assert_eq!(judge(&first), "none");
         assert_eq!(judge(&second), "failed DirectoryTaken");
         assert_eq!(judge(&elsewhere), "none");

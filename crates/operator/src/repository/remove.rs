@@ -38,7 +38,10 @@ pub(super) fn job_name(repository: &Repository) -> String {
 }
 
 /// Does the next step of the deletion.
-pub(super) async fn remove(ctx: &Context, repository: &Arc<Repository>) -> Result<Action, RepositoryError> {
+pub(super) async fn remove(
+    ctx: &Context,
+    repository: &Arc<Repository>,
+) -> Result<Action, RepositoryError> {
     if !finalizer::has(repository.as_ref(), labels::CLEANUP_FINALIZER) {
         return Ok(Action::await_change());
     }
@@ -78,10 +81,21 @@ pub(super) async fn remove(ctx: &Context, repository: &Arc<Repository>) -> Resul
 }
 
 /// Says in the status what the deletion waits for.
-async fn tell(ctx: &Context, repository: &Repository, reason: &str, message: &str) -> Result<(), RepositoryError> {
+async fn tell(
+    ctx: &Context,
+    repository: &Repository,
+    reason: &str,
+    message: &str,
+) -> Result<(), RepositoryError> {
     let mut status = repository.status.clone().unwrap_or_default();
     let generation = repository.metadata.generation;
-    let waiting = condition::ready(ConditionStatus::False, reason, message, generation, Timestamp::now());
+    let waiting = condition::ready(
+        ConditionStatus::False,
+        reason,
+        message,
+        generation,
+        Timestamp::now(),
+    );
     condition::set(&mut status.conditions, waiting);
     status.phase = Some(RepositoryPhase::NotReady);
     let api = ctx.api(&repository.namespace().unwrap_or_default());
@@ -89,8 +103,17 @@ async fn tell(ctx: &Context, repository: &Repository, reason: &str, message: &st
     Ok(())
 }
 
-async fn blocked(ctx: &Context, repository: &Repository, failure: &Failure) -> Result<(), RepositoryError> {
-    ctx.events.tell(repository, &Notice::warning(&failure.kind, &failure.message)).await;
+async fn blocked(
+    ctx: &Context,
+    repository: &Repository,
+    failure: &Failure,
+) -> Result<(), RepositoryError> {
+    ctx.events
+        .tell(
+            repository,
+            &Notice::warning(&failure.kind, &failure.message),
+        )
+        .await;
     tell(ctx, repository, &failure.kind, &failure.message).await
 }
 
@@ -102,8 +125,13 @@ async fn release(
     let namespace = repository.namespace().unwrap_or_default();
     if let Some(notice) = notice {
         // In a namespace that is being deleted the Event is refused; the log keeps the word.
-        tracing::warn!(namespace, name = repository.name_any(), reason = notice.reason, note = notice.note,
-            "a Repository is deleted");
+        tracing::warn!(
+            namespace,
+            name = repository.name_any(),
+            reason = notice.reason,
+            note = notice.note,
+            "a Repository is deleted"
+        );
         ctx.events.tell(repository, &notice).await;
     }
     finalizer::remove(&ctx.api(&namespace), repository, labels::CLEANUP_FINALIZER).await?;
@@ -122,14 +150,24 @@ async fn wipe_objects(
         content: format!("wipe {:?}", storage.metadata.generation),
         ..Fingerprint::default()
     };
-    let last = ctx.attempts.last(&uid).filter(|last| last.fingerprint == fingerprint);
-    if let Some(wait) = last.as_ref().and_then(|last| last.wait(&fingerprint, Instant::now())) {
+    let last = ctx
+        .attempts
+        .last(&uid)
+        .filter(|last| last.fingerprint == fingerprint);
+    if let Some(wait) = last
+        .as_ref()
+        .and_then(|last| last.wait(&fingerprint, Instant::now()))
+    {
         return Ok(Action::requeue(wait));
     }
     let error: StoreError = match ctx.stores.open_or_last(ctx, storage).await {
         Ok(backend) => match backend.remove_repository(&repository.spec.path).await {
             Ok(removed) => {
-                tracing::info!(name = repository.name_any(), removed, "removed all data of a Repository");
+                tracing::info!(
+                    name = repository.name_any(),
+                    removed,
+                    "removed all data of a Repository"
+                );
                 return release(ctx, repository, None).await;
             }
             Err(BackendError::Storage(StorageError::BucketMissing { .. })) => {
@@ -141,10 +179,24 @@ async fn wipe_objects(
         Err(StoreError::Api(error)) => return Err(error.into()),
         Err(error) => error,
     };
-    let before = repository.status.as_ref().and_then(|status| condition::find(&status.conditions, READY));
-    let failure = Failure::of(error.kind(), &error, before.map(|condition| condition.message.as_str()));
-    let attempt = Attempt::after(last.as_ref(), fingerprint.clone(), Some(failure.clone()), Instant::now());
-    let wait = attempt.wait(&fingerprint, Instant::now()).unwrap_or_default();
+    let before = repository
+        .status
+        .as_ref()
+        .and_then(|status| condition::find(&status.conditions, READY));
+    let failure = Failure::of(
+        error.kind(),
+        &error,
+        before.map(|condition| condition.message.as_str()),
+    );
+    let attempt = Attempt::after(
+        last.as_ref(),
+        fingerprint.clone(),
+        Some(failure.clone()),
+        Instant::now(),
+    );
+    let wait = attempt
+        .wait(&fingerprint, Instant::now())
+        .unwrap_or_default();
     ctx.attempts.remember(&uid, attempt);
     blocked(ctx, repository, &failure).await?;
     Ok(Action::requeue(wait))
@@ -155,15 +207,31 @@ async fn wipe_volume(
     repository: &Repository,
     storage: &BackupStorage,
 ) -> Result<Action, RepositoryError> {
-    let (namespace, name) = (repository.namespace().unwrap_or_default(), repository.name_any());
+    let (namespace, name) = (
+        repository.namespace().unwrap_or_default(),
+        repository.name_any(),
+    );
     let mut access = Access::default();
     access.one(&namespace, STORAGE_GROUP, "repositories", &["get"], &name);
     let storage_namespace = storage.namespace().unwrap_or_default();
-    access.one(&storage_namespace, STORAGE_GROUP, "backupstorages", &["get"], &storage.name_any());
-    let work =
-        Work { task: Task::CleanRepository, namespace: &namespace, name: &name, storage, access, owner: None };
+    access.one(
+        &storage_namespace,
+        STORAGE_GROUP,
+        "backupstorages",
+        &["get"],
+        &storage.name_any(),
+    );
+    let work = Work {
+        task: Task::CleanRepository,
+        namespace: &namespace,
+        name: &name,
+        storage,
+        access,
+        owner: None,
+    };
     let uid = repository.uid().unwrap_or_default();
-    let (progress, again) = volume_job::persist(ctx, &uid, repository.metadata.generation, &work).await?;
+    let (progress, again) =
+        volume_job::persist(ctx, &uid, repository.metadata.generation, &work).await?;
     match progress {
         Progress::Done => {
             volume_job::discard(ctx, &work).await?;

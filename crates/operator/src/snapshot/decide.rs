@@ -4,13 +4,13 @@
 //! the Snapshot, and ends a Snapshot whose session is gone.
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use kubestash_api::{
     conditions::snapshot::{BACKUP_INCOMPLETE, RECENT_SNAPSHOT_LIST_UPDATED},
     shared::Condition,
     storage::{Repository, Snapshot, SnapshotPhase},
 };
 use kubestash_core::{condition, phase};
-use kube::ResourceExt;
 use serde::Serialize;
 
 const LIST_UPDATED: &str = "Recent snapshot list updated successfully";
@@ -42,10 +42,15 @@ pub(super) fn is_completed(phase: Option<SnapshotPhase>) -> bool {
 /// What the operator has to say now: the phase, and its own conditions.
 pub(super) fn say(world: &World<'_>, now: Timestamp) -> Said {
     // One that nobody has reported on is not begun; it belongs to who makes it.
-    let Some(status) = &world.snapshot.status else { return Said::default() };
+    let Some(status) = &world.snapshot.status else {
+        return Said::default();
+    };
     let mut status = status.clone();
     if world.orphaned && !is_completed(Some(phase::snapshot(&status))) {
-        condition::set(&mut status.conditions, condition::new(BACKUP_INCOMPLETE, true, ORPHANED, now));
+        condition::set(
+            &mut status.conditions,
+            condition::new(BACKUP_INCOMPLETE, true, ORPHANED, now),
+        );
     }
     let phase = phase::snapshot(&status);
     if is_completed(Some(phase)) && is_listed(world, phase) {
@@ -57,7 +62,10 @@ pub(super) fn say(world: &World<'_>, now: Timestamp) -> Said {
         condition.type_ == RECENT_SNAPSHOT_LIST_UPDATED.type_
             || (condition.type_ == BACKUP_INCOMPLETE.type_ && condition.message == ORPHANED)
     };
-    Said { phase: Some(phase), conditions: status.conditions.into_iter().filter(ours).collect() }
+    Said {
+        phase: Some(phase),
+        conditions: status.conditions.into_iter().filter(ours).collect(),
+    }
 }
 
 fn is_listed(world: &World<'_>, phase: SnapshotPhase) -> bool {
@@ -65,7 +73,12 @@ fn is_listed(world: &World<'_>, phase: SnapshotPhase) -> bool {
     world
         .repository
         .and_then(|repository| repository.status.as_ref())
-        .is_some_and(|status| status.recent_snapshots.iter().any(|recent| recent.name == name && recent.phase == Some(phase)))
+        .is_some_and(|status| {
+            status
+                .recent_snapshots
+                .iter()
+                .any(|recent| recent.name == name && recent.phase == Some(phase))
+        })
 }
 
 #[cfg(test)]
@@ -98,11 +111,25 @@ mod tests {
         json!([{"type": "SnapshotMetadataUploaded", "status": "True", "lastTransitionTime": "2024-09-19T10:30:46Z"}])
     }
 
-    fn said(status: Value, repository: Option<&Repository>, orphaned: bool) -> (Option<&'static str>, Vec<String>) {
+    fn said(
+        status: Value,
+        repository: Option<&Repository>,
+        orphaned: bool,
+    ) -> (Option<&'static str>, Vec<String>) {
         let snapshot = snapshot(status);
         let now = "2024-09-19T10:30:46Z".parse().unwrap();
-        let said = say(&World { snapshot: &snapshot, repository, orphaned }, now);
-        let conditions = said.conditions.iter().map(|condition| format!("{}={}", condition.type_, condition.status));
+        let said = say(
+            &World {
+                snapshot: &snapshot,
+                repository,
+                orphaned,
+            },
+            now,
+        );
+        let conditions = said
+            .conditions
+            .iter()
+            .map(|condition| format!("{}={}", condition.type_, condition.status));
         (said.phase.map(SnapshotPhase::as_str), conditions.collect())
     }
 
@@ -118,11 +145,20 @@ mod tests {
             (running, None, Some("Running"), vec![]),
             (finished, Some(&repository), Some("Running"), vec![]),
             (done.clone(), None, Some("Succeeded"), vec![]),
-            (done, Some(&repository), Some("Succeeded"), vec!["RecentSnapshotListUpdated=True"]),
+            (
+                done,
+                Some(&repository),
+                Some("Succeeded"),
+                vec!["RecentSnapshotListUpdated=True"],
+            ),
         ];
         for (status, repository, phase, conditions) in cases {
             let (found, said) = said(status.clone(), repository, false);
-            assert_eq!((found, said), (phase, conditions.into_iter().map(str::to_owned).collect()), "{status}");
+            assert_eq!(
+                (found, said),
+                (phase, conditions.into_iter().map(str::to_owned).collect()),
+                "{status}"
+            );
         }
     }
 
@@ -130,7 +166,10 @@ mod tests {
     fn a_list_that_shows_an_older_phase_is_not_up_to_date() {
         let repository = repository("Running");
         let done = json!({"totalComponents": 1, "components": component("Succeeded"), "conditions": uploaded()});
-        assert_eq!(said(done, Some(&repository), false), (Some("Succeeded"), vec![]));
+        assert_eq!(
+            said(done, Some(&repository), false),
+            (Some("Succeeded"), vec![])
+        );
     }
 
     #[test]
@@ -141,7 +180,11 @@ mod tests {
             json!({"totalComponents": 1, "components": component("Succeeded")}),
         ] {
             let (phase, conditions) = said(status.clone(), None, true);
-            assert_eq!((phase, conditions), (Some("Failed"), vec!["BackupIncomplete=True".to_owned()]), "{status}");
+            assert_eq!(
+                (phase, conditions),
+                (Some("Failed"), vec!["BackupIncomplete=True".to_owned()]),
+                "{status}"
+            );
         }
         // What had come to its end stays what it is.
         let done = json!({"totalComponents": 1, "components": component("Succeeded"), "conditions": uploaded()});

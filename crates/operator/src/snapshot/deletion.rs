@@ -6,7 +6,10 @@ use kubestash_api::{
 };
 use kubestash_backend::SnapshotData;
 
-use crate::{backupstorage::is_local, events::Notice, failure::Failure, repository::deletion::goes_with_storage};
+use crate::{
+    backupstorage::is_local, events::Notice, failure::Failure,
+    repository::deletion::goes_with_storage,
+};
 
 /// Everything the next step follows from.
 pub(super) struct World<'a> {
@@ -42,7 +45,10 @@ pub(super) fn next(world: &World<'_>) -> Step {
             // Nothing is known to be stored; a file without data does no harm.
             return Step::Release(None);
         }
-        return unreachable_data(world, "its Repository or BackupStorage does not exist: create it again");
+        return unreachable_data(
+            world,
+            "its Repository or BackupStorage does not exist: create it again",
+        );
     };
     // What goes as a whole says itself what happens to the data.
     if goes_with_repository(world.snapshot, repository) || goes_with_storage(repository, storage) {
@@ -61,7 +67,10 @@ pub(super) fn next(world: &World<'_>) -> Step {
 
 /// Whether the Snapshot goes because its Repository does. One that was deleted before keeps its own policy.
 fn goes_with_repository(snapshot: &Snapshot, repository: &Repository) -> bool {
-    match (&repository.metadata.deletion_timestamp, &snapshot.metadata.deletion_timestamp) {
+    match (
+        &repository.metadata.deletion_timestamp,
+        &snapshot.metadata.deletion_timestamp,
+    ) {
         (Some(repository), Some(snapshot)) => repository.0 <= snapshot.0,
         (Some(_), None) => true,
         (None, _) => false,
@@ -78,7 +87,9 @@ fn unreachable_data(world: &World<'_>, why: &str) -> Step {
     }
     Step::Blocked(Failure::new(
         "StorageUnreachable",
-        format!("failed to remove the data: {why}, or set spec.deletionPolicy to Delete to keep the data"),
+        format!(
+            "failed to remove the data: {why}, or set spec.deletionPolicy to Delete to keep the data"
+        ),
     ))
 }
 
@@ -140,19 +151,84 @@ mod tests {
             ("Delete", None, None, false, true, "Release"),
             ("WipeOut", here(), gcs(), true, false, "ForgetObjects"),
             ("WipeOut", here(), gcs(), true, true, "ForgetObjects"),
-            ("WipeOut", here(), gcs(), false, false, "Blocked StorageUnreachable"),
-            ("WipeOut", here(), gcs(), false, true, "Release DataLeftBehind"),
+            (
+                "WipeOut",
+                here(),
+                gcs(),
+                false,
+                false,
+                "Blocked StorageUnreachable",
+            ),
+            (
+                "WipeOut",
+                here(),
+                gcs(),
+                false,
+                true,
+                "Release DataLeftBehind",
+            ),
             ("WipeOut", here(), local(), false, false, "ForgetVolume"),
-            ("WipeOut", here(), local(), false, true, "Release DataLeftBehind"),
-            ("WipeOut", None, gcs(), true, false, "Blocked StorageUnreachable"),
-            ("WipeOut", here(), None, true, false, "Blocked StorageUnreachable"),
+            (
+                "WipeOut",
+                here(),
+                local(),
+                false,
+                true,
+                "Release DataLeftBehind",
+            ),
+            (
+                "WipeOut",
+                None,
+                gcs(),
+                true,
+                false,
+                "Blocked StorageUnreachable",
+            ),
+            (
+                "WipeOut",
+                here(),
+                None,
+                true,
+                false,
+                "Blocked StorageUnreachable",
+            ),
             // The Repository or the storage goes as a whole.
-            ("WipeOut", Some(repository(Some(EARLY))), gcs(), true, false, "Release"),
-            ("WipeOut", Some(repository(Some(NOW))), gcs(), true, false, "Release"),
-            ("WipeOut", Some(repository(Some(LATE))), gcs(), true, false, "ForgetObjects"),
-            ("WipeOut", here(), Some(storage("gcs", Some(EARLY))), true, false, "Release"),
+            (
+                "WipeOut",
+                Some(repository(Some(EARLY))),
+                gcs(),
+                true,
+                false,
+                "Release",
+            ),
+            (
+                "WipeOut",
+                Some(repository(Some(NOW))),
+                gcs(),
+                true,
+                false,
+                "Release",
+            ),
+            (
+                "WipeOut",
+                Some(repository(Some(LATE))),
+                gcs(),
+                true,
+                false,
+                "ForgetObjects",
+            ),
+            (
+                "WipeOut",
+                here(),
+                Some(storage("gcs", Some(EARLY))),
+                true,
+                false,
+                "Release",
+            ),
         ];
-        for (index, (policy, repository, storage, reachable, terminating, expected)) in cases.into_iter().enumerate() {
+        for (index, (policy, repository, storage, reachable, terminating, expected)) in
+            cases.into_iter().enumerate()
+        {
             let snapshot = snapshot(policy);
             let world = World {
                 snapshot: &snapshot,
@@ -169,8 +245,13 @@ mod tests {
     fn a_snapshot_without_data_goes_also_when_its_repository_is_gone() {
         let mut snapshot = snapshot("WipeOut");
         snapshot.status = None;
-        let world =
-            World { snapshot: &snapshot, repository: None, storage: None, reachable: false, terminating: false };
+        let world = World {
+            snapshot: &snapshot,
+            repository: None,
+            storage: None,
+            reachable: false,
+            terminating: false,
+        };
         assert_eq!(next(&world), Step::Release(None));
     }
 }

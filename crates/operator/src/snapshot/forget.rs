@@ -43,12 +43,17 @@ pub(super) fn job_name(snapshot: &Snapshot) -> String {
 }
 
 /// Does the next step of the deletion.
-pub(super) async fn remove(ctx: &Context, snapshot: &Arc<Snapshot>) -> Result<Action, SnapshotError> {
+pub(super) async fn remove(
+    ctx: &Context,
+    snapshot: &Arc<Snapshot>,
+) -> Result<Action, SnapshotError> {
     if !finalizer::has(snapshot.as_ref(), labels::CLEANUP_FINALIZER) {
         return Ok(Action::await_change());
     }
     let repository = repository_in(ctx, snapshot);
-    let storage = repository.as_ref().and_then(|repository| storage_in(ctx, repository));
+    let storage = repository
+        .as_ref()
+        .and_then(|repository| storage_in(ctx, repository));
     let wipes = snapshot.spec.deletion_policy == DeletionPolicy::WipeOut;
     let reachable = match &storage {
         Some(storage) if wipes => ctx.stores.open_or_last(ctx, storage).await.is_ok(),
@@ -74,8 +79,12 @@ pub(super) async fn remove(ctx: &Context, snapshot: &Arc<Snapshot>) -> Result<Ac
         }
         (Step::Release(notice), ..) => {
             if let Some(notice) = notice {
-                tracing::warn!(name = snapshot.name_any(), reason = notice.reason, note = notice.note,
-                    "a Snapshot is deleted");
+                tracing::warn!(
+                    name = snapshot.name_any(),
+                    reason = notice.reason,
+                    note = notice.note,
+                    "a Snapshot is deleted"
+                );
                 ctx.events.tell(snapshot.as_ref(), &notice).await;
             }
             release(ctx, snapshot).await?;
@@ -98,19 +107,44 @@ struct Told {
     conditions: Vec<Condition>,
 }
 
-async fn tell(ctx: &Context, snapshot: &Snapshot, reason: &str, message: &str) -> Result<(), SnapshotError> {
-    let before = snapshot.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let mut conditions: Vec<_> = before.iter().filter(|condition| condition.type_ == READY).cloned().collect();
+async fn tell(
+    ctx: &Context,
+    snapshot: &Snapshot,
+    reason: &str,
+    message: &str,
+) -> Result<(), SnapshotError> {
+    let before = snapshot
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let mut conditions: Vec<_> = before
+        .iter()
+        .filter(|condition| condition.type_ == READY)
+        .cloned()
+        .collect();
     let generation = snapshot.metadata.generation;
-    let waiting = condition::ready(ConditionStatus::False, reason, message, generation, Timestamp::now());
+    let waiting = condition::ready(
+        ConditionStatus::False,
+        reason,
+        message,
+        generation,
+        Timestamp::now(),
+    );
     condition::set(&mut conditions, waiting);
     let api = ctx.api(&snapshot.namespace().unwrap_or_default());
     apply::status(&api, snapshot, &Told { conditions }, Owns::Given, MANAGER).await?;
     Ok(())
 }
 
-async fn blocked(ctx: &Context, snapshot: &Snapshot, failure: &Failure) -> Result<(), SnapshotError> {
-    ctx.events.tell(snapshot, &Notice::warning(&failure.kind, &failure.message)).await;
+async fn blocked(
+    ctx: &Context,
+    snapshot: &Snapshot,
+    failure: &Failure,
+) -> Result<(), SnapshotError> {
+    ctx.events
+        .tell(snapshot, &Notice::warning(&failure.kind, &failure.message))
+        .await;
     tell(ctx, snapshot, &failure.kind, &failure.message).await
 }
 
@@ -138,7 +172,10 @@ async fn forget_objects(
         content: format!("{:?}", storage.metadata.generation),
     };
     let last = ctx.attempts.last(&uid);
-    if let Some(wait) = last.as_ref().and_then(|last| last.wait(&fingerprint, Instant::now())) {
+    if let Some(wait) = last
+        .as_ref()
+        .and_then(|last| last.wait(&fingerprint, Instant::now()))
+    {
         return Ok(Action::requeue(wait));
     }
     let _one_at_a_time = ctx.locks.hold(&repository.uid().unwrap_or_default()).await;
@@ -156,10 +193,24 @@ async fn forget_objects(
         }
         Err(StoreError::Api(error)) => Err(error.into()),
         Err(error) => {
-            let before = snapshot.status.as_ref().and_then(|status| condition::find(&status.conditions, READY));
-            let failure = Failure::of(error.kind(), &error, before.map(|condition| condition.message.as_str()));
-            let attempt = Attempt::after(last.as_ref(), fingerprint.clone(), Some(failure.clone()), Instant::now());
-            let wait = attempt.wait(&fingerprint, Instant::now()).unwrap_or_default();
+            let before = snapshot
+                .status
+                .as_ref()
+                .and_then(|status| condition::find(&status.conditions, READY));
+            let failure = Failure::of(
+                error.kind(),
+                &error,
+                before.map(|condition| condition.message.as_str()),
+            );
+            let attempt = Attempt::after(
+                last.as_ref(),
+                fingerprint.clone(),
+                Some(failure.clone()),
+                Instant::now(),
+            );
+            let wait = attempt
+                .wait(&fingerprint, Instant::now())
+                .unwrap_or_default();
             ctx.attempts.remember(&uid, attempt);
             blocked(ctx, snapshot, &failure).await?;
             Ok(Action::requeue(wait))
@@ -170,12 +221,18 @@ async fn forget_objects(
 fn encryption_secret(repository: &Repository) -> Option<(String, String)> {
     let reference = repository.spec.encryption_secret.as_ref()?;
     let namespace = repository.namespace().unwrap_or_default();
-    Some((reference.namespace_or(&namespace).to_owned(), reference.name.clone()))
+    Some((
+        reference.namespace_or(&namespace).to_owned(),
+        reference.name.clone(),
+    ))
 }
 
 fn encryption_version(ctx: &Context, repository: &Repository) -> Option<String> {
     let (namespace, name) = encryption_secret(repository)?;
-    ctx.watches.secrets.get(&namespace, &name)?.resource_version()
+    ctx.watches
+        .secrets
+        .get(&namespace, &name)?
+        .resource_version()
 }
 
 async fn forget_all(
@@ -190,7 +247,10 @@ async fn forget_all(
         "" => None,
         name => apply::get(&ctx.api::<Secret>(&namespace), name).await?,
     };
-    let data: Vec<_> = snapshots.iter().map(|snapshot| SnapshotData::of(snapshot)).collect();
+    let data: Vec<_> = snapshots
+        .iter()
+        .map(|snapshot| SnapshotData::of(snapshot))
+        .collect();
     let options = OpenOptions::new(LockOwner::new(OWNER));
     forget(
         &backend,
@@ -201,7 +261,11 @@ async fn forget_all(
         &ctx.shutdown,
     )
     .await?;
-    tracing::info!(repository = repository.name_any(), snapshots = snapshots.len(), "removed the data of Snapshots");
+    tracing::info!(
+        repository = repository.name_any(),
+        snapshots = snapshots.len(),
+        "removed the data of Snapshots"
+    );
     Ok(())
 }
 
@@ -214,18 +278,41 @@ async fn forget_volume(
     repository: &Repository,
     storage: &BackupStorage,
 ) -> Result<Action, SnapshotError> {
-    let (namespace, name) = (snapshot.namespace().unwrap_or_default(), snapshot.name_any());
+    let (namespace, name) = (
+        snapshot.namespace().unwrap_or_default(),
+        snapshot.name_any(),
+    );
     let mut access = Access::default();
     access.one(&namespace, STORAGE_GROUP, "snapshots", &["get"], &name);
-    access.one(&namespace, STORAGE_GROUP, "repositories", &["get"], &repository.name_any());
+    access.one(
+        &namespace,
+        STORAGE_GROUP,
+        "repositories",
+        &["get"],
+        &repository.name_any(),
+    );
     let storage_namespace = storage.namespace().unwrap_or_default();
-    access.one(&storage_namespace, STORAGE_GROUP, "backupstorages", &["get"], &storage.name_any());
+    access.one(
+        &storage_namespace,
+        STORAGE_GROUP,
+        "backupstorages",
+        &["get"],
+        &storage.name_any(),
+    );
     if let Some((namespace, name)) = encryption_secret(repository) {
         access.one(&namespace, "", "secrets", &["get"], &name);
     }
-    let work = Work { task: Task::CleanSnapshot, namespace: &namespace, name: &name, storage, access, owner: None };
+    let work = Work {
+        task: Task::CleanSnapshot,
+        namespace: &namespace,
+        name: &name,
+        storage,
+        access,
+        owner: None,
+    };
     let uid = snapshot.uid().unwrap_or_default();
-    let (progress, again) = volume_job::persist(ctx, &uid, snapshot.metadata.generation, &work).await?;
+    let (progress, again) =
+        volume_job::persist(ctx, &uid, snapshot.metadata.generation, &work).await?;
     match progress {
         Progress::Done => {
             volume_job::discard(ctx, &work).await?;

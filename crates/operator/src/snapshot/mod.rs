@@ -59,26 +59,39 @@ impl Reason for SnapshotError {
 /// Runs the controller of Snapshots until the operator stops.
 pub async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
-    let (by_repository, by_session, by_job) =
-        (watches.snapshots.clone(), watches.snapshots.clone(), watches.snapshots.clone());
+    let (by_repository, by_session, by_job) = (
+        watches.snapshots.clone(),
+        watches.snapshots.clone(),
+        watches.snapshots.clone(),
+    );
     let references = |found: Vec<Arc<Snapshot>>| -> Vec<ObjectRef<Snapshot>> {
-        found.iter().map(|snapshot| ObjectRef::from_obj(snapshot.as_ref())).collect()
+        found
+            .iter()
+            .map(|snapshot| ObjectRef::from_obj(snapshot.as_ref()))
+            .collect()
     };
     Controller::new("snapshot", Arc::clone(&ctx), &watches.snapshots)
         .on(&watches.repositories, move |repository| {
             // Only those that are shown, and those whose deletion may wait for the Repository.
             let own = ObjectRef::from_obj(repository);
-            let recent: Vec<_> = repository.status.iter().flat_map(|status| &status.recent_snapshots).collect();
+            let recent: Vec<_> = repository
+                .status
+                .iter()
+                .flat_map(|status| &status.recent_snapshots)
+                .collect();
             references(by_repository.select(|snapshot| {
                 repository_of(snapshot).as_ref() == Some(&own)
                     && (snapshot.meta().deletion_timestamp.is_some()
-                        || recent.iter().any(|recent| recent.name == snapshot.name_any()))
+                        || recent
+                            .iter()
+                            .any(|recent| recent.name == snapshot.name_any()))
             }))
         })
         .on(&watches.backup_sessions, move |session| {
             let (namespace, name) = (session.namespace(), session.name_any());
-            let of_session =
-                |snapshot: &Snapshot| snapshot.spec.backup_session == name && snapshot.namespace() == namespace;
+            let of_session = |snapshot: &Snapshot| {
+                snapshot.spec.backup_session == name && snapshot.namespace() == namespace
+            };
             references(by_session.select(of_session))
         })
         .on(&watches.jobs, move |job| {
@@ -94,7 +107,10 @@ pub async fn controller(ctx: Arc<Context>) {
 }
 
 pub(crate) fn repository_in(ctx: &Context, snapshot: &Snapshot) -> Option<Arc<Repository>> {
-    ctx.watches.repositories.store().get(&repository_of(snapshot)?)
+    ctx.watches
+        .repositories
+        .store()
+        .get(&repository_of(snapshot)?)
 }
 
 async fn reconcile(snapshot: Arc<Snapshot>, ctx: Arc<Context>) -> Result<Action, SnapshotError> {
@@ -112,7 +128,11 @@ async fn reconcile(snapshot: Arc<Snapshot>, ctx: Arc<Context>) -> Result<Action,
     }
     let (orphaned, again) = orphaned(&ctx, &snapshot, Timestamp::now()).await?;
     let repository = repository_in(&ctx, &snapshot);
-    let world = World { snapshot: &snapshot, repository: repository.as_deref(), orphaned };
+    let world = World {
+        snapshot: &snapshot,
+        repository: repository.as_deref(),
+        orphaned,
+    };
     let said = decide::say(&world, Timestamp::now());
     apply::status(&api, snapshot.as_ref(), &said, Owns::Given, MANAGER).await?;
     Ok(again.map_or_else(Action::await_change, Action::requeue))
@@ -129,11 +149,19 @@ async fn orphaned(
     let phase = snapshot.status.as_ref().and_then(|status| status.phase);
     if decide::is_completed(phase)
         || session.is_empty()
-        || ctx.watches.backup_sessions.get(&namespace, session).is_some()
+        || ctx
+            .watches
+            .backup_sessions
+            .get(&namespace, session)
+            .is_some()
     {
         return Ok((false, None));
     }
-    let created = snapshot.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
+    let created = snapshot
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(now, |time| time.0);
     let left = ORPHAN_AGE - now.duration_since(created);
     if let Ok(left) = std::time::Duration::try_from(left)
         && !left.is_zero()

@@ -19,7 +19,12 @@ pub fn backup_blueprint(object: &BackupBlueprint, others: &Others) -> Vec<Violat
         let field = format!("spec.backupConfigurationTemplate.backends[{index}].storageRef");
         storage_usage(&field, backend.storage_ref.as_ref()?, &namespace, others)
     };
-    template.backends.iter().enumerate().filter_map(judge).collect()
+    template
+        .backends
+        .iter()
+        .enumerate()
+        .filter_map(judge)
+        .collect()
 }
 
 #[cfg(test)]
@@ -45,8 +50,12 @@ mod tests {
             "metadata": {"name": "s", "namespace": "vault"}, "spec": {},
         }))
         .unwrap();
-        let others = Others { storages: vec![Arc::new(storage)], ..Others::default() };
-        let template = |backend: Value| json!({"backupConfigurationTemplate": {"backends": [backend]}});
+        let others = Others {
+            storages: vec![Arc::new(storage)],
+            ..Others::default()
+        };
+        let template =
+            |backend: Value| json!({"backupConfigurationTemplate": {"backends": [backend]}});
         let cases = [
             (json!({}), vec!["spec.backupConfigurationTemplate"]),
             (
@@ -54,13 +63,21 @@ mod tests {
                 vec!["spec.backupConfigurationTemplate.backends[0].storageRef"],
             ),
             // Not there yet, or named by a variable.
-            (template(json!({"name": "x", "storageRef": {"name": "${storage}", "namespace": "vault"}})), vec![]),
+            (
+                template(
+                    json!({"name": "x", "storageRef": {"name": "${storage}", "namespace": "vault"}}),
+                ),
+                vec![],
+            ),
             // The default one will be taken.
             (template(json!({"name": "x"})), vec![]),
         ];
         for (spec, expected) in cases {
             let violations = backup_blueprint(&blueprint(spec.clone()), &others);
-            let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+            let fields: Vec<_> = violations
+                .iter()
+                .map(|violation| violation.field.as_str())
+                .collect();
             assert_eq!(fields, expected, "{spec}");
         }
     }

@@ -15,7 +15,11 @@ use super::{Others, Violation, allows, usage::refusal};
 #[must_use]
 pub fn backup_configuration(object: &BackupConfiguration, others: &Others) -> Vec<Violation> {
     let namespace = object.namespace().unwrap_or_default();
-    let rules = Rules { object, namespace: &namespace, others };
+    let rules = Rules {
+        object,
+        namespace: &namespace,
+        others,
+    };
     let mut violations = rules.backends();
     violations.extend(rules.sessions());
     violations.extend(rules.directories());
@@ -26,12 +30,16 @@ pub fn backup_configuration(object: &BackupConfiguration, others: &Others) -> Ve
 /// The reference that stands for "no target", as in the Repositories of a backup of cluster resources.
 #[must_use]
 pub fn effective_target(object: &BackupConfiguration) -> TypedObjectReference {
-    object.spec.target.clone().unwrap_or_else(|| TypedObjectReference {
-        api_group: Some("na".to_owned()),
-        kind: Some(String::new()),
-        name: "na".to_owned(),
-        namespace: None,
-    })
+    object
+        .spec
+        .target
+        .clone()
+        .unwrap_or_else(|| TypedObjectReference {
+            api_group: Some("na".to_owned()),
+            kind: Some(String::new()),
+            name: "na".to_owned(),
+            namespace: None,
+        })
 }
 
 struct Rules<'a> {
@@ -57,7 +65,10 @@ impl Rules<'_> {
             if !names.insert(&backend.name) {
                 violations.push(Violation::new(
                     format!("{field}.name"),
-                    format!("duplicate backend name found: {:?}, choose a different one", backend.name),
+                    format!(
+                        "duplicate backend name found: {:?}, choose a different one",
+                        backend.name
+                    ),
                 ));
             }
             if backend.retention_policy.is_none() {
@@ -73,7 +84,10 @@ impl Rules<'_> {
             if backend.storage_ref.is_none() {
                 violations.push(Violation::new(
                     format!("{field}.storageRef"),
-                    format!("no storage reference is found for backend {:?}: name a BackupStorage", backend.name),
+                    format!(
+                        "no storage reference is found for backend {:?}: name a BackupStorage",
+                        backend.name
+                    ),
                 ));
             }
         }
@@ -84,17 +98,26 @@ impl Rules<'_> {
         let sessions = &self.object.spec.sessions;
         let mut violations = Vec::new();
         if sessions.is_empty() {
-            violations.push(Violation::new("spec.sessions", "sessions can not be empty: give at least one"));
+            violations.push(Violation::new(
+                "spec.sessions",
+                "sessions can not be empty: give at least one",
+            ));
         }
         let mut names = BTreeSet::new();
         for (index, session) in sessions.iter().enumerate() {
             let field = format!("spec.sessions[{index}]");
             if session.name.is_empty() {
-                violations.push(Violation::new(format!("{field}.name"), "session name can not be empty: give one"));
+                violations.push(Violation::new(
+                    format!("{field}.name"),
+                    "session name can not be empty: give one",
+                ));
             } else if !names.insert(&session.name) {
                 violations.push(Violation::new(
                     format!("{field}.name"),
-                    format!("duplicate session name found: {:?}, choose a different one", session.name),
+                    format!(
+                        "duplicate session name found: {:?}, choose a different one",
+                        session.name
+                    ),
                 ));
             }
             violations.extend(self.session(&field, session));
@@ -107,11 +130,17 @@ impl Rules<'_> {
         match &session.scheduler {
             None => violations.push(Violation::new(
                 format!("{field}.scheduler"),
-                format!("scheduler is empty for session {:?}: give its schedule", session.name),
+                format!(
+                    "scheduler is empty for session {:?}: give its schedule",
+                    session.name
+                ),
             )),
             Some(scheduler) => {
                 if let Err(error) = Schedule::parse(&scheduler.schedule) {
-                    violations.push(Violation::new(format!("{field}.scheduler.schedule"), error.to_string()));
+                    violations.push(Violation::new(
+                        format!("{field}.scheduler.schedule"),
+                        error.to_string(),
+                    ));
                 }
             }
         }
@@ -119,18 +148,27 @@ impl Rules<'_> {
         if session.repositories.is_empty() {
             violations.push(Violation::new(
                 format!("{field}.repositories"),
-                format!("no repository found for session {:?}: provide at least one", session.name),
+                format!(
+                    "no repository found for session {:?}: provide at least one",
+                    session.name
+                ),
             ));
         }
         let mut names = BTreeSet::new();
         for (index, repository) in session.repositories.iter().enumerate() {
             let field = format!("{field}.repositories[{index}]");
             if repository.name.is_empty() {
-                violations.push(Violation::new(format!("{field}.name"), "repository name can not be empty: give one"));
+                violations.push(Violation::new(
+                    format!("{field}.name"),
+                    "repository name can not be empty: give one",
+                ));
             } else if !names.insert(&repository.name) {
                 violations.push(Violation::new(
                     format!("{field}.name"),
-                    format!("duplicate repository name found: {:?}, choose a different one", repository.name),
+                    format!(
+                        "duplicate repository name found: {:?}, choose a different one",
+                        repository.name
+                    ),
                 ));
             }
             violations.extend(self.repository(&field, repository));
@@ -139,7 +177,11 @@ impl Rules<'_> {
     }
 
     fn backend_of(&self, repository: &RepositoryInfo) -> Option<&BackendReference> {
-        self.object.spec.backends.iter().find(|backend| backend.name == repository.backend)
+        self.object
+            .spec
+            .backends
+            .iter()
+            .find(|backend| backend.name == repository.backend)
     }
 
     fn storage_of(&self, repository: &RepositoryInfo) -> Option<&ObjectReference> {
@@ -160,15 +202,26 @@ impl Rules<'_> {
         if info.directory.is_empty() {
             violations.push(Violation::new(
                 format!("{field}.directory"),
-                format!("directory is not provided for repository {:?}: provide one", info.name),
+                format!(
+                    "directory is not provided for repository {:?}: provide one",
+                    info.name
+                ),
             ));
         }
         let existing = self.others.repositories.iter().find(|existing| {
-            existing.namespace().as_deref() == Some(self.namespace) && existing.name_any() == info.name
+            existing.namespace().as_deref() == Some(self.namespace)
+                && existing.name_any() == info.name
         });
-        let Some(existing) = existing else { return violations };
+        let Some(existing) = existing else {
+            return violations;
+        };
         let target = effective_target(self.object);
-        if !existing.spec.app_ref.as_ref().is_some_and(|other| other.same_object(&target, self.namespace)) {
+        if !existing
+            .spec
+            .app_ref
+            .as_ref()
+            .is_some_and(|other| other.same_object(&target, self.namespace))
+        {
             violations.push(Violation::new(
                 format!("{field}.name"),
                 format!(
@@ -195,7 +248,9 @@ impl Rules<'_> {
                 ),
             ));
         }
-        if existing.spec.path != info.directory && !layout::same_directory(&existing.spec.path, &info.directory) {
+        if existing.spec.path != info.directory
+            && !layout::same_directory(&existing.spec.path, &info.directory)
+        {
             violations.push(Violation::new(
                 format!("{field}.directory"),
                 format!(
@@ -214,8 +269,11 @@ impl Rules<'_> {
         let mut owners: BTreeMap<(String, String, String), &str> = BTreeMap::new();
         for (session_index, session) in self.object.spec.sessions.iter().enumerate() {
             for (index, info) in session.repositories.iter().enumerate() {
-                let field = format!("spec.sessions[{session_index}].repositories[{index}].directory");
-                let Some(storage) = self.storage_of(info) else { continue };
+                let field =
+                    format!("spec.sessions[{session_index}].repositories[{index}].directory");
+                let Some(storage) = self.storage_of(info) else {
+                    continue;
+                };
                 if info.directory.is_empty() {
                     continue;
                 }
@@ -241,14 +299,22 @@ impl Rules<'_> {
         violations
     }
 
-    fn taken(&self, field: &str, info: &RepositoryInfo, storage: &ObjectReference) -> Option<Violation> {
+    fn taken(
+        &self,
+        field: &str,
+        info: &RepositoryInfo,
+        storage: &ObjectReference,
+    ) -> Option<Violation> {
         let owner = self.others.repositories.iter().find(|existing| {
             let namespace = existing.namespace().unwrap_or_default();
             let same_repository = namespace == self.namespace && existing.name_any() == info.name;
             let same_storage = existing.spec.storage_ref.as_ref().is_some_and(|other| {
-                other.name == storage.name && other.namespace_or(&namespace) == storage.namespace_or(self.namespace)
+                other.name == storage.name
+                    && other.namespace_or(&namespace) == storage.namespace_or(self.namespace)
             });
-            !same_repository && same_storage && layout::same_directory(&existing.spec.path, &info.directory)
+            !same_repository
+                && same_storage
+                && layout::same_directory(&existing.spec.path, &info.directory)
         })?;
         Some(Violation::new(
             field,
@@ -268,17 +334,35 @@ impl Rules<'_> {
         for (index, backend) in self.object.spec.backends.iter().enumerate() {
             let field = format!("spec.backends[{index}]");
             if let Some(reference) = &backend.storage_ref {
-                violations.extend(storage_usage(&format!("{field}.storageRef"), reference, self.namespace, self.others));
+                violations.extend(storage_usage(
+                    &format!("{field}.storageRef"),
+                    reference,
+                    self.namespace,
+                    self.others,
+                ));
             }
             if let Some(reference) = &backend.retention_policy {
-                violations.extend(self.policy_usage(&format!("{field}.retentionPolicy"), reference));
+                violations
+                    .extend(self.policy_usage(&format!("{field}.retentionPolicy"), reference));
             }
         }
         for (index, session) in self.object.spec.sessions.iter().enumerate() {
-            let Some(hooks) = &session.hooks else { continue };
+            let Some(hooks) = &session.hooks else {
+                continue;
+            };
             let field = format!("spec.sessions[{index}].hooks");
-            violations.extend(hook_usage(&format!("{field}.preBackup"), &hooks.pre_backup, self.namespace, self.others));
-            violations.extend(hook_usage(&format!("{field}.postBackup"), &hooks.post_backup, self.namespace, self.others));
+            violations.extend(hook_usage(
+                &format!("{field}.preBackup"),
+                &hooks.pre_backup,
+                self.namespace,
+                self.others,
+            ));
+            violations.extend(hook_usage(
+                &format!("{field}.postBackup"),
+                &hooks.post_backup,
+                self.namespace,
+                self.others,
+            ));
         }
         violations
     }
@@ -286,11 +370,21 @@ impl Rules<'_> {
     fn policy_usage(&self, field: &str, reference: &ObjectReference) -> Option<Violation> {
         let owner = reference.namespace_or(self.namespace);
         let found = self.others.policies.iter().find(|candidate| {
-            candidate.name_any() == reference.name && candidate.namespace().as_deref() == Some(owner)
+            candidate.name_any() == reference.name
+                && candidate.namespace().as_deref() == Some(owner)
         })?;
-        let allowed =
-            allows(found.spec.usage_policy.as_ref(), owner, self.namespace, &self.others.namespace_labels);
-        (!allowed).then(|| Violation::new(field, refusal("RetentionPolicy", owner, &reference.name, self.namespace)))
+        let allowed = allows(
+            found.spec.usage_policy.as_ref(),
+            owner,
+            self.namespace,
+            &self.others.namespace_labels,
+        );
+        (!allowed).then(|| {
+            Violation::new(
+                field,
+                refusal("RetentionPolicy", owner, &reference.name, self.namespace),
+            )
+        })
     }
 }
 
@@ -299,27 +393,39 @@ fn addon(field: &str, session: &Session) -> Vec<Violation> {
     let Some(addon) = &session.addon else {
         return vec![Violation::new(
             field,
-            format!("addon info is empty for session {:?}: provide the addon and its tasks", session.name),
+            format!(
+                "addon info is empty for session {:?}: provide the addon and its tasks",
+                session.name
+            ),
         )];
     };
     let mut violations = Vec::new();
     if addon.name.is_empty() {
         violations.push(Violation::new(
             format!("{field}.name"),
-            format!("addon name is empty for session {:?}: provide a valid one", session.name),
+            format!(
+                "addon name is empty for session {:?}: provide a valid one",
+                session.name
+            ),
         ));
     }
     if addon.tasks.is_empty() {
         violations.push(Violation::new(
             format!("{field}.tasks"),
-            format!("addon tasks are not provided for session {:?}: provide at least one", session.name),
+            format!(
+                "addon tasks are not provided for session {:?}: provide at least one",
+                session.name
+            ),
         ));
     }
     for (index, task) in addon.tasks.iter().enumerate() {
         if task.name.is_empty() {
             violations.push(Violation::new(
                 format!("{field}.tasks[{index}].name"),
-                format!("addon task name is empty for session {:?}: provide a valid one", session.name),
+                format!(
+                    "addon task name is empty for session {:?}: provide a valid one",
+                    session.name
+                ),
             ));
         }
     }
@@ -337,19 +443,40 @@ pub(super) fn storage_usage(
     let found = others.storages.iter().find(|candidate| {
         candidate.name_any() == reference.name && candidate.namespace().as_deref() == Some(owner)
     })?;
-    let allowed = allows(found.spec.usage_policy.as_ref(), owner, namespace, &others.namespace_labels);
-    (!allowed).then(|| Violation::new(field, refusal("BackupStorage", owner, &reference.name, namespace)))
+    let allowed = allows(
+        found.spec.usage_policy.as_ref(),
+        owner,
+        namespace,
+        &others.namespace_labels,
+    );
+    (!allowed).then(|| {
+        Violation::new(
+            field,
+            refusal("BackupStorage", owner, &reference.name, namespace),
+        )
+    })
 }
 
 /// Whether `namespace` may use the HookTemplates it names; one that does not exist is no violation.
-pub(super) fn hook_usage(field: &str, hooks: &[HookInfo], namespace: &str, others: &Others) -> Vec<Violation> {
+pub(super) fn hook_usage(
+    field: &str,
+    hooks: &[HookInfo],
+    namespace: &str,
+    others: &Others,
+) -> Vec<Violation> {
     let judge = |(index, hook): (usize, &HookInfo)| {
         let reference = hook.hook_template.as_ref()?;
         let owner = reference.namespace_or(namespace);
         let found = others.hook_templates.iter().find(|candidate| {
-            candidate.name_any() == reference.name && candidate.namespace().as_deref() == Some(owner)
+            candidate.name_any() == reference.name
+                && candidate.namespace().as_deref() == Some(owner)
         })?;
-        let allowed = allows(found.spec.usage_policy.as_ref(), owner, namespace, &others.namespace_labels);
+        let allowed = allows(
+            found.spec.usage_policy.as_ref(),
+            owner,
+            namespace,
+            &others.namespace_labels,
+        );
         (!allowed).then(|| {
             Violation::new(
                 format!("{field}[{index}].hookTemplate"),
@@ -362,7 +489,12 @@ pub(super) fn hook_usage(field: &str, hooks: &[HookInfo], namespace: &str, other
 
 fn described(target: Option<&TypedObjectReference>, namespace: &str) -> String {
     match target {
-        Some(target) => format!("{} {}/{}", target.kind(), target.namespace_or(namespace), target.name),
+        Some(target) => format!(
+            "{} {}/{}",
+            target.kind(),
+            target.namespace_or(namespace),
+            target.name
+        ),
         None => "no target".to_owned(),
     }
 }

@@ -8,7 +8,11 @@ use super::{Others, Violation};
 
 /// Judges a BackupStorage; `before` is what it was, if it is not new.
 #[must_use]
-pub fn backup_storage(object: &BackupStorage, before: Option<&BackupStorage>, others: &Others) -> Vec<Violation> {
+pub fn backup_storage(
+    object: &BackupStorage,
+    before: Option<&BackupStorage>,
+    others: &Others,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     violations.extend(second_default(object, others));
     if let Some(before) = before {
@@ -23,7 +27,11 @@ fn is_other(object: &BackupStorage, candidate: &BackupStorage) -> bool {
 }
 
 fn full_name(storage: &BackupStorage) -> String {
-    format!("{}/{}", storage.namespace().unwrap_or_default(), storage.name_any())
+    format!(
+        "{}/{}",
+        storage.namespace().unwrap_or_default(),
+        storage.name_any()
+    )
 }
 
 fn second_default(object: &BackupStorage, others: &Others) -> Option<Violation> {
@@ -48,14 +56,24 @@ fn second_default(object: &BackupStorage, others: &Others) -> Option<Violation> 
 }
 
 fn moved_in_use(object: &BackupStorage, before: &BackupStorage) -> Option<Violation> {
-    let used = before.status.as_ref().map(|status| status.repositories.as_slice()).unwrap_or_default();
+    let used = before
+        .status
+        .as_ref()
+        .map(|status| status.repositories.as_slice())
+        .unwrap_or_default();
     if used.is_empty() || object.spec.storage == before.spec.storage {
         return None;
     }
     let names: Vec<_> = used
         .iter()
         .take(3)
-        .map(|repository| format!("{}/{}", repository.namespace.as_deref().unwrap_or_default(), repository.name))
+        .map(|repository| {
+            format!(
+                "{}/{}",
+                repository.namespace.as_deref().unwrap_or_default(),
+                repository.name
+            )
+        })
         .collect();
     Some(Violation::new(
         "spec.storage",
@@ -63,7 +81,11 @@ fn moved_in_use(object: &BackupStorage, before: &BackupStorage) -> Option<Violat
             "this BackupStorage is currently in use by {} {} ({}) and its storage cannot be modified: \
              create another BackupStorage, or delete those first",
             used.len(),
-            if used.len() == 1 { "Repository" } else { "Repositories" },
+            if used.len() == 1 {
+                "Repository"
+            } else {
+                "Repositories"
+            },
             names.join(", ")
         ),
     ))
@@ -73,7 +95,11 @@ fn taken(object: &BackupStorage, others: &Others) -> Option<Violation> {
     let storage = object.spec.storage.as_ref()?;
     let first = others.storages.iter().find(|candidate| {
         is_other(object, candidate)
-            && candidate.spec.storage.as_ref().is_some_and(|other| same_place(storage, other))
+            && candidate
+                .spec
+                .storage
+                .as_ref()
+                .is_some_and(|other| same_place(storage, other))
     })?;
     Some(Violation::new(
         "spec.storage",
@@ -97,13 +123,24 @@ pub fn same_place(left: &Backend, right: &Backend) -> bool {
 
 fn place(storage: &Backend) -> Option<(Provider, Vec<String>)> {
     let provider = storage.known_provider()?;
-    let text = |value: &Option<String>| value.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
+    let text = |value: &Option<String>| {
+        value
+            .as_deref()
+            .unwrap_or_default()
+            .trim_end_matches('/')
+            .to_owned()
+    };
     let prefix = |value: &Option<String>| layout::join(&[value.as_deref().unwrap_or_default()]);
     let parts = match provider {
         Provider::S3 => {
             let s3 = storage.s3.as_ref()?;
             // Two servers may both have a bucket of that name.
-            vec![endpoint(&text(&s3.endpoint)), text(&s3.bucket), text(&s3.region), prefix(&s3.prefix)]
+            vec![
+                endpoint(&text(&s3.endpoint)),
+                text(&s3.bucket),
+                text(&s3.region),
+                prefix(&s3.prefix),
+            ]
         }
         Provider::Gcs => {
             let gcs = storage.gcs.as_ref()?;
@@ -111,7 +148,11 @@ fn place(storage: &Backend) -> Option<(Provider, Vec<String>)> {
         }
         Provider::Azure => {
             let azure = storage.azure.as_ref()?;
-            vec![text(&azure.storage_account), text(&azure.container), prefix(&azure.prefix)]
+            vec![
+                text(&azure.storage_account),
+                text(&azure.container),
+                prefix(&azure.prefix),
+            ]
         }
         Provider::Local => return None,
     };
@@ -147,11 +188,17 @@ mod tests {
     }
 
     fn others(storages: Vec<BackupStorage>) -> Others {
-        Others { storages: storages.into_iter().map(Arc::new).collect(), ..Others::default() }
+        Others {
+            storages: storages.into_iter().map(Arc::new).collect(),
+            ..Others::default()
+        }
     }
 
     fn fields(violations: &[Violation]) -> Vec<&str> {
-        violations.iter().map(|violation| violation.field.as_str()).collect()
+        violations
+            .iter()
+            .map(|violation| violation.field.as_str())
+            .collect()
     }
 
     #[test]
@@ -167,24 +214,36 @@ mod tests {
         for (name, namespace, default, expected) in cases {
             let object = storage(name, namespace, json!({"default": default}));
             let violations = backup_storage(&object, None, &others(vec![first.clone()]));
-            assert_eq!(fields(&violations), expected, "{namespace}/{name} {default}");
+            assert_eq!(
+                fields(&violations),
+                expected,
+                "{namespace}/{name} {default}"
+            );
         }
     }
 
     #[test]
     fn a_directory_of_a_bucket_belongs_to_one_storage() {
         let gcs = |bucket: &str, prefix: &str| json!({"provider": "gcs", "gcs": {"bucket": bucket, "prefix": prefix}});
-        let s3 = |endpoint: &str, region: &str| {
-            json!({"provider": "s3", "s3": {"endpoint": endpoint, "bucket": "b", "region": region, "prefix": "p"}})
-        };
-        let azure = |account: &str| {
-            json!({"provider": "azure", "azure": {"storageAccount": account, "container": "c", "prefix": "p"}})
-        };
+        let s3 = |endpoint: &str, region: &str| json!({"provider": "s3", "s3": {"endpoint": endpoint, "bucket": "b", "region": region, "prefix": "p"}});
+        let azure = |account: &str| json!({"provider": "azure", "azure": {"storageAccount": account, "container": "c", "prefix": "p"}});
         let local = json!({"provider": "local", "local": {"mountPath": "/data", "hostPath": {"path": "/x"}}});
         let cases = [
-            (gcs("kubestash-qa", "blueprint"), gcs("kubestash-qa", "/blueprint/"), true),
-            (gcs("kubestash-qa", "blueprint"), gcs("kubestash-qa", "other"), false),
-            (gcs("kubestash-qa", ""), gcs("kubestash-qa", "blueprint"), false),
+            (
+                gcs("kubestash-qa", "blueprint"),
+                gcs("kubestash-qa", "/blueprint/"),
+                true,
+            ),
+            (
+                gcs("kubestash-qa", "blueprint"),
+                gcs("kubestash-qa", "other"),
+                false,
+            ),
+            (
+                gcs("kubestash-qa", ""),
+                gcs("kubestash-qa", "blueprint"),
+                false,
+            ),
             (s3("", ""), s3("", ""), true),
             (s3("http://one:9000", ""), s3("http://two:9000", ""), false),
             (s3("https://one:443/", ""), s3("HTTPS://ONE", ""), true),
@@ -201,23 +260,37 @@ mod tests {
             let expected: &[&str] = if clash { &["spec.storage"] } else { &[] };
             assert_eq!(fields(&violations), expected, "{left} {right}");
             if clash {
-                assert!(violations[0].message.contains("demo/first"), "{}", violations[0]);
+                assert!(
+                    violations[0].message.contains("demo/first"),
+                    "{}",
+                    violations[0]
+                );
             }
         }
     }
 
     #[test]
     fn the_place_cannot_change_while_repositories_use_it() {
-        let spec = |prefix: &str| {
-            json!({"storage": {"provider": "gcs", "gcs": {"bucket": "b", "prefix": prefix}}})
-        };
+        let spec = |prefix: &str| json!({"storage": {"provider": "gcs", "gcs": {"bucket": "b", "prefix": prefix}}});
         let mut before = storage("s", "demo", spec("one"));
         let after = storage("s", "demo", spec("two"));
-        assert_eq!(backup_storage(&after, Some(&before), &Others::default()), []);
-        before.status = serde_json::from_value(json!({"repositories": [{"name": "r", "namespace": "demo"}]})).unwrap();
+        assert_eq!(
+            backup_storage(&after, Some(&before), &Others::default()),
+            []
+        );
+        before.status =
+            serde_json::from_value(json!({"repositories": [{"name": "r", "namespace": "demo"}]}))
+                .unwrap();
         let violations = backup_storage(&after, Some(&before), &Others::default());
         assert_eq!(fields(&violations), ["spec.storage"]);
-        assert!(violations[0].message.contains("demo/r"), "{}", violations[0]);
-        assert_eq!(backup_storage(&before, Some(&before), &Others::default()), []);
+        assert!(
+            violations[0].message.contains("demo/r"),
+            "{}",
+            violations[0]
+        );
+        assert_eq!(
+            backup_storage(&before, Some(&before), &Others::default()),
+            []
+        );
     }
 }

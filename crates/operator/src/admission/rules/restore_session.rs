@@ -9,9 +9,21 @@ use super::{Others, Violation, backup_configuration::hook_usage};
 #[must_use]
 pub fn restore_session(object: &RestoreSession, others: &Others) -> Vec<Violation> {
     let namespace = object.namespace().unwrap_or_default();
-    let Some(hooks) = &object.spec.hooks else { return Vec::new() };
-    let mut violations = hook_usage("spec.hooks.preRestore", &hooks.pre_restore, &namespace, others);
-    violations.extend(hook_usage("spec.hooks.postRestore", &hooks.post_restore, &namespace, others));
+    let Some(hooks) = &object.spec.hooks else {
+        return Vec::new();
+    };
+    let mut violations = hook_usage(
+        "spec.hooks.preRestore",
+        &hooks.pre_restore,
+        &namespace,
+        others,
+    );
+    violations.extend(hook_usage(
+        "spec.hooks.postRestore",
+        &hooks.post_restore,
+        &namespace,
+        others,
+    ));
     violations
 }
 
@@ -31,7 +43,10 @@ mod tests {
                 "metadata": {"name": "h", "namespace": "vault"},
                 "spec": {"usagePolicy": {"allowedNamespaces": {"from": from}}},
             });
-            Others { hook_templates: vec![Arc::new(serde_json::from_value(template).unwrap())], ..Others::default() }
+            Others {
+                hook_templates: vec![Arc::new(serde_json::from_value(template).unwrap())],
+                ..Others::default()
+            }
         };
         let object: RestoreSession = serde_json::from_value(json!({
             "apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession",
@@ -42,6 +57,9 @@ mod tests {
         assert_eq!(restore_session(&object, &template("All")), []);
         assert_eq!(restore_session(&object, &Others::default()), []);
         let violations = restore_session(&object, &template("Same"));
-        assert_eq!(violations[0].field, "spec.hooks.postRestore[0].hookTemplate");
+        assert_eq!(
+            violations[0].field,
+            "spec.hooks.postRestore[0].hookTemplate"
+        );
     }
 }

@@ -10,7 +10,11 @@ use super::{Others, Violation};
 #[must_use]
 pub fn retention_policy(object: &RetentionPolicy, others: &Others) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let period = object.spec.max_retention_period.as_deref().unwrap_or_default();
+    let period = object
+        .spec
+        .max_retention_period
+        .as_deref()
+        .unwrap_or_default();
     if let Err(error) = period::minutes(period) {
         violations.push(Violation::new(
             "spec.maxRetentionPeriod",
@@ -64,12 +68,21 @@ mod tests {
             (json!({"maxRetentionPeriod": "2mo"}), vec![]),
             (json!({"successfulSnapshots": {"last": 5}}), vec![]),
             (json!({"maxRetentionPeriod": "1y2mo3w4d5h6m"}), vec![]),
-            (json!({"maxRetentionPeriod": "10"}), vec!["spec.maxRetentionPeriod"]),
-            (json!({"maxRetentionPeriod": "5 d"}), vec!["spec.maxRetentionPeriod"]),
+            (
+                json!({"maxRetentionPeriod": "10"}),
+                vec!["spec.maxRetentionPeriod"],
+            ),
+            (
+                json!({"maxRetentionPeriod": "5 d"}),
+                vec!["spec.maxRetentionPeriod"],
+            ),
         ];
         for (spec, expected) in cases {
             let violations = retention_policy(&policy("p", spec.clone()), &Others::default());
-            let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+            let fields: Vec<_> = violations
+                .iter()
+                .map(|violation| violation.field.as_str())
+                .collect();
             assert_eq!(fields, expected, "{spec}");
         }
     }
@@ -77,10 +90,22 @@ mod tests {
     #[test]
     fn a_namespace_has_one_default() {
         let default = json!({"default": true, "maxRetentionPeriod": "1d"});
-        let others = Others { policies: vec![Arc::new(policy("first", default.clone()))], ..Others::default() };
-        assert_eq!(retention_policy(&policy("first", default.clone()), &others), []);
+        let others = Others {
+            policies: vec![Arc::new(policy("first", default.clone()))],
+            ..Others::default()
+        };
+        assert_eq!(
+            retention_policy(&policy("first", default.clone()), &others),
+            []
+        );
         let violations = retention_policy(&policy("second", default), &others);
         assert_eq!(violations.len(), 1);
-        assert!(violations[0].to_string().contains("first is the default already"), "{}", violations[0]);
+        assert!(
+            violations[0]
+                .to_string()
+                .contains("first is the default already"),
+            "{}",
+            violations[0]
+        );
     }
 }

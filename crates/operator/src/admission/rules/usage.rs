@@ -14,9 +14,20 @@ pub fn allows(
     namespace: &str,
     labels: &BTreeMap<String, String>,
 ) -> bool {
-    let same = AllowedNamespaces { from: NamespacePolicy::Same, selector: None };
-    let allowed = policy.and_then(|policy| policy.allowed_namespaces.as_ref()).unwrap_or(&same);
-    usage::is_allowed(Some(allowed.from.as_str()), allowed.selector.as_ref(), owner, namespace, labels)
+    let same = AllowedNamespaces {
+        from: NamespacePolicy::Same,
+        selector: None,
+    };
+    let allowed = policy
+        .and_then(|policy| policy.allowed_namespaces.as_ref())
+        .unwrap_or(&same);
+    usage::is_allowed(
+        Some(allowed.from.as_str()),
+        allowed.selector.as_ref(),
+        owner,
+        namespace,
+        labels,
+    )
 }
 
 /// The sentence that says that a namespace may not.

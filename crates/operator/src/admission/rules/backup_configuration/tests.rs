@@ -47,38 +47,107 @@ fn repository(namespace: &str, name: &str, target: &str, storage: Value, path: &
             "storageRef": storage, "path": path,
         },
     });
-    Others { repositories: vec![from(repository)], ..Others::default() }
+    Others {
+        repositories: vec![from(repository)],
+        ..Others::default()
+    }
 }
 
 fn fields(violations: &[Violation]) -> Vec<&str> {
-    violations.iter().map(|violation| violation.field.as_str()).collect()
+    violations
+        .iter()
+        .map(|violation| violation.field.as_str())
+        .collect()
 }
 
 #[test]
 fn the_tutorials_configuration_breaks_no_rule() {
-    assert_eq!(backup_configuration(&configuration(&[]), &Others::default()), []);
+    assert_eq!(
+        backup_configuration(&configuration(&[]), &Others::default()),
+        []
+    );
 }
 
 #[test]
 fn each_missing_or_doubled_part_is_named() {
     let backend = json!({"name": "gcs-backend", "storageRef": {"name": "s"}, "retentionPolicy": {"name": "p"}});
     let cases = [
-        ("/spec/backends", json!([]), vec!["spec.backends", "spec.sessions[0].repositories[0].backend"]),
-        ("/spec/backends", json!([backend, backend]), vec!["spec.backends[1].name"]),
-        ("/spec/backends/0/retentionPolicy", Value::Null, vec!["spec.backends[0].retentionPolicy"]),
-        ("/spec/backends/0/storageRef", Value::Null, vec!["spec.backends[0].storageRef"]),
+        (
+            "/spec/backends",
+            json!([]),
+            vec!["spec.backends", "spec.sessions[0].repositories[0].backend"],
+        ),
+        (
+            "/spec/backends",
+            json!([backend, backend]),
+            vec!["spec.backends[1].name"],
+        ),
+        (
+            "/spec/backends/0/retentionPolicy",
+            Value::Null,
+            vec!["spec.backends[0].retentionPolicy"],
+        ),
+        (
+            "/spec/backends/0/storageRef",
+            Value::Null,
+            vec!["spec.backends[0].storageRef"],
+        ),
         ("/spec/sessions", json!([]), vec!["spec.sessions"]),
-        ("/spec/sessions", json!([session("a", "r", "d"), session("a", "r", "d")]), vec!["spec.sessions[1].name"]),
-        ("/spec/sessions/0/name", json!(""), vec!["spec.sessions[0].name"]),
-        ("/spec/sessions/0/scheduler", Value::Null, vec!["spec.sessions[0].scheduler"]),
-        ("/spec/sessions/0/scheduler/schedule", json!("*/5 * * *"), vec!["spec.sessions[0].scheduler.schedule"]),
-        ("/spec/sessions/0/addon", Value::Null, vec!["spec.sessions[0].addon"]),
-        ("/spec/sessions/0/addon/name", json!(""), vec!["spec.sessions[0].addon.name"]),
-        ("/spec/sessions/0/addon/tasks", json!([]), vec!["spec.sessions[0].addon.tasks"]),
-        ("/spec/sessions/0/addon/tasks/0/name", json!(""), vec!["spec.sessions[0].addon.tasks[0].name"]),
-        ("/spec/sessions/0/repositories", json!([]), vec!["spec.sessions[0].repositories"]),
-        ("/spec/sessions/0/repositories/0/backend", json!("x"), vec!["spec.sessions[0].repositories[0].backend"]),
-        ("/spec/sessions/0/repositories/0/directory", json!(""), vec!["spec.sessions[0].repositories[0].directory"]),
+        (
+            "/spec/sessions",
+            json!([session("a", "r", "d"), session("a", "r", "d")]),
+            vec!["spec.sessions[1].name"],
+        ),
+        (
+            "/spec/sessions/0/name",
+            json!(""),
+            vec!["spec.sessions[0].name"],
+        ),
+        (
+            "/spec/sessions/0/scheduler",
+            Value::Null,
+            vec!["spec.sessions[0].scheduler"],
+        ),
+        (
+            "/spec/sessions/0/scheduler/schedule",
+            json!("*/5 * * *"),
+            vec!["spec.sessions[0].scheduler.schedule"],
+        ),
+        (
+            "/spec/sessions/0/addon",
+            Value::Null,
+            vec!["spec.sessions[0].addon"],
+        ),
+        (
+            "/spec/sessions/0/addon/name",
+            json!(""),
+            vec!["spec.sessions[0].addon.name"],
+        ),
+        (
+            "/spec/sessions/0/addon/tasks",
+            json!([]),
+            vec!["spec.sessions[0].addon.tasks"],
+        ),
+        (
+            "/spec/sessions/0/addon/tasks/0/name",
+            json!(""),
+            vec!["spec.sessions[0].addon.tasks[0].name"],
+        ),
+        (
+            "/spec/sessions/0/repositories",
+            json!([]),
+            vec!["spec.sessions[0].repositories"],
+        ),
+        (
+            "/spec/sessions/0/repositories/0/backend",
+            json!("x"),
+            vec!["spec.sessions[0].repositories[0].backend"],
+        ),
+        (
+            "/spec/sessions/0/repositories/0/directory",
+            json!(""),
+            vec!["spec.sessions[0].repositories[0].directory"],
+        ),
         (
             "/spec/sessions/0/repositories",
             json!([
@@ -89,7 +158,10 @@ fn each_missing_or_doubled_part_is_named() {
         ),
     ];
     for (pointer, value, expected) in cases {
-        let violations = backup_configuration(&configuration(&[(pointer, value.clone())]), &Others::default());
+        let violations = backup_configuration(
+            &configuration(&[(pointer, value.clone())]),
+            &Others::default(),
+        );
         assert_eq!(fields(&violations), expected, "{pointer} = {value}");
     }
 }
@@ -99,50 +171,112 @@ fn a_second_target_cannot_have_the_repository_of_the_first() {
     let storage = json!({"name": "gcs-storage", "namespace": "demo"});
     let cases = [
         // The same Repository of the same target: the configuration's own.
-        (repository("demo", "default-blueprint", "sample-druid", storage.clone(), "/default-blueprint"), vec![]),
+        (
+            repository(
+                "demo",
+                "default-blueprint",
+                "sample-druid",
+                storage.clone(),
+                "/default-blueprint",
+            ),
+            vec![],
+        ),
         // A reference without a namespace means the same one.
         (
-            repository("demo", "default-blueprint", "sample-druid", json!({"name": "gcs-storage"}), "default-blueprint"),
+            repository(
+                "demo",
+                "default-blueprint",
+                "sample-druid",
+                json!({"name": "gcs-storage"}),
+                "default-blueprint",
+            ),
             vec![],
         ),
         (
-            repository("demo", "default-blueprint", "sample-druid-2", storage.clone(), "/default-blueprint"),
+            repository(
+                "demo",
+                "default-blueprint",
+                "sample-druid-2",
+                storage.clone(),
+                "/default-blueprint",
+            ),
             vec!["spec.sessions[0].repositories[0].name"],
         ),
         (
-            repository("demo", "default-blueprint", "sample-druid", json!({"name": "other"}), "/default-blueprint"),
+            repository(
+                "demo",
+                "default-blueprint",
+                "sample-druid",
+                json!({"name": "other"}),
+                "/default-blueprint",
+            ),
             vec!["spec.sessions[0].repositories[0].name"],
         ),
         (
-            repository("demo", "default-blueprint", "sample-druid", storage.clone(), "/elsewhere"),
+            repository(
+                "demo",
+                "default-blueprint",
+                "sample-druid",
+                storage.clone(),
+                "/elsewhere",
+            ),
             vec!["spec.sessions[0].repositories[0].directory"],
         ),
         // Another namespace, the same directory of the same storage, however it is written.
         (
-            repository("other", "default-blueprint", "sample-druid", storage.clone(), "default-blueprint/"),
+            repository(
+                "other",
+                "default-blueprint",
+                "sample-druid",
+                storage.clone(),
+                "default-blueprint/",
+            ),
             vec!["spec.sessions[0].repositories[0].directory"],
         ),
         // There, a reference without a namespace means another storage.
         (
-            repository("other", "default-blueprint", "sample-druid", json!({"name": "gcs-storage"}), "/default-blueprint"),
+            repository(
+                "other",
+                "default-blueprint",
+                "sample-druid",
+                json!({"name": "gcs-storage"}),
+                "/default-blueprint",
+            ),
             vec![],
         ),
     ];
     for (index, (others, expected)) in cases.into_iter().enumerate() {
         let violations = backup_configuration(&configuration(&[]), &others);
-        assert_eq!(fields(&violations), expected, "case {index}: {violations:?}");
+        assert_eq!(
+            fields(&violations),
+            expected,
+            "case {index}: {violations:?}"
+        );
     }
 }
 
 #[test]
 fn a_directory_belongs_to_one_repository_of_the_configuration_but_to_each_storage_its_own() {
-    let clash = configuration(&[("/spec/sessions", json!([session("a", "one", "d"), session("b", "two", "/d/")]))]);
+    let clash = configuration(&[(
+        "/spec/sessions",
+        json!([session("a", "one", "d"), session("b", "two", "/d/")]),
+    )]);
     let violations = backup_configuration(&clash, &Others::default());
-    assert_eq!(fields(&violations), ["spec.sessions[1].repositories[0].directory"]);
-    assert!(violations[0].message.contains("\"one\""), "{}", violations[0]);
+    assert_eq!(
+        fields(&violations),
+        ["spec.sessions[1].repositories[0].directory"]
+    );
+    assert!(
+        violations[0].message.contains("\"one\""),
+        "{}",
+        violations[0]
+    );
 
     // Several sessions may share a Repository.
-    let shared = configuration(&[("/spec/sessions", json!([session("a", "one", "d"), session("b", "one", "d")]))]);
+    let shared = configuration(&[(
+        "/spec/sessions",
+        json!([session("a", "one", "d"), session("b", "one", "d")]),
+    )]);
     assert_eq!(backup_configuration(&shared, &Others::default()), []);
 
     // The same directory in two storages is two places.
@@ -174,16 +308,28 @@ fn what_is_named_must_allow_the_namespace_or_not_exist() {
             "spec": {"usagePolicy": {"allowedNamespaces": {
                 "from": from, "selector": {"matchLabels": {"team": "data"}}}}},
         });
-        Others { storages: vec![from_value(storage)], ..Others::default() }
+        Others {
+            storages: vec![from_value(storage)],
+            ..Others::default()
+        }
     };
     fn from_value<K: serde::de::DeserializeOwned>(value: Value) -> Arc<K> {
         from(value)
     }
-    let reference = [("/spec/backends/0/storageRef", json!({"name": "gcs-storage", "namespace": "vault"}))];
+    let reference = [(
+        "/spec/backends/0/storageRef",
+        json!({"name": "gcs-storage", "namespace": "vault"}),
+    )];
     let object = configuration(&reference);
     assert_eq!(backup_configuration(&object, &storage("All")), []);
-    assert_eq!(fields(&backup_configuration(&object, &storage("Same"))), ["spec.backends[0].storageRef"]);
-    assert_eq!(fields(&backup_configuration(&object, &storage("Selector"))), ["spec.backends[0].storageRef"]);
+    assert_eq!(
+        fields(&backup_configuration(&object, &storage("Same"))),
+        ["spec.backends[0].storageRef"]
+    );
+    assert_eq!(
+        fields(&backup_configuration(&object, &storage("Selector"))),
+        ["spec.backends[0].storageRef"]
+    );
     let labelled = Others {
         namespace_labels: [("team".to_owned(), "data".to_owned())].into(),
         ..storage("Selector")
@@ -195,9 +341,18 @@ fn what_is_named_must_allow_the_namespace_or_not_exist() {
         "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "RetentionPolicy",
         "metadata": {"name": "p", "namespace": "vault"}, "spec": {},
     });
-    let others = Others { policies: vec![from(policy)], ..Others::default() };
-    let object = configuration(&[("/spec/backends/0/retentionPolicy", json!({"name": "p", "namespace": "vault"}))]);
-    assert_eq!(fields(&backup_configuration(&object, &others)), ["spec.backends[0].retentionPolicy"]);
+    let others = Others {
+        policies: vec![from(policy)],
+        ..Others::default()
+    };
+    let object = configuration(&[(
+        "/spec/backends/0/retentionPolicy",
+        json!({"name": "p", "namespace": "vault"}),
+    )]);
+    assert_eq!(
+        fields(&backup_configuration(&object, &others)),
+        ["spec.backends[0].retentionPolicy"]
+    );
 }
 
 #[test]
@@ -207,10 +362,16 @@ fn a_hook_template_without_a_namespace_is_looked_for_beside_the_configuration() 
         "metadata": {"name": "h", "namespace": "demo"},
         "spec": {"usagePolicy": {"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}}},
     });
-    let others = Others { hook_templates: vec![from(template)], ..Others::default() };
+    let others = Others {
+        hook_templates: vec![from(template)],
+        ..Others::default()
+    };
     let mut with_hook = session("a", "r", "d");
     with_hook["hooks"] = json!({"preBackup": [{"name": "x", "hookTemplate": {"name": "h"}}]});
     let object = configuration(&[("/spec/sessions", json!([with_hook]))]);
     let violations = backup_configuration(&object, &others);
-    assert_eq!(fields(&violations), ["spec.sessions[0].hooks.preBackup[0].hookTemplate"]);
+    assert_eq!(
+        fields(&violations),
+        ["spec.sessions[0].hooks.preBackup[0].hookTemplate"]
+    );
 }

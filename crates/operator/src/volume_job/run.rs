@@ -1,0 +1,242 @@
+//! Running a Job for a volume, until it has succeeded.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Pod, ServiceAccount},
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Work,
+    build::{build_job, build_rbac},
+};
+use crate::{
+    apply::{self, ApplyError, Manager},
+    attempt::{Attempt, Fingerprint},
+    context::Context,
+    failure::Failure,
+    job::{Outcome, judge},
+};
+
+const MANAGER: Manager = Manager("kubestash-volume-job");
+/// The event of a Job that goes brings the next look; this is for one that is not ours to delete.
+const LAST_REGARD: Duration = Duration::from_secs(30);
+
+/// How a Job stands.
+#[derive(Debug)]
+pub struct State {
+    /// Which Job that is.
+    pub uid: String,
+    /// How it stands.
+    pub outcome: Outcome,
+}
+
+/// Makes the Job, unless it exists, and says how it stands.
+///
+/// # Errors
+/// When the API server refuses; a name that is taken by another Job is told as an outcome.
+pub async fn run(ctx: &Context, work: &Work<'_>) -> Result<State, ApplyError> {
+    let name = work.job_name();
+    let job = match ctx.watches.jobs.get(work.namespace, &name) {
+        Some(job) => job.as_ref().clone(),
+        None => start(ctx, work).await?,
+    };
+    let uid = job.uid().unwrap_or_default();
+    if !work.is_for(&job) {
+        let reason = "it belongs to something else: delete it, or wait until it is gone";
+        return Ok(State {
+            uid,
+            outcome: Outcome::Stuck(reason.to_owned()),
+        });
+    }
+    let pods = pods_of(ctx, &job);
+    let outcome = match judge(&job, &pods, Timestamp::now()) {
+        Outcome::Failed(reason) => Outcome::Failed(match last_words(&pods) {
+            Some(words) => format!("{reason}: {words}"),
+            None => reason,
+        }),
+        outcome => outcome,
+    };
+    Ok(State { uid, outcome })
+}
+
+async fn start(ctx: &Context, work: &Work<'_>) -> Result<Job, ApplyError> {
+    let rbac = build_rbac(work);
+    if let Some(account) = &rbac.account {
+        apply::object(
+            &ctx.api::<ServiceAccount>(work.namespace),
+            None,
+            account,
+            MANAGER,
+        )
+        .await?;
+    }
+    for role in &rbac.roles {
+        apply::object(
+            &ctx.api::<Role>(&role.namespace().unwrap_or_default()),
+            None,
+            role,
+            MANAGER,
+        )
+        .await?;
+    }
+    for binding in &rbac.bindings {
+        apply::object(
+            &ctx.api::<RoleBinding>(&binding.namespace().unwrap_or_default()),
+            None,
+            binding,
+            MANAGER,
+        )
+        .await?;
+    }
+    let job = build_job(work, &ctx.image, &ctx.environment);
+    apply::create(&ctx.api::<Job>(work.namespace), &job, MANAGER).await
+}
+
+/// How the work stands, over all Jobs that were run for it.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// It is done.
+    Done,
+    /// A Job runs.
+    Working(String),
+    /// The last Job failed; another one is run after a while.
+    Failed(Failure),
+}
+
+/// Runs Jobs until one succeeds: one that failed is replaced after a delay that doubles. `uid` and `generation` are
+/// those of the object that the work is for. Also says when to look again, if no event will tell.
+pub(crate) async fn persist(
+    ctx: &Context,
+    uid: &str,
+    generation: Option<i64>,
+    work: &Work<'_>,
+) -> Result<(Progress, Option<Duration>), ApplyError> {
+    let state = run(ctx, work).await?;
+    let working = |what: &str| {
+        Progress::Working(format!("Job {}/{} {what}", work.namespace, work.job_name()))
+    };
+    let reason = match state.outcome {
+        Outcome::Succeeded => return Ok((Progress::Done, None)),
+        Outcome::Running(look_again) => return Ok((working("runs"), look_again)),
+        Outcome::Failed(reason) | Outcome::Stuck(reason) => reason,
+    };
+    // The Job is part of what the attempt depends on: one failure of one Job counts once.
+    let fingerprint = Fingerprint {
+        generation,
+        secret_version: None,
+        content: state.uid,
+    };
+    let last = ctx.attempts.last(uid);
+    let attempt = match last {
+        Some(last) if last.fingerprint == fingerprint => {
+            if last.wait(&fingerprint, Instant::now()).is_none() {
+                discard(ctx, work).await?;
+                return Ok((working("failed and is run again"), Some(LAST_REGARD)));
+            }
+            last
+        }
+        last => {
+            let message = format!(
+                "Job {}/{} failed: {reason}",
+                work.namespace,
+                work.job_name()
+            );
+            let failure = Failure::new("JobFailed", message);
+            let attempt = Attempt::after(
+                last.as_ref(),
+                fingerprint.clone(),
+                Some(failure),
+                Instant::now(),
+            );
+            ctx.attempts.remember(uid, attempt.clone());
+            attempt
+        }
+    };
+    let again = attempt.wait(&fingerprint, Instant::now());
+    Ok((
+        Progress::Failed(
+            attempt
+                .failure
+                .unwrap_or_else(|| Failure::new("JobFailed", reason)),
+        ),
+        again,
+    ))
+}
+
+fn pods_of(ctx: &Context, job: &Job) -> Vec<Pod> {
+    let uid = job.uid();
+    let is_of = |pod: &Pod| {
+        pod.owner_references()
+            .iter()
+            .any(|owner| Some(&owner.uid) == uid.as_ref())
+    };
+    ctx.watches
+        .pods
+        .select(is_of)
+        .iter()
+        .map(|pod| pod.as_ref().clone())
+        .collect()
+}
+
+/// The last line that the newest failed pod said.
+fn last_words(pods: &[Pod]) -> Option<String> {
+    let newest = pods
+        .iter()
+        .max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))?;
+    let statuses = newest.status.as_ref()?.container_statuses.as_ref()?;
+    let message = statuses
+        .iter()
+        .find_map(|status| status.state.as_ref()?.terminated.as_ref()?.message.clone())?;
+    message
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .map(|line| line.trim().to_owned())
+}
+
+/// Removes the Job and everything made for it.
+///
+/// # Errors
+/// When the API server refuses; what is gone already is fine.
+pub async fn discard(ctx: &Context, work: &Work<'_>) -> Result<(), ApplyError> {
+    let name = work.job_name();
+    if let Some(job) = ctx.watches.jobs.get(work.namespace, &name)
+        && work.is_for(&job)
+    {
+        apply::delete(&ctx.api::<Job>(work.namespace), job.as_ref()).await?;
+        remove::<RoleBinding>(ctx, work, &name).await?;
+        remove::<Role>(ctx, work, &name).await?;
+        remove::<ServiceAccount>(ctx, work, &name).await?;
+    }
+    Ok(())
+}
+
+async fn remove<K>(ctx: &Context, work: &Work<'_>, name: &str) -> Result<(), ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Serialize
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
+{
+    let ours = work.labels();
+    for namespace in work.access.namespaces().chain([work.namespace]) {
+        let api = ctx.api::<K>(namespace);
+        let Some(found) = apply::get(&api, name).await? else {
+            continue;
+        };
+        if ours
+            .iter()
+            .all(|(key, value)| found.labels().get(key) == Some(value))
+        {
+            apply::delete(&api, &found).await?;
+        }
+    }
+    Ok(())
+}

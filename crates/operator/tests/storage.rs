@@ -1,0 +1,494 @@
+//! BackupStorage, Repository and Snapshot against a real API server and a real GCS emulator.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{ResourceExt, api::ListParams};
+use kubestash_api::{
+    shared::{Condition, RepositoryPhase},
+    storage::{BackupStorage, BackupStoragePhase, Repository, Snapshot},
+};
+use serde_json::{Value, json};
+
+use support::{NAMESPACE, World, gcs::BUCKET, gcs_storage, repository};
+
+fn is(storage: &BackupStorage, phase: BackupStoragePhase) -> bool {
+    storage.status.as_ref().and_then(|status| status.phase) == Some(phase)
+}
+
+fn is_ready(storage: &BackupStorage) -> bool {
+    is(storage, BackupStoragePhase::Ready)
+}
+
+fn condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// The reason of `Ready`, as `kubectl wait` and people see it.
+fn ready_reason(storage: &BackupStorage) -> String {
+    let conditions = storage
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    condition(conditions, "Ready")
+        .map(|condition| condition.reason.clone())
+        .unwrap_or_default()
+}
+
+async fn ready_storage(world: &World, policy: &str) -> BackupStorage {
+    world.make_secret("gcs-secret").await;
+    world
+        .create::<BackupStorage>(gcs_storage("gcs-storage", "blueprint", policy))
+        .await;
+    world.until("gcs-storage", "ready", is_ready).await
+}
+
+async fn ready_repository(world: &World, name: &str, policy: &str) -> Repository {
+    world.create::<Repository>(repository(name, policy)).await;
+    let is_ready = |repository: &Repository| {
+        repository.status.as_ref().and_then(|status| status.phase) == Some(RepositoryPhase::Ready)
+    };
+    world.until(name, "ready", is_ready).await
+}
+
+fn snapshot(name: &str, repository: &Repository, policy: &str) -> Value {
+    json!({
+        "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot",
+        "metadata": {
+            "name": name, "namespace": NAMESPACE, "finalizers": ["kubestash.com/cleanup"],
+            "ownerReferences": [{
+                "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Repository", "controller": true,
+                "name": repository.name_any(), "uid": repository.uid(),
+            }],
+        },
+        "spec": {
+            "repository": repository.name_any(), "session": "frequent-backup", "snapshotID": "01J84XBGGY0JKG7JKTRCGV3HYM",
+            "type": "FullBackup", "version": "v1", "deletionPolicy": policy,
+        },
+    })
+}
+
+/// What an executor reports at the end of a backup.
+async fn report(world: &World, name: &str) {
+    let now = jiff::Timestamp::now().to_string();
+    let status = json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot", "status": {
+        "totalComponents": 1, "phase": "Succeeded", "snapshotTime": now, "size": "674.017 KiB", "integrity": true,
+        "components": {"dump": {
+            "driver": "Restic", "phase": "Succeeded", "path": "repository/v1/frequent-backup/dump",
+            "size": "674.017 KiB", "integrity": true,
+        }},
+        "conditions": [{"type": "SnapshotMetadataUploaded", "status": "True", "lastTransitionTime": now}],
+    }});
+    let params = kube::api::PatchParams::apply("kubestash-executor").force();
+    world
+        .api::<Snapshot>(NAMESPACE)
+        .patch_status(name, &params, &kube::api::Patch::Apply(&status))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tutorials_storage_is_set_up_in_the_emulator_and_says_that_it_is_one() {
+    let world = World::start().await;
+    let storage = ready_storage(&world, "Delete").await;
+    let status = storage.status.clone().unwrap();
+    let found = condition(&status.conditions, "BackendSecretFound").unwrap();
+    assert_eq!(
+        (found.reason.as_str(), found.message.as_str()),
+        ("BackendSecretAvailable", "Backend secret exists.")
+    );
+    let initialized = condition(&status.conditions, "BackendInitialized").unwrap();
+    assert_eq!(
+        (initialized.reason.as_str(), initialized.message.as_str()),
+        (
+            "BackendInitializationSucceeded",
+            "Successfully initialized backend."
+        )
+    );
+    assert_eq!(ready_reason(&storage), "Ready");
+    assert_eq!(storage.finalizers(), ["kubestash.com/cleanup"]);
+    assert!(
+        world
+            .event("gcs-storage", "StorageEmulator")
+            .await
+            .contains("no credentials are sent")
+    );
+    assert_eq!(world.gcs.paths().await, ["blueprint/metadata.yaml"]);
+    let text = world
+        .gcs
+        .store(BUCKET, "blueprint")
+        .read("metadata.yaml")
+        .await
+        .unwrap();
+    assert!(
+        std::str::from_utf8(&text)
+            .unwrap()
+            .contains("kind: BackendMeta")
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_without_its_secret_waits_for_it_and_says_so() {
+    let world = World::start().await;
+    world
+        .create::<BackupStorage>(gcs_storage("gcs-storage", "blueprint", "Delete"))
+        .await;
+    let waiting = |storage: &BackupStorage| ready_reason(storage) == "StorageSecretMissing";
+    let storage = world.until("gcs-storage", "waiting", waiting).await;
+    assert!(is(&storage, BackupStoragePhase::NotReady));
+    assert!(
+        world
+            .event("gcs-storage", "StorageSecretMissing")
+            .await
+            .contains("demo/gcs-secret")
+    );
+    // A Secret without the key is no better, and it is told which key.
+    let empty = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "gcs-secret", "namespace": NAMESPACE},
+        "stringData": {"GOOGLE_PROJECT_ID": "p"}});
+    world.create::<Secret>(empty).await;
+    let keyless = |storage: &BackupStorage| ready_reason(storage) == "StorageSecretKeyMissing";
+    let storage = world.until("gcs-storage", "told of the key", keyless).await;
+    let conditions = storage.status.unwrap().conditions;
+    let message = &condition(&conditions, "BackendInitialized")
+        .unwrap()
+        .message;
+    assert!(
+        message.contains("GOOGLE_SERVICE_ACCOUNT_JSON_KEY"),
+        "{message}"
+    );
+    // Mended, it recovers by itself, without waiting for the next try.
+    world
+        .merge::<Secret>(
+            "gcs-secret",
+            json!({"stringData": {"GOOGLE_SERVICE_ACCOUNT_JSON_KEY": "{}"}}),
+        )
+        .await;
+    world.until("gcs-storage", "ready", is_ready).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_bucket_is_told_and_found_when_it_is_made() {
+    let world = World::start().await;
+    world.make_secret("gcs-secret").await;
+    let mut storage = gcs_storage("gcs-storage", "blueprint", "Delete");
+    storage["spec"]["storage"]["gcs"]["bucket"] = json!("not-yet");
+    world.create::<BackupStorage>(storage).await;
+    let missing = |storage: &BackupStorage| ready_reason(storage) == "BucketMissing";
+    world
+        .until("gcs-storage", "told of the bucket", missing)
+        .await;
+    assert!(
+        world
+            .event("gcs-storage", "BucketMissing")
+            .await
+            .contains("not-yet")
+    );
+    world.gcs.make_bucket("not-yet").await;
+    world.until("gcs-storage", "ready", is_ready).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_is_set_up_summed_up_and_then_left_alone() {
+    let world = World::start().await;
+    ready_storage(&world, "Delete").await;
+    let repository = ready_repository(&world, "default-blueprint", "Delete").await;
+    let fresh = repository.status.clone().unwrap();
+    assert_eq!(
+        (fresh.snapshot_count, fresh.size.as_deref(), fresh.integrity),
+        (Some(0), Some("0 B"), None)
+    );
+    assert_eq!(repository.finalizers(), ["kubestash.com/cleanup"]);
+    let paths = world.gcs.paths().await;
+    assert!(
+        paths.contains(&"blueprint/default-blueprint/repository.yaml".to_owned()),
+        "{paths:?}"
+    );
+
+    world
+        .create::<Snapshot>(snapshot("snap-1", &repository, "Delete"))
+        .await;
+    report(&world, "snap-1").await;
+    let counted = |repository: &Repository| {
+        let status = repository.status.clone().unwrap_or_default();
+        status.snapshot_count == Some(1)
+            && status.size.as_deref() == Some("674.017 KiB")
+            && status.integrity == Some(true)
+    };
+    world
+        .until::<Repository>("default-blueprint", "summed up", counted)
+        .await;
+    let listed = |snapshot: &Snapshot| {
+        let conditions = snapshot
+            .status
+            .as_ref()
+            .map(|status| status.conditions.as_slice())
+            .unwrap_or_default();
+        condition(conditions, "RecentSnapshotListUpdated").is_some()
+    };
+    let snapshot = world.until::<Snapshot>("snap-1", "listed", listed).await;
+    assert_eq!(snapshot.status.unwrap().conditions.len(), 2);
+    let sized = |storage: &BackupStorage| {
+        storage
+            .status
+            .as_ref()
+            .and_then(|status| status.total_size.as_deref())
+            == Some("674.017 KiB")
+    };
+    world.until("gcs-storage", "sized", sized).await;
+
+    // Nothing happens any more, and nothing is written any more.
+    let versions = versions(&world).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(versions, self::versions(&world).await);
+    world.stop().await;
+}
+
+/// The resourceVersion of every object of ours.
+async fn versions(world: &World) -> Vec<(String, Option<String>)> {
+    let all = ListParams::default();
+    let mut versions = Vec::new();
+    for storage in world
+        .api::<BackupStorage>(NAMESPACE)
+        .list(&all)
+        .await
+        .unwrap()
+    {
+        versions.push((storage.name_any(), storage.resource_version()));
+    }
+    for repository in world.api::<Repository>(NAMESPACE).list(&all).await.unwrap() {
+        versions.push((repository.name_any(), repository.resource_version()));
+    }
+    for snapshot in world.api::<Snapshot>(NAMESPACE).list(&all).await.unwrap() {
+        versions.push((snapshot.name_any(), snapshot.resource_version()));
+    }
+    for event in world
+        .api::<k8s_openapi::api::events::v1::Event>(NAMESPACE)
+        .list(&all)
+        .await
+        .unwrap()
+    {
+        versions.push((event.name_any(), event.resource_version()));
+    }
+    versions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_tutorials_clean_up_the_objects_are_gone_and_the_data_is_there() {
+    let world = World::start().await;
+    ready_storage(&world, "Delete").await;
+    // Even a Repository that would wipe its data keeps it when the storage goes with the policy Delete.
+    for (name, policy) in [
+        ("default-blueprint", "Delete"),
+        ("customize-blueprint", "WipeOut"),
+    ] {
+        let repository = ready_repository(&world, name, policy).await;
+        world
+            .create::<Snapshot>(snapshot(&format!("{name}-1"), &repository, "Delete"))
+            .await;
+        report(&world, &format!("{name}-1")).await;
+    }
+    let before = world.gcs.paths().await;
+    world.delete::<BackupStorage>("gcs-storage").await;
+    world.delete::<Secret>("gcs-secret").await;
+    world.until_gone::<BackupStorage>("gcs-storage").await;
+    for name in ["default-blueprint", "customize-blueprint"] {
+        world.until_gone::<Repository>(name).await;
+        world.until_gone::<Snapshot>(&format!("{name}-1")).await;
+    }
+    assert_eq!(world.gcs.paths().await, before);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wipe_out_removes_what_is_below_the_prefix_and_nothing_else_also_without_the_secret() {
+    let world = World::start().await;
+    ready_storage(&world, "WipeOut").await;
+    let repository = ready_repository(&world, "default-blueprint", "Delete").await;
+    world
+        .create::<Snapshot>(snapshot("snap-1", &repository, "WipeOut"))
+        .await;
+    let bucket = world.gcs.store(BUCKET, "");
+    bucket
+        .write(
+            "blueprint/default-blueprint/repository/v1/x",
+            "data".into(),
+            None,
+        )
+        .await
+        .unwrap();
+    bucket
+        .write("blueprint2/keep", "data".into(), None)
+        .await
+        .unwrap();
+    world.delete::<Secret>("gcs-secret").await;
+    world.delete::<BackupStorage>("gcs-storage").await;
+    world.until_gone::<BackupStorage>("gcs-storage").await;
+    assert_eq!(world.gcs.paths().await, ["blueprint2/keep"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_is_wiped_out_takes_its_directory_along_and_only_that() {
+    let world = World::start().await;
+    ready_storage(&world, "Delete").await;
+    ready_repository(&world, "one", "WipeOut").await;
+    ready_repository(&world, "two", "Delete").await;
+    world
+        .gcs
+        .store(BUCKET, "blueprint")
+        .write("one/repository/v1/x", "data".into(), None)
+        .await
+        .unwrap();
+    world.delete::<Repository>("one").await;
+    world.delete::<Repository>("two").await;
+    world.until_gone::<Repository>("one").await;
+    world.until_gone::<Repository>("two").await;
+    assert_eq!(
+        world.gcs.paths().await,
+        ["blueprint/metadata.yaml", "blueprint/two/repository.yaml"]
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_cannot_go_on_says_what_to_do_and_goes_on_when_it_is_done() {
+    let mut world = World::start().await;
+    ready_storage(&world, "WipeOut").await;
+    world.delete::<Secret>("gcs-secret").await;
+    // A new process has no store in memory.
+    world.stop_operator().await;
+    world.start_operator().await;
+    world.delete::<BackupStorage>("gcs-storage").await;
+    let blocked = |storage: &BackupStorage| {
+        storage.metadata.deletion_timestamp.is_some()
+            && ready_reason(storage) == "StorageSecretMissing"
+    };
+    world.until("gcs-storage", "blocked", blocked).await;
+    world
+        .merge::<BackupStorage>("gcs-storage", json!({"spec": {"deletionPolicy": "Delete"}}))
+        .await;
+    world.until_gone::<BackupStorage>("gcs-storage").await;
+    assert_eq!(world.gcs.paths().await, ["blueprint/metadata.yaml"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_deleted_takes_its_storages_along() {
+    let world = World::start().await;
+    ready_storage(&world, "WipeOut").await;
+    ready_repository(&world, "default-blueprint", "WipeOut").await;
+    let namespaces: kube::Api<Namespace> = kube::Api::all(world.client.clone());
+    namespaces
+        .delete(NAMESPACE, &Default::default())
+        .await
+        .unwrap();
+    world.until_gone::<BackupStorage>("gcs-storage").await;
+    world.until_gone::<Repository>("default-blueprint").await;
+    assert_eq!(world.gcs.paths().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_over_existing_data_brings_its_repositories_and_snapshots_back_once() {
+    let world = World::start().await;
+    ready_storage(&world, "Delete").await;
+    let repository = ready_repository(&world, "default-blueprint", "Delete").await;
+    let mut stored: Snapshot =
+        serde_json::from_value(snapshot("snap-1", &repository, "Delete")).unwrap();
+    world
+        .create::<Snapshot>(snapshot("snap-1", &repository, "Delete"))
+        .await;
+    report(&world, "snap-1").await;
+    // The file that the executor writes beside the data; its writer knows nothing of the upload yet.
+    stored.status = serde_json::from_value(json!({"phase": "Running", "totalComponents": 1, "size": "674.017 KiB",
+        "components": {"dump": {"phase": "Succeeded", "path": "repository/v1/frequent-backup/dump", "size": "674.017 KiB"}}}))
+    .unwrap();
+    let backend = world.gcs.store(BUCKET, "blueprint");
+    let yaml = serde_json::to_vec(&stored).unwrap();
+    backend
+        .write("default-blueprint/snapshots/snap-1.yaml", yaml.into(), None)
+        .await
+        .unwrap();
+    backend
+        .write("broken/repository.yaml", "{".into(), None)
+        .await
+        .unwrap();
+
+    world.delete::<BackupStorage>("gcs-storage").await;
+    world.until_gone::<BackupStorage>("gcs-storage").await;
+    world.until_gone::<Repository>("default-blueprint").await;
+
+    world
+        .create::<BackupStorage>(gcs_storage("gcs-storage", "blueprint", "Delete"))
+        .await;
+    let storage = world.until("gcs-storage", "ready", is_ready).await;
+    let entries = storage.status.unwrap().repositories;
+    let broken = entries
+        .iter()
+        .find(|entry| entry.path.as_deref() == Some("broken"))
+        .unwrap();
+    assert_eq!(broken.synced, Some(false));
+    assert!(
+        broken
+            .error
+            .as_deref()
+            .is_some_and(|error| error.contains("broken/repository.yaml")),
+        "{broken:?}"
+    );
+    let back = entries
+        .iter()
+        .find(|entry| entry.name == "default-blueprint")
+        .unwrap();
+    assert_eq!((back.synced, &back.error), (Some(true), &None));
+    let succeeded = |snapshot: &Snapshot| {
+        snapshot
+            .status
+            .as_ref()
+            .and_then(|status| status.phase)
+            .is_some_and(|phase| phase.as_str() == "Succeeded")
+    };
+    let snapshot = world.until::<Snapshot>("snap-1", "back", succeeded).await;
+    let repository = world
+        .api::<Repository>(NAMESPACE)
+        .get("default-blueprint")
+        .await
+        .unwrap();
+    assert_eq!(
+        snapshot.owner_references()[0].uid,
+        repository.uid().unwrap()
+    );
+
+    // What is deleted now stays away.
+    world.delete::<Repository>("default-blueprint").await;
+    world.until_gone::<Repository>("default-blueprint").await;
+    let path = "default-blueprint/repository.yaml";
+    assert!(backend.exists(path).await.unwrap());
+    world
+        .merge::<Secret>("gcs-secret", json!({"stringData": {"another": "version"}}))
+        .await;
+    let forgotten = |storage: &BackupStorage| {
+        let entries = storage
+            .status
+            .as_ref()
+            .map(|status| status.repositories.as_slice())
+            .unwrap_or_default();
+        entries
+            .iter()
+            .all(|entry| entry.name != "default-blueprint")
+    };
+    world.until("gcs-storage", "without it", forgotten).await;
+    assert!(
+        world
+            .api::<Repository>(NAMESPACE)
+            .get_opt("default-blueprint")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    world.stop().await;
+}
