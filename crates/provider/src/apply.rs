@@ -5,11 +5,13 @@ use std::fmt::Debug;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
+use kubestash_api::kubedb::DatabaseInit;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::ProviderError;
+use crate::status::{self, Change};
 
 /// Field manager of everything the provider writes.
 pub(crate) const MANAGER: &str = "kubestash-provider";
@@ -57,7 +59,7 @@ pub(crate) async fn object<K: Kind>(client: &kube::Client, object: &K) -> Result
 }
 
 /// Replaces the status of an object if it differs from the one it has.
-pub(crate) async fn status<K: Kind, S: Serialize + PartialEq>(
+pub(crate) async fn whole_status<K: Kind, S: Serialize + PartialEq>(
     client: &kube::Client,
     object: &K,
     old: Option<&S>,
@@ -79,6 +81,32 @@ pub(crate) async fn status<K: Kind, S: Serialize + PartialEq>(
     )
     .await
     .map_err(ProviderError::api(action("write the status of", object)))?;
+    Ok(())
+}
+
+/// Notes in the spec that the initial restore is over once the database is provisioned, as KubeDB does.
+pub(crate) async fn initialised<K: Kind>(
+    client: &kube::Client,
+    object: &K,
+    init: Option<&DatabaseInit>,
+    changes: &[Change],
+) -> Result<(), ProviderError> {
+    let waits = init.is_some_and(|init| {
+        init.wait_for_initial_restore == Some(true) && init.initialized != Some(true)
+    });
+    let provisioned = |change: &Change| matches!(change, Change::With(fact) if fact.type_ == status::PROVISIONED && fact.holds);
+    if !waits || !changes.iter().any(provisioned) {
+        return Ok(());
+    }
+    let api: Api<K> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let patch = json!({"metadata": {"uid": object.uid()}, "spec": {"init": {"initialized": true}}});
+    api.patch(
+        &object.name_any(),
+        &PatchParams::default(),
+        &Patch::Merge(patch),
+    )
+    .await
+    .map_err(ProviderError::api(action("mark as initialised", object)))?;
     Ok(())
 }
 

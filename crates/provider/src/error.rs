@@ -51,7 +51,7 @@ pub enum ProviderError {
     },
     /// A Secret that should hold credentials does not.
     #[error(
-        "failed to use Secret {namespace}/{name}: it needs the keys username and password, with values"
+        "failed to use Secret {namespace}/{name}: it has to exist and needs the keys username and password, with values"
     )]
     Secret {
         /// Namespace of the Secret.

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   Druid ──druid──► MySQL/<d>-mysql-metadata ──mysql──► server (one process, supervised)
-//!     │                    │                               ▲ data under <data dir>/databases/<ns>/<name>
+//!     │                    │                               ▲ data under <data dir>/databases/<ns>/mysql-<name>
 //!     └► AppBinding <d>    └► Secret, AppBinding           └ restarted when it ends
 //! ```
 //! Each family is a folder; [`run`] strings them together.
@@ -20,6 +20,7 @@ mod error;
 mod identity;
 mod labels;
 mod mysql;
+mod restore;
 mod run;
 mod secret;
 mod status;

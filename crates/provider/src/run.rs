@@ -12,11 +12,13 @@ use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::core::RestoreSession;
-use kubestash_api::kubedb::{Druid, MySQL};
+use kubestash_api::kubedb::{DatabaseStatus, Druid, MySQL};
+use kubestash_api::shared::ConditionStatus;
 use tokio_util::sync::CancellationToken;
 
 use crate::mysql::Servers;
-use crate::{ProviderConfig, ProviderError, apply, druid, mysql};
+use crate::status::{self, Change};
+use crate::{ProviderConfig, ProviderError, apply, druid, mysql, restore};
 
 /// Shortest and longest pause before a failed reconciliation is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
@@ -35,6 +37,47 @@ impl Context {
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
             tracing::warn!(%error, "failed to publish an Event");
         }
+    }
+
+    /// Writes the status that follows from `changes`, if it is another one, and tells when readiness has changed.
+    pub(crate) async fn write_status<K: apply::Kind>(
+        &self,
+        object: &K,
+        old: Option<&DatabaseStatus>,
+        changes: &[Change],
+    ) -> Result<(), ProviderError> {
+        let generation = object.meta().generation;
+        let new = status::next(old, changes, generation, jiff::Timestamp::now());
+        apply::whole_status(&self.client, object, old, &new).await?;
+        let readiness = |status: &DatabaseStatus| {
+            let ready = status
+                .conditions
+                .iter()
+                .find(|one| one.type_ == status::READY);
+            ready.map(|ready| (ready.status, ready.reason.clone(), ready.message.clone()))
+        };
+        if let Some((holds, reason, note)) = readiness(&new)
+            && old.and_then(readiness).as_ref() != Some(&(holds, reason.clone(), note.clone()))
+        {
+            let is_ready = holds == ConditionStatus::True;
+            let event = Event {
+                type_: if is_ready {
+                    EventType::Normal
+                } else {
+                    EventType::Warning
+                },
+                reason: if is_ready {
+                    status::READY.to_owned()
+                } else {
+                    reason
+                },
+                note: Some(note),
+                action: "Provision".to_owned(),
+                secondary: None,
+            };
+            self.tell(object, event).await;
+        }
+        Ok(())
     }
 
     /// How often in a row the object has failed, this time included.
@@ -85,6 +128,11 @@ pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<(), 
         Api::<AppBinding>::all(client.clone()),
         watcher::Config::default(),
     )
+    .watches(
+        Api::<RestoreSession>::all(client.clone()),
+        watcher::Config::default(),
+        |session| restore::target::<MySQL>(&session),
+    )
     .reconcile_on(changes)
     .graceful_shutdown_on(stop.clone().cancelled_owned())
     .run(guarded(mysql::reconcile), retry, context.clone())
@@ -92,23 +140,26 @@ pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<(), 
     let druids = Controller::new(
         Api::<Druid>::all(client.clone()),
         watcher::Config::default(),
-    )
-    .owns(
-        Api::<MySQL>::all(client.clone()),
-        watcher::Config::default(),
-    )
-    .owns(
-        Api::<AppBinding>::all(client.clone()),
-        watcher::Config::default(),
-    )
-    .watches(
-        Api::<RestoreSession>::all(client),
-        watcher::Config::default(),
-        |session| druid::restore_target(&session),
-    )
-    .graceful_shutdown_on(stop.clone().cancelled_owned())
-    .run(guarded(druid::reconcile), retry, context.clone())
-    .for_each(|result| async move { log("Druid", result.err()) });
+    );
+    let known = druids.store();
+    let druids = druids
+        .watches(
+            Api::<MySQL>::all(client.clone()),
+            watcher::Config::default(),
+            move |store| druid::of_metadata_store(&known, &store),
+        )
+        .owns(
+            Api::<AppBinding>::all(client.clone()),
+            watcher::Config::default(),
+        )
+        .watches(
+            Api::<RestoreSession>::all(client),
+            watcher::Config::default(),
+            |session| restore::target::<Druid>(&session),
+        )
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(guarded(druid::reconcile), retry, context.clone())
+        .for_each(|result| async move { log("Druid", result.err()) });
 
     let prepare = async {
         tokio::select! {

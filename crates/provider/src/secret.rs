@@ -16,7 +16,7 @@ use crate::ProviderError;
 const LENGTH: usize = 16;
 
 /// User name and password of a server.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) username: String,
     pub(crate) password: Zeroizing<String>,
@@ -38,6 +38,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) labels: BTreeMap<String, String>,
     /// `None` if the Secret has to outlive the database.
     pub(crate) owner: Option<OwnerReference>,
+    /// Whether a missing one is made.
+    pub(crate) may_be_made: bool,
 }
 
 /// Returns the credentials of an existing Secret, or makes one with a random password.
@@ -53,6 +55,12 @@ pub(crate) async fn ensure(
         .map_err(ProviderError::api(action))?
     {
         return read(&secret, wanted.namespace, wanted.name);
+    }
+    if !wanted.may_be_made {
+        return Err(ProviderError::Secret {
+            namespace: wanted.namespace.to_owned(),
+            name: wanted.name.to_owned(),
+        });
     }
     let password = password();
     let secret = Secret {

@@ -11,12 +11,16 @@ pub(crate) const PROVISIONING_STARTED: &str = "ProvisioningStarted";
 pub(crate) const REPLICA_READY: &str = "ReplicaReady";
 /// The server takes connections.
 pub(crate) const ACCEPTING_CONNECTION: &str = "AcceptingConnection";
-/// A restore into the database has begun, or ended: True if well.
+/// A restore into the database has begun and not ended.
+pub(crate) const DATA_RESTORE_STARTED: &str = "DataRestoreStarted";
+/// A restore into the database has ended: True if well.
 pub(crate) const DATA_RESTORED: &str = "DataRestored";
 /// All is well now.
 pub(crate) const READY: &str = "Ready";
 /// It was ready once.
 pub(crate) const PROVISIONED: &str = "Provisioned";
+/// The database is stopped because its object says so.
+pub(crate) const HALTED: &str = "Halted";
 /// Only the metadata store of a Druid runs here.
 pub(crate) const METADATA_STORE_ONLY: &str = "MetadataStoreOnly";
 
@@ -44,40 +48,53 @@ impl Fact {
     }
 }
 
-/// The status after `facts` became known at `now`. What did not change keeps its time, so that an unchanged world
-/// gives an equal status.
+/// A change of the conditions.
+pub(crate) enum Change {
+    /// This is so.
+    With(Fact),
+    /// Nothing is known about this any more.
+    Without(&'static str),
+}
+
+impl From<Fact> for Change {
+    fn from(fact: Fact) -> Self {
+        Self::With(fact)
+    }
+}
+
+/// What follows when everything runs: ready, and provisioned unless an initial restore is still awaited.
+pub(crate) fn ready(awaited: bool, text: &str) -> Vec<Change> {
+    if awaited {
+        let why = "Everything runs; the initial restore is awaited: create a RestoreSession, or set \
+                   spec.init.initialized to true.";
+        return vec![Fact::new(READY, false, "InitialRestoreAwaited", why).into()];
+    }
+    let provisioned = "It has been provisioned.";
+    vec![
+        Fact::new(READY, true, "AllReplicasReady", text).into(),
+        Fact::new(
+            PROVISIONED,
+            true,
+            "DatabaseSuccessfullyProvisioned",
+            provisioned,
+        )
+        .into(),
+    ]
+}
+
+/// The status after `changes` at `now`. What did not change keeps its time, so that an unchanged world gives an equal
+/// status.
 pub(crate) fn next(
     old: Option<&DatabaseStatus>,
-    facts: &[Fact],
+    changes: &[Change],
     generation: Option<i64>,
     now: Timestamp,
 ) -> DatabaseStatus {
     let mut status = old.cloned().unwrap_or_default();
-    for fact in facts {
-        let holds = ConditionStatus::from(fact.holds);
-        let new = Condition {
-            type_: fact.type_.to_owned(),
-            status: holds,
-            reason: fact.reason.to_owned(),
-            message: fact.message.clone(),
-            last_transition_time: Time(now),
-            observed_generation: generation,
-            severity: None,
-        };
-        match status
-            .conditions
-            .iter_mut()
-            .find(|condition| condition.type_ == fact.type_)
-        {
-            Some(known)
-                if known.status == holds
-                    && known.reason == new.reason
-                    && known.message == new.message =>
-            {
-                known.observed_generation = generation;
-            }
-            Some(known) => *known = new,
-            None => status.conditions.push(new),
+    for change in changes {
+        match change {
+            Change::With(fact) => note(&mut status.conditions, fact, generation, now),
+            Change::Without(type_) => status.conditions.retain(|known| known.type_ != *type_),
         }
     }
     status.observed_generation = generation;
@@ -85,7 +102,34 @@ pub(crate) fn next(
     status
 }
 
-/// The phase that follows from the conditions.
+fn note(conditions: &mut Vec<Condition>, fact: &Fact, generation: Option<i64>, now: Timestamp) {
+    let holds = ConditionStatus::from(fact.holds);
+    let new = Condition {
+        type_: fact.type_.to_owned(),
+        status: holds,
+        reason: fact.reason.to_owned(),
+        message: fact.message.clone(),
+        last_transition_time: Time(now),
+        observed_generation: generation,
+        severity: None,
+    };
+    match conditions
+        .iter_mut()
+        .find(|known| known.type_ == fact.type_)
+    {
+        Some(known)
+            if known.status == holds
+                && known.reason == new.reason
+                && known.message == new.message =>
+        {
+            known.observed_generation = generation;
+        }
+        Some(known) => *known = new,
+        None => conditions.push(new),
+    }
+}
+
+/// The phase that follows from the conditions: the first rule that applies.
 fn phase(status: &DatabaseStatus) -> &'static str {
     let is = |type_: &str, holds: ConditionStatus| {
         status
@@ -93,13 +137,18 @@ fn phase(status: &DatabaseStatus) -> &'static str {
             .iter()
             .any(|condition| condition.type_ == type_ && condition.status == holds)
     };
-    if is(DATA_RESTORED, ConditionStatus::False) {
+    let (yes, no) = (ConditionStatus::True, ConditionStatus::False);
+    if is(HALTED, yes) {
+        "Halted"
+    } else if is(DATA_RESTORE_STARTED, yes) {
+        "DataRestoring"
+    } else if is(DATA_RESTORED, no) {
         "NotReady"
-    } else if !is(PROVISIONED, ConditionStatus::True) {
+    } else if !is(PROVISIONED, yes) {
         "Provisioning"
-    } else if is(ACCEPTING_CONNECTION, ConditionStatus::False) {
+    } else if is(ACCEPTING_CONNECTION, no) {
         "NotReady"
-    } else if is(REPLICA_READY, ConditionStatus::False) || is(READY, ConditionStatus::False) {
+    } else if is(REPLICA_READY, no) || is(READY, no) {
         "Critical"
     } else {
         "Ready"
@@ -120,16 +169,16 @@ pub(crate) fn holds(status: Option<&DatabaseStatus>, type_: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn facts(entries: &[(&'static str, bool)]) -> Vec<Fact> {
+    fn facts(entries: &[(&'static str, bool)]) -> Vec<Change> {
         entries
             .iter()
-            .map(|(type_, holds)| Fact::new(type_, *holds, "Because", "text"))
+            .map(|(type_, holds)| Fact::new(type_, *holds, "Because", "text").into())
             .collect()
     }
 
     #[test]
     fn the_phase_follows_from_the_conditions() {
-        let cases: [(&[(&'static str, bool)], &str); 7] = [
+        let cases: [(&[(&'static str, bool)], &str); 10] = [
             (&[], "Provisioning"),
             (
                 &[(PROVISIONING_STARTED, true), (REPLICA_READY, true)],
@@ -153,11 +202,33 @@ mod tests {
                 &[(DATA_RESTORED, false), (READY, true), (PROVISIONED, true)],
                 "NotReady",
             ),
+            (&[(DATA_RESTORED, true), (READY, true)], "Provisioning"),
+            (
+                &[
+                    (DATA_RESTORE_STARTED, true),
+                    (READY, true),
+                    (PROVISIONED, true),
+                ],
+                "DataRestoring",
+            ),
+            (&[(HALTED, true), (PROVISIONED, true)], "Halted"),
         ];
         for (entries, expected) in cases {
             let status = next(None, &facts(entries), Some(1), Timestamp::UNIX_EPOCH);
             assert_eq!(status.phase.as_deref(), Some(expected), "{entries:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_known_any_more_goes() {
+        let status = next(None, &facts(&[(HALTED, true)]), None, Timestamp::UNIX_EPOCH);
+        let status = next(
+            Some(&status),
+            &[Change::Without(HALTED)],
+            None,
+            Timestamp::UNIX_EPOCH,
+        );
+        assert!(status.conditions.is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `Druid` objects: their metadata store, their AppBinding, and a status that does not claim more than that.
 
-mod restore;
+mod metadata;
 mod schema;
 
 use std::sync::Arc;
@@ -9,61 +9,32 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::Api;
 use kube::runtime::controller::Action;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use kubestash_api::appcatalog::{AppBinding, AppBindingSpec, ClientConfig, SecretReference};
-use kubestash_api::kubedb::{
-    DatabaseDeletionPolicy, Druid, MetadataStorage, MetadataStorageType, MySQL, MySQLSpec,
-};
+use kubestash_api::kubedb::{DatabaseDeletionPolicy, Druid, MySQL};
 use kubestash_api::shared::TypedObjectReference;
-
-pub(crate) use restore::target as restore_target;
 
 use crate::run::Context;
 use crate::secret::{self, Wanted};
-use crate::status::{self, Fact};
-use crate::{ProviderError, apply, labels, mysql};
+use crate::status::{self, Change, Fact};
+use crate::{ProviderError, apply, labels, mysql, restore};
+use metadata::Metadata;
 
 /// Finalizer of a Druid.
 const FINALIZER: &str = "kubedb.com/druid";
-/// The database of Druid's tables when nothing else is said.
-const DATABASE: &str = "druid";
-
-/// Where the metadata of a Druid is.
-struct Metadata {
-    name: String,
-    namespace: String,
-    database: String,
-    is_ours: bool,
-    is_mysql: bool,
-}
-
-fn metadata_of(druid: &Druid) -> Metadata {
-    let given = druid.spec.metadata_storage.clone().unwrap_or_default();
-    let MetadataStorage {
-        name,
-        namespace,
-        type_,
-        linked_db,
-        externally_managed,
-        ..
-    } = given;
-    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let is_mysql = type_.is_none_or(|type_| type_ == MetadataStorageType::MySQL);
-    let suffix = if is_mysql {
-        "mysql-metadata"
-    } else {
-        "pg-metadata"
+/// The Druids whose metadata is in `store`.
+pub(crate) fn of_metadata_store(known: &Store<Druid>, store: &MySQL) -> Vec<ObjectRef<Druid>> {
+    let uses = |druid: &Arc<Druid>| {
+        let metadata = Metadata::of(druid);
+        metadata.is_mysql
+            && metadata.name == store.name_any()
+            && Some(metadata.namespace) == store.namespace()
     };
-    Metadata {
-        name: some(name).unwrap_or_else(|| format!("{}-{suffix}", druid.name_any())),
-        namespace: some(namespace)
-            .or_else(|| druid.namespace())
-            .unwrap_or_default(),
-        database: some(linked_db).unwrap_or_else(|| DATABASE.to_owned()),
-        is_ours: externally_managed != Some(true),
-        is_mysql,
-    }
+    let users = known.state().into_iter().filter(uses);
+    users
+        .map(|druid| ObjectRef::from_obj(druid.as_ref()))
+        .collect()
 }
 
 /// Brings one Druid in line with its object.
@@ -71,249 +42,108 @@ pub(crate) async fn reconcile(
     druid: Arc<Druid>,
     context: Arc<Context>,
 ) -> Result<Action, ProviderError> {
-    let metadata = metadata_of(&druid);
+    let metadata = Metadata::of(&druid);
     if druid.meta().deletion_timestamp.is_some() {
         return remove(&druid, &metadata, &context).await;
     }
     apply::finalizer(&context.client, druid.as_ref(), FINALIZER, true).await?;
-    let secret = auth_secret(&druid);
+    let mut changes = vec![
+        Fact::new(
+            status::PROVISIONING_STARTED,
+            true,
+            "DatabaseProvisioningStartedSuccessfully",
+            "The metadata store of this Druid has been asked for.",
+        )
+        .into(),
+        Fact::new(
+            status::METADATA_STORE_ONLY,
+            true,
+            "NoDruidProcesses",
+            "Metadata store only: Druid's own processes and ZooKeeper do not run here.",
+        )
+        .into(),
+    ];
+    if druid.spec.halted == Some(true) {
+        changes.extend(halt(&druid, &context).await?);
+    } else {
+        changes.extend(keep(&druid, &metadata, &context).await?);
+    }
+    context
+        .write_status(druid.as_ref(), druid.status.as_ref(), &changes)
+        .await?;
+    let init = druid.spec.init.as_ref();
+    apply::initialised(&context.client, druid.as_ref(), init, &changes).await?;
+    Ok(Action::await_change())
+}
+
+/// Takes the Druid out of service; its metadata store and Secret stay as they are.
+async fn halt(druid: &Druid, context: &Context) -> Result<Vec<Change>, ProviderError> {
+    let namespace = druid.namespace().unwrap_or_default();
+    apply::delete::<AppBinding>(&context.client, &namespace, &druid.name_any()).await?;
+    let text = "Nothing of this Druid is in service: spec.halted is true.";
+    Ok(vec![
+        Fact::new(status::HALTED, true, "DatabaseHalted", text).into(),
+        Fact::new(status::READY, false, "DatabaseHalted", text).into(),
+    ])
+}
+
+/// Keeps the metadata store and what leads to it.
+async fn keep(
+    druid: &Druid,
+    metadata: &Metadata,
+    context: &Context,
+) -> Result<Vec<Change>, ProviderError> {
+    let secret = auth_secret(druid);
     let wanted = Wanted {
         namespace: &druid.namespace().unwrap_or_default(),
         name: &secret,
         username: "admin",
         labels: labels::of("druids", &druid.name_any()),
         owner: None,
+        may_be_made: !has_external_secret(druid),
     };
     secret::ensure(&context.client, wanted).await?;
-    let mut facts = vec![
-        Fact::new(
-            status::PROVISIONING_STARTED,
-            true,
-            "DatabaseProvisioningStartedSuccessfully",
-            "The metadata store of this Druid has been asked for.",
-        ),
-        Fact::new(
-            status::METADATA_STORE_ONLY,
-            true,
-            "NoDruidProcesses",
-            "Metadata store only: Druid's own processes and ZooKeeper do not run here.",
-        ),
-    ];
-    match store_is_ready(&druid, &metadata, &context).await? {
-        Ok(()) => facts.extend(ready_facts(&druid, &context).await?),
-        Err(why) => facts.push(Fact::new(
-            status::READY,
-            false,
-            "MetadataStoreNotReady",
-            why,
-        )),
-    }
-    apply::object(&context.client, &app_binding(&druid, &secret)).await?;
-    let new = status::next(
-        druid.status.as_ref(),
-        &facts,
-        druid.metadata.generation,
-        jiff::Timestamp::now(),
-    );
-    apply::status(&context.client, druid.as_ref(), druid.status.as_ref(), &new).await?;
-    Ok(Action::await_change())
-}
-
-/// Makes the metadata store and its tables; `Err` with the reason as long as it is not ready.
-async fn store_is_ready(
-    druid: &Druid,
-    metadata: &Metadata,
-    context: &Context,
-) -> Result<Result<(), String>, ProviderError> {
-    if !metadata.is_ours {
-        let api: Api<AppBinding> = Api::namespaced(context.client.clone(), &metadata.namespace);
-        let found = api
-            .get_opt(&metadata.name)
-            .await
-            .map_err(ProviderError::api("read the metadata AppBinding"))?;
-        return Ok(match found {
-            Some(_) => Ok(()),
-            None => Err(format!(
-                "AppBinding {}/{}, named by spec.metadataStorage, does not exist; create it.",
-                metadata.namespace, metadata.name
-            )),
-        });
-    }
-    if !metadata.is_mysql {
-        let why = "spec.metadataStorage.type is PostgreSQL, which cannot be provisioned here; use MySQL, or an externally managed store.";
-        let event = Event {
-            type_: EventType::Warning,
-            reason: "UnsupportedMetadataStorage".to_owned(),
-            note: Some(why.to_owned()),
-            action: "Provision".to_owned(),
-            secondary: None,
-        };
-        context.tell(druid, event).await;
-        return Ok(Err(why.to_owned()));
-    }
-    let store = apply::object(
-        &context.client,
-        &metadata_store(druid, metadata, context).await?,
-    )
-    .await?;
-    if !status::holds(store.status.as_ref(), status::READY) {
-        return Ok(Err(format!(
-            "MySQL {}/{} is not ready yet.",
-            metadata.namespace, metadata.name
-        )));
-    }
-    // Druid makes its tables when it starts; it does not bring back what somebody dropped later, and neither do we.
-    let tables_wanted = druid
-        .spec
-        .metadata_storage
-        .as_ref()
-        .and_then(|store| store.create_tables)
-        != Some(false);
-    if tables_wanted && !status::holds(druid.status.as_ref(), status::ACCEPTING_CONNECTION) {
-        make_tables(&store, metadata, context).await?;
-    }
-    Ok(Ok(()))
-}
-
-/// The MySQL object of the metadata store, as it has to be.
-async fn metadata_store(
-    druid: &Druid,
-    metadata: &Metadata,
-    context: &Context,
-) -> Result<MySQL, ProviderError> {
-    let api: Api<MySQL> = Api::namespaced(context.client.clone(), &metadata.namespace);
-    let known = api
-        .get_opt(&metadata.name)
-        .await
-        .map_err(ProviderError::api("read the metadata store"))?;
-    let wanted_labels = labels::of("druids", &druid.name_any());
-    if let Some(known) = &known {
-        let is_ours = wanted_labels
-            .iter()
-            .all(|(key, value)| known.labels().get(key) == Some(value));
-        if !is_ours {
-            let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
-            return Err(ProviderError::Foreign {
-                kind: "MySQL",
-                namespace,
-                name,
-            });
+    let before = druid.status.as_ref();
+    let (replica, accepts) = (status::REPLICA_READY, status::ACCEPTING_CONNECTION);
+    let mut changes = vec![Change::Without(status::HALTED)];
+    let has_been_ready = app_binding_exists(druid, context).await?;
+    if let Err(why) = metadata.provide(druid, has_been_ready, context).await? {
+        if has_been_ready {
+            // It goes on following the Druid's annotations.
+            apply::object(&context.client, &app_binding(druid, &secret)).await?;
+            changes.push(Fact::new(replica, false, "SomeReplicasNotReady", why.as_str()).into());
+            changes.push(Fact::new(accepts, false, "NotAcceptingConnection", why.as_str()).into());
         }
+        changes.push(Fact::new(status::READY, false, "MetadataStoreNotReady", why).into());
+        return Ok(changes);
     }
-    let mut store = MySQL::new(
-        &metadata.name,
-        MySQLSpec {
-            version: druid
-                .spec
-                .metadata_storage
-                .as_ref()
-                .and_then(|store| store.version.clone())
-                .unwrap_or_else(|| "8.0.35".to_owned()),
-            deletion_policy: druid.spec.deletion_policy,
-            ..MySQLSpec::default()
-        },
-    );
-    store.metadata.namespace = Some(metadata.namespace.clone());
-    store.metadata.labels = Some(wanted_labels);
-    if druid.namespace().as_deref() == Some(metadata.namespace.as_str()) {
-        store.metadata.owner_references = druid.controller_owner_ref(&()).map(|owner| vec![owner]);
-    }
-    Ok(store)
+    // Not before there is something to back up: a backup starts as soon as the AppBinding is seen.
+    apply::object(&context.client, &app_binding(druid, &secret)).await?;
+    let runs = "The metadata store runs.";
+    let answers = "The metadata store takes connections.";
+    changes.push(Fact::new(replica, true, "AllReplicasReady", runs).into());
+    changes.push(Fact::new(accepts, true, "AcceptingConnection", answers).into());
+    let restore = restore::latest(druid, &context.client).await?;
+    changes.extend(restore::changes(restore, before));
+    let awaited = restore::is_awaited(druid.spec.init.as_ref(), restore, before);
+    let text = "The metadata store is ready (metadata store only).";
+    changes.extend(status::ready(awaited, text));
+    Ok(changes)
 }
 
-async fn make_tables(
-    store: &MySQL,
-    metadata: &Metadata,
-    context: &Context,
-) -> Result<(), ProviderError> {
-    let secret_name = mysql::auth_secret(store);
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &metadata.namespace);
-    let secret = secrets
-        .get(&secret_name)
-        .await
-        .map_err(ProviderError::api("read the metadata store's Secret"))?;
-    let credentials = secret::read(&secret, &metadata.namespace, &secret_name)?;
-    let bindings: Api<AppBinding> = Api::namespaced(context.client.clone(), &metadata.namespace);
-    let binding = bindings
-        .get(&metadata.name)
-        .await
-        .map_err(ProviderError::api("read the metadata store's AppBinding"))?;
-    let url = binding.spec.client_config.url.unwrap_or_default();
-    let port = url
-        .trim_end_matches(")/")
-        .rsplit(':')
-        .next()
-        .and_then(|port| port.parse().ok());
-    // Ours always has a port; a binding that lost it is written again by the store's own reconciler.
-    let Some(port) = port else { return Ok(()) };
-    mysql::execute(
-        port,
-        &credentials,
-        &schema::statements(&metadata.database),
-        "make Druid's tables",
-    )
-    .await
+async fn app_binding_exists(druid: &Druid, context: &Context) -> Result<bool, ProviderError> {
+    let namespace = druid.namespace().unwrap_or_default();
+    let api: Api<AppBinding> = Api::namespaced(context.client.clone(), &namespace);
+    let found = api.get_opt(&druid.name_any()).await;
+    Ok(found
+        .map_err(ProviderError::api("read the AppBinding"))?
+        .is_some())
 }
 
-/// The conditions of a Druid whose metadata store is ready.
-async fn ready_facts(druid: &Druid, context: &Context) -> Result<Vec<Fact>, ProviderError> {
-    let mut facts = vec![
-        Fact::new(
-            status::REPLICA_READY,
-            true,
-            "AllReplicasReady",
-            "The metadata store runs.",
-        ),
-        Fact::new(
-            status::ACCEPTING_CONNECTION,
-            true,
-            "AcceptingConnection",
-            "The metadata store takes connections.",
-        ),
-    ];
-    let init = druid.spec.init.as_ref();
-    let waits = init.is_some_and(|init| {
-        init.wait_for_initial_restore == Some(true) && init.initialized != Some(true)
-    });
-    if waits && !status::holds(druid.status.as_ref(), status::PROVISIONED) {
-        match restore::outcome(druid, &context.client).await? {
-            Some(true) => {
-                let text = "The initial restore succeeded.";
-                facts.push(Fact::new(
-                    status::DATA_RESTORED,
-                    true,
-                    "SuccessfullyDataRestored",
-                    text,
-                ));
-            }
-            Some(false) => {
-                let text = "The initial restore failed; create another RestoreSession.";
-                facts.push(Fact::new(
-                    status::DATA_RESTORED,
-                    false,
-                    "FailedToRestoreData",
-                    text,
-                ));
-                return Ok(facts);
-            }
-            None => return Ok(facts),
-        }
-    }
-    facts.extend([
-        Fact::new(
-            status::READY,
-            true,
-            "AllReplicasReady",
-            "The metadata store is ready (metadata store only).",
-        ),
-        Fact::new(
-            status::PROVISIONED,
-            true,
-            "DatabaseSuccessfullyProvisioned",
-            "The metadata store has been provisioned.",
-        ),
-    ]);
-    Ok(facts)
+/// Whether somebody else keeps the auth Secret.
+fn has_external_secret(druid: &Druid) -> bool {
+    let secret = druid.spec.auth_secret.as_ref();
+    secret.and_then(|secret| secret.externally_managed) == Some(true)
 }
 
 fn auth_secret(druid: &Druid) -> String {
@@ -374,27 +204,13 @@ async fn remove(
         context.tell(druid, mysql::refusal("Druid")).await;
         return Ok(Action::await_change());
     }
-    if metadata.is_ours && metadata.is_mysql {
-        let remains =
-            apply::delete::<MySQL>(&context.client, &metadata.namespace, &metadata.name).await?;
-        if remains {
-            // Its end brings us back here.
-            return Ok(Action::await_change());
-        }
+    if metadata.remove(druid, policy, context).await? {
+        // Its end brings us back here.
+        return Ok(Action::await_change());
     }
-    let external = druid
-        .spec
-        .auth_secret
-        .as_ref()
-        .and_then(|secret| secret.externally_managed)
-        == Some(true);
-    if policy == DatabaseDeletionPolicy::WipeOut && !external {
-        apply::delete::<Secret>(
-            &context.client,
-            &druid.namespace().unwrap_or_default(),
-            &auth_secret(druid),
-        )
-        .await?;
+    if policy == DatabaseDeletionPolicy::WipeOut && !has_external_secret(druid) {
+        let namespace = druid.namespace().unwrap_or_default();
+        apply::delete::<Secret>(&context.client, &namespace, &auth_secret(druid)).await?;
     }
     apply::finalizer(&context.client, druid, FINALIZER, false).await?;
     Ok(Action::await_change())

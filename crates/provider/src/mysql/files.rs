@@ -1,23 +1,35 @@
-//! What a server has on disk: `<data dir>/databases/<namespace>/<name>/`.
+//! What a server has on disk: `<data dir>/databases/<namespace>/mysql-<name>/`.
 //!
 //! ```text
 //!   databases/template-<version>/     an empty data directory, made once and copied for each server
-//!   databases/<namespace>/<name>/
+//!   databases/<namespace>/mysql-<name>/
 //!     data/          the server's; complete when it exists, since it is renamed into place
-//!     my.cnf         settings; no secrets
+//!     tmp/           for sorting what does not fit into memory
+//!     server.log     what the server says
 //!     port           kept, so that the address in AppBindings survives a restart
-//!     initialised    the password is set; without it the server is set up again at its next start
+//!     initialised    data and first settings are on disk; without it the server is set up again at its next start
 //! ```
+//!
+//! The server sees this directory as [`HOME`], in a view of the file system of its own: the directories above it are
+//! closed to other users, and the path of its socket is short.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use std::io::Write;
+use kubestash_node::supervisor::{Mount, MountSource, PrivateRoot};
 
 use crate::ProviderError;
 use crate::identity;
+
+/// Where a server sees its directory.
+pub(crate) const HOME: &str = "/kubestash-database";
+
+/// Ports of servers: below the range from which the kernel takes ports for outgoing connections, so that the port of
+/// a stopped server is rarely somebody else's when it starts again.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// The directory of one server.
 #[derive(Clone, Debug)]
@@ -27,57 +39,61 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn of(data_dir: &Path, namespace: &str, name: &str) -> Self {
+        let databases = data_dir.join("databases");
         Self {
-            dir: data_dir.join("databases").join(namespace).join(name),
+            dir: databases.join(namespace).join(format!("mysql-{name}")),
         }
     }
 
-    pub(crate) fn data(&self) -> PathBuf {
+    fn data(&self) -> PathBuf {
         self.dir.join("data")
-    }
-
-    /// A short path: names of sockets are limited to 107 bytes.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.dir.join("s")
-    }
-
-    pub(crate) fn settings(&self) -> PathBuf {
-        self.dir.join("my.cnf")
     }
 
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("server.log")
     }
 
-    fn first_statements(&self) -> PathBuf {
-        self.dir.join("init.sql")
-    }
-
     fn initialised(&self) -> PathBuf {
         self.dir.join("initialised")
+    }
+
+    /// What the server sees of the file system.
+    pub(crate) fn view(&self, masked: &[PathBuf]) -> PrivateRoot {
+        view(&self.dir, masked)
     }
 
     pub(crate) fn is_initialised(&self) -> bool {
         self.initialised().exists()
     }
 
-    /// Marks the server as set up; from now on its users are its own business.
+    /// Marks the server as set up.
     pub(crate) fn set_initialised(&self) -> Result<(), ProviderError> {
-        write(&self.initialised(), b"", 0o644, false)
+        write(&self.initialised(), b"", 0o644)
     }
 
-    /// Makes the directory and copies the template if there is no data yet.
+    /// Makes the directories, and the data by copying the template if there is none yet.
     pub(crate) fn prepare(&self, template: &Path) -> Result<(), ProviderError> {
-        make_dir(&self.dir, 0o711)?;
-        own(&self.dir)?;
-        if self.data().exists() {
+        make_dir(&self.dir, 0o755)?;
+        make_dir(&self.dir.join(STAGING), 0o700)?;
+        let tmp = self.dir.join("tmp");
+        remove_dir(&tmp)?;
+        make_dir(&tmp, 0o700)?;
+        own(&tmp)?;
+        if self.data().exists() && self.is_initialised() {
             return Ok(());
         }
-        // A copy that a crash cut short is made anew.
+        // What a crash cut short is made anew: nobody has been told yet that it is there.
+        remove_dir(&self.data())?;
         let partial = self.dir.join("data.partial");
         remove_dir(&partial)?;
         copy_dir(template, &partial)?;
         fs::rename(&partial, self.data()).map_err(ProviderError::disk(self.data()))
+    }
+
+    /// Makes sure that the data and its place survive a power failure: a copy is in memory only at first.
+    pub(crate) fn sync(&self) -> Result<(), ProviderError> {
+        sync_dir(&self.data())?;
+        sync(&self.dir)
     }
 
     /// The port of the server: the one it had, as long as nobody else took it, or a free one.
@@ -86,55 +102,12 @@ impl Files {
         let known = fs::read_to_string(&file)
             .ok()
             .and_then(|text| text.trim().parse::<u16>().ok());
-        if let Some(port) = known.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
+        if let Some(port) = known.filter(|port| is_free(*port)) {
             return Ok(port);
         }
-        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-        let port = free.map_err(ProviderError::disk(&file))?.port();
-        write(&file, port.to_string().as_bytes(), 0o644, false)?;
+        let port = free_port().map_err(ProviderError::disk(&file))?;
+        write(&file, port.to_string().as_bytes(), 0o644)?;
         Ok(port)
-    }
-
-    /// Writes the settings for this start.
-    pub(crate) fn write_settings(&self, port: u16) -> Result<(), ProviderError> {
-        let settings = format!(
-            "[mysqld]\n\
-             datadir={data}\n\
-             socket={socket}\n\
-             pid-file={dir}/pid\n\
-             bind-address=127.0.0.1\n\
-             port={port}\n\
-             skip-name-resolve\n\
-             loose-skip-mysqlx\n\
-             loose-performance-schema=OFF\n\
-             character-set-server=utf8mb4\n\
-             max-allowed-packet=1G\n\
-             innodb-buffer-pool-size=32M\n\
-             innodb-log-file-size=8M\n\
-             innodb-flush-log-at-trx-commit=1\n\
-             skip-log-bin\n",
-            data = self.data().display(),
-            socket = self.socket().display(),
-            dir = self.dir.display(),
-        );
-        write(&self.settings(), settings.as_bytes(), 0o644, false)
-    }
-
-    /// Writes statements that the server runs when it starts, readable by it alone. Returns their file.
-    pub(crate) fn write_first_statements(&self, sql: &str) -> Result<PathBuf, ProviderError> {
-        let file = self.first_statements();
-        write(&file, sql.as_bytes(), 0o600, true)?;
-        Ok(file)
-    }
-
-    /// Removes them again: they hold the password.
-    pub(crate) fn remove_first_statements(&self) -> Result<(), ProviderError> {
-        match fs::remove_file(self.first_statements()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(ProviderError::disk(self.first_statements())(error))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Removes everything, data included.
@@ -169,22 +142,79 @@ pub(crate) fn remove_dir(path: &Path) -> Result<(), ProviderError> {
     }
 }
 
-fn write(path: &Path, content: &[u8], mode: u32, owned: bool) -> Result<(), ProviderError> {
+/// Where views are built.
+const STAGING: &str = ".root";
+
+/// A view in which `dir`, which has to hold an empty directory `.root`, is at [`HOME`].
+pub(crate) fn view(dir: &Path, masked: &[PathBuf]) -> PrivateRoot {
+    PrivateRoot {
+        staging: dir.join(STAGING),
+        executable: None,
+        masked: masked.to_vec(),
+        mounts: vec![Mount {
+            target: HOME.into(),
+            source: MountSource::Path(dir.to_owned()),
+            read_only: false,
+        }],
+    }
+}
+
+/// Makes the directory that a view of `dir` is built on.
+pub(crate) fn make_staging(dir: &Path) -> Result<(), ProviderError> {
+    make_dir(&dir.join(STAGING), 0o700)
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// A port that nobody listens on.
+fn free_port() -> std::io::Result<u16> {
+    // Taken at random, so that two servers that look at the same time hardly find the same one.
+    let candidates = (0..1000).map(|_| rand::random_range(PORTS));
+    candidates
+        .into_iter()
+        .find(|port| is_free(*port))
+        .ok_or_else(|| std::io::Error::other("no port of 20000 to 31999 is free on 127.0.0.1"))
+}
+
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), ProviderError> {
     let partial = path.with_extension("partial");
-    let _ = fs::remove_file(&partial);
     let mut file = fs::OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .mode(mode)
         .open(&partial)
         .map_err(ProviderError::disk(&partial))?;
     file.write_all(content)
         .and_then(|()| file.sync_all())
         .map_err(ProviderError::disk(&partial))?;
-    if owned {
-        own(&partial)?;
-    }
     fs::rename(&partial, path).map_err(ProviderError::disk(path))
+}
+
+fn sync(path: &Path) -> Result<(), ProviderError> {
+    fs::File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(ProviderError::disk(path))
+}
+
+/// A file that the server has removed meanwhile needs no sync.
+fn sync_dir(dir: &Path) -> Result<(), ProviderError> {
+    for entry in fs::read_dir(dir)
+        .map_err(ProviderError::disk(dir))?
+        .flatten()
+    {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => sync_dir(&path)?,
+            Ok(kind) if kind.is_file() && path.exists() => {
+                sync(&path).or_else(|error| if path.exists() { Err(error) } else { Ok(()) })?
+            }
+            _ => {}
+        }
+    }
+    sync(dir)
 }
 
 /// Copies a directory with owners and permissions, without following links.

@@ -1,112 +1,34 @@
 //! `MySQL` objects: for each a Secret, a server process, an AppBinding, and a status.
 
+mod accounts;
 mod files;
 mod program;
 mod server;
+mod servers;
 mod template;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
-use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use kubestash_api::appcatalog::{AppBinding, AppBindingSpec, ClientConfig, SecretReference};
 use kubestash_api::kubedb::{DatabaseDeletionPolicy, MySQL};
 use kubestash_api::shared::TypedObjectReference;
-use tokio::sync::Mutex;
 
 pub(crate) use server::execute;
+pub(crate) use servers::Servers;
 
 use crate::run::Context;
-use crate::secret::{self, Credentials, Wanted};
-use crate::status::{self, Fact};
-use crate::{ProviderConfig, ProviderError, apply, labels};
-use files::Files;
-use server::{Server, State};
-use template::Template;
+use crate::secret::{self, Wanted};
+use crate::status::{self, Change, Fact};
+use crate::{ProviderError, apply, labels, restore};
+use server::State;
 
 /// Finalizer of a database.
 const FINALIZER: &str = "kubedb.com";
-
-/// The servers of this process, by namespace and name.
-pub(crate) struct Servers {
-    config: ProviderConfig,
-    template: Template,
-    running: Mutex<HashMap<(String, String), Server>>,
-    changed: futures::channel::mpsc::UnboundedSender<ObjectRef<MySQL>>,
-}
-
-impl Servers {
-    pub(crate) fn new(
-        config: ProviderConfig,
-        changed: futures::channel::mpsc::UnboundedSender<ObjectRef<MySQL>>,
-    ) -> Self {
-        Self {
-            template: Template::new(config.clone()),
-            config,
-            running: Mutex::default(),
-            changed,
-        }
-    }
-
-    /// Makes the template data directory before anybody asks for a server, so that the first one starts fast.
-    pub(crate) async fn prepare(&self) {
-        if let Err(error) = self.template.ready().await {
-            tracing::warn!(
-                "{}; databases stay Provisioning until it is installed",
-                error.told()
-            );
-        }
-    }
-
-    /// Starts the server of a database, if it does not run; returns how it is.
-    async fn ensure(&self, namespace: &str, name: &str, credentials: Credentials) -> State {
-        let mut running = self.running.lock().await;
-        let key = (namespace.to_owned(), name.to_owned());
-        let server = running.entry(key).or_insert_with(|| {
-            let changed = self.changed.clone();
-            let object = ObjectRef::<MySQL>::new(name).within(namespace);
-            Server::start(
-                self.config.clone(),
-                self.template.clone(),
-                Files::of(&self.config.data_dir, namespace, name),
-                format!("mysql/{namespace}/{name}"),
-                credentials,
-                // The controller that listens may be gone already, when everything stops.
-                move || drop(changed.unbounded_send(object.clone())),
-            )
-        });
-        server.state()
-    }
-
-    /// Stops the server of a database and waits until it is gone.
-    async fn stop(&self, namespace: &str, name: &str) {
-        let server = self
-            .running
-            .lock()
-            .await
-            .remove(&(namespace.to_owned(), name.to_owned()));
-        if let Some(server) = server {
-            server.stop().await;
-        }
-    }
-
-    /// Stops all servers, at once.
-    pub(crate) async fn stop_all(&self) {
-        let servers: Vec<Server> = self
-            .running
-            .lock()
-            .await
-            .drain()
-            .map(|(_, server)| server)
-            .collect();
-        futures::future::join_all(servers.into_iter().map(Server::stop)).await;
-    }
-}
 
 /// Name of the auth Secret of a database.
 pub(crate) fn auth_secret(mysql: &MySQL) -> String {
@@ -120,6 +42,12 @@ pub(crate) fn auth_secret(mysql: &MySQL) -> String {
         .unwrap_or_else(|| format!("{}-auth", mysql.name_any()))
 }
 
+/// Whether somebody else keeps the auth Secret.
+fn has_external_secret(mysql: &MySQL) -> bool {
+    let secret = mysql.spec.auth_secret.as_ref();
+    secret.and_then(|secret| secret.externally_managed) == Some(true)
+}
+
 /// Brings one database in line with its object.
 pub(crate) async fn reconcile(
     mysql: Arc<MySQL>,
@@ -128,19 +56,36 @@ pub(crate) async fn reconcile(
     if mysql.meta().deletion_timestamp.is_some() {
         return remove(&mysql, &context).await;
     }
-    let (namespace, name) = (mysql.namespace().unwrap_or_default(), mysql.name_any());
     apply::finalizer(&context.client, mysql.as_ref(), FINALIZER, true).await?;
-    if mysql.spec.halted == Some(true) {
-        context.servers.stop(&namespace, &name).await;
-        let facts = [Fact::new(
-            status::REPLICA_READY,
-            false,
-            "Halted",
-            "The server is stopped: spec.halted is true.",
-        )];
-        return write_status(&mysql, &context, &facts).await;
-    }
-    let secret = auth_secret(&mysql);
+    let changes = if mysql.spec.halted == Some(true) {
+        halt(&mysql, &context).await?
+    } else {
+        keep(&mysql, &context).await?
+    };
+    context
+        .write_status(mysql.as_ref(), mysql.status.as_ref(), &changes)
+        .await?;
+    let init = mysql.spec.init.as_ref();
+    apply::initialised(&context.client, mysql.as_ref(), init, &changes).await?;
+    Ok(Action::await_change())
+}
+
+/// Stops the server; data and Secret stay.
+async fn halt(mysql: &MySQL, context: &Context) -> Result<Vec<Change>, ProviderError> {
+    let (namespace, name) = (mysql.namespace().unwrap_or_default(), mysql.name_any());
+    context.servers.stop(&namespace, &name).await;
+    apply::delete::<AppBinding>(&context.client, &namespace, &name).await?;
+    let text = "The server is stopped: spec.halted is true.";
+    Ok(vec![
+        Fact::new(status::HALTED, true, "DatabaseHalted", text).into(),
+        Fact::new(status::READY, false, "DatabaseHalted", text).into(),
+    ])
+}
+
+/// Keeps the server running and reachable.
+async fn keep(mysql: &MySQL, context: &Context) -> Result<Vec<Change>, ProviderError> {
+    let (namespace, name) = (mysql.namespace().unwrap_or_default(), mysql.name_any());
+    let secret = auth_secret(mysql);
     let wanted = Wanted {
         namespace: &namespace,
         name: &secret,
@@ -148,23 +93,29 @@ pub(crate) async fn reconcile(
         labels: labels::of("mysqls", &name),
         // It goes only when the deletion policy says so.
         owner: None,
+        may_be_made: !has_external_secret(mysql),
     };
     let credentials = secret::ensure(&context.client, wanted).await?;
     let state = context.servers.ensure(&namespace, &name, credentials).await;
     if let State::Ready { port, version } = &state {
-        apply::object(
-            &context.client,
-            &app_binding(&mysql, &secret, *port, version),
-        )
-        .await?;
+        let binding = app_binding(mysql, &secret, *port, version);
+        apply::object(&context.client, &binding).await?;
     }
-    let provisioned = status::holds(mysql.status.as_ref(), status::PROVISIONED);
-    write_status(&mysql, &context, &facts(&state, provisioned)).await
+    let before = mysql.status.as_ref();
+    let restore = restore::latest(mysql, &context.client).await?;
+    let mut changes = restore::changes(restore, before);
+    let awaited = restore::is_awaited(mysql.spec.init.as_ref(), restore, before);
+    let provisioned = status::holds(before, status::PROVISIONED);
+    changes.push(Change::Without(status::HALTED));
+    changes.extend(changes_of(&state, provisioned, awaited));
+    Ok(changes)
 }
 
 /// What the state of the server means for the conditions.
-fn facts(state: &State, provisioned: bool) -> Vec<Fact> {
-    let mut facts = vec![Fact::new(
+fn changes_of(state: &State, provisioned: bool, awaited: bool) -> Vec<Change> {
+    let fact =
+        |type_, holds, reason, text: &str| Change::With(Fact::new(type_, holds, reason, text));
+    let mut changes = vec![fact(
         status::PROVISIONING_STARTED,
         true,
         "DatabaseProvisioningStartedSuccessfully",
@@ -173,71 +124,29 @@ fn facts(state: &State, provisioned: bool) -> Vec<Fact> {
     match state {
         State::Ready { port, version } => {
             let at = format!("Version {version} takes connections on 127.0.0.1:{port}.");
-            facts.extend([
-                Fact::new(
-                    status::REPLICA_READY,
-                    true,
-                    "AllReplicasReady",
-                    "The server process runs.",
-                ),
-                Fact::new(
-                    status::ACCEPTING_CONNECTION,
-                    true,
-                    "AcceptingConnection",
-                    at,
-                ),
-                Fact::new(
-                    status::READY,
-                    true,
-                    "AllReplicasReady",
-                    "The database is ready.",
-                ),
-                Fact::new(
-                    status::PROVISIONED,
-                    true,
-                    "DatabaseSuccessfullyProvisioned",
-                    "The database has been provisioned.",
-                ),
-            ]);
+            let (replica, accepts) = (status::REPLICA_READY, status::ACCEPTING_CONNECTION);
+            changes.push(fact(
+                replica,
+                true,
+                "AllReplicasReady",
+                "The server process runs.",
+            ));
+            changes.push(fact(accepts, true, "AcceptingConnection", &at));
+            changes.extend(status::ready(awaited, "The database is ready."));
         }
         State::Starting(reason) if provisioned || reason.is_some() => {
-            let why = reason
-                .clone()
-                .unwrap_or_else(|| "The server is starting.".to_owned());
-            facts.extend([
-                Fact::new(
-                    status::REPLICA_READY,
-                    false,
-                    "SomeReplicasNotReady",
-                    why.clone(),
-                ),
-                Fact::new(
-                    status::ACCEPTING_CONNECTION,
-                    false,
-                    "NotAcceptingConnection",
-                    why.clone(),
-                ),
-                Fact::new(status::READY, false, "SomeReplicasNotReady", why),
-            ]);
+            let why = reason.as_deref().unwrap_or("The server is starting.");
+            for (type_, reason) in [
+                (status::REPLICA_READY, "SomeReplicasNotReady"),
+                (status::ACCEPTING_CONNECTION, "NotAcceptingConnection"),
+                (status::READY, "SomeReplicasNotReady"),
+            ] {
+                changes.push(fact(type_, false, reason, why));
+            }
         }
         State::Starting(_) => {}
     }
-    facts
-}
-
-async fn write_status(
-    mysql: &MySQL,
-    context: &Context,
-    facts: &[Fact],
-) -> Result<Action, ProviderError> {
-    let new = status::next(
-        mysql.status.as_ref(),
-        facts,
-        mysql.metadata.generation,
-        jiff::Timestamp::now(),
-    );
-    apply::status(&context.client, mysql, mysql.status.as_ref(), &new).await?;
-    Ok(Action::await_change())
+    changes
 }
 
 /// How to reach the server.
@@ -289,21 +198,10 @@ async fn remove(mysql: &MySQL, context: &Context) -> Result<Action, ProviderErro
     let (namespace, name) = (mysql.namespace().unwrap_or_default(), mysql.name_any());
     context.servers.stop(&namespace, &name).await;
     if policy != DatabaseDeletionPolicy::Halt {
-        let files = Files::of(&context.servers.config.data_dir, &namespace, &name);
-        let removed = tokio::task::spawn_blocking(move || files.remove()).await;
-        removed.map_err(|error| ProviderError::Program {
-            action: "remove the data",
-            reason: error.to_string(),
-            log: context.servers.config.data_dir.clone(),
-        })??;
+        let files = context.servers.files(&namespace, &name);
+        server::on_disk(move || files.remove()).await?;
     }
-    let external = mysql
-        .spec
-        .auth_secret
-        .as_ref()
-        .and_then(|secret| secret.externally_managed)
-        == Some(true);
-    if policy == DatabaseDeletionPolicy::WipeOut && !external {
+    if policy == DatabaseDeletionPolicy::WipeOut && !has_external_secret(mysql) {
         apply::delete::<Secret>(&context.client, &namespace, &auth_secret(mysql)).await?;
     }
     apply::finalizer(&context.client, mysql, FINALIZER, false).await?;

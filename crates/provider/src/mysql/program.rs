@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use kubestash_node::supervisor::{Child, Exit, ProcessSpec, Supervisor};
+use kubestash_node::supervisor::{Child, Exit, PrivateRoot, ProcessSpec, Supervisor};
 use tokio::process::Command;
 
+use super::files::HOME;
 use crate::{ProviderError, identity};
 
 /// A MySQL-compatible server program.
@@ -50,12 +51,13 @@ impl Program {
         &self.version[..end]
     }
 
-    /// Makes an empty data directory: `root` without a password, and nobody else who could connect.
+    /// Makes an empty data directory in `data` of a view's home. Its users have no passwords yet: it is a template, and
+    /// no server takes connections before it has set them.
     pub(crate) async fn initialise(
         &self,
         supervisor: &Supervisor,
         search_path: &str,
-        data: &Path,
+        view: PrivateRoot,
         log: &Path,
     ) -> Result<(), ProviderError> {
         let failed = |reason: String| ProviderError::Program {
@@ -63,7 +65,7 @@ impl Program {
             reason,
             log: log.to_owned(),
         };
-        let data_arg = format!("--datadir={}", data.display());
+        let data_arg = format!("--datadir={HOME}/data");
         let (program, args) = if self.is_mariadb() {
             let installer = ["mariadb-install-db", "mysql_install_db"]
                 .iter()
@@ -74,7 +76,9 @@ impl Program {
                 data_arg,
                 "--auth-root-authentication-method=normal".to_owned(),
                 "--skip-test-db".to_owned(),
+                "--skip-name-resolve".to_owned(),
                 "--innodb-log-file-size=8M".to_owned(),
+                "--innodb-buffer-pool-size=16M".to_owned(),
             ];
             (installer, args)
         } else {
@@ -92,7 +96,7 @@ impl Program {
             env: vec![("PATH".to_owned(), path_with_sbin(search_path).into())],
             working_dir: None,
             identity: identity::of_servers(),
-            root: None,
+            root: Some(view),
             stdin: None,
             log: log.to_owned(),
             no_new_privileges: true,

@@ -1,5 +1,6 @@
 //! One server process: started, watched, started again when it ends.
 
+use std::path::Path;
 use std::time::Duration;
 
 use kubestash_node::supervisor::{Child, Exit, ProcessSpec};
@@ -8,7 +9,8 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::files::Files;
+use super::accounts;
+use super::files::{Files, HOME};
 use super::program::path_with_sbin;
 use super::template::Template;
 use crate::secret::Credentials;
@@ -18,6 +20,8 @@ use crate::{ProviderConfig, ProviderError, identity};
 const START_LIMIT: Duration = Duration::from_secs(300);
 /// How often a starting server is asked whether it answers.
 const PROBE_EVERY: Duration = Duration::from_millis(20);
+/// Pause before the second start of a server.
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 /// Longest pause between two starts of a server that keeps failing.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -35,8 +39,17 @@ pub(crate) enum State {
     },
 }
 
+/// What a server is started for; other credentials need another start.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    pub(crate) files: Files,
+    pub(crate) label: String,
+    pub(crate) credentials: Credentials,
+}
+
 /// A server that is kept running. Dropping it stops the process hard; [`Server::stop`] does it cleanly.
 pub(crate) struct Server {
+    credentials: Credentials,
     state: watch::Receiver<State>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
@@ -47,19 +60,16 @@ impl Server {
     pub(crate) fn start(
         config: ProviderConfig,
         template: Template,
-        files: Files,
-        label: String,
-        credentials: Credentials,
+        wanted: Wanted,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let (sender, state) = watch::channel(State::Starting(None));
         let stop = CancellationToken::new();
+        let credentials = wanted.credentials.clone();
         let keeper = Keeper {
             config,
             template,
-            files,
-            label,
-            credentials,
+            wanted,
             stop: stop.clone(),
         };
         let task = tokio::spawn(async move {
@@ -76,11 +86,21 @@ impl Server {
                 })
                 .await;
         });
-        Self { state, stop, task }
+        Self {
+            credentials,
+            state,
+            stop,
+            task,
+        }
     }
 
     pub(crate) fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// Whether it was started with these credentials.
+    pub(crate) fn has(&self, credentials: &Credentials) -> bool {
+        self.credentials == *credentials
     }
 
     /// Stops the server cleanly and waits until it is gone.
@@ -94,29 +114,27 @@ impl Server {
 struct Keeper {
     config: ProviderConfig,
     template: Template,
-    files: Files,
-    label: String,
-    credentials: Credentials,
+    wanted: Wanted,
     stop: CancellationToken,
 }
 
 impl Keeper {
     async fn run(self, tell: impl Fn(State)) {
-        let mut backoff = Duration::from_millis(250);
+        let mut backoff = FIRST_BACKOFF;
         while !self.stop.is_cancelled() {
             let began = tokio::time::Instant::now();
             let reason = match self.run_once(&tell).await {
                 Ok(None) => return,
                 Ok(Some(exit)) => format!(
-                    "the server ended with {exit}; its output is in {:?}",
-                    self.files.log()
+                    "the server ended ({exit}); its output is in {:?}",
+                    self.wanted.files.log()
                 ),
                 Err(error) => error.told(),
             };
-            tracing::warn!(server = %self.label, "{reason}");
+            tracing::warn!(server = %self.wanted.label, "{reason}");
             tell(State::Starting(Some(reason)));
             if began.elapsed() > MAX_BACKOFF {
-                backoff = Duration::from_millis(250);
+                backoff = FIRST_BACKOFF;
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -129,68 +147,28 @@ impl Keeper {
     /// Runs the server until it ends (how it did) or is told to (`None`).
     async fn run_once(&self, tell: &impl Fn(State)) -> Result<Option<Exit>, ProviderError> {
         let (program, template) = self.template.ready().await?;
-        let (files, first) = (self.files.clone(), self.first_statements());
-        let prepared = tokio::task::spawn_blocking(move || {
+        let files = self.wanted.files.clone();
+        let (port, first) = on_disk(move || {
             files.prepare(&template)?;
-            let port = files.port()?;
-            files.write_settings(port)?;
-            let first = if files.is_initialised() {
-                None
-            } else {
-                Some(files.write_first_statements(&first)?)
-            };
-            Ok::<_, ProviderError>((port, first))
-        });
-        let (port, first) = prepared.await.map_err(|error| ProviderError::Program {
-            action: "prepare the data directory",
-            reason: error.to_string(),
-            log: self.files.log(),
-        })??;
-        let mut args = vec![format!(
-            "--defaults-file={}",
-            self.files.settings().display()
-        )];
-        args.extend(
-            first
-                .iter()
-                .map(|file| format!("--init-file={}", file.display())),
-        );
-        let spec = ProcessSpec {
-            label: self.label.clone(),
-            program: program.path.display().to_string(),
-            args,
-            env: vec![(
-                "PATH".to_owned(),
-                path_with_sbin(&self.config.search_path).into(),
-            )],
-            working_dir: None,
-            identity: identity::of_servers(),
-            root: None,
-            stdin: None,
-            log: self.files.log(),
-            no_new_privileges: true,
-        };
+            Ok((files.port()?, !files.is_initialised()))
+        })
+        .await?;
+        let spec = self.process(&program.path, port, first);
         let child = Child::spawn(&self.config.supervisor, spec).map_err(|error| {
             ProviderError::Program {
                 action: "start the server",
                 reason: error.to_string(),
-                log: self.files.log(),
+                log: self.wanted.files.log(),
             }
         })?;
-        let ready = tokio::select! {
+        tokio::select! {
             exit = child.wait() => return Ok(Some(exit)),
-            () = self.stop.cancelled() => false,
-            result = self.wait_until_ready(port) => { result?; true }
-        };
-        if ready {
-            if first.is_some() {
-                self.files.set_initialised()?;
+            () = self.stop.cancelled() => {}
+            result = self.set_up(port, first) => {
+                result?;
+                let version = program.number().to_owned();
+                tell(State::Ready { port, version });
             }
-            self.files.remove_first_statements()?;
-            tell(State::Ready {
-                port,
-                version: program.number().to_owned(),
-            });
         }
         tokio::select! {
             exit = child.wait() => return Ok(Some(exit)),
@@ -201,28 +179,57 @@ impl Keeper {
         Ok(None)
     }
 
-    /// Statements for the first start: one per line, as the server wants them.
-    fn first_statements(&self) -> zeroize::Zeroizing<String> {
-        let user = quoted(&self.credentials.username);
-        let password = zeroize::Zeroizing::new(quoted(&self.credentials.password));
-        let password = password.as_str();
-        // Over TCP on loopback, without name resolution, a client is `127.0.0.1`, which only `%` matches.
-        zeroize::Zeroizing::new(format!(
-            "CREATE USER IF NOT EXISTS {user}@'%' IDENTIFIED BY {password};\n\
-             ALTER USER {user}@'%' IDENTIFIED BY {password};\n\
-             GRANT ALL PRIVILEGES ON *.* TO {user}@'%' WITH GRANT OPTION;\n\
-             ALTER USER 'root'@'localhost' IDENTIFIED BY {password};\n"
-        ))
+    /// The server process, which sets its passwords from standard input before it takes connections.
+    fn process(&self, program: &Path, port: u16, first: bool) -> ProcessSpec {
+        let mut masked = self.config.masked_paths.clone();
+        masked.push(self.config.data_dir.clone());
+        ProcessSpec {
+            label: self.wanted.label.clone(),
+            program: program.display().to_string(),
+            args: arguments(port),
+            env: vec![(
+                "PATH".to_owned(),
+                path_with_sbin(&self.config.search_path).into(),
+            )],
+            working_dir: None,
+            identity: identity::of_servers(),
+            root: Some(self.wanted.files.view(&masked)),
+            stdin: Some(
+                accounts::statements(&self.wanted.credentials, first)
+                    .as_str()
+                    .into(),
+            ),
+            log: self.wanted.files.log(),
+            no_new_privileges: true,
+        }
+    }
+
+    /// Waits until the server answers; on its first start also until all it needs is on disk.
+    async fn set_up(&self, port: u16, first: bool) -> Result<(), ProviderError> {
+        if !first {
+            return self.wait_until_ready(port).await;
+        }
+        let files = self.wanted.files.clone();
+        let (ready, synced) =
+            tokio::join!(self.wait_until_ready(port), on_disk(move || files.sync()));
+        ready.and(synced)?;
+        accounts::remove_open_ones(port, &self.wanted.credentials).await?;
+        let files = self.wanted.files.clone();
+        on_disk(move || files.set_initialised()).await
     }
 
     async fn wait_until_ready(&self, port: u16) -> Result<(), ProviderError> {
         let deadline = tokio::time::Instant::now() + START_LIMIT;
         loop {
-            match connect(port, &self.credentials, None).await {
+            match connect(port, &self.wanted.credentials, None).await {
                 Ok(connection) => {
                     // The answer has been given; how the connection ends does not matter.
                     let _ = connection.disconnect().await;
                     return Ok(());
+                }
+                // It answers, but not as it should: waiting does not help.
+                Err(error @ mysql_async::Error::Server(_)) => {
+                    return Err(ProviderError::database("log in to the server")(error));
                 }
                 Err(error) if tokio::time::Instant::now() > deadline => {
                     return Err(ProviderError::database("connect to the server")(error));
@@ -231,6 +238,50 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Does something that may block, elsewhere.
+pub(super) async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime shuts down, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// Settings of a server: small, safe, and on loopback only. `loose` ones are unknown to some servers.
+fn arguments(port: u16) -> Vec<String> {
+    let mut arguments = vec![
+        "--no-defaults".to_owned(),
+        format!("--datadir={HOME}/data"),
+        format!("--socket={HOME}/data/mysqld.sock"),
+        format!("--pid-file={HOME}/data/mysqld.pid"),
+        format!("--tmpdir={HOME}/tmp"),
+        format!("--port={port}"),
+    ];
+    let fixed = [
+        "--bind-address=127.0.0.1",
+        "--skip-name-resolve",
+        "--init-file=/dev/stdin",
+        "--skip-log-bin",
+        "--character-set-server=utf8mb4",
+        "--max-allowed-packet=1G",
+        "--max-connections=100",
+        "--key-buffer-size=1M",
+        "--innodb-buffer-pool-size=32M",
+        "--innodb-flush-log-at-trx-commit=1",
+        "--loose-innodb-log-file-size=8M",
+        "--loose-aria-pagecache-buffer-size=8M",
+        "--loose-performance-schema=OFF",
+        "--loose-mysqlx=OFF",
+    ];
+    arguments.extend(fixed.map(str::to_owned));
+    arguments
 }
 
 /// Connects to a server on loopback.
@@ -272,17 +323,4 @@ pub(crate) async fn execute(
         .disconnect()
         .await
         .map_err(ProviderError::database(action))
-}
-
-/// A string literal.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn literals_cannot_be_left() {
-        assert_eq!(super::quoted("a'b\\"), "'a''b\\\\'");
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use super::files::{make_dir, own, remove_dir};
+use super::files::{self, make_dir, own, remove_dir};
 use super::program::Program;
 use crate::{ProviderConfig, ProviderError};
 
@@ -33,7 +33,7 @@ impl Template {
     async fn make(&self) -> Result<(Program, PathBuf), ProviderError> {
         let program = Program::find(&self.config.search_path).await?;
         let parent = self.config.data_dir.join("databases");
-        make_dir(&parent, 0o711)?;
+        make_dir(&parent, 0o700)?;
         let template = parent.join(format!("template-{}", program.version));
         if !template.exists() {
             self.fill(&program, &parent, &template).await?;
@@ -47,19 +47,26 @@ impl Template {
         parent: &Path,
         template: &Path,
     ) -> Result<(), ProviderError> {
-        let partial = parent.join("template.partial");
-        remove_dir(&partial)?;
-        make_dir(&partial, 0o700)?;
-        own(&partial)?;
+        // The program sees `work` only; what it made is moved out of it when it is complete.
+        let work = parent.join("template.partial");
+        remove_dir(&work)?;
+        make_dir(&work, 0o755)?;
+        files::make_staging(&work)?;
+        let data = work.join("data");
+        make_dir(&data, 0o700)?;
+        own(&data)?;
         let log = parent.join("template.log");
+        let mut masked = self.config.masked_paths.clone();
+        masked.push(self.config.data_dir.clone());
         program
             .initialise(
                 &self.config.supervisor,
                 &self.config.search_path,
-                &partial,
+                files::view(&work, &masked),
                 &log,
             )
             .await?;
-        std::fs::rename(&partial, template).map_err(ProviderError::disk(template))
+        std::fs::rename(&data, template).map_err(ProviderError::disk(template))?;
+        remove_dir(&work)
     }
 }
