@@ -25,6 +25,7 @@ pub(crate) fn prune(
     value: &mut Value,
     duplicates: &[String],
 ) -> Result<(), Refused> {
+    check_types(target, value)?;
     let unknown = target.served.schema()?.prune(value);
     let warnings =
         decode::field_validation(caller.validation, target.info(), &unknown, duplicates)?;
@@ -32,6 +33,11 @@ pub(crate) fn prune(
         caller.warn(warning);
     }
     Ok(())
+}
+
+/// Refuses values of the wrong type, so that nothing further on needs to expect them.
+pub(crate) fn check_types(target: &Target, value: &Value) -> Result<(), Refused> {
+    decode::check_types(target.info(), target.served.schema()?, value)
 }
 
 /// Fills in defaults.
@@ -57,6 +63,7 @@ pub(crate) async fn mutate(
         return Ok(new);
     }
     let mut mutated = mutated;
+    check_types(target, &mutated)?;
     target.served.schema()?.prune(&mut mutated);
     apply_defaults(target, &mut mutated)?;
     // What identifies the object is not a webhook's to change.
