@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kubestash_database::{
-    Connection, Credentials, Dump, DumpRequest, Error, Family, LoadRequest, Role, StreamError,
+    Connection, Credentials, Dump, DumpRequest, Error, Family, LoadRequest, Role, StreamError, Tls,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -636,4 +636,70 @@ async fn args_that_redirect_never_reach_a_client() {
             "{args}: {error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_bundle_is_trusted_and_another_is_not() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut server = MariaDb::start().await;
+    server.fill_druid("druid", 1).await;
+    server.kill();
+    let authority = boot_with_tls(&mut server).await;
+    server
+        .run(&["ALTER USER root@'127.0.0.1' REQUIRE SSL"])
+        .await;
+
+    let mut request = Request::druid(server.connection());
+    request.wait = Duration::from_secs(2);
+    request.connection.host = "localhost".into();
+    request.connection.tls = Some(Tls {
+        ca_bundle: authority,
+        ..Tls::default()
+    });
+    let (text, _) = request.text().await;
+    assert!(text.contains("druid_segments"));
+    assert_eq!(request.left_files(), 0);
+
+    let stranger = rcgen::generate_simple_self_signed(vec!["x".into()])
+        .unwrap()
+        .cert
+        .pem();
+    request.connection.tls = Some(Tls {
+        ca_bundle: stranger.into(),
+        ..Tls::default()
+    });
+    let error = request.start().await.err().unwrap();
+    assert_eq!(error.kind(), "DatabaseEncryption", "{error}");
+    assert!(
+        error.is_permanent() && error.to_string().contains("caBundle"),
+        "{error}"
+    );
+    // Without anything to check with, the server's demand for encryption is told.
+    request.connection.tls = None;
+    assert!(request.start().await.is_err());
+}
+
+/// Starts the server with a certificate and returns that of its authority.
+async fn boot_with_tls(server: &mut MariaDb) -> Vec<u8> {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    let pem = AsRef::<rcgen::Certificate>::as_ref(&authority).pem();
+    let mut options = Vec::new();
+    for (option, content) in [
+        ("ca", pem.clone()),
+        ("cert", certificate.pem()),
+        ("key", key.serialize_pem()),
+    ] {
+        let file = server.dir().join(format!("{option}.pem"));
+        std::fs::write(&file, content).unwrap();
+        options.push(format!("--ssl-{option}={}", file.display()));
+    }
+    server.boot_with(&options).await;
+    pem.into_bytes()
 }

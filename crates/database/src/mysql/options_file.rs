@@ -32,21 +32,26 @@ fn render(client: &Client, to: &Connection, ca_file: Option<&str>) -> Zeroizing<
     line(&mut text, "port", &to.port.to_string());
     line(&mut text, "user", to.credentials.user());
     line(&mut text, "password", to.credentials.password());
-    let verify = to.tls.as_ref().is_some_and(|tls| !tls.skip_verify) && ca_file.is_some();
+    let tls = to.tls.as_ref().filter(|_| ca_file.is_some());
+    let verify = tls.is_some_and(|tls| !tls.skip_verify);
+    // The clients compare the certificate with the host only. Another name was checked a moment ago, when
+    // we asked the server for its databases.
+    let other_name = tls.is_some_and(|tls| tls.server_name.is_some());
     if let Some(file) = ca_file {
         line(&mut text, "ssl-ca", file);
     }
     if client.knows("ssl-mode") {
         // MySQL. Without certificates to check with, it encrypts when the server can (its default).
-        if verify {
-            line(&mut text, "ssl-mode", "VERIFY_CA");
+        match (verify, other_name) {
+            (true, true) => line(&mut text, "ssl-mode", "VERIFY_CA"),
+            (true, false) => line(&mut text, "ssl-mode", "VERIFY_IDENTITY"),
+            (false, _) => {}
         }
     } else if client.knows("ssl-verify-server-cert") {
         // MariaDB. From 11.4 on it checks by default, and fails without certificates to check with.
-        text.push_str(if verify {
-            "ssl-verify-server-cert\n"
-        } else {
-            "skip-ssl-verify-server-cert\n"
+        text.push_str(match verify && !other_name {
+            true => "ssl-verify-server-cert\n",
+            false => "skip-ssl-verify-server-cert\n",
         });
     }
     text
@@ -110,7 +115,9 @@ mod tests {
         let mysql = Client::for_tests("mysql", &["ssl-mode"]);
         let maria = Client::for_tests("mariadb", &["ssl-verify-server-cert"]);
         let verified = connection("x", Some(tls.clone()));
-        assert!(render(&mysql, &verified, Some("/d/ca.pem")).contains("ssl-mode=\"VERIFY_CA\""));
+        assert!(
+            render(&mysql, &verified, Some("/d/ca.pem")).contains("ssl-mode=\"VERIFY_IDENTITY\"")
+        );
         assert!(
             render(&maria, &verified, Some("/d/ca.pem")).contains("\nssl-verify-server-cert\n")
         );

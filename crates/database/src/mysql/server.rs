@@ -34,6 +34,18 @@ pub enum ServerError {
         /// The AppBinding.
         origin: String,
     },
+    /// Its certificate or its encryption is not what the AppBinding asks for.
+    #[error(
+        "failed to agree on encryption with the database at {address}: {message}; correct spec.clientConfig.caBundle of {origin}, or the server's certificate"
+    )]
+    Encryption {
+        /// `host:port`.
+        address: String,
+        /// What is wrong.
+        message: String,
+        /// The AppBinding.
+        origin: String,
+    },
     /// It did not answer in time.
     #[error(
         "failed to reach the database at {address} (from {origin}) within {} s: {message}", .waited.as_secs()
@@ -67,6 +79,7 @@ impl ServerError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Refused { .. } => "DatabaseAccessDenied",
+            Self::Encryption { .. } => "DatabaseEncryption",
             Self::Silent { .. } => "DatabaseUnreachable",
             Self::Query { .. } => "DatabaseQueryFailed",
         }
@@ -75,7 +88,7 @@ impl ServerError {
     /// Whether the same attempt must fail again until somebody changes something.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Refused { .. } => true,
+            Self::Refused { .. } | Self::Encryption { .. } => true,
             Self::Silent { .. } => false,
             Self::Query { permanent, .. } => *permanent,
         }
@@ -149,6 +162,13 @@ impl Server {
             let attempt = ATTEMPT.min(left.max(Duration::from_secs(1)));
             let message = match tokio::time::timeout(attempt, Self::connect(to)).await {
                 Ok(Ok(server)) => return Ok(server),
+                Ok(Err(cause)) if is_encryption(&cause) => {
+                    return Err(ServerError::Encryption {
+                        address: to.address(),
+                        message: message_of(&cause),
+                        origin: to.origin.clone(),
+                    });
+                }
                 Ok(Err(cause)) if is_permanent(&cause) => {
                     return Err(ServerError::Refused {
                         address: to.address(),
@@ -251,8 +271,7 @@ fn tls_options(to: &Connection) -> Option<SslOpts> {
     let mut options = SslOpts::default()
         .with_root_certs(vec![tls.ca_bundle.clone().into()])
         .with_disable_built_in_roots(true)
-        .with_danger_accept_invalid_certs(tls.skip_verify)
-        .with_danger_skip_domain_validation(true);
+        .with_danger_accept_invalid_certs(tls.skip_verify);
     if let Some(name) = &tls.server_name {
         options = options.with_danger_tls_hostname_override(Some(name.clone()));
     }
@@ -271,10 +290,19 @@ pub(crate) fn is_permanent_code(code: u16) -> bool {
     )
 }
 
+fn is_encryption(cause: &Cause) -> bool {
+    match cause {
+        Cause::Io(IoError::Tls(_)) | Cause::Driver(DriverError::NoClientSslFlagFromServer) => true,
+        // What rustls says about a certificate; a connection that broke is of another kind.
+        Cause::Io(IoError::Io(error)) => error.kind() == std::io::ErrorKind::InvalidData,
+        Cause::Server(error) => error.code == 3159,
+        _ => false,
+    }
+}
+
 fn is_permanent(cause: &Cause) -> bool {
     match cause {
         Cause::Server(error) => is_permanent_code(error.code),
-        Cause::Io(IoError::Tls(_)) => true,
         Cause::Driver(error) => matches!(
             error,
             DriverError::UnknownAuthPlugin { .. } | DriverError::CleartextPluginDisabled

@@ -48,6 +48,11 @@ impl MariaDb {
 
     /// Starts the server again on its data and port.
     pub async fn boot(&mut self) {
+        self.boot_with(&[]).await;
+    }
+
+    /// The same with more options.
+    pub async fn boot_with(&mut self, options: &[String]) {
         let data = self.dir.path().join("data");
         let mut command = Command::new("mariadbd");
         command
@@ -60,7 +65,8 @@ impl MariaDb {
             .arg("--bind-address=127.0.0.1");
         command
             .args(SMALL)
-            .args(["--skip-name-resolve", "--event-scheduler=OFF"]);
+            .args(["--skip-name-resolve", "--event-scheduler=OFF"])
+            .args(options);
         if is_root() {
             command.arg("--user=mysql");
         }
@@ -88,6 +94,11 @@ impl MariaDb {
             );
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
+    }
+
+    /// A folder that is removed with the server.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Ends the server as `kill -9` does.
