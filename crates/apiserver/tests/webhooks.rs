@@ -269,10 +269,12 @@ async fn selectors_conditions_and_equivalent_versions_decide_whether_a_webhook_i
     try_create("demo", "v1", "b", "no", 9).await.unwrap();
     try_create("demo", "v1", "c", "yes", 1).await.unwrap();
     assert_eq!(
-        status(try_create("demo", "v1", "d", "yes", 9).await).code, 400
+        status(try_create("demo", "v1", "d", "yes", 9).await).code,
+        400
     );
     assert_eq!(
-        status(try_create("demo", "v1alpha1", "e", "yes", 9).await).code, 400
+        status(try_create("demo", "v1alpha1", "e", "yes", 9).await).code,
+        400
     );
     let asked = webhook.asked.lock().unwrap().clone();
     assert_eq!(asked[1]["kind"]["version"], "v1");

@@ -44,7 +44,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> String {
 
 /// Decodes an object in JSON, YAML or, for built-in kinds, protobuf.
 pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Decoded, Refused> {
-    match media_type(headers).as_str() {
+    let decoded = match media_type(headers).as_str() {
         "" | "application/json" => decode::json(body),
         "application/yaml" => yaml(body),
         protobuf::MEDIA_TYPE => protobuf::decode(body)
@@ -62,7 +62,13 @@ pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Decoded, Refuse
                 })
             }),
         other => Err(Box::new(Status::unsupported_media_type(other, &TAKEN))),
+    }?;
+    if decoded.value.is_object() {
+        return Ok(decoded);
     }
+    Err(Box::new(Status::bad_request(
+        "the object provided is unrecognized: the document is not an object",
+    )))
 }
 
 /// Decodes YAML (of which JSON is a part). A key given twice is refused by the parser.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use kubestash_apimachinery::Status;
+use kubestash_apimachinery::{FieldError, Status};
 
 use super::Call;
 use super::negotiate;
@@ -85,9 +85,9 @@ fn check_not_ahead(call: &Call) -> Result<Option<u64>, Refused> {
 /// The rules of `resourceVersion` and `resourceVersionMatch` for lists.
 fn check_version_match(call: &Call) -> Result<(), Refused> {
     let refuse = |why: &str| {
-        Err(Box::new(Status::bad_request(format!(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch {why}"
-        ))))
+        let why = format!("resourceVersionMatch {why}");
+        let error = FieldError::forbidden("resourceVersionMatch", why);
+        Err(Box::new(Status::invalid_options("ListOptions", &[error])))
     };
     if call.query.given("continue").is_some() {
         return Err(Box::new(Status::expired(
@@ -110,6 +110,10 @@ fn check_version_match(call: &Call) -> Result<(), Refused> {
             }
             Some(_) => Ok(()),
         },
-        _ => refuse("must be Exact or NotOlderThan"),
+        other => {
+            let known = ["Exact", "NotOlderThan", ""];
+            let error = FieldError::not_supported("resourceVersionMatch", other, &known);
+            Err(Box::new(Status::invalid_options("ListOptions", &[error])))
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::StatusCode;
-use kubestash_apimachinery::Status;
+use kubestash_apimachinery::{FieldError, ResourceInfo, Status};
 use serde_json::{Value, json};
 
 use super::respond::{self, Response};
@@ -25,6 +25,9 @@ pub(super) async fn create(call: Call, sent: Body) -> Result<Response, Refused> 
     } else {
         body::decode(&call.parts.headers, &sent)?.value
     };
+    if !review["spec"].is_object() {
+        review["spec"] = json!({});
+    }
     let target = &call.target;
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let request = request(&call, namespace, &review["spec"])?;
@@ -59,12 +62,17 @@ fn request(call: &Call, namespace: &str, spec: &Value) -> Result<TokenRequest, R
         .as_i64()
         .unwrap_or(DEFAULT_SECONDS);
     if !(MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
-        let mut status = Status::bad_request(format!(
-            "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: {seconds}: \
-             may not specify a duration less than 10 minutes or larger than 2^32 seconds"
-        ));
-        status.code = 422;
-        status.reason = "Invalid";
+        let info = ResourceInfo {
+            group: "authentication.k8s.io".to_owned(),
+            kind: "TokenRequest".to_owned(),
+            ..call.target.info().clone()
+        };
+        let error = FieldError::invalid(
+            "spec.expirationSeconds",
+            seconds,
+            "may not specify a duration less than 10 minutes or larger than 2^32 seconds",
+        );
+        let status = Status::invalid(&info, "", &[error]);
         return Err(Box::new(status));
     }
     Ok(TokenRequest {

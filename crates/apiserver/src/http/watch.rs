@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
 use http::StatusCode;
-use kubestash_apimachinery::Status;
+use kubestash_apimachinery::{FieldError, Status};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -122,23 +122,19 @@ pub(super) fn serve(call: Call) -> Result<Response, Refused> {
 /// The rules of `resourceVersion`, `resourceVersionMatch` and `sendInitialEvents` for watches.
 fn start(call: &Call) -> Result<Start, Refused> {
     let query = &call.query;
-    let invalid = |message: &str| {
-        let mut status = Status::bad_request(format!(
-            "ListOptions.meta.k8s.io \"\" is invalid: {message}"
-        ));
-        status.code = 422;
-        status.reason = "Invalid";
-        Box::new(status)
+    let forbidden = |why: &str| {
+        let error = FieldError::forbidden("resourceVersionMatch", why);
+        Box::new(Status::invalid_options("ListOptions", &[error]))
     };
     let version = requested_version(call)?;
     let version_match = query.get("resourceVersionMatch");
     match query.given("sendInitialEvents") {
-        None if !version_match.is_empty() => Err(invalid(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        None if !version_match.is_empty() => Err(forbidden(
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         )),
         None => Ok(version.map_or(Start::All, Start::At)),
-        Some(_) if version_match != "NotOlderThan" => Err(invalid(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        Some(_) if version_match != "NotOlderThan" => Err(forbidden(
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         )),
         Some("false" | "0") => Ok(Start::At(
             version.unwrap_or_else(|| call.app.store.revision()),

@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use http::StatusCode;
-use kubestash_apimachinery::field::ErrorKind;
 use kubestash_apimachinery::{FieldError, Status};
 use serde_json::Value;
 
@@ -134,11 +133,10 @@ fn read_patch(call: &Call, sent: &[u8]) -> Result<(Patch, Vec<String>), Refused>
     let media_type = body::media_type(&call.parts.headers);
     let force = call.query.given("force").is_some();
     if force && media_type != patches::APPLY {
-        return Err(options_invalid(
+        return Err(options_invalid(FieldError::forbidden(
             "force",
-            ErrorKind::Forbidden,
             "may not be specified for non-apply patch",
-        ));
+        )));
     }
     let json = || -> Result<(Value, Vec<String>), Refused> {
         // A JSON patch is an array, which the decoder of objects does not take.
@@ -179,11 +177,10 @@ fn read_patch(call: &Call, sent: &[u8]) -> Result<(Patch, Vec<String>), Refused>
 
 fn read_apply(call: &Call, sent: &[u8]) -> Result<Patch, Refused> {
     if call.query.given("fieldManager").is_none() {
-        return Err(options_invalid(
+        return Err(options_invalid(FieldError::required(
             "fieldManager",
-            ErrorKind::Required,
             "is required for apply patch",
-        ));
+        )));
     }
     let mut config = body::yaml(sent)?.value;
     let target = &call.target;
@@ -200,18 +197,8 @@ fn read_apply(call: &Call, sent: &[u8]) -> Result<Patch, Refused> {
 }
 
 /// 422 of the options of a patch.
-fn options_invalid(field: &str, kind: ErrorKind, why: &str) -> Refused {
-    let error = FieldError {
-        path: field.to_owned(),
-        kind,
-        bad_value: None,
-        detail: why.to_owned(),
-    };
-    let mut status =
-        Status::bad_request(format!("PatchOptions.meta.k8s.io \"\" is invalid: {error}"));
-    status.code = 422;
-    status.reason = "Invalid";
-    Box::new(status)
+fn options_invalid(error: FieldError) -> Refused {
+    Box::new(Status::invalid_options("PatchOptions", &[error]))
 }
 
 /// The options of a deletion: from the body, or else from the query.
@@ -269,12 +256,9 @@ fn propagation(policy: Option<&str>, orphan: Option<&str>) -> Result<Option<Prop
         (None, Some(_)) => Some(Propagation::Background),
         (None, None) => None,
         (Some(other), _) => {
-            let mut status = Status::bad_request(format!(
-                "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"{other}\": \
-                 supported values: \"Foreground\", \"Background\", \"Orphan\""
-            ));
-            status.code = 422;
-            status.reason = "Invalid";
+            let policies = ["Foreground", "Background", "Orphan"];
+            let error = FieldError::not_supported("propagationPolicy", other, &policies);
+            let status = Status::invalid_options("DeleteOptions", &[error]);
             return Err(Box::new(status));
         }
     })

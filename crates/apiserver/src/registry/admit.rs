@@ -96,9 +96,7 @@ pub(crate) fn own(
 ) -> Result<(), Refused> {
     let api_version = target.info().api_version();
     let writer = writer(target, caller, &api_version);
-    if false {
-        managed_fields::update(old, new, &writer, target.served.schema()?);
-    }
+    managed_fields::update(old, new, &writer, target.served.schema()?);
     Ok(())
 }
 
@@ -112,6 +110,7 @@ pub(crate) fn writer<'a>(
         manager: &caller.manager,
         api_version,
         subresource: &target.subresource,
+        has_status: target.info().has_subresource("status"),
         now: caller.now,
     }
 }

@@ -62,6 +62,7 @@ pub(crate) async fn patch(
         };
         let old = wire::read(&target.served, &current);
         let mut new = patched(target, caller, &old, patch)?;
+        admit::check_types(target, &new)?;
         check_name(target, &new)?;
         check_identity(target, &new, &current)?;
         pinned |= pins_version(patch);
@@ -99,6 +100,7 @@ fn apply(
     let api_version = target.info().api_version();
     let writer = admit::writer(target, caller, &api_version);
     let schema = target.served.schema()?;
+    admit::check_types(target, config)?;
     managed_fields::apply(live, config, &writer, force, schema).map_err(refused)
 }
 
