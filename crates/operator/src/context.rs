@@ -14,6 +14,7 @@ use kube::{
 use kubestash_api::{
     addons::{Addon, Function},
     appcatalog::AppBinding,
+    kubedb::Druid,
     core::{BackupBlueprint, BackupConfiguration, BackupSession},
     labels,
     storage::{BackupStorage, Repository, RetentionPolicy, Snapshot},
@@ -104,6 +105,8 @@ pub struct Watches {
     pub pods: Watch<Pod>,
     /// A foreign kind: its CRD may be missing, so nothing waits for it.
     pub app_bindings: Watch<AppBinding>,
+    /// A foreign kind as well: that it waits for its first restore holds back its first backup.
+    pub druids: Watch<Druid>,
 }
 
 impl Watches {
@@ -133,6 +136,7 @@ impl Watches {
             jobs: Watch::start(driver, ours()),
             pods: Watch::start(driver, ours()),
             app_bindings: Watch::start(driver, all()),
+            druids: Watch::start(driver, all()),
         }
     }
 

@@ -27,17 +27,17 @@ pub mod target;
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource, ResourceExt,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use kubestash_api::{
-    addons::{Addon, Function},
-    appcatalog::AppBinding,
+    addons::Addon,
     core::{BackupConfiguration, BackupSession},
     labels,
     shared::ObjectReference,
-    storage::{BackupStorage, Repository, RetentionPolicy},
+    storage::Repository,
 };
 
 pub use repositories::target_reference;
@@ -47,6 +47,7 @@ use crate::{
     context::Context,
     controller::{Controller, Reason},
     finalizer, schedule,
+    watch::Watch,
 };
 
 /// Owner of what configurations make and of their status.
@@ -85,61 +86,60 @@ impl Reason for ConfigurationError {
 pub async fn controller(ctx: Arc<Context>) {
     let (wheel, due) = schedule::wheel();
     let watches = ctx.watches.clone();
-    let all = watches.backup_configurations.clone();
-    let select =
-        move |keep: &dyn Fn(&BackupConfiguration) -> bool| -> Vec<ObjectRef<BackupConfiguration>> {
-            all.select(keep)
-                .iter()
-                .map(|found| ObjectRef::from_obj(found.as_ref()))
-                .collect()
-        };
-    let (by_storage, by_policy, by_addon, by_binding) = (
-        select.clone(),
-        select.clone(),
-        select.clone(),
-        select.clone(),
-    );
-    let (by_function, by_repository, by_namespace) = (select.clone(), select.clone(), select);
-    Controller::new("backupconfiguration", ctx, &watches.backup_configurations)
+    let all = &watches.backup_configurations;
+    Controller::new("backupconfiguration", ctx, all)
         .on_stream(due)
-        .on(&watches.backup_storages, move |storage: &BackupStorage| {
-            by_storage(&|found| names(found, storage, |backend| backend.storage_ref.as_ref()))
-        })
+        .on(
+            &watches.backup_storages,
+            concerned(all, |found, storage| {
+                names(found, storage, |backend| backend.storage_ref.as_ref())
+            }),
+        )
         .on(
             &watches.retention_policies,
-            move |policy: &RetentionPolicy| {
-                by_policy(&|found| {
-                    names(found, policy, |backend| backend.retention_policy.as_ref())
-                })
-            },
+            concerned(all, |found, policy| {
+                names(found, policy, |backend| backend.retention_policy.as_ref())
+            }),
         )
-        .on(&watches.addons, move |addon: &Addon| {
-            let name = addon.name_any();
-            by_addon(&|found| {
-                found
-                    .spec
-                    .sessions
-                    .iter()
-                    .filter_map(|session| session.addon.as_ref())
-                    .any(|used| used.name == name)
-            })
-        })
-        .on(&watches.functions, move |_: &Function| {
-            by_function(&|_| true)
-        })
-        .on(&watches.app_bindings, move |binding: &AppBinding| {
-            by_binding(&|found| targets(found, binding))
-        })
-        .on(&watches.repositories, move |repository: &Repository| {
-            by_repository(&|found| concerns(found, repository))
-        })
-        .on(&watches.namespaces, move |namespace| {
-            let name = namespace.name_any();
-            by_namespace(&|found| found.namespace().as_ref() == Some(&name))
-        })
+        .on(&watches.addons, concerned(all, uses))
+        .on(&watches.functions, concerned(all, |_, _| true))
+        .on(&watches.app_bindings, concerned(all, targets))
+        .on(&watches.druids, concerned(all, targets))
+        .on(&watches.repositories, concerned(all, shares_directory))
+        .on(
+            &watches.namespaces,
+            concerned(all, |found, namespace: &Namespace| {
+                found.namespace() == Some(namespace.name_any())
+            }),
+        )
         .on(&watches.backup_sessions, deleting_owner)
         .run(move |configuration, ctx| reconcile(configuration, ctx, wheel.clone()))
         .await;
+}
+
+/// Leads from an object to the configurations that it matters to.
+fn concerned<O>(
+    all: &Watch<BackupConfiguration>,
+    matters: impl Fn(&BackupConfiguration, &O) -> bool + Send + 'static,
+) -> impl Fn(&O) -> Vec<ObjectRef<BackupConfiguration>> + Send + 'static {
+    let all = all.clone();
+    move |object| {
+        let found = all.select(|found| matters(found, object));
+        found
+            .iter()
+            .map(|found| ObjectRef::from_obj(found.as_ref()))
+            .collect()
+    }
+}
+
+fn uses(configuration: &BackupConfiguration, addon: &Addon) -> bool {
+    let name = addon.name_any();
+    let mut used = configuration
+        .spec
+        .sessions
+        .iter()
+        .filter_map(|session| session.addon.as_ref());
+    used.any(|used| used.name == name)
 }
 
 fn names<K: Resource>(
@@ -157,8 +157,8 @@ fn names<K: Resource>(
         .any(|found| found.name == name && found.namespace_or(&namespace) == owner)
 }
 
-/// Whether an AppBinding is the target, or stands for the database that is.
-fn targets(configuration: &BackupConfiguration, binding: &AppBinding) -> bool {
+/// Whether an object is the target, or the AppBinding that stands for it: they have one name.
+fn targets<K: Resource>(configuration: &BackupConfiguration, binding: &K) -> bool {
     let namespace = configuration.namespace().unwrap_or_default();
     configuration.spec.target.as_ref().is_some_and(|target| {
         target.name == binding.name_any()
@@ -167,7 +167,7 @@ fn targets(configuration: &BackupConfiguration, binding: &AppBinding) -> bool {
 }
 
 /// Whether a configuration names a Repository, or one that could be in its way.
-fn concerns(configuration: &BackupConfiguration, repository: &Repository) -> bool {
+fn shares_directory(configuration: &BackupConfiguration, repository: &Repository) -> bool {
     let beside = configuration.namespace() == repository.namespace();
     let directory = kubestash_core::layout::repository_dir(&repository.spec.path);
     configuration

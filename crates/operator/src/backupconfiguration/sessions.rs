@@ -1,5 +1,7 @@
 //! The sessions of a configuration: their schedule, and the BackupSessions that are due. Pure.
 
+use std::collections::BTreeMap;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -277,25 +279,38 @@ pub fn new_backup_session(
     object.metadata.namespace = Some(namespace.clone());
     object.metadata.owner_references = Some(vec![owner(configuration)]);
     object.metadata.finalizers = Some(vec![labels::CLEANUP_FINALIZER.to_owned()]);
-    object.metadata.labels = Some(
-        [
-            (labels::MANAGED_BY, labels::MANAGED_BY_KUBESTASH),
-            (
-                labels::INVOKER_KIND,
-                BackupConfiguration::kind(&()).as_ref(),
-            ),
-            (labels::INVOKER_NAME, invoker.as_str()),
-            (labels::INVOKER_NAMESPACE, namespace.as_str()),
-            (labels::SESSION_NAME, session.name.as_str()),
-        ]
-        // A label's value has at most 63 bytes; a longer name is cut as the names of objects are.
-        .map(|(key, value)| (key.to_owned(), name::join(&[value])))
-        .into(),
-    );
+    object.metadata.labels = Some(session_labels(configuration, &session.name));
     object
 }
 
-fn owner(configuration: &BackupConfiguration) -> OwnerReference {
+/// Labels of the sessions of a configuration, by which they are listed.
+#[must_use]
+pub fn session_labels(
+    configuration: &BackupConfiguration,
+    session: &str,
+) -> BTreeMap<String, String> {
+    let (invoker, namespace) = (
+        configuration.name_any(),
+        configuration.namespace().unwrap_or_default(),
+    );
+    [
+        (labels::MANAGED_BY, labels::MANAGED_BY_KUBESTASH),
+        (
+            labels::INVOKER_KIND,
+            BackupConfiguration::kind(&()).as_ref(),
+        ),
+        (labels::INVOKER_NAME, invoker.as_str()),
+        (labels::INVOKER_NAMESPACE, namespace.as_str()),
+        (labels::SESSION_NAME, session),
+    ]
+    // A label's value has at most 63 bytes; a longer name is cut as the names of objects are.
+    .map(|(key, value)| (key.to_owned(), name::join(&[value])))
+    .into()
+}
+
+/// The reference by which a session goes when its configuration goes.
+#[must_use]
+pub fn owner(configuration: &BackupConfiguration) -> OwnerReference {
     OwnerReference {
         api_version: BackupConfiguration::api_version(&()).into_owned(),
         block_owner_deletion: Some(true),

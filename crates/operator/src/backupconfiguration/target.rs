@@ -6,7 +6,11 @@ use kube::{
     core::GroupVersionKind,
     discovery::{self, ApiResource},
 };
-use kubestash_api::{appcatalog::AppBinding, shared::TypedObjectReference};
+use kubestash_api::{
+    appcatalog::AppBinding,
+    kubedb::{Druid, MariaDB, MySQL, Postgres},
+    shared::TypedObjectReference,
+};
 
 use crate::context::Context;
 
@@ -121,31 +125,51 @@ async fn get(
         .await
 }
 
-/// How the API server serves the kind of a target; none if it does not. A reference names no version, so the one that
-/// the API server prefers is asked for.
+/// How the API server serves the kind of a target; none if it does not. The kinds we know need no question; of any
+/// other a reference names no version, so the most stable one is asked for.
 async fn resource(
     ctx: &Context,
     target: &TypedObjectReference,
 ) -> Result<Option<ApiResource>, kube::Error> {
+    if let Some(known) = known(target) {
+        return Ok(Some(known));
+    }
     let found = if target.group().is_empty() {
         let kind = GroupVersionKind::gvk("", "v1", target.kind());
-        discovery::oneshot::pinned_kind(&ctx.client, &kind)
-            .await
-            .map(|(resource, _)| Some(resource))
+        let found = discovery::oneshot::pinned_kind(&ctx.client, &kind).await;
+        found.map(|(resource, _)| Some(resource))
     } else {
-        discovery::oneshot::group(&ctx.client, target.group())
-            .await
-            .map(|group| {
-                group
-                    .recommended_kind(target.kind())
-                    .map(|(resource, _)| resource)
-            })
+        let group = discovery::oneshot::group(&ctx.client, target.group()).await;
+        group.map(|group| {
+            let kinds = group
+                .resources_by_stability()
+                .into_iter()
+                .map(|(resource, _)| resource);
+            kinds
+                .into_iter()
+                .find(|resource| resource.kind == target.kind())
+        })
     };
     match found {
         Err(kube::Error::Discovery(_)) => Ok(None),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
         other => other,
     }
+}
+
+fn known(target: &TypedObjectReference) -> Option<ApiResource> {
+    if target.group() != DATABASES {
+        return None;
+    }
+    let known = [
+        ApiResource::erase::<Druid>(&()),
+        ApiResource::erase::<MySQL>(&()),
+        ApiResource::erase::<MariaDB>(&()),
+        ApiResource::erase::<Postgres>(&()),
+    ];
+    known
+        .into_iter()
+        .find(|resource| resource.kind == target.kind())
 }
 
 #[cfg(test)]

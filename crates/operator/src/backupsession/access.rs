@@ -37,15 +37,6 @@ pub(super) fn of(world: &World) -> Access {
     for name in &world.old_snapshots {
         access.one(&namespace, STORAGE, "snapshots", REMOVE, name);
     }
-    // Whether the Job that left a lock behind is gone.
-    for job in world
-        .old_sessions
-        .iter()
-        .cloned()
-        .chain(world.siblings.iter().map(|sibling| sibling.name_any()))
-    {
-        access.one(&namespace, "batch", "jobs", READ, &job);
-    }
     for info in world.targets() {
         let own = snapshot_name(&world.session, &info.name);
         access.one(&namespace, STORAGE, "snapshots", REMOVE, &own);

@@ -62,12 +62,7 @@ pub(super) async fn world(
     }
     if stage == Stage::Launching {
         world.storages = storages(&world, ctx);
-        let old = old_snapshots(&world, ctx);
-        world.old_snapshots = old.iter().map(|snapshot| snapshot.name_any()).collect();
-        world.old_sessions = old
-            .iter()
-            .map(|snapshot| snapshot.spec.backup_session.clone())
-            .collect();
+        world.old_snapshots = old_snapshots(&world, ctx);
         let addon = world
             .entry()
             .and_then(|entry| entry.addon.as_ref())
@@ -192,12 +187,13 @@ fn storages(world: &World, ctx: &Context) -> BTreeMap<String, Arc<BackupStorage>
         .collect()
 }
 
-fn old_snapshots(world: &World, ctx: &Context) -> Vec<Arc<Snapshot>> {
+fn old_snapshots(world: &World, ctx: &Context) -> Vec<String> {
     let namespace = world.namespace();
-    ctx.watches.snapshots.select(|snapshot| {
+    let found = ctx.watches.snapshots.select(|snapshot| {
         snapshot.namespace().as_ref() == Some(&namespace)
             && world.repositories.contains_key(&snapshot.spec.repository)
-    })
+    });
+    found.iter().map(|snapshot| snapshot.name_any()).collect()
 }
 
 async fn source(world: &World, ctx: &Context) -> Result<Source, ApplyError> {

@@ -14,6 +14,7 @@
 //! * The session itself is read from the API server for each decision, never from a store.
 
 mod access;
+mod adopt;
 mod apply;
 mod claims;
 mod decide;
@@ -141,6 +142,7 @@ async fn reconcile(
     }
     finalizer::ensure(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;
     let world = dereference::world(session, &claims, &ctx).await?;
+    adopt::adopt(&api, &world).await?;
     let now = Timestamp::now();
     let plan = decide::decide(&world, now);
     Ok(action(

@@ -35,8 +35,6 @@ pub(super) struct World {
     pub snapshots: BTreeMap<String, Snapshot>,
     /// Names of all Snapshots in those Repositories: retention may remove them.
     pub old_snapshots: Vec<String>,
-    /// Names of the BackupSessions that made them, and so of the Jobs that may have left a lock behind.
-    pub old_sessions: Vec<String>,
     /// The Addon that the session names.
     pub addon: Option<Arc<Addon>>,
     /// The Functions there are, by name.

@@ -319,7 +319,6 @@ fn the_job_has_the_sessions_name_the_tasks_arguments_and_exactly_the_rights_it_n
     let (plan, _) = step(
         &World {
             old_snapshots: vec!["older".to_owned()],
-            old_sessions: vec!["older-session".to_owned()],
             ..world
         },
         after(0),
@@ -390,7 +389,6 @@ fn the_job_has_the_sessions_name_the_tasks_arguments_and_exactly_the_rights_it_n
             format!("demo backupsessions [\"{SESSION}\"] get"),
             format!("demo backupsessions/status [\"{SESSION}\"] get,patch"),
             "demo druids [\"sample-druid\"] get".to_owned(),
-            "demo jobs [\"older-session\"] get".to_owned(),
             "demo repositories [\"default-blueprint\"] get".to_owned(),
             "demo retentionpolicies [\"demo-retention\"] get".to_owned(),
             "demo secrets [\"encrypt-secret\", \"sample-druid-auth\", \"sample-druid-mysql-metadata-auth\"] get"

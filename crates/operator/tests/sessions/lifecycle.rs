@@ -1,0 +1,149 @@
+//! What goes with a configuration, as its repositories' policies say.
+
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::ServiceAccount,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{Api, ResourceExt, api::ListParams};
+use kubestash_api::{
+    core::{BackupConfiguration, BackupSession},
+    storage::{BackupStorage, Repository, Snapshot},
+};
+use serde_json::json;
+
+use crate::support::{
+    CONFIGURATION, Cluster,
+    node::{Deed, Node},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_repository_policy_does_what_it_says_when_the_configuration_goes() {
+    let cluster = Cluster::start().await;
+    let _node = Node::start(&cluster, Deed::Succeed);
+    let operator = cluster.operator().await;
+    cluster.tutorial().await;
+    cluster.sessions_ended(1).await;
+    let spec = cluster
+        .api::<BackupConfiguration>()
+        .get(CONFIGURATION)
+        .await
+        .unwrap()
+        .spec;
+    let spec = serde_json::to_value(spec).unwrap();
+    for policy in ["Delete", "Retain", "WipeOut"] {
+        let name = policy.to_lowercase();
+        let mut spec = spec.clone();
+        let repository = &mut spec["sessions"][0]["repositories"][0];
+        repository["name"] = json!(name);
+        repository["directory"] = json!(name);
+        repository["deletionPolicy"] = json!(policy);
+        let object = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
+            "metadata": {"name": name, "namespace": "demo"}, "spec": spec});
+        cluster.create::<BackupConfiguration>(object).await;
+    }
+    cluster.sessions_ended(4).await;
+    for name in ["delete", "retain", "wipeout"] {
+        cluster.delete::<BackupConfiguration>(name).await;
+        cluster.gone::<BackupConfiguration>(name).await;
+    }
+    cluster.gone::<Repository>("delete").await;
+    cluster.gone::<Repository>("wipeout").await;
+    assert!(
+        cluster
+            .api::<Repository>()
+            .get_opt("retain")
+            .await
+            .unwrap()
+            .is_some()
+    );
+    cluster
+        .eventually("the sessions' end", || async {
+            let left = cluster.list::<BackupSession>().await;
+            left.iter()
+                .all(|found| found.name_any().starts_with(CONFIGURATION))
+                .then_some(())
+        })
+        .await;
+    let kept: Vec<_> = cluster
+        .list::<Snapshot>()
+        .await
+        .into_iter()
+        .map(|found| found.spec.repository)
+        .collect();
+    assert!(
+        kept.contains(&"retain".to_owned()) && kept.contains(&"default-blueprint".to_owned()),
+        "{kept:?}"
+    );
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rights_of_a_session_reach_other_namespaces_and_go_with_it() {
+    let cluster = Cluster::start().await;
+    let _node = Node::start(&cluster, Deed::Succeed);
+    let operator = cluster.operator().await;
+    cluster.namespace("stores").await;
+    cluster.tutorial().await;
+    let run = cluster.sessions_ended(1).await.remove(0);
+    // A storage of another namespace.
+    let storage = cluster
+        .api::<BackupStorage>()
+        .get("gcs-storage")
+        .await
+        .unwrap();
+    cluster
+        .create::<BackupStorage>(
+            json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
+            "metadata": {"name": "far", "namespace": "stores"}, "spec": storage.spec}),
+        )
+        .await;
+    let mut spec = serde_json::to_value(
+        cluster
+            .api::<BackupConfiguration>()
+            .get(CONFIGURATION)
+            .await
+            .unwrap()
+            .spec,
+    )
+    .unwrap();
+    spec["backends"][0]["storageRef"] = json!({"name": "far", "namespace": "stores"});
+    spec["sessions"][0]["repositories"][0] = json!({"name": "far", "backend": "gcs-backend", "directory": "far", "encryptionSecret": {"name": "e"}});
+    let object = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
+        "metadata": {"name": "far", "namespace": "demo"}, "spec": spec});
+    cluster.create::<BackupConfiguration>(object).await;
+    let sessions = cluster.sessions_ended(2).await;
+    let far = sessions
+        .iter()
+        .find(|found| found.name_any().starts_with("far-"))
+        .unwrap();
+    let stores: Api<Role> = Api::namespaced(cluster.client.clone(), "stores");
+    let role = stores.get(&far.name_any()).await.unwrap();
+    let rules = serde_json::to_value(role.rules).unwrap();
+    assert_eq!(rules[0]["resourceNames"], json!(["far"]));
+    let binding: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), "stores");
+    let binding = binding.get(&far.name_any()).await.unwrap();
+    assert_eq!(
+        binding.subjects.unwrap()[0].namespace.as_deref(),
+        Some("demo")
+    );
+
+    for name in [run.name_any(), far.name_any()] {
+        cluster.api::<ServiceAccount>().get(&name).await.unwrap();
+        cluster.delete::<BackupSession>(&name).await;
+        cluster.gone::<BackupSession>(&name).await;
+        cluster.gone::<Job>(&name).await;
+        cluster.gone::<Role>(&name).await;
+        cluster.gone::<RoleBinding>(&name).await;
+        cluster.gone::<ServiceAccount>(&name).await;
+    }
+    assert!(
+        stores
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+    operator.stop().await;
+}
