@@ -1,7 +1,5 @@
 //! The sessions of a configuration: their schedule, and the BackupSessions that are due. Pure.
 
-use std::collections::BTreeMap;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -186,12 +186,7 @@ pub(super) fn declared_failed(
             )
         })
         .collect();
-    let incomplete = condition::new(
-        BACKUP_INCOMPLETE,
-        true,
-        error_of(last_error(snapshot)),
-        now,
-    );
+    let incomplete = condition::new(BACKUP_INCOMPLETE, true, error_of(last_error(snapshot)), now);
     let mut conditions = before
         .conditions
         .iter()
