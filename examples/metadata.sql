@@ -2,6 +2,7 @@
 -- Load it into the database "druid" of an empty Druid:  mysql … druid < metadata.sql
 -- Every run makes the same rows, so that copies can be compared.
 
+SET NAMES utf8mb4;
 CREATE TEMPORARY TABLE digit (d INT PRIMARY KEY);
 INSERT INTO digit VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9);
 CREATE TEMPORARY TABLE ten AS SELECT d FROM digit;

@@ -5,8 +5,11 @@ prove() {
   local druid=$1 directory=$2 target=$work/restored-$1
   say "objects in the bucket:"
   objects "blueprint/$directory/" | sed -E 's#/(data|index|keys|snapshots)/[^.]*$#/\1/…#' | sort | uniq -c
-  export RESTIC_PASSWORD_FILE=$work/RESTIC_PASSWORD GOOGLE_PROJECT_ID=demo-project GOOGLE_ACCESS_TOKEN=emulator
-  local repository="gs:kubestash-qa:/blueprint/$directory/repository/v1/frequent-backup/dump"
+  export RESTIC_PASSWORD_FILE=$work/RESTIC_PASSWORD
+  # restic talks to Google only, never to an emulator, so it gets the same objects as files.
+  local repository=$work/downloaded-$1
+  download "blueprint/$directory/repository/v1/frequent-backup/dump/" "$repository"
+  say "downloaded blueprint/$directory/repository/v1/frequent-backup/dump from the bucket"
   run restic --no-cache -r "$repository" check --read-data
   run restic --no-cache -r "$repository" snapshots
   run restic --no-cache -r "$repository" restore latest --target "$target" --host host-0

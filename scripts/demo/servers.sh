@@ -30,8 +30,23 @@ objects() {
     | python3 -c 'import json, sys; [print(o["name"]) for o in json.load(sys.stdin).get("items", [])]'
 }
 
+# download PREFIX DIRECTORY: copies the objects under a prefix to files, without the prefix.
+download() {
+  python3 - "$STORAGE_EMULATOR_HOST" "$1" "$2" <<'PY'
+import json, pathlib, sys, urllib.parse, urllib.request
+host, prefix, directory = sys.argv[1:]
+bucket = f"{host}/storage/v1/b/kubestash-qa/o"
+listed = json.load(urllib.request.urlopen(f"{bucket}?prefix={urllib.parse.quote(prefix)}"))
+for item in listed["items"]:
+    file = pathlib.Path(directory, item["name"][len(prefix):])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    name = urllib.parse.quote(item["name"], safe="")
+    file.write_bytes(urllib.request.urlopen(f"{bucket}/{name}?alt=media").read())
+PY
+}
+
 start_up() {
-  "$root/target/release/kubestash" up --data-dir "$work/data" --kubeconfig "$work/kubeconfig" \
+  "${KUBESTASH:-$root/target/release/kubestash}" up --data-dir "$work/data" --kubeconfig "$work/kubeconfig" \
     >"$work/up.out" 2>"$work/up.log" &
   up_pid=$!
   pids+=("$up_pid")

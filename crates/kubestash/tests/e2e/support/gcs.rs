@@ -1,6 +1,6 @@
 //! A real GCS emulator, one for each test that wants one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -50,6 +50,16 @@ impl Gcs {
             .as_array()
             .map(|items| items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect())
             .unwrap_or_default()
+    }
+
+    /// Copies the objects under a prefix to files below `dir`, without the prefix.
+    pub fn download(&self, prefix: &str, dir: &Path) {
+        for name in self.objects(prefix) {
+            let file = dir.join(&name[prefix.len()..]);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            let path = format!("storage/v1/b/kubestash-qa/o/{}?alt=media", name.replace('/', "%2F"));
+            self.curl(&[&path, "-o", file.to_str().unwrap()]).unwrap();
+        }
     }
 
     fn curl(&self, args: &[&str]) -> Result<String, String> {

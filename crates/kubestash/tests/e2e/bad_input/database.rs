@@ -1,0 +1,100 @@
+//! Databases that are down, deny, or die; clients that are missing; volumes that are full.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::repository::{instant, session, told};
+use super::{configuration, druid, local_backend};
+use crate::support::System;
+
+#[test]
+fn a_wrong_password_and_a_database_that_is_down_fail_the_session_with_the_reason() {
+    let system = System::start();
+    let volume = tempfile::tempdir().unwrap();
+    let volume = volume.path().join("volume");
+    local_backend(&system, &volume);
+    system.apply(&druid("demo", "sample-druid", &[]));
+    system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
+    system.apply(&configuration(&json!({"databases": "druid", "waitTimeout": "3"})));
+    assert_eq!(instant(&system)["status"]["phase"], "Succeeded");
+
+    let secret = system.object("demo", "secret/sample-druid-mysql-metadata-auth").unwrap();
+    let right = secret["data"]["password"].as_str().unwrap().to_owned();
+    system.kubectl("patch -n demo secret sample-druid-mysql-metadata-auth --type=merge -p {\"stringData\":{\"password\":\"wrong\"}}");
+    let denied = session(&system, "denied-1");
+    assert_eq!(denied["status"]["phase"], "Failed");
+    let text = told(&system, &denied);
+    assert!(text.contains("password") || text.contains("ccess denied"), "{text}");
+    assert!(text.contains("sample-druid-mysql-metadata"), "{text}");
+    system.kubectl(&format!(
+        "patch -n demo secret sample-druid-mysql-metadata-auth --type=merge -p {{\"data\":{{\"password\":\"{right}\"}}}}"
+    ));
+
+    system.kubectl("patch -n demo mysql sample-druid-mysql-metadata --type=merge -p {\"spec\":{\"halted\":true}}");
+    system.wait("demo", "mysql/sample-druid-mysql-metadata", "to be halted", |object| {
+        object["status"]["conditions"].to_string().contains("Halted")
+    });
+    let down = session(&system, "down-1");
+    assert_eq!(down["status"]["phase"], "Failed");
+    let text = told(&system, &down);
+    assert!(text.contains("127.0.0.1"), "{text}");
+    crate::crash::check_local(&volume, "repo", "changeit", 1);
+}
+
+#[test]
+fn a_missing_dump_client_is_named_with_its_package() {
+    // A PATH without any client; the server is found where packages put it.
+    let empty = tempfile::tempdir().unwrap();
+    let volume = tempfile::tempdir().unwrap();
+    let system = System::with_environment(vec![("PATH".to_owned(), empty.path().display().to_string())]);
+    local_backend(&system, &volume.path().join("volume"));
+    system.apply(&druid("demo", "sample-druid", &[]));
+    system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
+    system.apply(&configuration(&json!({"databases": "druid"})));
+    let failed = instant(&system);
+    assert_eq!(failed["status"]["phase"], "Failed");
+    let text = told(&system, &failed);
+    assert!(text.contains("mariadb-dump") && text.contains("mysqldump"), "{text}");
+}
+
+#[test]
+fn a_volume_that_fills_up_fails_the_session_and_the_next_one_succeeds_with_space() {
+    let system = System::start();
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("volume");
+    std::fs::create_dir_all(&volume).unwrap();
+    let mount = |size: &str, option: &str| {
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("{option}size={size}"), "tmpfs"])
+            .arg(&volume)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    };
+    mount("200k", "");
+    let unmounted = Unmount(volume.clone());
+    local_backend(&system, &volume);
+    system.apply(&druid("demo", "sample-druid", &[]));
+    system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
+    crate::crash::load_metadata(&system, "sample-druid");
+    system.apply(&configuration(&json!({"databases": "druid"})));
+    let full = instant(&system);
+    assert_eq!(full["status"]["phase"], "Failed");
+    assert!(told(&system, &full).contains("full"), "{}", told(&system, &full));
+    mount("64m", "remount,");
+    let mended = session(&system, "mended-1");
+    assert_eq!(mended["status"]["phase"], "Succeeded", "{}", told(&system, &mended));
+    crate::crash::check_local(&volume, "repo", "changeit", 1);
+    drop(system);
+    drop(unmounted);
+}
+
+/// Unmounts at the end of a test.
+struct Unmount(std::path::PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

@@ -1,0 +1,172 @@
+//! `kill -9` at any moment: afterwards the session ends, the next one succeeds, and nothing claims what is not there.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine;
+use serde_json::json;
+
+use crate::bad_input::{configuration, druid, local_backend};
+use crate::support::{System, eventually, find_binary, output};
+
+/// Runs the real restic on the repository of a local storage's directory: it checks clean and holds `snapshots`.
+pub fn check_local(volume: &Path, directory: &str, password: &str, snapshots: usize) {
+    let repository = volume.join(directory).join("repository/v1/frequent-backup/dump");
+    let restic = |args: &[&str]| {
+        output(
+            Command::new(find_binary("restic"))
+                .args(["--no-cache", "-r"])
+                .arg(&repository)
+                .args(args)
+                .env("RESTIC_PASSWORD", password),
+        )
+        .unwrap_or_else(|error| panic!("restic {args:?}: {error}"))
+    };
+    let checked = restic(&["check", "--read-data"]);
+    assert!(checked.contains("no errors were found"), "{checked}");
+    let listed: serde_json::Value = serde_json::from_str(&restic(&["snapshots", "--json"])).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), snapshots, "{listed:#}");
+    let locks = std::fs::read_dir(repository.join("locks")).map(|dir| dir.count()).unwrap_or(0);
+    assert_eq!(locks, 0, "a lock stayed");
+}
+
+/// Fills the metadata database of a Druid with the demo's rows.
+pub fn load_metadata(system: &System, druid: &str) {
+    let secret = system.object("demo", &format!("secret/{druid}-mysql-metadata-auth")).unwrap();
+    let binding = system.object("demo", &format!("appbinding/{druid}-mysql-metadata")).unwrap();
+    let url = binding["spec"]["clientConfig"]["url"].as_str().unwrap();
+    let port = url.trim_end_matches(")/").rsplit(':').next().unwrap();
+    let decode = |key: &str| {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let options = format!("[client]\nuser={}\npassword={}\nhost=127.0.0.1\nport={port}\n", decode("username"), decode("password"));
+    std::fs::write(file.path(), options).unwrap();
+    let sql = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/metadata.sql");
+    output(
+        Command::new(find_binary("mariadb"))
+            .arg(format!("--defaults-extra-file={}", file.path().display()))
+            .arg("druid")
+            .stdin(std::fs::File::open(sql).unwrap()),
+    )
+    .unwrap();
+}
+
+/// A small random number generator, so that a failing moment can be run again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// Process numbers of the children of `pid` and theirs whose command line holds `word`.
+fn descendants(pid: u32, word: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut parents = vec![pid];
+    while let Some(parent) = parents.pop() {
+        for task in std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            parents.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+        let line = std::fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).replace('\0', " ").contains(word) {
+            found.push(parent);
+        }
+    }
+    found
+}
+
+/// What is killed.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Executor,
+    Database,
+    Up,
+}
+
+#[test]
+fn kill_9_of_executor_database_or_up_at_any_moment_loses_nothing_and_claims_nothing() {
+    let mut system = System::start();
+    let volume = tempfile::tempdir().unwrap();
+    let volume = volume.path().join("volume");
+    local_backend(&system, &volume);
+    system.apply(&druid("demo", "sample-druid", &[]));
+    system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
+    load_metadata(&system, "sample-druid");
+    system.apply(&configuration(&json!({"databases": "druid", "waitTimeout": "60"})));
+    let first = crate::tutorial::first_session(&system, "manual");
+    assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}");
+
+    let mut random = Random(0x5eed_cafe);
+    for round in 0..21_u32 {
+        let victim = [Victim::Executor, Victim::Database, Victim::Up][round as usize % 3];
+        let name = format!("round-{round}");
+        create(&system, &name);
+        // From before the Job starts until after it has ended.
+        let moment = Duration::from_millis(random.below(1800));
+        std::thread::sleep(moment);
+        kill(&mut system, victim);
+        let ended = system.wait_phase("demo", &format!("backupsession/{name}"), &["Succeeded", "Failed", "Skipped"]);
+        eprintln!("round {round}: {victim:?} after {moment:?}: {}", ended["status"]["phase"]);
+        system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
+        let after = format!("after-{round}");
+        create(&system, &after);
+        let after = system.wait_phase("demo", &format!("backupsession/{after}"), &["Succeeded", "Failed", "Skipped"]);
+        assert_eq!(after["status"]["phase"], "Succeeded", "after {victim:?} at {moment:?}: {after:#}");
+    }
+    // What the Snapshots claim is what restic finds.
+    let claimed: Vec<String> = system
+        .objects("demo", "snapshots.storage.kubestash.com")
+        .iter()
+        .filter(|snapshot| snapshot["status"]["phase"] == "Succeeded")
+        .map(|snapshot| snapshot["status"]["components"]["dump"]["resticStats"][0]["id"].as_str().unwrap().to_owned())
+        .collect();
+    check_local(&volume, "repo", "changeit", claimed.len());
+}
+
+fn create(system: &System, name: &str) {
+    system.apply(
+        &json!({
+            "apiVersion": "core.kubestash.com/v1alpha1",
+            "kind": "BackupSession",
+            "metadata": {"name": name, "namespace": "demo"},
+            "spec": {
+                "invoker": {"apiGroup": "core.kubestash.com", "kind": "BackupConfiguration", "name": "manual"},
+                "session": "frequent-backup",
+                "retryLeft": 0,
+            },
+        })
+        .to_string(),
+    );
+}
+
+fn kill(system: &mut System, victim: Victim) {
+    match victim {
+        Victim::Up => {
+            system.kill();
+            system.restart();
+        }
+        Victim::Executor => signal_all(&descendants(system.pid(), "execute mysql-backup")),
+        Victim::Database => {
+            let servers = eventually("the database server", Duration::from_secs(30), || {
+                let found = descendants(system.pid(), "--defaults-file");
+                if found.is_empty() { Err("none".to_owned()) } else { Ok(found) }
+            });
+            signal_all(&servers);
+        }
+    }
+}
+
+fn signal_all(processes: &[u32]) {
+    for pid in processes {
+        // It may have ended by itself a moment ago.
+        let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(std::process::Stdio::null()).status();
+    }
+}
