@@ -51,10 +51,14 @@ async fn snapshot_of(cluster: &Cluster, session: &str) -> Snapshot {
 async fn a_session_made_by_hand_runs_and_every_kind_of_failure_ends_with_its_reason() {
     let (cluster, node, operator) = settled().await;
     run(&cluster, "by-hand-1726742101", json!({})).await;
+    let by_hand = cluster.ended("by-hand-1726742101").await;
+    assert_eq!(phase(&by_hand), "Succeeded");
+    // It belongs to its configuration like any other.
     assert_eq!(
-        phase(&cluster.ended("by-hand-1726742101").await),
-        "Succeeded"
+        by_hand.labels()["kubestash.com/invoker-name"],
+        CONFIGURATION
     );
+    assert_eq!(by_hand.owner_references()[0].name, CONFIGURATION);
 
     let cases = [
         (

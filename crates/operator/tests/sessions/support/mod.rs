@@ -1,4 +1,5 @@
 //! A cluster for one test: API server, operator, the kinds and the catalog, and a stand-in for the node.
+#![allow(dead_code, unreachable_pub)]
 
 pub mod node;
 
