@@ -1,120 +1,198 @@
-//! `metadata.managedFields`: one entry for each writer.
+//! The entries of `metadata.managedFields`.
 
 use super::Writer;
-use super::set::FieldSet;
-use serde_json::{Value, json};
+use super::serialize;
+use super::set::Set;
+use crate::time;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-/// What one writer owns.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
+/// More entries of updates than this are thrown together, oldest first.
+const MAX_UPDATERS: usize = 10;
+const ANCIENT: &str = "ancient-changes";
+
+/// What tells entries apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Identity {
     pub(super) manager: String,
-    /// By apply, rather than by create, update or patch.
+    /// Whether by apply rather than update.
     pub(super) applied: bool,
+    /// Empty for appliers, whose entry is the same whatever version they use.
     pub(super) api_version: String,
     pub(super) subresource: String,
-    pub(super) time: String,
-    pub(super) fields: FieldSet,
 }
 
-impl Entry {
-    pub(super) fn new(writer: &Writer<'_>, applied: bool, fields: FieldSet) -> Self {
+impl Identity {
+    pub(super) fn of(writer: &Writer<'_>, applied: bool) -> Self {
         Self {
-            manager: writer.manager.to_owned(),
+            manager: writer.manager.to_string(),
             applied,
-            api_version: writer.api_version.to_owned(),
-            subresource: writer.subresource.to_owned(),
-            time: writer.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            fields,
-        }
-    }
-
-    /// Whether it is the entry of this writer.
-    pub(super) fn is_of(&self, writer: &Writer<'_>, applied: bool) -> bool {
-        self.manager == writer.manager
-            && self.applied == applied
-            && self.subresource == writer.subresource
-            && (applied || self.api_version == writer.api_version)
-    }
-
-    /// As a conflict names it: `"kubectl-client-side-apply" using v1`.
-    pub(super) fn describe(&self) -> String {
-        let mut text = crate::gofmt::quote(&self.manager);
-        if !self.subresource.is_empty() {
-            text.push_str(&format!(
-                " with subresource {}",
-                crate::gofmt::quote(&self.subresource)
-            ));
-        }
-        if !self.applied {
-            text.push_str(&format!(" using {}", self.api_version));
-        }
-        text
-    }
-
-    fn decode(value: &Value) -> Option<Self> {
-        let text = |key: &str| {
-            value
-                .get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        Some(Self {
-            manager: text("manager"),
-            applied: match value.get("operation")?.as_str()? {
-                "Apply" => true,
-                "Update" => false,
-                _ => return None,
+            api_version: if applied {
+                String::new()
+            } else {
+                writer.api_version.to_string()
             },
-            api_version: text("apiVersion"),
-            subresource: text("subresource"),
-            time: text("time"),
-            fields: FieldSet::decode(value.get("fieldsV1").unwrap_or(&Value::Null)),
-        })
+            subresource: writer.subresource.to_string(),
+        }
+    }
+}
+
+/// One manager's fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) api_version: String,
+    pub(super) time: Option<String>,
+    pub(super) fields: Set,
+}
+
+/// All managers of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Entries(pub(super) BTreeMap<Identity, Entry>);
+
+impl Entries {
+    /// Reads the entries of an object; `None` if they cannot be read.
+    pub(super) fn of(object: &Value) -> Option<Self> {
+        let mut entries = BTreeMap::new();
+        let list = object
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array);
+        for entry in list.map(Vec::as_slice).unwrap_or_default() {
+            let (identity, entry) = read(entry)?;
+            entries.insert(identity, entry);
+        }
+        Some(Self(entries))
     }
 
-    fn encode(&self) -> Value {
-        let mut value = json!({
-            "manager": self.manager,
-            "operation": if self.applied { "Apply" } else { "Update" },
-            "apiVersion": self.api_version,
-            "time": self.time,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.encode(),
+    /// Writes the entries into an object, sorted as Kubernetes sorts them.
+    pub(super) fn write(self, object: &mut Value) {
+        let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+            return;
+        };
+        let mut entries: Vec<(Identity, Entry)> = self
+            .0
+            .into_iter()
+            .filter(|(_, e)| !e.fields.is_empty())
+            .collect();
+        if entries.is_empty() {
+            metadata.remove("managedFields");
+            return;
+        }
+        entries.sort_by(|(a, x), (b, y)| {
+            let key = |identity: &Identity, entry: &Entry| {
+                (
+                    !identity.applied,
+                    entry.time.clone(),
+                    identity.manager.clone(),
+                    entry.api_version.clone(),
+                    identity.subresource.clone(),
+                )
+            };
+            key(a, x).cmp(&key(b, y))
         });
-        if !self.subresource.is_empty() {
-            value["subresource"] = self.subresource.clone().into();
-        }
-        value
+        let list: Vec<Value> = entries
+            .iter()
+            .map(|(identity, entry)| render(identity, entry))
+            .collect();
+        metadata.insert("managedFields".into(), list.into());
     }
-}
 
-/// The entries of an object; `None` if it has no list of them.
-pub(super) fn read(object: &Value) -> Option<Vec<Entry>> {
-    let list = object.get("metadata")?.get("managedFields")?.as_array()?;
-    Some(list.iter().filter_map(Entry::decode).collect())
-}
-
-/// Writes the entries that own something, applied ones first, older ones first.
-pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
-    entries.retain(|entry| !entry.fields.is_empty());
-    entries.sort_by(|a, b| {
-        (!a.applied, &a.time, &a.manager, &a.subresource).cmp(&(
-            !b.applied,
-            &b.time,
-            &b.manager,
-            &b.subresource,
-        ))
-    });
-    if let Some(object) = object.as_object_mut() {
-        let metadata = object.entry("metadata").or_insert_with(|| json!({}));
-        let list: Vec<Value> = entries.iter().map(Entry::encode).collect();
-        if list.is_empty() {
-            if let Some(metadata) = metadata.as_object_mut() {
-                metadata.shift_remove("managedFields");
+    /// Throws the oldest updates of each version together while there are too many.
+    pub(super) fn cap(&mut self) {
+        let mut updaters: Vec<Identity> = self.0.keys().filter(|i| !i.applied).cloned().collect();
+        updaters.sort_by_key(|identity| (self.0[identity].time.clone(), identity.clone()));
+        let mut count = updaters.len();
+        let mut first_of_version: BTreeMap<String, Identity> = BTreeMap::new();
+        for identity in updaters {
+            if count <= MAX_UPDATERS {
+                return;
             }
-        } else {
-            metadata["managedFields"] = list.into();
+            let version = identity.api_version.clone();
+            let Some(first) = first_of_version.get(&version).cloned() else {
+                first_of_version.insert(version, identity);
+                continue;
+            };
+            let bucket = Identity {
+                manager: ANCIENT.into(),
+                applied: false,
+                api_version: version,
+                subresource: String::new(),
+            };
+            if !self.0.contains_key(&bucket)
+                && let Some(entry) = self.0.remove(&first)
+            {
+                self.0.insert(bucket.clone(), entry);
+            }
+            if identity == bucket {
+                continue;
+            }
+            if let (Some(entry), Some(ancient)) =
+                (self.0.remove(&identity), self.0.get_mut(&bucket))
+            {
+                ancient.fields = ancient.fields.union(&entry.fields);
+                ancient.time = entry.time;
+                count -= 1;
+            }
         }
     }
+
+    /// Records a manager's fields as of now.
+    pub(super) fn set(&mut self, identity: Identity, writer: &Writer<'_>, fields: Set) {
+        let entry = Entry {
+            api_version: writer.api_version.into(),
+            time: Some(time::second(writer.now)),
+            fields,
+        };
+        self.0.insert(identity, entry);
+    }
+}
+
+fn read(entry: &Value) -> Option<(Identity, Entry)> {
+    let text = |name: &str| {
+        entry
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_string()
+    };
+    let applied = match text("operation").as_str() {
+        "Apply" => true,
+        "Update" => false,
+        _ => return None,
+    };
+    let api_version = text("apiVersion");
+    let identity = Identity {
+        manager: text("manager"),
+        applied,
+        api_version: if applied {
+            String::new()
+        } else {
+            api_version.clone()
+        },
+        subresource: text("subresource"),
+    };
+    let empty = Value::Object(Map::new());
+    let fields = serialize::from_json(entry.get("fieldsV1").unwrap_or(&empty))?;
+    let time = entry.get("time").and_then(Value::as_str).map(Into::into);
+    Some((
+        identity,
+        Entry {
+            api_version,
+            time,
+            fields,
+        },
+    ))
+}
+
+fn render(identity: &Identity, entry: &Entry) -> Value {
+    let operation = if identity.applied { "Apply" } else { "Update" };
+    let mut rendered = json!({"manager": identity.manager, "operation": operation, "apiVersion": entry.api_version});
+    if let Some(time) = &entry.time {
+        rendered["time"] = time.as_str().into();
+    }
+    rendered["fieldsType"] = "FieldsV1".into();
+    rendered["fieldsV1"] = serialize::to_json(&entry.fields);
+    if !identity.subresource.is_empty() {
+        rendered["subresource"] = identity.subresource.as_str().into();
+    }
+    rendered
 }

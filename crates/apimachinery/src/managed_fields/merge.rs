@@ -1,133 +1,92 @@
-//! Putting an applied configuration into an object, and taking out what is no longer applied.
+//! Merging a configuration into an object: the configuration's leaves win, nothing goes away.
 
-use super::element::{Owned, field_node, item_key, item_node, owned};
-use super::set::{FieldSet, field};
+use super::set::Element;
+use super::shape::{self, Shape};
 use crate::schema::node::NodeRef;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// The object with the configuration laid over it. A null in the configuration removes the field.
+/// The live value with the configured one merged in.
 pub(super) fn merge(live: &Value, config: &Value, node: Option<NodeRef<'_>>) -> Value {
-    match (owned(live, node), owned(config, node), live, config) {
-        (Owned::Fields, Owned::Fields, Value::Object(live), Value::Object(config)) => {
-            let mut merged = live.clone();
-            for (name, value) in config {
-                if value.is_null() {
-                    merged.remove(name);
-                    continue;
-                }
-                let below = field_node(node, name);
-                let value = match live.get(name) {
-                    Some(known) => merge(known, value, below),
-                    None => without_nulls(value, below),
+    match (live, config) {
+        (Value::Object(old), Value::Object(new)) if shape::of(config, node) == Shape::Map => {
+            let mut merged = old.clone();
+            for (name, value) in new {
+                let value = match old.get(name) {
+                    Some(old) => merge(old, value, shape::field(node, name)),
+                    None => value.clone(),
                 };
                 merged.insert(name.clone(), value);
             }
             Value::Object(merged)
         }
-        (Owned::Items, Owned::Items, Value::Array(live), Value::Array(config)) => {
-            let mut merged = live.clone();
-            let mut keys: Vec<String> = live.iter().map(|item| item_key(item, node)).collect();
-            for item in config {
-                let key = item_key(item, node);
-                match keys.iter().position(|known| *known == key) {
-                    Some(at) => merged[at] = merge(&merged[at], item, item_node(node)),
-                    None => {
-                        merged.push(without_nulls(item, item_node(node)));
-                        keys.push(key);
-                    }
-                }
-            }
-            Value::Array(merged)
-        }
-        _ => without_nulls(config, node),
-    }
-}
-
-/// The value without null fields, where fields are owned one by one.
-fn without_nulls(value: &Value, node: Option<NodeRef<'_>>) -> Value {
-    match (owned(value, node), value) {
-        (Owned::Fields, Value::Object(map)) => {
-            let kept = map.iter().filter(|(_, value)| !value.is_null());
-            let kept = kept
-                .map(|(name, value)| (name.clone(), without_nulls(value, field_node(node, name))));
-            Value::Object(kept.collect())
-        }
-        (Owned::Items, Value::Array(items)) => Value::Array(
-            items
-                .iter()
-                .map(|item| without_nulls(item, item_node(node)))
-                .collect(),
-        ),
-        _ => value.clone(),
-    }
-}
-
-/// Removes what was applied before, is not applied now, and belongs to nobody else.
-pub(super) fn prune(
-    value: &mut Value,
-    node: Option<NodeRef<'_>>,
-    before: &FieldSet,
-    wanted: &FieldSet,
-) {
-    match (owned(value, node), value) {
-        (Owned::Fields, Value::Object(map)) => prune_fields(map, node, before, wanted, true),
-        (Owned::Items, Value::Array(items)) => {
-            items.retain(|item| {
-                let key = item_key(item, node);
-                !before.touches(&key) || wanted.touches(&key)
-            });
-            for item in items {
-                let key = item_key(item, node);
-                if let Some(below) = before.below(&key) {
-                    let empty = FieldSet::default();
-                    prune(
-                        item,
-                        item_node(node),
-                        below,
-                        wanted.below(&key).unwrap_or(&empty),
-                    );
-                }
+        (Value::Array(old), Value::Array(new)) if shape::of(config, node) == Shape::List => {
+            match node {
+                Some(list) => Value::Array(merge_lists(old, new, list)),
+                None => config.clone(),
             }
         }
-        _ => {}
+        // Nothing said about a container is not the same as saying that it is empty.
+        (Value::Object(old), Value::Null)
+            if !old.is_empty() && shape::of(live, node) == Shape::Map =>
+        {
+            live.clone()
+        }
+        (Value::Array(old), Value::Null)
+            if !old.is_empty() && shape::of(live, node) == Shape::List =>
+        {
+            live.clone()
+        }
+        _ => config.clone(),
     }
 }
 
-/// The same for the whole object, whose metadata always stays.
-pub(super) fn prune_object(
-    object: &mut Value,
-    node: NodeRef<'_>,
-    before: &FieldSet,
-    wanted: &FieldSet,
-) {
-    if let Value::Object(map) = object {
-        prune_fields(map, Some(node), before, wanted, false);
-    }
-}
-
-fn prune_fields(
-    map: &mut Map<String, Value>,
-    node: Option<NodeRef<'_>>,
-    before: &FieldSet,
-    wanted: &FieldSet,
-    is_inner: bool,
-) {
-    let empty = FieldSet::default();
-    for key in before.keys() {
-        let Some(name) = key.strip_prefix("f:") else {
-            continue;
-        };
-        let stays = wanted.touches(key) || (!is_inner && key == &field("metadata"));
-        if !stays {
-            // preserve_order is on: a plain remove would swap the last field into its place.
-            map.shift_remove(name);
-        } else if let (Some(value), Some(below)) = (map.get_mut(name), before.below(key)) {
-            prune(
-                value,
-                field_node(node, name),
-                below,
-                wanted.below(key).unwrap_or(&empty),
-            );
+/// Items of both lists are merged and stand in the configuration's order; items only of the live list stand where
+/// they stood between those.
+fn merge_lists(live: &[Value], config: &[Value], list: NodeRef<'_>) -> Vec<Value> {
+    let (live, config) = (
+        shape::identified(live, list),
+        shape::identified(config, list),
+    );
+    let find = |items: &[(Element, &Value)], element: &Element| {
+        items.iter().position(|(e, _)| e == element)
+    };
+    let mut shared = config
+        .iter()
+        .map(|(e, _)| e)
+        .filter(|e| find(&live, e).is_some())
+        .peekable();
+    let mut merged = Vec::new();
+    let mut taken: Vec<&Element> = Vec::new();
+    let (mut left, mut right) = (0, 0);
+    while left < live.len() || right < config.len() {
+        if let (Some((mine, _)), Some((theirs, _))) = (live.get(left), config.get(right)) {
+            let wanted_later =
+                find(&config, mine).is_some() && shared.peek().is_some_and(|next| *next != mine);
+            if mine != theirs && wanted_later {
+                left += 1;
+                continue;
+            }
+        }
+        if let Some((mine, item)) = live.get(left) {
+            if find(&config, mine).is_none() {
+                merged.push((*item).clone());
+                left += 1;
+                continue;
+            }
+            let now = config.get(right).is_some_and(|(theirs, _)| theirs == mine);
+            if now || taken.contains(&mine) {
+                left += 1;
+            }
+        }
+        if let Some((theirs, item)) = config.get(right) {
+            let old = find(&live, theirs).map(|index| live[index].1);
+            merged.push(old.map_or_else(|| (*item).clone(), |old| merge(old, item, list.items())));
+            taken.push(theirs);
+            right += 1;
+            if shared.peek().is_some_and(|next| *next == theirs) {
+                shared.next();
+            }
         }
     }
+    merged
 }

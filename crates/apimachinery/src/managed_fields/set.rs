@@ -1,217 +1,193 @@
-//! Sets of fields, as `fieldsV1` encodes them.
-//!
-//! A set is a tree. An element is a field (`f:name`), an item of a list by its keys (`k:{"name":"x"}`) or by its
-//! value (`v:"x"`). An element is a member of the set itself, or only leads to members below it.
+//! Sets of field paths, as trees.
 
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use crate::gofmt::quote;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-/// A set of paths.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct FieldSet {
-    elements: BTreeMap<String, Element>,
+/// One step of a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Element {
+    /// A field or an entry of a map: `.name`.
+    Field(String),
+    /// The item of a list of type map with these keys: `[name="a"]`.
+    Key(Vec<(String, Scalar)>),
+    /// The item of a list of type set: `[="a"]`.
+    Value(Scalar),
+    /// The item of any other list; only read, never made.
+    Index(usize),
 }
 
-/// One element of a path.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Element {
-    member: bool,
-    below: FieldSet,
+/// A scalar by its canonical JSON, which orders and compares it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Scalar(String);
+
+impl Scalar {
+    /// `1` and `1.0` are the same.
+    pub(super) fn new(value: &Value) -> Self {
+        match value.as_f64() {
+            Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => {
+                Self(format!("{}", float as i64))
+            }
+            _ => Self(value.to_string()),
+        }
+    }
+
+    pub(super) fn json(&self) -> &str {
+        &self.0
+    }
+
+    fn shown(&self) -> String {
+        match serde_json::from_str::<Value>(&self.0) {
+            Ok(Value::String(text)) => quote(&text),
+            _ => self.0.clone(),
+        }
+    }
 }
 
 impl Element {
-    fn is_empty(&self) -> bool {
-        !self.member && self.below.is_empty()
+    pub(super) fn field(name: &str) -> Self {
+        Self::Field(name.to_string())
     }
 }
 
-/// Key of a field.
-pub(super) fn field(name: &str) -> String {
-    format!("f:{name}")
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(name) => write!(f, ".{name}"),
+            Self::Key(keys) => {
+                let keys: Vec<String> = keys
+                    .iter()
+                    .map(|(name, value)| format!("{name}={}", value.shown()))
+                    .collect();
+                write!(f, "[{}]", keys.join(","))
+            }
+            Self::Value(value) => write!(f, "[={}]", value.shown()),
+            Self::Index(index) => write!(f, "[{index}]"),
+        }
+    }
 }
 
-impl FieldSet {
+/// A set of paths. A path in the set is a member of the node that its other steps lead to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Set {
+    pub(super) members: BTreeSet<Element>,
+    /// None of them is empty.
+    pub(super) children: BTreeMap<Element, Set>,
+}
+
+impl Set {
+    /// The set of these fields of the root.
+    pub(super) fn of_fields(names: &[&str]) -> Self {
+        Self {
+            members: names.iter().map(|name| Element::field(name)).collect(),
+            children: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.elements.values().all(Element::is_empty)
+        self.members.is_empty() && self.children.is_empty()
     }
 
-    /// Reads `fieldsV1`; what is not an object is an empty set.
-    pub(super) fn decode(value: &Value) -> Self {
-        let mut set = Self::default();
-        for (key, below) in value.as_object().into_iter().flatten() {
-            if key == "." {
-                continue;
+    pub(super) fn insert(&mut self, path: &[Element]) {
+        match path {
+            [] => {}
+            [last] => {
+                self.members.insert(last.clone());
             }
-            let is_leaf = below.as_object().is_none_or(Map::is_empty);
-            let element = Element {
-                member: is_leaf || below.get(".").is_some(),
-                below: Self::decode(below),
+            [first, rest @ ..] => self.children.entry(first.clone()).or_default().insert(rest),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has(&self, path: &[Element]) -> bool {
+        match path {
+            [] => false,
+            [last] => self.members.contains(last),
+            [first, rest @ ..] => self
+                .children
+                .get(first)
+                .is_some_and(|child| child.has(rest)),
+        }
+    }
+
+    pub(super) fn union(&self, other: &Set) -> Set {
+        let mut result = self.clone();
+        result.members.extend(other.members.iter().cloned());
+        for (element, child) in &other.children {
+            let merged = match result.children.get(element) {
+                Some(own) => own.union(child),
+                None => child.clone(),
             };
-            set.elements.insert(key.clone(), element);
+            result.children.insert(element.clone(), merged);
         }
-        set
+        result
     }
 
-    /// Writes `fieldsV1`.
-    pub(super) fn encode(&self) -> Value {
-        let mut map = Map::new();
-        for (key, element) in &self.elements {
-            if element.is_empty() {
-                continue;
-            }
-            let mut below = element.below.encode();
-            if element.member && !element.below.is_empty() {
-                let inner = below
-                    .as_object_mut()
-                    .map(std::mem::take)
-                    .unwrap_or_default();
-                let dot = [(".".to_owned(), Value::Object(Map::new()))];
-                below = Value::Object(dot.into_iter().chain(inner).collect());
-            }
-            map.insert(key.clone(), below);
-        }
-        Value::Object(map)
-    }
-
-    /// Adds the element `key` itself.
-    pub(super) fn insert(&mut self, key: String) {
-        self.elements.entry(key).or_default().member = true;
-    }
-
-    /// Adds everything in `below` under the element `key`.
-    pub(super) fn insert_below(&mut self, key: String, below: Self) {
-        if !below.is_empty() {
-            let element = self.elements.entry(key).or_default();
-            element.below = std::mem::take(&mut element.below).union(below);
+    pub(super) fn intersection(&self, other: &Set) -> Set {
+        let members = self.members.intersection(&other.members).cloned().collect();
+        let children = self.children.iter().filter_map(|(element, child)| {
+            let common = child.intersection(other.children.get(element)?);
+            (!common.is_empty()).then(|| (element.clone(), common))
+        });
+        Set {
+            members,
+            children: children.collect(),
         }
     }
 
-    /// Whether the element `key` itself is in the set.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.elements.get(key).is_some_and(|element| element.member)
-    }
-
-    /// What is in the set under the element `key`.
-    pub(super) fn below(&self, key: &str) -> Option<&Self> {
-        self.elements.get(key).map(|element| &element.below)
-    }
-
-    /// Whether the element `key` or anything under it is in the set.
-    pub(super) fn touches(&self, key: &str) -> bool {
-        self.elements
-            .get(key)
-            .is_some_and(|element| !element.is_empty())
-    }
-
-    /// The elements at the top.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
-        self.elements.keys()
-    }
-
-    pub(super) fn union(mut self, other: Self) -> Self {
-        for (key, element) in other.elements {
-            let mine = self.elements.entry(key).or_default();
-            mine.member |= element.member;
-            mine.below = std::mem::take(&mut mine.below).union(element.below);
-        }
-        self
-    }
-
-    pub(super) fn intersection(&self, other: &Self) -> Self {
-        let both = |key: &String, mine: &Element| {
-            let theirs = other.elements.get(key)?;
-            let element = Element {
-                member: mine.member && theirs.member,
-                below: mine.below.intersection(&theirs.below),
+    /// The paths that are not in the other set; what lies below a path of the other set stays.
+    pub(super) fn difference(&self, other: &Set) -> Set {
+        let members = self.members.difference(&other.members).cloned().collect();
+        let children = self.children.iter().filter_map(|(element, child)| {
+            let rest = match other.children.get(element) {
+                Some(other) => child.difference(other),
+                None => child.clone(),
             };
-            (!element.is_empty()).then(|| (key.clone(), element))
-        };
-        Self {
-            elements: self
-                .elements
-                .iter()
-                .filter_map(|(key, mine)| both(key, mine))
-                .collect(),
+            (!rest.is_empty()).then(|| (element.clone(), rest))
+        });
+        Set {
+            members,
+            children: children.collect(),
         }
     }
 
-    pub(super) fn difference(&self, other: &Self) -> Self {
-        let left = |key: &String, mine: &Element| {
-            let element = match other.elements.get(key) {
-                None => mine.clone(),
-                Some(theirs) => Element {
-                    member: mine.member && !theirs.member,
-                    below: mine.below.difference(&theirs.below),
-                },
+    /// The paths that are not in the other set, nor below one that is.
+    pub(super) fn recursive_difference(&self, other: &Set) -> Set {
+        let members = self.members.difference(&other.members).cloned().collect();
+        let children = self
+            .children
+            .iter()
+            .filter(|(element, _)| !other.members.contains(element));
+        let children = children.filter_map(|(element, child)| {
+            let rest = match other.children.get(element) {
+                Some(other) => child.recursive_difference(other),
+                None => child.clone(),
             };
-            (!element.is_empty()).then(|| (key.clone(), element))
-        };
-        Self {
-            elements: self
-                .elements
-                .iter()
-                .filter_map(|(key, mine)| left(key, mine))
-                .collect(),
+            (!rest.is_empty()).then(|| (element.clone(), rest))
+        });
+        Set {
+            members,
+            children: children.collect(),
         }
     }
 
-    /// Without what nobody owns: the identity of the object, and what only the server writes.
-    pub(super) fn without_identity(mut self) -> Self {
-        for name in ["apiVersion", "kind"] {
-            self.elements.remove(&field(name));
-        }
-        if let Some(metadata) = self.elements.get_mut("f:metadata") {
-            metadata.member = false;
-            for name in [
-                "name",
-                "namespace",
-                "creationTimestamp",
-                "selfLink",
-                "uid",
-                "clusterName",
-                "generation",
-                "managedFields",
-                "resourceVersion",
-            ] {
-                metadata.below.elements.remove(&field(name));
-            }
-        }
-        self.elements.retain(|_, element| !element.is_empty());
-        self
-    }
-
-    /// All members as paths for people: `.spec.containers[name="c"].image`.
+    /// All paths, written out.
     pub(super) fn paths(&self) -> Vec<String> {
-        let mut paths = Vec::new();
-        self.collect_paths("", &mut paths);
-        paths
+        let mut found = Vec::new();
+        self.collect("", &mut found);
+        found
     }
 
-    fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
-        for (key, element) in &self.elements {
-            let path = format!("{prefix}{}", readable(key));
-            if element.member {
-                paths.push(path.clone());
-            }
-            element.below.collect_paths(&path, paths);
-        }
-    }
-}
-
-/// An element for people.
-fn readable(key: &str) -> String {
-    match key.split_once(':') {
-        Some(("f", name)) => format!(".{name}"),
-        Some(("v", value)) => format!("[={value}]"),
-        Some(("k", keys)) => {
-            let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
-            let pairs: Vec<String> = keys
+    fn collect(&self, prefix: &str, found: &mut Vec<String>) {
+        found.extend(
+            self.members
                 .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect();
-            format!("[{}]", pairs.join(","))
+                .map(|element| format!("{prefix}{element}")),
+        );
+        for (element, child) in &self.children {
+            child.collect(&format!("{prefix}{element}"), found);
         }
-        _ => format!("[{key}]"),
     }
 }
 
@@ -220,26 +196,47 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn set(paths: &[&[&str]]) -> Set {
+        let mut set = Set::default();
+        for path in paths {
+            set.insert(&path.iter().map(|p| Element::field(p)).collect::<Vec<_>>());
+        }
+        set
+    }
+
     #[test]
-    fn fields_survive_decoding_and_encoding_and_read_well() {
-        let fields = json!({
-            "f:metadata": {"f:labels": {".": {}, "f:app": {}}},
-            "f:spec": {"f:containers": {"k:{\"name\":\"c\"}": {".": {}, "f:image": {}}}, "f:finalizers": {"v:\"x\"": {}}},
-        });
-        let set = FieldSet::decode(&fields);
-        assert_eq!(set.encode(), fields);
+    fn set_algebra_is_by_path() {
+        let a = set(&[&["spec"], &["spec", "x"], &["spec", "y"]]);
+        let b = set(&[&["spec", "x"], &["status"]]);
+        assert_eq!(
+            a.union(&b),
+            set(&[&["spec"], &["spec", "x"], &["spec", "y"], &["status"]])
+        );
+        assert_eq!(a.intersection(&b), set(&[&["spec", "x"]]));
+        assert_eq!(a.difference(&b), set(&[&["spec"], &["spec", "y"]]));
+        assert_eq!(
+            a.difference(&set(&[&["spec"]])),
+            set(&[&["spec", "x"], &["spec", "y"]])
+        );
+        assert_eq!(a.recursive_difference(&set(&[&["spec"]])), Set::default());
+        assert!(a.has(&[Element::field("spec"), Element::field("y")]));
+    }
+
+    #[test]
+    fn paths_are_written_as_kubectl_shows_them() {
+        let key = Element::Key(vec![
+            ("name".into(), Scalar::new(&json!("a"))),
+            ("port".into(), Scalar::new(&json!(1.0))),
+        ]);
+        let mut set = Set::default();
+        set.insert(&[Element::field("list"), key, Element::field("x")]);
+        set.insert(&[
+            Element::field("set"),
+            Element::Value(Scalar::new(&json!("v"))),
+        ]);
         assert_eq!(
             set.paths(),
-            [
-                ".metadata.labels",
-                ".metadata.labels.app",
-                ".spec.containers[name=\"c\"]",
-                ".spec.containers[name=\"c\"].image",
-                ".spec.finalizers[=\"x\"]"
-            ]
+            [r#".list[name="a",port=1].x"#, r#".set[="v"]"#]
         );
-        assert!(set.difference(&set).is_empty());
-        assert_eq!(set.intersection(&set), set);
-        assert_eq!(set.clone().union(set.clone()), set);
     }
 }

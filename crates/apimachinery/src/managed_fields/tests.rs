@@ -1,319 +1,568 @@
 use super::*;
+use crate::Schema;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, Value, json};
+
+const T1: &str = "2026-01-01T00:00:00Z";
+const T2: &str = "2026-01-02T00:00:00Z";
 
 fn schema() -> Schema {
-    Schema::compile(&json!({
-        "type": "object",
-        "properties": {
-            "spec": {
-                "type": "object",
-                "properties": {
-                    "replicas": {"type": "integer"},
-                    "selector": {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": {"type": "string"}},
-                    "args": {"type": "array", "items": {"type": "string"}},
-                    "tags": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
-                    "options": {"type": "object", "additionalProperties": {"type": "string"}},
-                    "containers": {
-                        "type": "array",
-                        "x-kubernetes-list-type": "map",
-                        "x-kubernetes-list-map-keys": ["name"],
-                        "items": {
-                            "type": "object",
-                            "properties": {"name": {"type": "string"}, "image": {"type": "string"}, "port": {"type": "integer"}},
-                        },
-                    },
-                },
-            },
-            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-        },
-    }))
+    Schema::compile(&json!({"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {
+            "a": {"type": "string"},
+            "b": {"type": "integer"},
+            "atomic": {"type": "array", "items": {"type": "string"}},
+            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+            "items": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+                "items": {"type": "object", "properties": {"name": {"type": "string"}, "x": {"type": "string"}, "y": {"type": "string"}}}},
+            "map": {"type": "object", "additionalProperties": {"type": "string"}},
+            "whole": {"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"p": {"type": "string"}, "q": {"type": "string"}}},
+            "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+        }},
+        "status": {"type": "object", "properties": {"phase": {"type": "string"}}}
+    }}))
     .unwrap()
 }
 
-fn writer(manager: &str, second: i64) -> Writer<'_> {
+fn writer<'a>(manager: &'a str, subresource: &'a str, now: &str) -> Writer<'a> {
     Writer {
         manager,
-        api_version: "demo/v1",
-        subresource: "",
-        now: Timestamp::from_second(second).unwrap(),
+        api_version: "example.com/v1",
+        subresource,
+        has_status: true,
+        now: now.parse().unwrap(),
     }
 }
 
 fn object(spec: Value) -> Value {
-    json!({"apiVersion": "demo/v1", "kind": "Demo", "metadata": {"name": "x", "namespace": "n"}, "spec": spec})
+    json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "n"}, "spec": spec})
 }
 
-fn applied(live: Option<&Value>, manager: &str, spec: Value) -> Value {
-    apply(live, &object(spec), &writer(manager, 1), false, &schema()).unwrap()
+fn applied(
+    live: Option<&Value>,
+    spec: Value,
+    manager: &str,
+    now: &str,
+) -> std::result::Result<Value, String> {
+    apply(
+        live,
+        &object(spec),
+        &writer(manager, "", now),
+        false,
+        &schema(),
+    )
+    .map_err(|e| e.to_string())
 }
 
-fn created(manager: &str, spec: Value) -> Value {
-    let mut new = object(spec);
-    update(None, &mut new, &writer(manager, 0), &schema());
-    new
+fn fields(object: &Value, manager: &str) -> Value {
+    let entries = object["metadata"]["managedFields"].as_array().unwrap();
+    entries
+        .iter()
+        .find(|e| e["manager"] == manager)
+        .map_or(Value::Null, |e| e["fieldsV1"].clone())
 }
 
 #[test]
-fn a_first_apply_owns_what_it_says_and_not_the_identity() {
-    let result = applied(
-        None,
-        "a",
-        json!({"replicas": 1, "options": {"x": "1"}, "containers": [{"name": "c", "image": "i"}]}),
-    );
+fn an_applier_owns_what_it_applies_and_a_second_apply_changes_nothing() {
+    let spec = json!({"a": "1", "items": [{"name": "i", "x": "1"}], "map": {"k": "v"}, "whole": {"p": "1"}, "set": ["s"]});
+    let first = applied(None, spec.clone(), "me", T1).unwrap();
     assert_eq!(
-        result["metadata"]["managedFields"],
+        first["metadata"]["managedFields"],
         json!([{
-            "manager": "a",
-            "operation": "Apply",
-            "apiVersion": "demo/v1",
-            "time": "1970-01-01T00:00:01Z",
-            "fieldsType": "FieldsV1",
-            "fieldsV1": {
-                "f:spec": {
-                    "f:containers": {"k:{\"name\":\"c\"}": {".": {}, "f:image": {}, "f:name": {}}},
-                    "f:options": {"f:x": {}},
-                    "f:replicas": {},
-                },
-            },
+            "manager": "me", "operation": "Apply", "apiVersion": "example.com/v1", "time": T1, "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {
+                "f:a": {},
+                "f:items": {"k:{\"name\":\"i\"}": {".": {}, "f:name": {}, "f:x": {}}},
+                "f:map": {"f:k": {}},
+                "f:set": {"v:\"s\"": {}},
+                "f:whole": {}
+            }}
         }])
     );
+    assert_eq!(applied(Some(&first), spec, "me", T2).unwrap(), first);
 }
 
 #[test]
-fn applying_the_same_again_changes_nothing_at_all() {
-    let spec = json!({"replicas": 1, "tags": ["a", "b"], "containers": [{"name": "c", "image": "i"}], "args": ["x"]});
-    let first = applied(None, "a", spec.clone());
-    let again = apply(
-        Some(&first),
-        &object(spec),
-        &writer("a", 99),
-        false,
-        &schema(),
-    )
-    .unwrap();
-    assert_eq!(first, again);
-}
-
-#[test]
-fn what_is_no_longer_applied_goes_and_what_others_own_stays() {
-    let first = applied(
-        None,
-        "a",
-        json!({"replicas": 1, "options": {"x": "1", "y": "2"}, "containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "j"}]}),
-    );
-    let second = applied(
-        Some(&first),
-        "b",
-        json!({"options": {"z": "3"}, "containers": [{"name": "d", "port": 7}]}),
-    );
-    let third = applied(Some(&second), "a", json!({"options": {"x": "1"}}));
+fn changing_anothers_field_is_a_conflict_unless_forced() {
+    let live = applied(None, json!({"a": "1", "b": 1}), "alice", T1).unwrap();
     assert_eq!(
-        third["spec"],
-        json!({"options": {"x": "1", "z": "3"}, "containers": [{"name": "d", "port": 7}]})
+        applied(Some(&live), json!({"a": "2"}), "bob", T2).unwrap_err(),
+        "Apply failed with 1 conflict: conflict with \"alice\": .spec.a"
     );
-    assert_eq!(third["metadata"]["name"], "x");
-}
-
-#[test]
-fn a_field_of_another_manager_is_a_conflict_unless_it_has_the_same_value_or_force_is_given() {
-    let live = created(
-        "kubectl-client-side-apply",
-        json!({"replicas": 1, "containers": [{"name": "c", "image": "i"}]}),
-    );
-    let config = object(json!({"replicas": 2}));
-    let error = apply(Some(&live), &config, &writer("a", 1), false, &schema()).unwrap_err();
     assert_eq!(
-        error.to_string(),
-        "Apply failed with 1 conflict: conflict with \"kubectl-client-side-apply\" using demo/v1: .spec.replicas"
+        applied(Some(&live), json!({"a": "2", "b": 2}), "bob", T2).unwrap_err(),
+        "Apply failed with 2 conflicts: conflicts with \"alice\":\n- .spec.a\n- .spec.b"
     );
-    let status = Status::from(error);
-    assert_eq!((status.code, status.reason), (409, "Conflict"));
-    let forced = apply(Some(&live), &config, &writer("a", 1), true, &schema()).unwrap();
-    assert_eq!(forced["spec"]["replicas"], 2);
-    let owners = entries::read(&forced).unwrap();
-    assert!(
-        !owners[1]
-            .fields
-            .paths()
-            .contains(&".spec.replicas".to_owned())
-    );
-
-    let same = apply(
+    let forced = apply(
         Some(&live),
-        &object(json!({"replicas": 1})),
-        &writer("a", 1),
-        false,
+        &object(json!({"a": "2"})),
+        &writer("bob", "", T2),
+        true,
         &schema(),
     )
     .unwrap();
-    let shared = entries::read(&same).unwrap();
-    assert!(
-        shared
-            .iter()
-            .all(|entry| entry.fields.paths().contains(&".spec.replicas".to_owned()))
+    assert_eq!(forced["spec"], json!({"a": "2", "b": 1}));
+    assert_eq!(fields(&forced, "alice"), json!({"f:spec": {"f:b": {}}}));
+    assert_eq!(fields(&forced, "bob"), json!({"f:spec": {"f:a": {}}}));
+    // The same value is no conflict: both own it.
+    let shared = applied(Some(&live), json!({"a": "1"}), "bob", T2).unwrap();
+    assert_eq!(
+        fields(&shared, "alice"),
+        json!({"f:spec": {"f:a": {}, "f:b": {}}})
     );
+}
 
-    let two = object(json!({"replicas": 2, "containers": [{"name": "c", "image": "other"}]}));
-    let error = apply(Some(&live), &two, &writer("a", 1), false, &schema()).unwrap_err();
+#[test]
+fn a_conflict_with_an_update_names_its_version_and_subresource() {
+    let mut live = object(json!({"a": "1"}));
+    update(
+        None,
+        &mut live,
+        &writer("kubectl-create", "", T1),
+        &schema(),
+    );
+    let error = apply(
+        Some(&live),
+        &object(json!({"a": "2"})),
+        &writer("me", "", T2),
+        false,
+        &schema(),
+    )
+    .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Apply failed with 2 conflicts: conflicts with \"kubectl-client-side-apply\" using demo/v1:\n- .spec.containers[name=\"c\"].image\n- .spec.replicas"
+        "Apply failed with 1 conflict: conflict with \"kubectl-create\" using example.com/v1: .spec.a"
+    );
+    let status = Status::from(error).to_value();
+    assert_eq!(
+        (status["code"].clone(), status["reason"].clone()),
+        (json!(409), json!("Conflict"))
+    );
+    assert_eq!(
+        status["details"]["causes"][0],
+        json!({"reason": "FieldManagerConflict", "message": "conflict with \"kubectl-create\" using example.com/v1", "field": ".spec.a"})
     );
 }
 
 #[test]
-fn atomic_values_are_replaced_and_owned_whole() {
-    let first = applied(
+fn what_is_no_longer_applied_goes_unless_someone_else_owns_it() {
+    let cases = [
+        (
+            json!({"a": "1", "b": 1}),
+            json!({"a": "1"}),
+            json!({"a": "1"}),
+        ),
+        (
+            json!({"map": {"k": "1", "l": "2"}}),
+            json!({"map": {"k": "1"}}),
+            json!({"map": {"k": "1"}}),
+        ),
+        (
+            json!({"a": "1", "map": {"k": "1"}}),
+            json!({"a": "1"}),
+            json!({"a": "1"}),
+        ),
+        (
+            json!({"set": ["x", "y"]}),
+            json!({"set": ["y"]}),
+            json!({"set": ["y"]}),
+        ),
+        (
+            json!({"items": [{"name": "i", "x": "1"}, {"name": "j"}]}),
+            json!({"items": [{"name": "j"}]}),
+            json!({"items": [{"name": "j"}]}),
+        ),
+        (
+            json!({"items": [{"name": "i", "x": "1", "y": "2"}]}),
+            json!({"items": [{"name": "i", "y": "2"}]}),
+            json!({"items": [{"name": "i", "y": "2"}]}),
+        ),
+        (
+            json!({"atomic": ["x", "y"]}),
+            json!({"atomic": ["y"]}),
+            json!({"atomic": ["y"]}),
+        ),
+        (
+            json!({"whole": {"p": "1", "q": "2"}}),
+            json!({"whole": {"q": "2"}}),
+            json!({"whole": {"q": "2"}}),
+        ),
+        (
+            json!({"free": {"deep": {"x": 1, "y": 2}}}),
+            json!({"free": {"deep": {"y": 2}}}),
+            json!({"free": {"deep": {"y": 2}}}),
+        ),
+    ];
+    for (before, after, want) in cases {
+        let live = applied(None, before.clone(), "me", T1).unwrap();
+        let new = applied(Some(&live), after.clone(), "me", T2).unwrap();
+        assert_eq!(new["spec"], want, "{before} -> {after}");
+    }
+    let mine = applied(
         None,
-        "a",
-        json!({"selector": {"a": "1"}, "args": ["x", "y"]}),
+        json!({"a": "1", "items": [{"name": "i", "x": "1"}]}),
+        "me",
+        T1,
+    )
+    .unwrap();
+    let both = applied(
+        Some(&mine),
+        json!({"a": "1", "items": [{"name": "i", "y": "2"}]}),
+        "you",
+        T1,
+    )
+    .unwrap();
+    let left = applied(Some(&both), json!({}), "me", T2).unwrap();
+    assert_eq!(
+        left["spec"],
+        json!({"a": "1", "items": [{"name": "i", "y": "2"}]})
     );
-    let second = applied(
+    assert_eq!(fields(&left, "me"), json!({"f:spec": {}}));
+}
+
+#[test]
+fn fields_of_the_server_and_of_updaters_outlive_an_apply_that_leaves_them_out() {
+    let live = applied(None, json!({"a": "1"}), "me", T1).unwrap();
+    let mut scaled = live.clone();
+    scaled["spec"]["b"] = json!(3);
+    update(
+        Some(&live),
+        &mut scaled,
+        &writer("scaler", "", T1),
+        &schema(),
+    );
+    let new = applied(Some(&scaled), json!({"a": "2"}), "me", T2).unwrap();
+    assert_eq!(new["spec"], json!({"a": "2", "b": 3}));
+}
+
+#[test]
+fn an_updater_owns_what_it_changed_and_its_time_moves_only_then() {
+    let mut first = object(json!({"a": "1", "map": {"k": "v"}}));
+    update(None, &mut first, &writer("create", "", T1), &schema());
+    assert_eq!(
+        fields(&first, "create"),
+        json!({"f:spec": {".": {}, "f:a": {}, "f:map": {".": {}, "f:k": {}}}})
+    );
+    let mut same = first.clone();
+    update(
         Some(&first),
-        "a",
-        json!({"selector": {"b": "2"}, "args": ["z"]}),
+        &mut same,
+        &writer("create", "", T2),
+        &schema(),
+    );
+    assert_eq!(same, first);
+    let mut edited = first.clone();
+    edited["spec"]["a"] = json!("2");
+    update(
+        Some(&first),
+        &mut edited,
+        &writer("edit", "", T2),
+        &schema(),
     );
     assert_eq!(
-        second["spec"],
-        json!({"selector": {"b": "2"}, "args": ["z"]})
+        fields(&edited, "create"),
+        json!({"f:spec": {".": {}, "f:map": {".": {}, "f:k": {}}}})
     );
-    assert_eq!(
-        entries::read(&second).unwrap()[0].fields.paths(),
-        [".spec.args", ".spec.selector"]
+    assert_eq!(fields(&edited, "edit"), json!({"f:spec": {"f:a": {}}}));
+    assert_eq!(edited["metadata"]["managedFields"][1]["time"], T2);
+    let mut removed = edited.clone();
+    removed["spec"].as_object_mut().unwrap().remove("a");
+    update(
+        Some(&edited),
+        &mut removed,
+        &writer("create", "", T2),
+        &schema(),
     );
+    assert_eq!(fields(&removed, "edit"), Value::Null);
 }
 
 #[test]
-fn an_update_takes_what_it_changes_and_forgets_what_it_removes() {
-    let live = applied(
-        None,
-        "a",
-        json!({"replicas": 1, "options": {"x": "1", "y": "2"}}),
-    );
-    let mut new = live.clone();
-    new["spec"]["replicas"] = 5.into();
-    new["spec"]["options"] = json!({"x": "1", "z": "3"});
-    update(Some(&live), &mut new, &writer("editor", 7), &schema());
-    let owners = entries::read(&new).unwrap();
-    assert_eq!(owners[0].fields.paths(), [".spec.options.x"]);
-    assert_eq!(owners[0].time, "1970-01-01T00:00:01Z");
-    assert_eq!(
-        owners[1].fields.paths(),
-        [".spec.options.z", ".spec.replicas"]
-    );
-    assert_eq!(owners[1].manager, "editor");
-}
-
-#[test]
-fn an_update_without_a_change_keeps_every_entry_and_its_time() {
-    let live = created("a", json!({"replicas": 1}));
-    let mut same = live.clone();
-    update(Some(&live), &mut same, &writer("a", 50), &schema());
-    assert_eq!(live, same);
-    update(Some(&live), &mut same, &writer("b", 50), &schema());
-    assert_eq!(live, same);
-}
-
-#[test]
-fn clients_that_send_the_list_decide_about_it() {
-    let live = created("a", json!({"replicas": 1}));
-    let mut absent = live.clone();
-    absent["metadata"]
+fn a_request_can_reset_or_rewrite_ownership_but_not_lose_it_by_accident() {
+    let live = applied(None, json!({"a": "1"}), "me", T1).unwrap();
+    let with = |managed: Value| {
+        let mut new = live.clone();
+        new["metadata"]["managedFields"] = managed;
+        update(Some(&live), &mut new, &writer("edit", "", T2), &schema());
+        new["metadata"].get("managedFields").cloned()
+    };
+    assert_eq!(with(json!([])), None);
+    assert_eq!(with(json!([{}])), None);
+    let mut forgotten = live.clone();
+    forgotten["metadata"]
         .as_object_mut()
         .unwrap()
-        .shift_remove("managedFields");
-    update(Some(&live), &mut absent, &writer("b", 9), &schema());
-    assert_eq!(absent, live);
-    let mut reset = live.clone();
-    reset["metadata"]["managedFields"] = json!([]);
-    update(Some(&live), &mut reset, &writer("b", 9), &schema());
-    assert!(entries::read(&reset).is_none());
-}
-
-#[test]
-fn undeclared_fields_and_given_managed_fields_are_refused() {
-    let error = apply(
-        None,
-        &object(json!({"foo": 1})),
-        &writer("a", 1),
-        false,
-        &schema(),
-    )
-    .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "failed to create typed patch object (n/x; demo/v1, Kind=Demo): .spec.foo: field not declared in schema"
-    );
-    let live = created("a", json!({"replicas": 1}));
-    let error = apply(Some(&live), &live, &writer("a", 1), false, &schema()).unwrap_err();
-    assert_eq!(error.kind(), "ApplyHasManagedFields");
-}
-
-#[test]
-fn an_object_that_nobody_kept_book_of_belongs_to_its_past() {
-    let live = object(json!({"replicas": 1}));
-    let error = apply(
+        .remove("managedFields");
+    update(
         Some(&live),
-        &object(json!({"replicas": 2})),
-        &writer("a", 1),
+        &mut forgotten,
+        &writer("edit", "", T2),
+        &schema(),
+    );
+    assert_eq!(forgotten, live);
+    let renamed = json!([{"manager": "you", "operation": "Apply", "apiVersion": "example.com/v1", "time": T1, "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:a": {}}}}]);
+    assert_eq!(with(renamed.clone()), Some(renamed));
+}
+
+#[test]
+fn status_and_spec_are_owned_through_their_own_doors() {
+    let mut config = object(json!({"a": "1"}));
+    config["status"] = json!({"phase": "Ready"});
+    let main = apply(None, &config, &writer("me", "", T1), false, &schema()).unwrap();
+    assert_eq!(
+        (main.get("status"), fields(&main, "me")),
+        (None, json!({"f:spec": {"f:a": {}}}))
+    );
+    config["spec"]["a"] = json!("2");
+    let status = apply(
+        Some(&main),
+        &config,
+        &writer("op", "status", T2),
         false,
         &schema(),
     )
-    .unwrap_err();
-    assert!(error.to_string().contains("before-first-apply"), "{error}");
+    .unwrap();
+    assert_eq!(
+        (&status["spec"]["a"], &status["status"]["phase"]),
+        (&json!("1"), &json!("Ready"))
+    );
+    let entry = status["metadata"]["managedFields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|e| e["manager"] == "op")
+        .unwrap();
+    assert_eq!(
+        (&entry["subresource"], &entry["fieldsV1"]),
+        (&json!("status"), &json!({"f:status": {"f:phase": {}}}))
+    );
+}
+
+#[test]
+fn lists_keep_the_order_of_the_configuration_and_the_place_of_the_rest() {
+    let live = applied(
+        None,
+        json!({"items": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}),
+        "one",
+        T1,
+    )
+    .unwrap();
+    let names = |object: &Value| -> String {
+        object["spec"]["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|i| i["name"].as_str().unwrap())
+            .collect()
+    };
+    let apply = |list: &str| {
+        let items: Vec<Value> = list
+            .chars()
+            .map(|c| json!({"name": c.to_string()}))
+            .collect();
+        names(&applied(Some(&live), json!({"items": items}), "two", T2).unwrap())
+    };
+    for (config, want) in [
+        ("b", "abc"),
+        ("d", "abcd"),
+        ("cb", "acb"),
+        ("da", "dabc"),
+        ("bd", "abcd"),
+        ("cba", "cba"),
+    ] {
+        assert_eq!(apply(config), want, "{config}");
+    }
+}
+
+#[test]
+fn a_configuration_that_does_not_fit_is_refused_with_the_path() {
+    let cases = [
+        (json!({"foo": 1}), ".spec.foo: field not declared in schema"),
+        (json!({"a": 1}), ".spec.a: expected string, got number"),
+        (
+            json!({"items": [{"name": "i"}, {"name": "i"}]}),
+            r#".spec.items: duplicate entries for key [name="i"]"#,
+        ),
+        (
+            json!({"items": [{"x": "1"}]}),
+            r#".spec.items: element 0: associative list with keys has an element that omits key field "name" (and doesn't have default value)"#,
+        ),
+        (
+            json!({"items": [{"name": "i", "z": 1}]}),
+            r#".spec.items[name="i"].z: field not declared in schema"#,
+        ),
+    ];
+    for (spec, want) in cases {
+        let error = applied(None, spec, "me", T1).unwrap_err();
+        assert_eq!(
+            error,
+            format!(
+                "failed to create typed patch object (n/w; example.com/v1, Kind=Widget): {want}"
+            )
+        );
+    }
+    let mut config = object(json!({}));
+    config["metadata"]["managedFields"] = json!([]);
+    assert!(matches!(
+        apply(None, &config, &writer("me", "", T1), true, &schema()),
+        Err(ApplyError::HasManagedFields)
+    ));
+}
+
+#[test]
+fn kubectl_takes_over_from_its_own_client_side_apply() {
+    let last = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "n"}, "spec": {"a": "1"}});
+    let mut live = object(json!({"a": "1", "b": 1}));
+    live["metadata"]["annotations"] =
+        json!({"kubectl.kubernetes.io/last-applied-configuration": last.to_string()});
+    update(
+        None,
+        &mut live,
+        &writer("kubectl-client-side-apply", "", T1),
+        &schema(),
+    );
+    let new = applied(Some(&live), json!({"a": "2"}), "kubectl", T2).unwrap();
+    assert_eq!(new["spec"]["a"], "2");
+    let annotation =
+        new["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+            .as_str()
+            .unwrap();
+    assert!(annotation.contains(r#""a":"2""#) && annotation.ends_with('\n'));
+    assert!(
+        applied(Some(&live), json!({"a": "2", "b": 2}), "kubectl", T2)
+            .unwrap_err()
+            .ends_with(": .spec.b")
+    );
+    assert!(applied(Some(&live), json!({"a": "2"}), "other", T2).is_err());
+}
+
+#[test]
+fn more_than_ten_updaters_are_thrown_together() {
+    let mut object = object(json!({}));
+    update(None, &mut object, &writer("m00", "", T1), &schema());
+    for n in 0..15 {
+        let live = object.clone();
+        object["spec"]["map"][format!("k{n}")] = json!("v");
+        let now = format!("2026-01-01T00:00:{n:02}Z");
+        update(
+            Some(&live),
+            &mut object,
+            &writer(&format!("m{n:02}"), "", &now),
+            &schema(),
+        );
+    }
+    let managers = object["metadata"]["managedFields"].as_array().unwrap();
+    assert_eq!(managers.len(), 10);
+    assert!(
+        fields(&object, "ancient-changes")["f:spec"]["f:map"]
+            .get("f:k0")
+            .is_some()
+    );
+}
+
+#[test]
+fn built_in_kinds_know_their_own_list_keys() {
+    let schema = Schema::builtin("batch", "v1", "Job").unwrap();
+    let config = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "labels": {"l": "1"}},
+        "spec": {"template": {"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}], "env": [{"name": "E", "value": "1"}]}]}}}});
+    let writer = Writer {
+        manager: "me",
+        api_version: "batch/v1",
+        subresource: "",
+        has_status: true,
+        now: T1.parse().unwrap(),
+    };
+    let new = apply(None, &config, &writer, false, schema).unwrap();
+    assert_eq!(
+        fields(&new, "me"),
+        json!({
+            "f:metadata": {"f:labels": {"f:l": {}}},
+            "f:spec": {"f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"c\"}": {
+                ".": {},
+                "f:env": {"k:{\"name\":\"E\"}": {".": {}, "f:name": {}, "f:value": {}}},
+                "f:name": {},
+                "f:ports": {"k:{\"containerPort\":1,\"protocol\":\"TCP\"}": {".": {}, "f:containerPort": {}}}
+            }}}}}
+        })
+    );
 }
 
 fn spec() -> impl Strategy<Value = Value> {
-    let word = || prop::sample::select(vec!["a", "b", "c"]);
-    let containers =
-        prop::collection::btree_map(word(), (word(), prop::option::of(0_i64..3)), 0..3);
-    (
-        prop::option::of(0_i64..3),
-        prop::collection::btree_map(word(), word(), 0..3),
-        prop::collection::btree_set(word(), 0..3),
-        prop::collection::vec(word(), 0..3),
-        containers,
-    )
-        .prop_map(|(replicas, options, tags, args, containers)| {
-            let containers: Vec<Value> = containers
-                .into_iter()
-                .map(|(name, (image, port))| match port {
-                    Some(port) => json!({"name": name, "image": image, "port": port}),
-                    None => json!({"name": name, "image": image}),
-                })
-                .collect();
-            let mut spec =
-                json!({"options": options, "tags": tags, "args": args, "containers": containers});
-            if let Some(replicas) = replicas {
-                spec["replicas"] = replicas.into();
-            }
-            spec
-        })
+    let map = prop::collection::btree_map("[k-m]", "[x-z]", 0..3);
+    let set = prop::collection::btree_set("[s-v]", 0..3);
+    let items = prop::collection::btree_map(
+        "[a-d]",
+        (prop::option::of("[x-z]"), prop::option::of("[x-z]")),
+        0..4,
+    );
+    (prop::option::of("[x-z]"), map, set, items).prop_map(|(a, map, set, items)| {
+        let mut spec = Map::new();
+        if let Some(a) = a {
+            spec.insert("a".into(), a.into());
+        }
+        if !map.is_empty() {
+            spec.insert("map".into(), json!(map));
+        }
+        if !set.is_empty() {
+            spec.insert("set".into(), json!(set));
+        }
+        if !items.is_empty() {
+            let items = items.into_iter().map(|(name, (x, y))| {
+                let mut item = json!({"name": name});
+                for (key, value) in [("x", x), ("y", y)] {
+                    if let Some(value) = value {
+                        item[key] = value.into();
+                    }
+                }
+                item
+            });
+            spec.insert("items".into(), items.collect());
+        }
+        Value::Object(spec)
+    })
 }
 
 proptest! {
     #[test]
-    fn every_apply_is_idempotent_and_its_values_win(first in spec(), second in spec(), third in spec()) {
-        let mut live = created("x", first);
-        for (manager, spec) in [("a", second), ("b", third)] {
-            let config = object(spec);
-            let once = apply(Some(&live), &config, &writer(manager, 1), true, &schema()).unwrap();
-            let twice = apply(Some(&once), &config, &writer(manager, 2), false, &schema()).unwrap();
-            prop_assert_eq!(&once, &twice);
-            prop_assert_eq!(&once["spec"]["args"], &config["spec"]["args"]);
-            live = once;
-        }
+    fn an_apply_repeated_equals_the_object_it_made(one in spec(), two in spec()) {
+        let schema = schema();
+        let first = apply(None, &object(one), &writer("me", "", T1), true, &schema).unwrap();
+        let second = apply(Some(&first), &object(two.clone()), &writer("you", "", T1), true, &schema).unwrap();
+        let again = apply(Some(&second), &object(two), &writer("you", "", T2), true, &schema).unwrap();
+        prop_assert_eq!(again, second);
     }
 
     #[test]
-    fn applying_nothing_after_something_leaves_what_was_there_before(before in spec(), mine in spec()) {
-        let live = created("x", before);
-        let Ok(with) = apply(Some(&live), &object(mine), &writer("a", 1), false, &schema()) else { return Ok(()) };
-        let without = apply(Some(&with), &json!({"apiVersion": "demo/v1", "kind": "Demo", "metadata": {"name": "x", "namespace": "n"}}), &writer("a", 2), false, &schema()).unwrap();
-        prop_assert_eq!(&live["spec"]["options"], &without["spec"]["options"]);
-        // Nobody can own a list without items, so an empty one may come back as none.
-        let containers = |object: &Value| object["spec"]["containers"].as_array().cloned().unwrap_or_default();
-        prop_assert_eq!(containers(&live), containers(&without));
+    fn a_lone_applier_gets_exactly_what_it_applies(one in spec(), two in spec()) {
+        let schema = schema();
+        let first = apply(None, &object(one), &writer("me", "", T1), false, &schema).unwrap();
+        let second = apply(Some(&first), &object(two.clone()), &writer("me", "", T2), false, &schema).unwrap();
+        let mut names: Vec<_> = second["spec"].as_object().cloned().unwrap_or_default().into_iter().collect();
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut want: Vec<_> = two.as_object().unwrap().clone().into_iter().collect();
+        want.sort_by(|a, b| a.0.cmp(&b.0));
+        prop_assert_eq!(names, want);
+    }
+
+    #[test]
+    fn every_applied_leaf_is_in_the_object_and_owned(one in spec(), two in spec()) {
+        // To say that there is a spec says nothing of one that is there already.
+        prop_assume!(two != json!({}));
+        let schema = schema();
+        let first = apply(None, &object(one), &writer("me", "", T1), true, &schema).unwrap();
+        let second = apply(Some(&first), &object(two.clone()), &writer("you", "", T2), true, &schema).unwrap();
+        let root = Some(schema.root());
+        let owned = serialize::from_json(&fields(&second, "you")).unwrap_or_default();
+        let said = strip_system_fields(&field_set::of(&object(two), root));
+        prop_assert_eq!(&owned, &said);
+        prop_assert!(said.difference(&field_set::of(&second, root)).is_empty());
+    }
+
+    #[test]
+    fn an_update_that_changes_nothing_changes_no_ownership(one in spec()) {
+        let schema = schema();
+        let live = apply(None, &object(one), &writer("me", "", T1), false, &schema).unwrap();
+        let mut new = live.clone();
+        update(Some(&live), &mut new, &writer("you", "", T2), &schema);
+        prop_assert_eq!(new, live);
     }
 }

@@ -5,6 +5,7 @@ use super::cel;
 use super::node::{Additional, Bound, ListType, Node, NodeId, PatchStrategy, Pattern, Rules, Type};
 use super::validation::format::Format;
 use crate::field::{FieldError, Path};
+use crate::schema::Flaw;
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -32,12 +33,12 @@ impl<'d> Compiler<'d> {
     }
 
     /// Compiles the named definition (once).
-    pub(super) fn definition(&mut self, name: &str) -> Result<NodeId, FieldError> {
+    pub(super) fn definition(&mut self, name: &str) -> Result<NodeId, Flaw> {
         if let Some(id) = self.compiled.get(name) {
             return Ok(*id);
         }
         let Some(schema) = self.definitions.and_then(|d| d.get(name)) else {
-            return Err(FieldError::invalid("$ref", name, "no such definition"));
+            return Err(FieldError::invalid("$ref", name, "no such definition").into());
         };
         let id = self.reserve();
         self.compiled.insert(name.to_string(), id);
@@ -60,7 +61,7 @@ impl<'d> Compiler<'d> {
     }
 
     /// Compiles a custom resource's schema. The root is a resource, and `metadata` is ObjectMeta whatever it says.
-    pub(super) fn custom(&mut self, schema: &Value) -> Result<NodeId, FieldError> {
+    pub(super) fn custom(&mut self, schema: &Value) -> Result<NodeId, Flaw> {
         let root = self.compile(schema, &Path::ROOT)?;
         let metadata = self.root_metadata(root)?;
         let string = self.push(Node {
@@ -77,7 +78,7 @@ impl<'d> Compiler<'d> {
     }
 
     /// ObjectMeta, together with what the schema demands of `name` and `generateName`.
-    fn root_metadata(&mut self, root: NodeId) -> Result<NodeId, FieldError> {
+    fn root_metadata(&mut self, root: NodeId) -> Result<NodeId, Flaw> {
         let standard = self.definition(builtin::OBJECT_META)?;
         let Some(declared) = self.arena[root.0].properties.get("metadata").copied() else {
             return Ok(standard);
@@ -102,7 +103,7 @@ impl<'d> Compiler<'d> {
         NodeId(self.arena.len() - 1)
     }
 
-    fn compile(&mut self, schema: &Value, path: &Path<'_>) -> Result<NodeId, FieldError> {
+    fn compile(&mut self, schema: &Value, path: &Path<'_>) -> Result<NodeId, Flaw> {
         if let Some(name) = reference(schema) {
             return self.definition(name);
         }
@@ -110,13 +111,9 @@ impl<'d> Compiler<'d> {
         Ok(self.push(node))
     }
 
-    fn node(&mut self, schema: &Value, path: &Path<'_>) -> Result<Node, FieldError> {
+    fn node(&mut self, schema: &Value, path: &Path<'_>) -> Result<Node, Flaw> {
         let Some(map) = schema.as_object() else {
-            return Err(FieldError::invalid(
-                path,
-                schema.clone(),
-                "must be an object",
-            ));
+            return Err(FieldError::invalid(path, schema.clone(), "must be an object").into());
         };
         let mut node = Node {
             kind: kind(map, path)?,
@@ -161,18 +158,14 @@ impl<'d> Compiler<'d> {
     }
 
     /// An embedded resource's metadata is ObjectMeta too.
-    fn embedded_metadata(&mut self, node: &Node) -> Result<NodeId, FieldError> {
+    fn embedded_metadata(&mut self, node: &Node) -> Result<NodeId, Flaw> {
         match node.properties.get("metadata") {
             Some(id) if self.arena[id.0].definition.is_some() => Ok(*id),
             _ => self.definition(builtin::OBJECT_META),
         }
     }
 
-    fn rules(
-        &mut self,
-        map: &Map<String, Value>,
-        path: &Path<'_>,
-    ) -> Result<Option<Rules>, FieldError> {
+    fn rules(&mut self, map: &Map<String, Value>, path: &Path<'_>) -> Result<Option<Rules>, Flaw> {
         let rules = Rules {
             required: strings(map, "required"),
             choices: map
@@ -210,7 +203,7 @@ impl<'d> Compiler<'d> {
         map: &Map<String, Value>,
         keyword: &str,
         path: &Path<'_>,
-    ) -> Result<Vec<NodeId>, FieldError> {
+    ) -> Result<Vec<NodeId>, Flaw> {
         let base = path.child(keyword);
         let branches = map
             .get(keyword)
@@ -260,7 +253,7 @@ fn reference(schema: &Value) -> Option<&str> {
     direct?.as_str()?.strip_prefix(REF_PREFIX)
 }
 
-fn kind(map: &Map<String, Value>, path: &Path<'_>) -> Result<Type, FieldError> {
+fn kind(map: &Map<String, Value>, path: &Path<'_>) -> Result<Type, Flaw> {
     if flag(map, "x-kubernetes-int-or-string") {
         return Ok(Type::IntOrString);
     }
@@ -268,7 +261,7 @@ fn kind(map: &Map<String, Value>, path: &Path<'_>) -> Result<Type, FieldError> {
         None | Some(Value::Null) => Ok(Type::Any),
         Some(name) => name.as_str().and_then(Type::parse).ok_or_else(|| {
             let supported = ["array", "boolean", "integer", "number", "object", "string"];
-            FieldError::not_supported(path.child("type"), name.clone(), &supported)
+            FieldError::not_supported(path.child("type"), name.clone(), &supported).into()
         }),
     }
 }
@@ -290,7 +283,7 @@ fn patch_strategy(map: &Map<String, Value>) -> PatchStrategy {
     }
 }
 
-fn pattern(map: &Map<String, Value>, path: &Path<'_>) -> Result<Option<Pattern>, FieldError> {
+fn pattern(map: &Map<String, Value>, path: &Path<'_>) -> Result<Option<Pattern>, Flaw> {
     let Some(source) = text(map, "pattern").filter(|p| !p.is_empty()) else {
         return Ok(None);
     };
@@ -299,11 +292,10 @@ fn pattern(map: &Map<String, Value>, path: &Path<'_>) -> Result<Option<Pattern>,
             source: source.to_string(),
             regex,
         })),
-        Err(error) => Err(FieldError::invalid(
-            path.child("pattern"),
-            source,
-            format!("must be a valid regular expression, but isn't: {error}"),
-        )),
+        Err(error) => {
+            let detail = format!("must be a valid regular expression, but isn't: {error}");
+            Err(FieldError::invalid(path.child("pattern"), source, detail).into())
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub enum SchemaError {
     #[error(
         "failed to compile the schema: {0}; correct spec.versions[].schema.openAPIV3Schema of the CRD"
     )]
-    NotStructural(#[source] FieldError),
+    NotStructural(#[source] Box<FieldError>),
 }
 
 impl SchemaError {
@@ -39,6 +39,9 @@ impl SchemaError {
         }
     }
 }
+
+/// What keeps a schema from being compiled.
+type Flaw = Box<FieldError>;
 
 /// A compiled schema of one version of one kind. Cheap to clone, expensive to compile: keep it.
 #[derive(Debug, Clone)]

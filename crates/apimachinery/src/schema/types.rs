@@ -50,6 +50,9 @@ fn check(value: &Value, node: NodeRef<'_>, owner: &str, path: &str) -> Option<St
                 .iter()
                 .find_map(|value| check(value, item, owner, path))
         }
+        (Type::String, Value::String(text)) if schema.go_format.as_deref() == Some("byte") => {
+            base64_problem(text)
+        }
         (Type::String, Value::String(_))
         | (Type::Boolean, Value::Bool(_))
         | (Type::Number, Value::Number(_)) => None,
@@ -226,5 +229,16 @@ mod tests {
         for (object, want) in cases {
             assert_eq!(job.type_mismatch(&object).as_deref(), want, "{object}");
         }
+    }
+
+    #[test]
+    fn bad_base64_is_told_with_its_place() {
+        let secret = Schema::builtin("", "v1", "Secret").unwrap();
+        let problem = |text: &str| secret.type_mismatch(&json!({"data": {"k": text}}));
+        assert_eq!(problem("YWJj"), None);
+        assert_eq!(
+            problem("YW!j").as_deref(),
+            Some("illegal base64 data at input byte 2")
+        );
     }
 }

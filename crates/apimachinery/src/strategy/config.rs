@@ -57,11 +57,11 @@ pub(super) fn validate_secret(object: &Value, errors: &mut Vec<FieldError>) {
         );
     };
     match text(object, "type") {
-        "kubernetes.io/service-account-token" => {
-            if text(&object["metadata"]["annotations"], TOKEN_ANNOTATION).is_empty() {
-                let path = format!("metadata.annotations[{TOKEN_ANNOTATION}]");
-                errors.push(FieldError::required(path, ""));
-            }
+        "kubernetes.io/service-account-token"
+            if text(&object["metadata"]["annotations"], TOKEN_ANNOTATION).is_empty() =>
+        {
+            let path = format!("metadata.annotations[{TOKEN_ANNOTATION}]");
+            errors.push(FieldError::required(path, ""));
         }
         "kubernetes.io/dockercfg" => json_key(object, ".dockercfg", &path, errors),
         "kubernetes.io/dockerconfigjson" => json_key(object, ".dockerconfigjson", &path, errors),

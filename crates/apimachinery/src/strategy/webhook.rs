@@ -104,7 +104,8 @@ fn validate_hook(hook: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
 
 fn validate_client(client: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let url = text(client, "url");
-    if !url.is_empty() == client["service"].is_object() {
+    let (has_url, has_service) = (!url.is_empty(), client["service"].is_object());
+    if has_url == has_service {
         errors.push(FieldError::required(
             path,
             "exactly one of url or service is required",

@@ -1,8 +1,8 @@
 //! Tables of built-in kinds: which columns there are, and the simple ones among the cells.
 
 use super::{
-    Cells, Columns, age, definition, event, job, list, name, node, or_none, pod, service, size,
-    text, volume,
+    Cells, Columns, Row, age, definition, event, job, list, name, node, or_none, pod, service,
+    size, text, volume,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -22,7 +22,7 @@ const fn wide(name: &'static str) -> Column {
 }
 
 pub(super) fn columns(group: &str, kind: &str) -> Columns {
-    let (columns, cells): (Vec<Column>, fn(&Value, Timestamp) -> Vec<Value>) = match (group, kind) {
+    let (columns, cells): (Vec<Column>, Row) = match (group, kind) {
         ("", "ConfigMap") => (vec![NAME, string("Data"), AGE], config_map),
         ("", "Event") | ("events.k8s.io", "Event") => (
             vec![

@@ -25,10 +25,13 @@ pub struct Columns {
     cells: Cells,
 }
 
+/// Makes the cells of an object, as of a time.
+type Row = fn(&Value, Timestamp) -> Vec<Value>;
+
 /// Where the cells come from.
 #[derive(Debug, Clone)]
 enum Cells {
-    Builtin(fn(&Value, Timestamp) -> Vec<Value>),
+    Builtin(Row),
     Custom(Vec<custom::Column>),
 }
 

@@ -2,6 +2,7 @@
 
 use super::{expression, field_path, value};
 use crate::field::{ErrorKind, FieldError, Path};
+use crate::schema::Flaw;
 use crate::schema::node::NodeRef;
 use kube_cel::KubeCelExt;
 use kube_cel::cel::common::ast::IdedExpr;
@@ -27,7 +28,7 @@ pub(crate) struct Rule {
 pub(crate) fn compile_rules(
     schema: &Map<String, Value>,
     path: &Path<'_>,
-) -> Result<Vec<Rule>, FieldError> {
+) -> Result<Vec<Rule>, Flaw> {
     let Some(rules) = schema
         .get("x-kubernetes-validations")
         .and_then(Value::as_array)
@@ -42,7 +43,7 @@ pub(crate) fn compile_rules(
         .collect()
 }
 
-fn compile(rule: &Value, path: &Path<'_>) -> Result<Rule, FieldError> {
+fn compile(rule: &Value, path: &Path<'_>) -> Result<Rule, Flaw> {
     let text = |name: &str| {
         rule.get(name)
             .and_then(Value::as_str)
@@ -85,11 +86,7 @@ fn compile(rule: &Value, path: &Path<'_>) -> Result<Rule, FieldError> {
                 "FieldValueInvalid",
                 "FieldValueRequired",
             ];
-            return Err(FieldError::not_supported(
-                path.child("reason"),
-                other,
-                &known,
-            ));
+            return Err(FieldError::not_supported(path.child("reason"), other, &known).into());
         }
     };
     Ok(Rule {

@@ -81,7 +81,7 @@ fn check_schema(version: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) 
             } else {
                 format!("{path}.{}", error.path)
             };
-            errors.push(error);
+            errors.push(*error);
         }
         Ok(compiled) => validation::check_defaults(compiled.root(), &path, errors),
     }

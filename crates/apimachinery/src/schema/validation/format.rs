@@ -301,7 +301,7 @@ fn is_credit_card(text: &str) -> bool {
             }
         })
         .sum();
-    (13..=16).contains(&digits.len()) && sum % 10 == 0
+    (13..=16).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
 #[cfg(test)]
