@@ -1,7 +1,8 @@
 //! Reading request bodies.
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use kubestash_apimachinery::decode::{self, Decoded};
@@ -13,22 +14,34 @@ use crate::registry::Refused;
 
 /// The largest body taken, as in Kubernetes.
 pub(super) const MAX_BYTES: usize = 3 * 1024 * 1024;
+/// How much of a longer one is read before the client is cut off.
+const MAX_DROPPED_BYTES: usize = 16 * MAX_BYTES;
 /// Media types of objects taken.
 const TAKEN: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
-/// Reads the whole body.
+/// Reads the whole body. One that is too long is read on for a while and dropped: a client that is still sending
+/// would otherwise see its connection end, and not why.
 pub(super) async fn read(body: Body) -> Result<Bytes, Refused> {
-    axum::body::to_bytes(body, MAX_BYTES)
-        .await
-        .map_err(|error| {
-            let too_long = std::error::Error::source(&error)
-                .is_some_and(|source| source.to_string().contains("length limit"));
-            Box::new(if too_long || error.to_string().contains("length limit") {
-                Status::too_large(MAX_BYTES)
-            } else {
-                Status::bad_request(format!("failed to read the request body: {error}"))
-            })
-        })
+    let mut chunks = body.into_data_stream();
+    let mut taken = BytesMut::new();
+    let mut length = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| {
+            Box::new(Status::bad_request(format!(
+                "failed to read the request body: {error}"
+            )))
+        })?;
+        length += chunk.len();
+        if length <= MAX_BYTES {
+            taken.extend_from_slice(&chunk);
+        } else if length > MAX_DROPPED_BYTES {
+            break;
+        }
+    }
+    if length > MAX_BYTES {
+        return Err(Box::new(Status::too_large(MAX_BYTES)));
+    }
+    Ok(taken.freeze())
 }
 
 /// The media type of a body, without parameters; empty when none is given.

@@ -17,9 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A client with the rights of a kubeconfig.
 pub async fn client(kubeconfig: Value) -> Client {
     let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .unwrap();
+    // A test wants to see a refusal, not its repetitions.
+    config.default_retry = false;
     Client::try_from(config).unwrap()
 }
 
