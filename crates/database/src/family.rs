@@ -50,6 +50,40 @@ impl Family {
         }
     }
 
+    /// Waits until the server answers and looks whether a dump can be loaded into it; changes nothing. `source` is the
+    /// database that was dumped, if its name is not in the dump.
+    ///
+    /// # Errors
+    /// [`Error`], also for a server that takes no writes.
+    pub async fn examine(
+        self,
+        connection: &Connection,
+        role: &Role,
+        source: Option<&str>,
+        wait_timeout: Duration,
+    ) -> Result<mysql::Target, Error> {
+        match self {
+            Self::MySql => mysql::examine(connection, role, source, wait_timeout).await,
+            Self::Postgres => Err(Error::Unsupported(self)),
+        }
+    }
+
+    /// Makes a database, unless it is there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn create_database(
+        self,
+        connection: &Connection,
+        name: &str,
+        wait_timeout: Duration,
+    ) -> Result<(), Error> {
+        match self {
+            Self::MySql => mysql::create_database(connection, name, wait_timeout).await,
+            Self::Postgres => Err(Error::Unsupported(self)),
+        }
+    }
+
     /// Waits until the server answers and starts a client that loads a dump into it.
     ///
     /// # Errors
@@ -165,6 +199,9 @@ pub enum Error {
     /// No command line.
     #[error(transparent)]
     Plan(#[from] mysql::PlanError),
+    /// The dump does not fit the server.
+    #[error(transparent)]
+    Target(#[from] mysql::TargetError),
     /// The folder for temporary files is not usable.
     #[error(
         "failed to write into the scratch folder {folder}; correct the task parameter scratchDir or mount a volume there"
@@ -200,6 +237,7 @@ impl Error {
             Self::Server(error) => error.kind(),
             Self::Selection(error) => error.kind(),
             Self::Plan(error) => error.kind(),
+            Self::Target(error) => error.kind(),
             Self::Scratch { .. } => "ScratchUnusable",
             Self::Start { .. } => "ClientUnusable",
             Self::Stream(error) => error.kind(),
@@ -209,7 +247,11 @@ impl Error {
     /// Whether the same attempt must fail again until somebody changes something.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Unsupported(_) | Self::Args(_) | Self::Selection(_) | Self::Plan(_) => true,
+            Self::Unsupported(_)
+            | Self::Args(_)
+            | Self::Selection(_)
+            | Self::Plan(_)
+            | Self::Target(_) => true,
             Self::Client(error) => matches!(error, mysql::ClientError::Missing(_)),
             Self::Server(error) => error.is_permanent(),
             Self::Stream(error) => error.is_permanent(),

@@ -600,6 +600,24 @@ async fn a_statement_that_fails_is_told_with_its_line() {
 }
 
 #[tokio::test]
+async fn a_target_is_looked_at_without_a_change_and_a_read_only_one_is_refused() {
+    let server = MariaDb::start().await;
+    let connection = server.connection();
+    let role = Role::DruidMetadata { linked_db: "we`ird".into() };
+    let wait = Duration::from_secs(10);
+    let look = || Family::MySql.examine(&connection, &role, Some("druid"), wait);
+    let target = look().await.unwrap();
+    assert_eq!((target.database.as_deref(), target.exists), (Some("we`ird"), false));
+    assert!(!server.column("SHOW DATABASES").await.contains(&"we`ird".to_owned()));
+    Family::MySql.create_database(&connection, "we`ird", wait).await.unwrap();
+    assert!(look().await.unwrap().exists);
+    server.run(&["SET GLOBAL read_only = ON"]).await;
+    let error = look().await.unwrap_err();
+    assert!(error.is_permanent() && error.kind() == "DatabaseReadOnly", "{error}");
+    assert!(error.to_string().contains("SET GLOBAL read_only = OFF"), "{error}");
+}
+
+#[tokio::test]
 async fn a_user_without_rights_gets_the_servers_reason() {
     let server = MariaDb::start().await;
     server.fill_druid("druid", 1).await;

@@ -20,6 +20,8 @@ use kubestash_database::Family;
 pub enum Command {
     /// Back up a database.
     Backup(Backup),
+    /// Restore a database.
+    Restore(Restore),
     /// Make a volume ready to be a storage.
     StorageInit(Object),
     /// Remove everything from a storage.
@@ -62,6 +64,27 @@ pub struct Backup {
     pub wait_timeout: Duration,
 }
 
+/// A restore of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// The RestoreSession.
+    pub session: Object,
+    /// Name of the Snapshot to restore, which the operator has looked up.
+    pub snapshot: String,
+    /// The family that the Function is for.
+    pub family: Family,
+    /// The part of the Snapshot that this task restores.
+    pub component: &'static str,
+    /// Name of the task.
+    pub task: String,
+    /// The task parameter `args`.
+    pub args: String,
+    /// The task parameter `scratchDir`.
+    pub scratch_dir: PathBuf,
+    /// How long to wait for a database that does not answer.
+    pub wait_timeout: Duration,
+}
+
 /// A command line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
@@ -79,18 +102,20 @@ pub enum ArgumentsError {
     NoFunction,
     /// A Function that we do not run.
     #[error(
-        "failed to run Function {0:?}: this version of kubestash runs mysql-backup and mariadb-backup; name a task that uses one of them"
+        "failed to run Function {0:?}: this version of kubestash runs mysql-backup, mariadb-backup, mysql-restore and mariadb-restore; name a task that uses one of them"
     )]
     UnknownFunction(String),
     /// The Function was given another one's verb.
     #[error(
-        "failed to run Function {function:?}: its first argument is {verb:?} and must be \"backup\"; install the catalog's Function again (kubestash catalog)"
+        "failed to run Function {function:?}: its first argument is {verb:?} and must be {expected:?}; install the catalog's Function again (kubestash catalog)"
     )]
     Verb {
         /// The Function.
         function: String,
         /// The word given.
         verb: String,
+        /// The word that belongs there.
+        expected: &'static str,
     },
     /// A word that is no flag.
     #[error("failed to read the arguments: {0:?} is not a flag --name=value")]
@@ -138,6 +163,8 @@ pub fn parse(words: &[String]) -> Result<Arguments, ArgumentsError> {
     match function.as_str() {
         "mysql-backup" => backup(function, rest, Family::MySql, "mysql-args"),
         "mariadb-backup" => backup(function, rest, Family::MySql, "mariadb-args"),
+        "mysql-restore" => restore(function, rest, Family::MySql, "mysql-args"),
+        "mariadb-restore" => restore(function, rest, Family::MySql, "mariadb-args"),
         "storage-init" => object(rest, "storage-")
             .map(Command::StorageInit)
             .map(Arguments::of),
@@ -169,16 +196,7 @@ fn backup(
     family: Family,
     args_flag: &'static str,
 ) -> Result<Arguments, ArgumentsError> {
-    let words = match words.split_first() {
-        Some((verb, rest)) if verb == "backup" => rest,
-        Some((verb, _)) if !verb.starts_with("--") => {
-            return Err(ArgumentsError::Verb {
-                function: function.to_owned(),
-                verb: verb.clone(),
-            });
-        }
-        _ => words,
-    };
+    let words = without_verb(function, words, "backup")?;
     let mut flags = Flags::read(words)?;
     let session = Object {
         namespace: flags.needed("namespace")?,
@@ -198,10 +216,7 @@ fn backup(
             .map(|name| name.trim().to_owned())
             .filter(|name| !name.is_empty())
             .collect(),
-        scratch_dir: flags
-            .take("scratch-dir")
-            .filter(|dir| !dir.is_empty())
-            .map_or_else(|| PathBuf::from("/kubestash-tmp"), PathBuf::from),
+        scratch_dir: flags.scratch_dir(),
         wait_timeout: flags.seconds("wait-timeout")?.unwrap_or(WAIT_TIMEOUT),
     };
     // A cache is never needed, and the database says its version itself.
@@ -211,6 +226,55 @@ fn backup(
         command: Command::Backup(backup),
         unused: flags.rest(),
     })
+}
+
+fn restore(
+    function: &str,
+    words: &[String],
+    family: Family,
+    args_flag: &'static str,
+) -> Result<Arguments, ArgumentsError> {
+    let words = without_verb(function, words, "restore")?;
+    let mut flags = Flags::read(words)?;
+    let session = Object {
+        namespace: flags.needed("namespace")?,
+        name: flags.needed("restoresession")?,
+    };
+    let restore = Restore {
+        session,
+        snapshot: flags.needed("snapshot")?,
+        family,
+        component: DUMP,
+        task: flags.take("task-name").unwrap_or_default(),
+        args: flags.take(args_flag).unwrap_or_default(),
+        scratch_dir: flags.scratch_dir(),
+        wait_timeout: flags.seconds("wait-timeout")?.unwrap_or(WAIT_TIMEOUT),
+    };
+    // A cache is never needed, the database says its version itself, and nothing follows the last task.
+    flags.take("enable-cache");
+    flags.take("db-version");
+    flags.switch("last-task")?;
+    Ok(Arguments {
+        command: Command::Restore(restore),
+        unused: flags.rest(),
+    })
+}
+
+/// The flags behind the word that a Function's arguments begin with, which may be missing.
+fn without_verb<'a>(
+    function: &str,
+    words: &'a [String],
+    expected: &'static str,
+) -> Result<&'a [String], ArgumentsError> {
+    match words.split_first() {
+        Some((verb, rest)) if verb == expected => Ok(rest),
+        Some((verb, _)) if !verb.starts_with("--") => Err(ArgumentsError::Verb {
+            function: function.to_owned(),
+            verb: verb.clone(),
+            expected,
+        }),
+        _ => Ok(words),
+    }
 }
 
 fn object(words: &[String], prefix: &'static str) -> Result<Object, ArgumentsError> {
@@ -290,6 +354,11 @@ impl Flags {
             })
     }
 
+    fn scratch_dir(&mut self) -> PathBuf {
+        let given = self.take("scratch-dir").filter(|dir| !dir.is_empty());
+        given.map_or_else(|| PathBuf::from("/kubestash-tmp"), PathBuf::from)
+    }
+
     fn rest(self) -> Vec<String> {
         self.0.into_keys().collect()
     }
@@ -362,6 +431,41 @@ mod tests {
     }
 
     #[test]
+    fn the_catalogs_arguments_of_a_restore_are_understood() {
+        let arguments = parsed(&[
+            "mysql-restore",
+            "restore",
+            "--namespace=demo",
+            "--restoresession=r-1",
+            "--snapshot=s-1",
+            "--enable-cache=true",
+            "--scratch-dir=",
+            "--wait-timeout=60",
+            "--mysql-args=--force",
+            "--db-version=",
+            "--task-name=t",
+            "--last-task",
+            "--user=postgres",
+        ])
+        .unwrap();
+        let expected = Restore {
+            session: Object {
+                namespace: "demo".into(),
+                name: "r-1".into(),
+            },
+            snapshot: "s-1".into(),
+            family: Family::MySql,
+            component: "dump",
+            task: "t".into(),
+            args: "--force".into(),
+            scratch_dir: "/kubestash-tmp".into(),
+            wait_timeout: Duration::from_secs(60),
+        };
+        assert_eq!(arguments.command, Command::Restore(expected));
+        assert_eq!(arguments.unused, ["user"]);
+    }
+
+    #[test]
     fn jobs_of_volumes_name_their_object() {
         let object = Object {
             namespace: "demo".into(),
@@ -402,10 +506,15 @@ mod tests {
     #[test]
     fn a_wrong_command_line_is_told_with_its_remedy() {
         let session = "--backupsession=s";
-        let cases: [(&[&str], &str); 9] = [
+        let cases: [(&[&str], &str); 11] = [
             (&[], "name the Function"),
             (&["redis-backup", "backup"], "\"redis-backup\""),
             (&["mysql-backup", "restore"], "must be \"backup\""),
+            (&["mysql-restore", "backup"], "must be \"restore\""),
+            (
+                &["mysql-restore", "restore", "--namespace=d", "--restoresession=r"],
+                "--snapshot is missing",
+            ),
             (
                 &["mysql-backup", "backup", session],
                 "--namespace is missing",

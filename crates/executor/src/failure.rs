@@ -125,6 +125,12 @@ impl From<kubestash_database::Error> for Failure {
     }
 }
 
+impl From<kubestash_database::mysql::LoadError> for Failure {
+    fn from(error: kubestash_database::mysql::LoadError) -> Self {
+        Self::of(error.kind(), error.is_permanent(), &error)
+    }
+}
+
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
         Self::of(error.kind(), error.is_permanent(), &error)

@@ -3,6 +3,7 @@
 //! ```text
 //!   arguments ─► backup ──► database (dump)  ─► engine (restic) ─► Snapshot's status
 //!   (pure)    │    └─► retention ─► engine (forget, prune)      ─► BackupSession's status
+//!             ├► restore ─► engine (restic) ─► database (load)  ─► RestoreSession's status
 //!             └► cleanup: what a `local` storage needs done in a pod
 //! ```
 //! It speaks to the Kubernetes API with the rights of the Job's ServiceAccount and knows nothing of where
@@ -16,8 +17,10 @@ pub mod arguments;
 pub mod backup;
 pub mod cleanup;
 pub mod cluster;
+mod database;
 pub mod failure;
 mod log;
+pub mod restore;
 pub mod retention;
 pub mod settings;
 pub mod store;
@@ -71,6 +74,9 @@ pub async fn run(
     let cluster = Cluster::new(client);
     let result = match &arguments.command {
         Command::Backup(backup) => backup::run(&cluster, settings, backup, cancel).await,
+        Command::Restore(restore) => restore::run(&cluster, settings, restore, cancel)
+            .await
+            .map_err(|failure| vec![failure]),
         command => other(&cluster, settings, command, cancel)
             .await
             .map_err(|failure| vec![failure]),
@@ -86,7 +92,8 @@ async fn other(
 ) -> Result<(), Failure> {
     let work = async {
         match command {
-            Command::Backup(_) => Ok(()),
+            // These report before they end, also when they are stopped.
+            Command::Backup(_) | Command::Restore(_) => Ok(()),
             Command::StorageInit(object) => cleanup::init_storage(cluster, settings, object).await,
             Command::StorageCleanup(object) => {
                 cleanup::clean_storage(cluster, settings, object).await

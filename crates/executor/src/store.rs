@@ -114,6 +114,33 @@ impl Store {
         opened.map(Arc::new).map_err(|error| self.explain(error))
     }
 
+    /// Opens the restic repository of a component, which must exist.
+    ///
+    /// # Errors
+    /// If it cannot be opened; a wrong password is told with the Secret it came from.
+    pub async fn open(&self, component_path: &str) -> Result<Arc<ResticRepository>, Failure> {
+        let password = self.password()?;
+        let opened = self
+            .backend
+            .open_repository(
+                self.directory(),
+                component_path,
+                &password,
+                self.options.clone(),
+            )
+            .await;
+        opened.map(Arc::new).map_err(|error| match error {
+            BackendError::Engine(EngineError::WrongPassword { location }) => Failure::permanent(
+                "wrong-password",
+                format!(
+                    "failed to open the repository at {location}: wrong password; {} does not hold the password that the backups were made with: name the Secret that does in spec.dataSource.encryptionSecret",
+                    self.password_from
+                ),
+            ),
+            error => error.into(),
+        })
+    }
+
     /// A failure of the storage; a wrong password is told with the Secret it came from.
     pub fn explain(&self, error: BackendError) -> Failure {
         match error {

@@ -5,6 +5,7 @@
 //!   server     wait until it answers; what it is; its databases
 //!   selection  which databases (pure)            plan  the command line (pure)
 //!   dump       all of that, then the running client as a stream
+//!   target     the server to load into, looked at beforehand
 //!   load       the client that reads a dump
 //! ```
 
@@ -15,12 +16,15 @@ mod options_file;
 mod plan;
 mod selection;
 mod server;
+mod target;
 
 pub use client::{Client, ClientError, Purpose, Vendor};
 pub use load::{LoadError, LoadSink, RunningLoad};
 pub use plan::{Plan, PlanError, plan};
 pub use selection::{DRUID, Scope, SelectionError, Wanted, metadata_database, select};
 pub use server::{Existing, Server, ServerError, ServerInfo};
+pub use target::{Target, TargetError};
 
 pub(crate) use dump::dump;
 pub(crate) use load::load;
+pub(crate) use target::{create_database, examine};

@@ -147,7 +147,7 @@ pub fn metadata_database(linked: &str, existing: &Existing, folds_case: bool) ->
         .find_map(|name| find(name, &existing.with_segments, folds_case))
 }
 
-fn find(name: &str, among: &[String], folds_case: bool) -> Option<String> {
+pub(super) fn find(name: &str, among: &[String], folds_case: bool) -> Option<String> {
     let exact = among.iter().find(|existing| *existing == name);
     let folded = || {
         among

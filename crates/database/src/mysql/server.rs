@@ -109,7 +109,7 @@ pub struct ServerInfo {
 }
 
 impl ServerInfo {
-    fn new(version: String, lower_case_table_names: i64) -> Self {
+    pub(super) fn new(version: String, lower_case_table_names: i64) -> Self {
         let vendor = match version.to_ascii_lowercase().contains("mariadb") {
             true => Vendor::MariaDb,
             false => Vendor::MySql,
@@ -241,18 +241,61 @@ impl Server {
         Ok(Existing { all, with_segments })
     }
 
+    /// The variable that says that the server takes no writes, if one does. It counts for users who may write all the
+    /// same, too: whoever set it does not want the data to change.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn read_only(&mut self) -> Result<Option<&'static str>, ServerError> {
+        for variable in ["read_only", "innodb_read_only"] {
+            let query = format!("SELECT CAST(@@global.{variable} AS CHAR)");
+            let values = self.list("ask whether it is read-only", &query).await?;
+            let off = |value: &String| value == "0" || value.eq_ignore_ascii_case("off");
+            if !values.iter().all(off) {
+                return Ok(Some(variable));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the server knows a collation.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn has_collation(&mut self, name: &str) -> Result<bool, ServerError> {
+        let all = "SELECT COLLATION_NAME FROM information_schema.COLLATIONS";
+        let known = self.list("list the collations", all).await?;
+        Ok(known.iter().any(|known| known == name))
+    }
+
+    /// Makes a database with the server's own defaults, unless it is there.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub async fn create_database(&mut self, name: &str) -> Result<(), ServerError> {
+        let statement = format!("CREATE DATABASE IF NOT EXISTS `{}`", name.replace('`', "``"));
+        self.conn
+            .query_drop(statement)
+            .await
+            .map_err(|cause| self.failed("create the database", &cause))
+    }
+
+    fn failed(&self, what: &'static str, cause: &Cause) -> ServerError {
+        ServerError::Query {
+            what,
+            address: self.address.clone(),
+            message: message_of(cause),
+            permanent: is_permanent(cause),
+        }
+    }
+
     async fn list(&mut self, what: &'static str, query: &str) -> Result<Vec<String>, ServerError> {
         // Bytes, not text: a conversion that fails would be a panic inside the driver.
         let names: Vec<Vec<u8>> =
             self.conn
                 .query(query)
                 .await
-                .map_err(|cause| ServerError::Query {
-                    what,
-                    address: self.address.clone(),
-                    message: message_of(&cause),
-                    permanent: is_permanent(&cause),
-                })?;
+                .map_err(|cause| self.failed(what, &cause))?;
         Ok(names
             .iter()
             .map(|name| String::from_utf8_lossy(name).into_owned())

@@ -4,19 +4,16 @@
 //! does not stop the others.
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::core::{BackupConfiguration, BackupSession, Session};
-use kubestash_api::kubedb::Druid;
 use kubestash_api::shared::RepositoryInfo;
 use kubestash_api::storage::{Repository, Snapshot};
 use kubestash_core::name;
-use kubestash_database::locate::{self, Key, Step};
-use kubestash_database::{Connection, Family, Role};
+use kubestash_database::Family;
 
 use crate::arguments::Backup;
 use crate::cluster::Cluster;
+use crate::database::{self, Database};
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -41,17 +38,6 @@ pub(super) struct Target {
     pub(super) snapshot: Result<Snapshot, Failure>,
     /// Its storage, or why it cannot be reached.
     pub(super) store: Result<Store, Failure>,
-}
-
-/// The database to dump.
-#[derive(Debug)]
-pub(super) struct Database {
-    /// What kind of server it is.
-    pub(super) family: Family,
-    /// How to reach it.
-    pub(super) connection: Connection,
-    /// What the server is for.
-    pub(super) role: Role,
 }
 
 /// Reads everything.
@@ -179,72 +165,10 @@ async fn database(
     family: Family,
 ) -> Result<Database, Failure> {
     let namespace = configuration.namespace().unwrap_or_default();
-    let target = configuration.spec.target.as_ref();
-    let configuration = format!(
+    let named_by = format!(
         "spec.target of BackupConfiguration {namespace}/{}",
         configuration.name_any()
     );
-    match locate::first(target, &namespace)? {
-        Step::Druid(key) => of_druid(cluster, &key, &configuration, family).await,
-        Step::Binding(key) => {
-            let binding: AppBinding = cluster
-                .get(&key.namespace, &key.name, &configuration)
-                .await?;
-            match locate::druid_of(&binding) {
-                Some(druid) => {
-                    let named_by = format!("spec.appRef of AppBinding {key}");
-                    of_druid(cluster, &druid, &named_by, family).await
-                }
-                None => behind(cluster, &binding, Role::Plain, None, family).await,
-            }
-        }
-    }
-}
-
-async fn of_druid(
-    cluster: &Cluster,
-    key: &Key,
-    named_by: &str,
-    family: Family,
-) -> Result<Database, Failure> {
-    let druid: Druid = cluster.get(&key.namespace, &key.name, named_by).await?;
-    let store = locate::metadata_store(&druid);
-    let named_by = format!("spec.metadataStorage of Druid {key}");
-    let binding: AppBinding = cluster
-        .get(&store.binding.namespace, &store.binding.name, &named_by)
-        .await?;
-    behind(cluster, &binding, store.role, store.family, family).await
-}
-
-async fn behind(
-    cluster: &Cluster,
-    binding: &AppBinding,
-    role: Role,
-    told: Option<Family>,
-    wanted: Family,
-) -> Result<Database, Failure> {
-    let key = locate::secret_of(binding)?;
-    let origin = format!(
-        "{}/{}",
-        binding.namespace().unwrap_or_default(),
-        binding.name_any()
-    );
-    let named_by = format!("spec.secret of AppBinding {origin}");
-    let secret: Secret = cluster.get(&key.namespace, &key.name, &named_by).await?;
-    let (family, connection) = locate::connection(binding, &secret, told)?;
-    if family != wanted {
-        return Err(Failure::permanent(
-            "DatabaseFamily",
-            format!(
-                "failed to back up: the server of AppBinding {origin} is {} and the task is for {}; name the task for it in addon.tasks[].name",
-                family.name(),
-                wanted.name()
-            ),
-        ));
-    }
-    Ok(Database {
-        family,
-        connection,
-        role,
-    })
+    let target = configuration.spec.target.as_ref();
+    database::find(cluster, target, &namespace, &named_by, family).await
 }

@@ -11,11 +11,11 @@ use kubestash_engine::{
     ResticRepository, backup_streams,
 };
 
-use super::dereference::Database;
 use super::plan;
 use super::report::Stored;
 use super::source::Watched;
 use crate::arguments::Backup;
+use crate::database::Database;
 use crate::failure::Failure;
 
 /// A dump that has begun.

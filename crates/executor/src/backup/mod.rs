@@ -27,11 +27,12 @@ use kubestash_engine::{CancellationToken, Repository as _, ResticRepository};
 
 use crate::arguments::{Backup, component_path};
 use crate::cluster::Cluster;
+use crate::database::Database;
 use crate::failure::Failure;
 use crate::retention;
 use crate::settings::Settings;
 use crate::store::Store;
-use dereference::{Database, Target, World};
+use dereference::{Target, World};
 use finish::Finish;
 use plan::Todo;
 use report::Stored;

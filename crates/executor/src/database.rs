@@ -1,0 +1,98 @@
+//! From the target of a session to its database: the reads that a backup and a restore have in common.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::kubedb::Druid;
+use kubestash_api::shared::TypedObjectReference;
+use kubestash_database::locate::{self, Key, Step};
+use kubestash_database::{Connection, Family, Role};
+
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+
+/// The database of a target.
+#[derive(Debug)]
+pub(crate) struct Database {
+    /// What kind of server it is.
+    pub(crate) family: Family,
+    /// How to reach it.
+    pub(crate) connection: Connection,
+    /// What the server is for.
+    pub(crate) role: Role,
+}
+
+/// Follows a target to its database, which has to be of `family`. `namespace` is that of the object that names the
+/// target, `named_by` the field of it that does.
+///
+/// # Errors
+/// If an object on the way is missing or says too little, or the server is of another family.
+pub(crate) async fn find(
+    cluster: &Cluster,
+    target: Option<&TypedObjectReference>,
+    namespace: &str,
+    named_by: &str,
+    family: Family,
+) -> Result<Database, Failure> {
+    match locate::first(target, namespace)? {
+        Step::Druid(key) => of_druid(cluster, &key, named_by, family).await,
+        Step::Binding(key) => {
+            let binding: AppBinding = cluster.get(&key.namespace, &key.name, named_by).await?;
+            match locate::druid_of(&binding) {
+                Some(druid) => {
+                    let named_by = format!("spec.appRef of AppBinding {key}");
+                    of_druid(cluster, &druid, &named_by, family).await
+                }
+                None => behind(cluster, &binding, Role::Plain, None, family).await,
+            }
+        }
+    }
+}
+
+async fn of_druid(
+    cluster: &Cluster,
+    key: &Key,
+    named_by: &str,
+    family: Family,
+) -> Result<Database, Failure> {
+    let druid: Druid = cluster.get(&key.namespace, &key.name, named_by).await?;
+    let store = locate::metadata_store(&druid);
+    let named_by = format!("spec.metadataStorage of Druid {key}");
+    let binding: AppBinding = cluster
+        .get(&store.binding.namespace, &store.binding.name, &named_by)
+        .await?;
+    behind(cluster, &binding, store.role, store.family, family).await
+}
+
+async fn behind(
+    cluster: &Cluster,
+    binding: &AppBinding,
+    role: Role,
+    told: Option<Family>,
+    wanted: Family,
+) -> Result<Database, Failure> {
+    let key = locate::secret_of(binding)?;
+    let origin = format!(
+        "{}/{}",
+        binding.namespace().unwrap_or_default(),
+        binding.name_any()
+    );
+    let named_by = format!("spec.secret of AppBinding {origin}");
+    let secret: Secret = cluster.get(&key.namespace, &key.name, &named_by).await?;
+    let (family, connection) = locate::connection(binding, &secret, told)?;
+    if family != wanted {
+        return Err(Failure::permanent(
+            "DatabaseFamily",
+            format!(
+                "failed to use the database: the server of AppBinding {origin} is {} and the task is for {}; name the task for it in addon.tasks[].name",
+                family.name(),
+                wanted.name()
+            ),
+        ));
+    }
+    Ok(Database {
+        family,
+        connection,
+        role,
+    })
+}

@@ -1,0 +1,129 @@
+//! A restore: one component of a Snapshot, streamed out of its repository into the target's database.
+//!
+//! ```text
+//!   dereference ──► preflight ─┬─ repository: opens, all data there and readable ─┐
+//!   (all reads)                └─ database: answers, takes writes, fits the dump ─┴─► load ──► status
+//! ```
+//! Invariants:
+//! - Nothing is written to the database before everything that can be known beforehand is known to be well.
+//! - A dump that breaks off never looks like one that is complete: the client is ended before its input is.
+//! - The session says why an attempt failed before the process ends; only the operator says that it was the last one.
+
+mod dereference;
+mod load;
+mod preflight;
+mod report;
+
+use std::time::{Duration, Instant};
+
+use kubestash_api::core::{RestoreComponentStatus, RestorePhase, RestoreSession};
+use kubestash_core::format;
+use kubestash_engine::CancellationToken;
+
+use crate::arguments::Restore;
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// Time that is left to report after the Job was told to stop.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Restores and reports.
+///
+/// # Errors
+/// The failure, which is already reported.
+pub async fn run(
+    cluster: &Cluster,
+    settings: &Settings,
+    restore: &Restore,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    let session: RestoreSession = cluster
+        .get(
+            &restore.session.namespace,
+            &restore.session.name,
+            "--restoresession",
+        )
+        .await?;
+    if report::is_done(&session, restore.component) {
+        tracing::info!("already restored by an earlier attempt");
+        return Ok(());
+    }
+    let work = Work {
+        cluster,
+        session,
+        component: restore.component,
+    };
+    // Shown while it lasts, and takes the reason of an earlier attempt away.
+    work.tell(report::running(None)).await;
+    match attempt(cluster, settings, restore, &work.session, cancel).await {
+        Ok(bytes) => {
+            let took = started.elapsed();
+            work.report(report::succeeded(took)).await?;
+            tracing::info!(
+                "restored {} in {}",
+                format::bytes(bytes),
+                format::go_duration(took)
+            );
+            Ok(())
+        }
+        Err(failure) => {
+            tracing::error!("{failure}");
+            let telling = work.tell(report::running(Some(&failure)));
+            if tokio::time::timeout(LAST_WORDS, telling).await.is_err() {
+                tracing::error!("the API server did not take the reason");
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Bytes that were loaded.
+async fn attempt(
+    cluster: &Cluster,
+    settings: &Settings,
+    restore: &Restore,
+    session: &RestoreSession,
+    cancel: &CancellationToken,
+) -> Result<u64, Failure> {
+    let before = async {
+        report::unedited(session)?;
+        let world = dereference::dereference(cluster, settings, restore, session).await?;
+        let ready = preflight::preflight(restore, &world).await?;
+        Ok::<_, Failure>((world, ready))
+    };
+    let (world, ready) = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(preflight::untouched(stopped())),
+        result = before => result.map_err(preflight::untouched)?,
+    };
+    load::load(restore, &world, ready, cancel).await
+}
+
+fn stopped() -> Failure {
+    Failure::transient("Cancelled", "failed to finish: the Job was told to stop")
+}
+
+/// Where results go.
+struct Work<'a> {
+    cluster: &'a Cluster,
+    session: RestoreSession,
+    component: &'static str,
+}
+
+impl Work<'_> {
+    /// Reports, and leaves it at a line in the log if that fails.
+    async fn tell(&self, status: RestoreComponentStatus) {
+        if let Err(failure) = self.report(status).await {
+            tracing::warn!("{failure}");
+        }
+    }
+
+    async fn report(&self, status: RestoreComponentStatus) -> Result<(), Failure> {
+        debug_assert_ne!(status.phase, Some(RestorePhase::Failed));
+        let status = report::with(&self.session, self.component, status);
+        self.cluster.apply_status(&self.session, &status).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! What a restore says in its RestoreSession: pure.
+
+use std::time::Duration;
+
+use kubestash_api::core::{
+    RestoreComponentStatus, RestorePhase, RestoreSession, RestoreSessionStatus,
+};
+use kubestash_core::format;
+
+use crate::failure::Failure;
+
+/// Whether an earlier attempt restored the component.
+pub(super) fn is_done(session: &RestoreSession, component: &str) -> bool {
+    let components = session.status.as_ref().map(|status| &status.components);
+    components
+        .and_then(|components| components.get(component))
+        .is_some_and(|component| component.phase == Some(RestorePhase::Succeeded))
+}
+
+/// Whether the session still asks for what the operator has looked up.
+///
+/// # Errors
+/// If it was edited since.
+pub(super) fn unedited(session: &RestoreSession) -> Result<(), Failure> {
+    let observed = session
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation);
+    if observed.is_none() || observed == session.metadata.generation {
+        return Ok(());
+    }
+    Err(Failure::permanent(
+        "SessionEdited",
+        "failed to restore: spec of the RestoreSession was changed after the restore had begun; create another RestoreSession",
+    ))
+}
+
+/// A component that works, or whose attempt failed: the operator says when it was the last one.
+pub(super) fn running(failure: Option<&Failure>) -> RestoreComponentStatus {
+    RestoreComponentStatus {
+        phase: Some(RestorePhase::Running),
+        error: failure.map(|failure| failure.message.clone()),
+        ..RestoreComponentStatus::default()
+    }
+}
+
+/// A component that is restored.
+pub(super) fn succeeded(took: Duration) -> RestoreComponentStatus {
+    RestoreComponentStatus {
+        phase: Some(RestorePhase::Succeeded),
+        duration: Some(format::go_duration(took)),
+        ..RestoreComponentStatus::default()
+    }
+}
+
+/// The status with this component: a server-side apply removes what it leaves out, so other tasks' are kept.
+pub(super) fn with(
+    session: &RestoreSession,
+    component: &str,
+    status: RestoreComponentStatus,
+) -> RestoreSessionStatus {
+    let mut components = session
+        .status
+        .as_ref()
+        .map(|status| status.components.clone())
+        .unwrap_or_default();
+    components.insert(component.to_owned(), status);
+    RestoreSessionStatus {
+        components,
+        ..RestoreSessionStatus::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn session(status: Value) -> RestoreSession {
+        serde_json::from_value(json!({
+            "apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession",
+            "metadata": {"name": "r", "namespace": "demo", "generation": 2}, "spec": {}, "status": status,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_a_component_that_succeeded_is_done() {
+        for (phase, done) in [("Succeeded", true), ("Running", false), ("Failed", false)] {
+            let session = session(json!({"components": {"dump": {"phase": phase}}}));
+            assert_eq!(is_done(&session, "dump"), done, "{phase}");
+            assert!(!is_done(&session, "manifest"));
+        }
+    }
+
+    #[test]
+    fn an_edit_after_the_beginning_is_refused() {
+        assert!(unedited(&session(json!({"observedGeneration": 2}))).is_ok());
+        assert!(unedited(&session(json!({}))).is_ok());
+        let failure = unedited(&session(json!({"observedGeneration": 1}))).unwrap_err();
+        assert!(failure.permanent && failure.message.contains("create another"));
+    }
+
+    #[test]
+    fn a_report_holds_its_component_and_those_of_other_tasks_and_nothing_else() {
+        let session = session(json!({
+            "phase": "Running", "totalComponents": 2,
+            "components": {"manifest": {"phase": "Succeeded"}, "dump": {"phase": "Running", "error": "old"}},
+        }));
+        let written = |status| serde_json::to_value(with(&session, "dump", status)).unwrap();
+        assert_eq!(
+            written(succeeded(Duration::from_millis(1500))),
+            json!({"components": {"dump": {"phase": "Succeeded", "duration": "1.5s"}, "manifest": {"phase": "Succeeded"}}})
+        );
+        let failure = Failure::transient("X", "no");
+        assert_eq!(
+            written(running(Some(&failure)))["components"]["dump"],
+            json!({"phase": "Running", "error": "no"})
+        );
+        assert_eq!(
+            written(running(None))["components"]["dump"],
+            json!({"phase": "Running"})
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! Making a Job with its rights, and taking both away.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::ServiceAccount,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, Preconditions, PropagationPolicy},
+    core::NamespaceResourceScope,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::Rbac;
+use crate::{
+    apply::{self, ApplyError, Manager},
+    context::Context,
+};
+
+/// Makes the rights, then the Job; returns the Job that has that name, which may be another's.
+///
+/// # Errors
+/// When a request fails.
+pub async fn launch(
+    ctx: &Context,
+    namespace: &str,
+    rbac: &Rbac,
+    job: &Job,
+    manager: Manager,
+) -> Result<Job, ApplyError> {
+    if let Some(account) = &rbac.account {
+        let api = ctx.api::<ServiceAccount>(namespace);
+        apply::object(&api, None, account, manager).await?;
+    }
+    for role in &rbac.roles {
+        let api = ctx.api::<Role>(&role.namespace().unwrap_or_default());
+        apply::object(&api, None, role, manager).await?;
+    }
+    for binding in &rbac.bindings {
+        let api = ctx.api::<RoleBinding>(&binding.namespace().unwrap_or_default());
+        apply::object(&api, None, binding, manager).await?;
+    }
+    apply::create(&ctx.api::<Job>(namespace), job, manager).await
+}
+
+/// Deletes a Job so that it is gone only when its pods are: nobody reports any more after that.
+///
+/// # Errors
+/// When the request fails; a Job that is gone is no failure.
+pub async fn stop(ctx: &Context, job: &Job) -> Result<(), ApplyError> {
+    let api: Api<Job> = ctx.api(&job.namespace().unwrap_or_default());
+    let params = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Foreground),
+        preconditions: Some(Preconditions {
+            uid: job.uid(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(&job.name_any(), &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(source) => Err(apply::request("delete", job, source)),
+    }
+}
+
+/// Deletes the rights of `session`, which carry `labels`, in other namespaces: no owner takes them along there.
+///
+/// # Errors
+/// When a request fails.
+pub async fn remove_foreign_rights<S: Resource<DynamicType = ()>>(
+    ctx: &Context,
+    session: &S,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), ApplyError> {
+    let selector: Vec<_> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let params = ListParams::default().labels(&selector.join(","));
+    remove::<RoleBinding, S>(ctx, session, &params).await?;
+    remove::<Role, S>(ctx, session, &params).await
+}
+
+async fn remove<K, S>(ctx: &Context, session: &S, params: &ListParams) -> Result<(), ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Serialize
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
+    S: Resource<DynamicType = ()>,
+{
+    let all: Api<K> = Api::all(ctx.client.clone());
+    let found = all
+        .list(params)
+        .await
+        .map_err(|source| apply::request("list the rights of", session, source))?;
+    for object in &found.items {
+        let namespace = object.namespace();
+        if namespace != session.namespace() && object.name_any() == session.name_any() {
+            let api = ctx.api::<K>(&namespace.unwrap_or_default());
+            apply::delete(&api, object).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Which restore was let through first, for the moment until its status says so.
+//!
+//! Two restores made in the same second would each find that the other has not begun. The claim is taken in the
+//! instant of beginning, and forgotten a little later, when the status of the session says the same.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use kube::ResourceExt;
+use kubestash_api::{core::RestoreSession, shared::TypedObjectReference};
+
+use super::world::target;
+
+/// Much longer than any write takes to show.
+const LASTS: Duration = Duration::from_secs(10);
+
+/// Claims on targets.
+#[derive(Debug, Default)]
+pub(super) struct Claims(Mutex<HashMap<Option<TypedObjectReference>, Claim>>);
+
+#[derive(Debug, Clone)]
+struct Claim {
+    uid: String,
+    name: String,
+    since: Instant,
+}
+
+impl Claims {
+    /// Name of another restore that was let through just now.
+    pub(super) fn holder(&self, session: &RestoreSession) -> Option<String> {
+        let claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let claim = claims.get(&target(session))?;
+        (Some(&claim.uid) != session.uid().as_ref() && claim.since.elapsed() < LASTS)
+            .then(|| claim.name.clone())
+    }
+
+    /// Lets a restore through, unless another one was just now.
+    pub(super) fn take(&self, session: &RestoreSession) -> bool {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.retain(|_, claim| claim.since.elapsed() < LASTS);
+        let uid = session.uid().unwrap_or_default();
+        let claim = Claim {
+            uid: uid.clone(),
+            name: session.name_any(),
+            since: Instant::now(),
+        };
+        claims.entry(target(session)).or_insert(claim).uid == uid
+    }
+
+    /// Forgets what a restore claimed, because it has ended.
+    pub(super) fn release(&self, session: &RestoreSession) {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.retain(|_, claim| Some(&claim.uid) != session.uid().as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(name: &str, of: &str, namespace: Option<&str>) -> RestoreSession {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession",
+            "metadata": {"name": name, "namespace": "demo", "uid": name},
+            "spec": {"target": {"apiGroup": "kubedb.com", "kind": "Druid", "name": of, "namespace": namespace}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn of_two_restores_into_one_target_one_is_let_through() {
+        let claims = Claims::default();
+        let one = session("one", "druid", None);
+        let two = session("two", "druid", Some("demo"));
+        let other = session("other", "druid", Some("dev"));
+        assert!(claims.take(&one) && claims.take(&one));
+        assert!(!claims.take(&two));
+        assert!(claims.take(&other));
+        assert_eq!(claims.holder(&two).as_deref(), Some("one"));
+        assert_eq!(claims.holder(&one), None);
+        claims.release(&one);
+        assert!(claims.take(&two));
+    }
+}

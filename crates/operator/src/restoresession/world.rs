@@ -1,0 +1,100 @@
+//! Everything that a decision about a restore depends on.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{Resource, ResourceExt};
+use kubestash_api::{
+    addons::{Addon, Function},
+    core::{RestoreDataSource, RestoreSession},
+    shared::TypedObjectReference,
+    storage::{BackupStorage, Repository, Snapshot},
+};
+use kubestash_core::phase;
+
+use crate::{backupsession::Source, config::JobEnvironment};
+
+/// What was read for a restore.
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    /// The session, as the API server has it now.
+    pub session: Arc<RestoreSession>,
+    /// The Snapshots that may be meant, as the API server has them now.
+    pub snapshots: Vec<Snapshot>,
+    /// The Repository of the data.
+    pub repository: Option<Repository>,
+    /// The storage of that Repository.
+    pub storage: Option<Arc<BackupStorage>>,
+    /// Whether that storage may be used from the session's namespace.
+    pub storage_allowed: bool,
+    /// The Addon that the session names.
+    pub addon: Option<Arc<Addon>>,
+    /// The Functions there are, by name.
+    pub functions: BTreeMap<String, Arc<Function>>,
+    /// The way to the target's database.
+    pub source: Source,
+    /// Why the target cannot be restored into yet; none if it can.
+    pub target_missing: Option<String>,
+    /// Another restore that works on the target.
+    pub rival: Option<String>,
+    /// The target's BackupConfigurations that are not paused.
+    pub backups: Vec<TypedObjectReference>,
+    /// The session's Job, as the API server has it now.
+    pub job: Option<Job>,
+    /// The pods of that Job.
+    pub pods: Vec<Pod>,
+    /// The image of Jobs.
+    pub image: String,
+    /// What is passed on to Jobs.
+    pub environment: JobEnvironment,
+}
+
+impl World {
+    /// The namespace of the session and its Job.
+    pub(super) fn namespace(&self) -> String {
+        self.session.namespace().unwrap_or_default()
+    }
+
+    /// When the session was made.
+    pub(super) fn created(&self) -> Option<Timestamp> {
+        let created = self.session.meta().creation_timestamp.as_ref();
+        created.map(|time| time.0)
+    }
+}
+
+/// What to restore, as the session says.
+pub(super) fn data_source(session: &RestoreSession) -> RestoreDataSource {
+    session.spec.data_source.clone().unwrap_or_default()
+}
+
+/// The namespace of Repository and Snapshot.
+pub(super) fn data_namespace(session: &RestoreSession) -> String {
+    data_source(session)
+        .namespace
+        .filter(|namespace| !namespace.is_empty())
+        .or_else(|| session.namespace())
+        .unwrap_or_default()
+}
+
+/// The target, with its namespace.
+pub(super) fn target(session: &RestoreSession) -> Option<TypedObjectReference> {
+    let own = session.namespace().unwrap_or_default();
+    let target = session.spec.target.as_ref()?;
+    Some(TypedObjectReference {
+        namespace: Some(target.namespace_or(&own).to_owned()),
+        ..target.clone()
+    })
+}
+
+/// Whether a restore has ended, however it did.
+pub(super) fn is_finished(session: &RestoreSession) -> bool {
+    let phase = session.status.as_ref().and_then(|status| status.phase);
+    phase.is_some_and(phase::restore_session_completed)
+}
+
+/// Whether it was that restore's turn: it has the target to itself until it ends.
+pub(super) fn has_begun(session: &RestoreSession) -> bool {
+    let status = session.status.as_ref();
+    status.is_some_and(|status| status.total_components.is_some())
+}
