@@ -603,18 +603,37 @@ async fn a_statement_that_fails_is_told_with_its_line() {
 async fn a_target_is_looked_at_without_a_change_and_a_read_only_one_is_refused() {
     let server = MariaDb::start().await;
     let connection = server.connection();
-    let role = Role::DruidMetadata { linked_db: "we`ird".into() };
+    let role = Role::DruidMetadata {
+        linked_db: "we`ird".into(),
+    };
     let wait = Duration::from_secs(10);
     let look = || Family::MySql.examine(&connection, &role, Some("druid"), wait);
     let target = look().await.unwrap();
-    assert_eq!((target.database.as_deref(), target.exists), (Some("we`ird"), false));
-    assert!(!server.column("SHOW DATABASES").await.contains(&"we`ird".to_owned()));
-    Family::MySql.create_database(&connection, "we`ird", wait).await.unwrap();
+    assert_eq!(
+        (target.database.as_deref(), target.exists),
+        (Some("we`ird"), false)
+    );
+    assert!(
+        !server
+            .column("SHOW DATABASES")
+            .await
+            .contains(&"we`ird".to_owned())
+    );
+    Family::MySql
+        .create_database(&connection, "we`ird", wait)
+        .await
+        .unwrap();
     assert!(look().await.unwrap().exists);
     server.run(&["SET GLOBAL read_only = ON"]).await;
     let error = look().await.unwrap_err();
-    assert!(error.is_permanent() && error.kind() == "DatabaseReadOnly", "{error}");
-    assert!(error.to_string().contains("SET GLOBAL read_only = OFF"), "{error}");
+    assert!(
+        error.is_permanent() && error.kind() == "DatabaseReadOnly",
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("SET GLOBAL read_only = OFF"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -702,7 +721,9 @@ async fn boot_with_tls(server: &mut MariaDb) -> Vec<u8> {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "authority");
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();

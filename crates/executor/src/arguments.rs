@@ -512,7 +512,12 @@ mod tests {
             (&["mysql-backup", "restore"], "must be \"backup\""),
             (&["mysql-restore", "backup"], "must be \"restore\""),
             (
-                &["mysql-restore", "restore", "--namespace=d", "--restoresession=r"],
+                &[
+                    "mysql-restore",
+                    "restore",
+                    "--namespace=d",
+                    "--restoresession=r",
+                ],
                 "--snapshot is missing",
             ),
             (

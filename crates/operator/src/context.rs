@@ -14,8 +14,8 @@ use kube::{
 use kubestash_api::{
     addons::{Addon, Function},
     appcatalog::AppBinding,
+    core::{BackupBlueprint, BackupConfiguration, BackupSession, RestoreSession},
     kubedb::Druid,
-    core::{BackupBlueprint, BackupConfiguration, BackupSession},
     labels,
     storage::{BackupStorage, Repository, RetentionPolicy, Snapshot},
 };
@@ -93,6 +93,7 @@ pub struct Watches {
     pub snapshots: Watch<Snapshot>,
     pub backup_configurations: Watch<BackupConfiguration>,
     pub backup_sessions: Watch<BackupSession>,
+    pub restore_sessions: Watch<RestoreSession>,
     pub backup_blueprints: Watch<BackupBlueprint>,
     pub addons: Watch<Addon>,
     pub functions: Watch<Function>,
@@ -128,6 +129,7 @@ impl Watches {
             snapshots: Watch::start(driver, all()),
             backup_configurations: Watch::start(driver, all()),
             backup_sessions: Watch::start(driver, all()),
+            restore_sessions: Watch::start(driver, all()),
             backup_blueprints: Watch::start(driver, all()),
             addons: Watch::start(driver, all()),
             functions: Watch::start(driver, all()),
@@ -149,6 +151,7 @@ impl Watches {
             self.snapshots.ready(),
             self.backup_configurations.ready(),
             self.backup_sessions.ready(),
+            self.restore_sessions.ready(),
             self.backup_blueprints.ready(),
             self.addons.ready(),
             self.functions.ready(),

@@ -42,6 +42,7 @@ pub mod failure;
 pub mod finalizer;
 pub mod job;
 pub mod repository;
+pub mod restoresession;
 pub mod schedule;
 pub mod snapshot;
 pub mod stores;
@@ -54,6 +55,8 @@ mod leader;
 mod locks;
 mod run;
 
-pub use config::{JobEnvironment, OperatorConfig, STORAGE_EMULATOR_HOST, WebhookAddress, WebhookConfig};
+pub use config::{
+    JobEnvironment, OperatorConfig, STORAGE_EMULATOR_HOST, WebhookAddress, WebhookConfig,
+};
 pub use leader::LeaderError;
 pub use run::{RunError, run};

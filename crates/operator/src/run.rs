@@ -20,7 +20,7 @@ use crate::{
     events::Events,
     leader::{self, LeaderError},
     locks::Locks,
-    repository, snapshot,
+    repository, restoresession, snapshot,
     stores::Stores,
     watch::Driver,
 };
@@ -147,6 +147,7 @@ async fn controllers(ctx: &Arc<Context>, ready: Option<oneshot::Sender<()>>) {
     tasks.spawn(blueprint::controller(Arc::clone(ctx)));
     tasks.spawn(backupconfiguration::controller(Arc::clone(ctx)));
     tasks.spawn(backupsession::controller(Arc::clone(ctx)));
+    tasks.spawn(restoresession::controller(Arc::clone(ctx)));
     tasks.close();
     tracing::info!("the operator is ready");
     if let Some(ready) = ready {

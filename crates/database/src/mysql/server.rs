@@ -273,7 +273,10 @@ impl Server {
     /// # Errors
     /// If the server refuses.
     pub async fn create_database(&mut self, name: &str) -> Result<(), ServerError> {
-        let statement = format!("CREATE DATABASE IF NOT EXISTS `{}`", name.replace('`', "``"));
+        let statement = format!(
+            "CREATE DATABASE IF NOT EXISTS `{}`",
+            name.replace('`', "``")
+        );
         self.conn
             .query_drop(statement)
             .await
@@ -291,11 +294,11 @@ impl Server {
 
     async fn list(&mut self, what: &'static str, query: &str) -> Result<Vec<String>, ServerError> {
         // Bytes, not text: a conversion that fails would be a panic inside the driver.
-        let names: Vec<Vec<u8>> =
-            self.conn
-                .query(query)
-                .await
-                .map_err(|cause| self.failed(what, &cause))?;
+        let names: Vec<Vec<u8>> = self
+            .conn
+            .query(query)
+            .await
+            .map_err(|cause| self.failed(what, &cause))?;
         Ok(names
             .iter()
             .map(|name| String::from_utf8_lossy(name).into_owned())

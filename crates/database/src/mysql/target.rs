@@ -95,20 +95,35 @@ impl Target {
     pub fn accepts(&self, head: &[u8]) -> Result<Vec<String>, TargetError> {
         let Some(dumped) = dumped_on(head) else {
             return Ok(vec![
-                "the dump does not say on which server it was made: versions are not compared".to_owned(),
+                "the dump does not say on which server it was made: versions are not compared"
+                    .to_owned(),
             ]);
         };
-        let facts = || (self.address.clone(), dumped.version.clone(), self.info.version.clone());
+        let facts = || {
+            (
+                self.address.clone(),
+                dumped.version.clone(),
+                self.info.version.clone(),
+            )
+        };
         if dumped.vendor == self.info.vendor {
             if dumped.major > self.info.major && self.info.major > 0 {
                 let (address, dumped, server) = facts();
-                return Err(TargetError::Older { address, dumped, server });
+                return Err(TargetError::Older {
+                    address,
+                    dumped,
+                    server,
+                });
             }
             return Ok(Vec::new());
         }
         if dumped.vendor == Vendor::MySql && dumped.major >= 8 && !self.knows_mysql_8 {
             let (address, dumped, server) = facts();
-            return Err(TargetError::Collation { address, dumped, server });
+            return Err(TargetError::Collation {
+                address,
+                dumped,
+                server,
+            });
         }
         Ok(vec![format!(
             "the dump was made on {} and the server is {}, which is of another vendor",
@@ -120,7 +135,10 @@ impl Target {
 /// The server that a dump was made on, as its first lines say.
 fn dumped_on(head: &[u8]) -> Option<ServerInfo> {
     let text = String::from_utf8_lossy(head);
-    let version = text.lines().find_map(|line| line.strip_prefix(SERVER_VERSION))?.trim();
+    let version = text
+        .lines()
+        .find_map(|line| line.strip_prefix(SERVER_VERSION))?
+        .trim();
     // A name says nothing about how this server compares names of databases.
     (!version.is_empty()).then(|| ServerInfo::new(version.to_owned(), 0))
 }
@@ -142,11 +160,22 @@ pub(crate) async fn examine(
     let (read_only, knows_mysql_8, existing) = looked?;
     if let Some(variable) = read_only {
         let (address, origin) = (connection.address(), connection.origin.clone());
-        return Err(TargetError::ReadOnly { address, origin, variable }.into());
+        return Err(TargetError::ReadOnly {
+            address,
+            origin,
+            variable,
+        }
+        .into());
     }
     let place = source.map(|source| place(source, role, &existing, info.folds_case));
     let (database, exists) = place.map_or((None, true), |(name, exists)| (Some(name), exists));
-    Ok(Target { database, exists, info, address: connection.address(), knows_mysql_8 })
+    Ok(Target {
+        database,
+        exists,
+        info,
+        address: connection.address(),
+        knows_mysql_8,
+    })
 }
 
 async fn look(server: &mut Server) -> Result<(Option<&'static str>, bool, Existing), ServerError> {
@@ -215,13 +244,37 @@ mod tests {
     #[test]
     fn a_server_takes_dumps_of_its_own_kind_that_are_not_newer() {
         let cases = [
-            ("10.11.6-MariaDB", "10.11.6-MariaDB-0+deb12u1", false, None, 0),
+            (
+                "10.11.6-MariaDB",
+                "10.11.6-MariaDB-0+deb12u1",
+                false,
+                None,
+                0,
+            ),
             ("10.4.1-MariaDB", "11.8.1-MariaDB", true, None, 0),
             ("5.7.44-log", "8.0.36", true, None, 0),
             ("8.4.2", "8.0.36", true, None, 0),
-            ("9.0.1", "8.0.36", true, Some("same or a newer major version"), 0),
-            ("11.4.2-MariaDB", "10.11.6-MariaDB", false, Some("11.4.2-MariaDB"), 0),
-            ("8.0.21", "10.11.6-MariaDB", false, Some("utf8mb4_0900_ai_ci"), 0),
+            (
+                "9.0.1",
+                "8.0.36",
+                true,
+                Some("same or a newer major version"),
+                0,
+            ),
+            (
+                "11.4.2-MariaDB",
+                "10.11.6-MariaDB",
+                false,
+                Some("11.4.2-MariaDB"),
+                0,
+            ),
+            (
+                "8.0.21",
+                "10.11.6-MariaDB",
+                false,
+                Some("utf8mb4_0900_ai_ci"),
+                0,
+            ),
             ("8.0.21", "11.8.2-MariaDB", true, None, 1),
             ("5.7.25", "10.11.6-MariaDB", false, None, 1),
             ("10.11.6-MariaDB", "8.0.36", true, None, 1),
@@ -229,7 +282,9 @@ mod tests {
         for (dumped, server, knows, refused, notes) in cases {
             let answer = target(server, knows).accepts(&head(dumped));
             match (answer, refused) {
-                (Ok(said), None) => assert_eq!(said.len(), notes, "{dumped} into {server}: {said:?}"),
+                (Ok(said), None) => {
+                    assert_eq!(said.len(), notes, "{dumped} into {server}: {said:?}")
+                }
                 (Err(error), Some(word)) => {
                     assert!(error.to_string().contains(word), "{error}");
                     assert_eq!(error.kind(), "DatabaseIncompatible");
@@ -237,7 +292,13 @@ mod tests {
                 (answer, refused) => panic!("{dumped} into {server}: {answer:?}, not {refused:?}"),
             }
         }
-        assert_eq!(target("8.0.36", true).accepts(b"CREATE TABLE t (a INT);").unwrap().len(), 1);
+        assert_eq!(
+            target("8.0.36", true)
+                .accepts(b"CREATE TABLE t (a INT);")
+                .unwrap()
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -246,11 +307,25 @@ mod tests {
             all: all.iter().map(|name| (*name).to_owned()).collect(),
             with_segments: with.iter().map(|name| (*name).to_owned()).collect(),
         };
-        let druid = |linked: &str| Role::DruidMetadata { linked_db: linked.to_owned() };
+        let druid = |linked: &str| Role::DruidMetadata {
+            linked_db: linked.to_owned(),
+        };
         let cases = [
-            (druid("meta"), existing(&["druid", "meta"], &["druid", "meta"]), ("meta", true)),
-            (druid("meta"), existing(&["druid", "meta"], &["druid"]), ("druid", true)),
-            (druid("meta"), existing(&["druid", "meta"], &[]), ("meta", true)),
+            (
+                druid("meta"),
+                existing(&["druid", "meta"], &["druid", "meta"]),
+                ("meta", true),
+            ),
+            (
+                druid("meta"),
+                existing(&["druid", "meta"], &["druid"]),
+                ("druid", true),
+            ),
+            (
+                druid("meta"),
+                existing(&["druid", "meta"], &[]),
+                ("meta", true),
+            ),
             (druid("meta"), existing(&["druid"], &[]), ("druid", true)),
             (druid("meta"), existing(&["mysql"], &[]), ("meta", false)),
             (druid("druid"), existing(&["x"], &["x"]), ("druid", false)),
@@ -258,8 +333,15 @@ mod tests {
             (Role::Plain, existing(&["Source"], &[]), ("source", false)),
         ];
         for (role, existing, (name, exists)) in cases {
-            assert_eq!(place("source", &role, &existing, false), (name.to_owned(), exists), "{role:?} {existing:?}");
+            assert_eq!(
+                place("source", &role, &existing, false),
+                (name.to_owned(), exists),
+                "{role:?} {existing:?}"
+            );
         }
-        assert_eq!(place("source", &Role::Plain, &existing(&["Source"], &[]), true), ("Source".to_owned(), true));
+        assert_eq!(
+            place("source", &Role::Plain, &existing(&["Source"], &[]), true),
+            ("Source".to_owned(), true)
+        );
     }
 }

@@ -83,8 +83,10 @@ async fn stored(
         .get(&namespace, &snapshot.spec.repository, &named_by)
         .await?;
     if let Some(secret) = source.encryption_secret {
-        repository.spec.encryption_secret =
-            Some(ObjectReference::new(&secret.name, secret.namespace_or(&own)));
+        repository.spec.encryption_secret = Some(ObjectReference::new(
+            &secret.name,
+            secret.namespace_or(&own),
+        ));
     }
     let store = Store::of(cluster, settings, repository, &session.name_any()).await?;
     Ok((store, part))
@@ -102,7 +104,11 @@ fn part(snapshot: &Snapshot, name: &str) -> Result<Part, Failure> {
     let components = snapshot.status.as_ref().map(|status| &status.components);
     let component = components
         .and_then(|components| components.get(name))
-        .ok_or_else(|| fail(&format!("{object} has no component {name:?}; restore another one")))?;
+        .ok_or_else(|| {
+            fail(&format!(
+                "{object} has no component {name:?}; restore another one"
+            ))
+        })?;
     let stats = component.restic_stats.first();
     let id = stats
         .and_then(|stats| stats.id())
@@ -148,7 +154,8 @@ mod tests {
     #[test]
     fn both_ways_to_write_a_components_statistics_are_read() {
         let flat = json!({"path": "repository/v1/frequent/dump", "resticStats": [{"hostPath": "dumpfile.sql", "id": "8f2b"}]});
-        let summary = json!({"resticStats": [{"summary": {"hostPath": "/dumpfile.sql", "id": "8f2b"}}]});
+        let summary =
+            json!({"resticStats": [{"summary": {"hostPath": "/dumpfile.sql", "id": "8f2b"}}]});
         let bare = json!({"resticStats": [{"id": "8f2b"}]});
         for component in [flat, summary, bare] {
             let expected = Part {
@@ -163,9 +170,15 @@ mod tests {
     #[test]
     fn a_component_without_data_is_told_by_name() {
         let empty = snapshot(json!({"phase": "Succeeded"}));
-        for (component, words) in [("dump", "names no restic snapshot"), ("x", "no component \"x\"")] {
+        for (component, words) in [
+            ("dump", "names no restic snapshot"),
+            ("x", "no component \"x\""),
+        ] {
             let failure = part(&empty, component).unwrap_err();
-            assert!(failure.permanent && failure.message.contains(words), "{failure}");
+            assert!(
+                failure.permanent && failure.message.contains(words),
+                "{failure}"
+            );
             assert!(failure.message.contains("demo/s"), "{failure}");
         }
     }

@@ -58,14 +58,22 @@ pub(super) async fn load(
     tracing::info!(
         "loading {} into {} on {} with {} {}",
         format::bytes(size),
-        target.database.as_deref().unwrap_or("the databases it names"),
+        target
+            .database
+            .as_deref()
+            .unwrap_or("the databases it names"),
         started.server_version,
         started.program,
         started.words.join(" ")
     );
     let (sink, running) = (Shared::new(started.sink, size), started.running);
     let written = repository
-        .dump(&id, &world.part.file, Box::new(sink.clone()), cancel.clone())
+        .dump(
+            &id,
+            &world.part.file,
+            Box::new(sink.clone()),
+            cancel.clone(),
+        )
         .await;
     match written {
         Ok(bytes) => {

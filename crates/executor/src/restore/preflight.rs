@@ -62,7 +62,10 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
     );
     let (size, head) = data?;
     let target = target?;
-    for note in target.accepts(&head).map_err(kubestash_database::Error::from)? {
+    for note in target
+        .accepts(&head)
+        .map_err(kubestash_database::Error::from)?
+    {
         tracing::warn!("{note}");
     }
     Ok(Ready {
@@ -161,13 +164,20 @@ mod tests {
     #[test]
     fn damage_is_told_and_that_the_database_is_untouched() {
         let verified = |errors: usize| SnapshotVerification {
-            errors: (0..errors).map(|pack| format!("pack {pack} is missing")).collect(),
+            errors: (0..errors)
+                .map(|pack| format!("pack {pack} is missing"))
+                .collect(),
             ..SnapshotVerification::default()
         };
         assert!(sound(&verified(0), "8f2b", "here").is_ok());
         let failure = untouched(sound(&verified(5), "8f2b", "here").unwrap_err());
         assert!(failure.permanent);
-        for words in ["8f2b at here", "pack 2 is missing", "and 2 more", "nothing was changed"] {
+        for words in [
+            "8f2b at here",
+            "pack 2 is missing",
+            "and 2 more",
+            "nothing was changed",
+        ] {
             assert!(failure.message.contains(words), "{failure}");
         }
         assert!(!untouched(super::super::stopped()).permanent);

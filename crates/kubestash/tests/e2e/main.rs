@@ -5,6 +5,7 @@
 mod bad_input;
 mod canary;
 mod crash;
+mod restore;
 mod support;
 mod tutorial;
 mod up;

@@ -30,7 +30,7 @@ use crate::{
 
 /// A Job that cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ExecutorError {
+pub(crate) enum ExecutorError {
     /// The Addon is missing.
     #[error("Addon {0:?} does not exist")]
     Addon(String),
@@ -231,7 +231,7 @@ fn storage_volumes(world: &World) -> (Vec<Volume>, Vec<VolumeMount>) {
 }
 
 /// The volumes of a task, with the user's sources in place of the addon's.
-fn task_volumes(
+pub(crate) fn task_volumes(
     task: &kubestash_api::addons::Task,
     reference: &TaskReference,
 ) -> Result<Vec<Volume>, ExecutorError> {
@@ -261,7 +261,7 @@ fn task_volumes(
 }
 
 /// The sooner of what the user gives the Job and what is left until the session's deadline.
-fn active_deadline(
+pub(crate) fn active_deadline(
     given: Option<i64>,
     deadline: Option<Timestamp>,
     now: Timestamp,

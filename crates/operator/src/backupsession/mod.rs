@@ -19,7 +19,7 @@ mod apply;
 mod claims;
 mod decide;
 mod dereference;
-mod executor;
+pub(crate) mod executor;
 mod finish;
 mod skip;
 mod snapshots;

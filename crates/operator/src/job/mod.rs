@@ -1,9 +1,11 @@
-//! The Job that does the work of a session: what it runs, what it may do, and how it stands. All of it is pure.
+//! The Job that does the work of a session: what it runs, what it may do, and how it stands. All of it is pure,
+//! `run.rs` aside.
 //!
 //! ```text
 //!   template.rs  the user's settings, from scheduler and addon ─┐
 //!   pod.rs       tasks, volumes, image ─────────────────────────┴─► Job
 //!   rbac.rs      the objects the Job works on ─► ServiceAccount, Roles, RoleBindings
+//!   run.rs       Job and rights made, and taken away
 //!   outcome.rs   Job + pods ─► running, succeeded, failed why, stuck why
 //! ```
 //!
@@ -12,6 +14,7 @@
 pub mod outcome;
 pub mod pod;
 pub mod rbac;
+pub mod run;
 pub mod template;
 
 pub use outcome::{Outcome, judge};

@@ -22,6 +22,15 @@ pub(super) enum Obstacle {
     Never(String),
 }
 
+impl Obstacle {
+    /// The sentence.
+    pub(super) fn into_reason(self) -> String {
+        match self {
+            NotYet(reason) | Never(reason) => reason,
+        }
+    }
+}
+
 use Obstacle::{Never, NotYet};
 
 /// What was looked up.
@@ -55,8 +64,15 @@ fn component_of(function: &str) -> &'static str {
 /// Looks up what the session asks for. `pinned` is the Snapshot that was found when the restore began.
 pub(super) fn resolve(world: &World, pinned: Option<&str>) -> Result<Data, Obstacle> {
     let session = &world.session;
-    if session.spec.target.as_ref().is_none_or(|target| target.name.is_empty()) {
-        return Err(Never("spec.target is missing: name the object to restore into".to_owned()));
+    if session
+        .spec
+        .target
+        .as_ref()
+        .is_none_or(|target| target.name.is_empty())
+    {
+        return Err(Never(
+            "spec.target is missing: name the object to restore into".to_owned(),
+        ));
     }
     let hooks = session.spec.hooks.as_ref();
     if hooks.is_some_and(|hooks| !hooks.pre_restore.is_empty() || !hooks.post_restore.is_empty()) {
@@ -102,7 +118,10 @@ fn snapshot(world: &World, pinned: Option<&str>) -> Result<Snapshot, Obstacle> {
 }
 
 fn named(world: &World, name: &str, namespace: &str) -> Result<Snapshot, Obstacle> {
-    let found = world.snapshots.iter().find(|snapshot| snapshot.name_any() == name);
+    let found = world
+        .snapshots
+        .iter()
+        .find(|snapshot| snapshot.name_any() == name);
     let found = found.ok_or_else(|| {
         NotYet(format!(
             "spec.dataSource.snapshot: Snapshot {namespace}/{name} does not exist; kubectl get snapshots.storage.kubestash.com -n {namespace} lists those there are"
@@ -143,7 +162,13 @@ fn newest(
         .filter(of_repository)
         .filter(|snapshot| phase_of(snapshot) == Some(SnapshotPhase::Succeeded))
         .filter(in_time)
-        .max_by_key(|snapshot| (taken(snapshot), snapshot.spec.snapshot_id.clone(), snapshot.name_any()));
+        .max_by_key(|snapshot| {
+            (
+                taken(snapshot),
+                snapshot.spec.snapshot_id.clone(),
+                snapshot.name_any(),
+            )
+        });
     found.cloned().ok_or_else(|| {
         let before = limit.map(|(at, _)| format!(" up to {at}")).unwrap_or_default();
         Never(format!(
@@ -164,7 +189,10 @@ fn phase_of(snapshot: &Snapshot) -> Option<SnapshotPhase> {
 }
 
 fn taken(snapshot: &Snapshot) -> Option<Timestamp> {
-    let taken = snapshot.status.as_ref().and_then(|status| status.snapshot_time.as_ref());
+    let taken = snapshot
+        .status
+        .as_ref()
+        .and_then(|status| status.snapshot_time.as_ref());
     taken
         .or(snapshot.metadata.creation_timestamp.as_ref())
         .map(|time| time.0)
@@ -174,7 +202,10 @@ fn taken(snapshot: &Snapshot) -> Option<Timestamp> {
 fn readable(world: &World) -> Result<(), Obstacle> {
     let namespace = data_namespace(&world.session);
     let Some(repository) = &world.repository else {
-        let name = world.snapshots.first().map(|snapshot| snapshot.spec.repository.clone());
+        let name = world
+            .snapshots
+            .first()
+            .map(|snapshot| snapshot.spec.repository.clone());
         return Err(no_repository(&name.unwrap_or_default(), &namespace));
     };
     let Some(storage) = &world.storage else {
@@ -194,7 +225,10 @@ fn readable(world: &World) -> Result<(), Obstacle> {
     )))
 }
 
-fn tasks(world: &World, snapshot: &Snapshot) -> Result<Vec<(TaskReference, &'static str)>, Obstacle> {
+fn tasks(
+    world: &World,
+    snapshot: &Snapshot,
+) -> Result<Vec<(TaskReference, &'static str)>, Obstacle> {
     let nothing = Default::default();
     let info = world.session.spec.addon.as_ref().unwrap_or(&nothing);
     if info.name.is_empty() || info.tasks.is_empty() {
@@ -212,11 +246,19 @@ fn tasks(world: &World, snapshot: &Snapshot) -> Result<Vec<(TaskReference, &'sta
     let held = snapshot.status.as_ref().map(|status| &status.components);
     let holds = |name: &str| held.is_some_and(|held| held.contains_key(name));
     let lacks = |name: &str| {
-        let all: Vec<_> = held.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let all: Vec<_> = held
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+            .collect();
         Never(format!(
             "Snapshot {} has no component {name:?}; it has {}",
             snapshot.name_any(),
-            if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+            if all.is_empty() {
+                "none".to_owned()
+            } else {
+                all.join(", ")
+            }
         ))
     };
     if let Some(unknown) = wanted.iter().find(|name| !holds(name)) {
@@ -247,7 +289,9 @@ fn tasks(world: &World, snapshot: &Snapshot) -> Result<Vec<(TaskReference, &'sta
 /// What the session depends on, for its status.
 pub(super) fn dependencies(world: &World, found: Option<&Snapshot>) -> Vec<ResourceFoundStatus> {
     let session: &Arc<RestoreSession> = &world.session;
-    let name = found.map(ResourceExt::name_any).or(data_source(session).snapshot);
+    let name = found
+        .map(ResourceExt::name_any)
+        .or(data_source(session).snapshot);
     let mut dependencies = vec![ResourceFoundStatus {
         found: Some(found.is_some()),
         kind: Some("Snapshot".to_owned()),

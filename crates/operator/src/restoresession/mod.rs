@@ -78,7 +78,10 @@ pub async fn controller(ctx: Arc<Context>) {
             &watches.restore_sessions,
             move |touched: &RestoreSession| {
                 let own = ObjectRef::from_obj(touched);
-                one().into_iter().filter(move |other| *other != own).collect::<Vec<_>>()
+                one()
+                    .into_iter()
+                    .filter(move |other| *other != own)
+                    .collect::<Vec<_>>()
             },
         )
         .on(&watches.snapshots, move |_: &Snapshot| two())

@@ -1,0 +1,107 @@
+//! What the executor of a restore may do: read the objects it works on, and report on its own. Pure.
+
+use kube::ResourceExt;
+use kubestash_api::storage::Snapshot;
+
+use super::world::{World, data_namespace, data_source};
+use crate::{backupsession::Source, job::Access};
+
+const READ: &[&str] = &["get"];
+const REPORT: &[&str] = &["get", "patch"];
+const LIST: &[&str] = &["list"];
+
+const CORE: &str = "core.kubestash.com";
+const STORAGE: &str = "storage.kubestash.com";
+const CATALOG: &str = "appcatalog.appscode.com";
+const DATABASES: &str = "kubedb.com";
+
+/// The rights of the executor that restores `snapshot`.
+pub(super) fn of(world: &World, snapshot: &Snapshot) -> Access {
+    let mut access = Access::default();
+    let (own, data) = (world.namespace(), data_namespace(&world.session));
+    let session = world.session.name_any();
+    access.one(&own, CORE, "restoresessions", READ, &session);
+    access.one(&own, CORE, "restoresessions/status", REPORT, &session);
+    access.one(&data, STORAGE, "snapshots", READ, &snapshot.name_any());
+    // Whether the holder of a lock is gone, its Snapshot says; whose that is, nobody knows beforehand.
+    access.any(&data, STORAGE, "snapshots", LIST);
+    let repository = &snapshot.spec.repository;
+    access.one(&data, STORAGE, "repositories", READ, repository);
+    let of_session = data_source(&world.session).encryption_secret;
+    let secret = match &of_session {
+        Some(secret) => Some((secret, &own)),
+        None => {
+            let found = world.repository.as_ref();
+            found
+                .and_then(|found| found.spec.encryption_secret.as_ref())
+                .map(|secret| (secret, &data))
+        }
+    };
+    if let Some((secret, referrer)) = secret {
+        access.one(
+            secret.namespace_or(referrer),
+            "",
+            "secrets",
+            READ,
+            &secret.name,
+        );
+    }
+    if let Some(storage) = &world.storage {
+        let owner = storage.namespace().unwrap_or_default();
+        access.one(&owner, STORAGE, "backupstorages", READ, &storage.name_any());
+        let backend = storage.spec.storage.as_ref();
+        let secret = backend.and_then(|backend| backend.secret_name());
+        access.one(&owner, "", "secrets", READ, secret.unwrap_or_default());
+    }
+    target(&mut access, world);
+    access
+}
+
+fn target(access: &mut Access, world: &World) {
+    let source = &world.source;
+    if let Some(druid) = &source.druid {
+        access.one(&druid.namespace, DATABASES, "druids", READ, &druid.name);
+    }
+    // Of a Druid the metadata store's binding alone is read, unless its own is what the session names.
+    let own = world.namespace();
+    let named = world.session.spec.target.as_ref();
+    if let Some(named) = named.filter(|target| target.group() == CATALOG) {
+        access.one(
+            named.namespace_or(&own),
+            CATALOG,
+            "appbindings",
+            READ,
+            &named.name,
+        );
+    }
+    let last = Source {
+        bindings: source.bindings.last().cloned().into_iter().collect(),
+        ..source.clone()
+    };
+    for (binding, _) in &last.bindings {
+        access.one(
+            &binding.namespace,
+            CATALOG,
+            "appbindings",
+            READ,
+            &binding.name,
+        );
+    }
+    for secret in last.secrets() {
+        access.one(&secret.namespace, "", "secrets", READ, &secret.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::Resource;
+    use kubestash_api::core::RestoreSession;
+
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_of_the_kinds() {
+        assert_eq!(RestoreSession::group(&()), CORE);
+        assert_eq!(RestoreSession::plural(&()), "restoresessions");
+    }
+}

@@ -1,0 +1,157 @@
+//! Carrying out the next step of a restore.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::{Api, Resource, ResourceExt};
+use kubestash_api::{
+    conditions::restore_session::RESTORE_EXECUTOR_ENSURED,
+    core::{RestorePhase, RestoreSession, RestoreSessionStatus},
+};
+use kubestash_core::{condition, phase};
+
+use super::{
+    MANAGER,
+    claims::Claims,
+    decide::{Plan, Step},
+    executor::Executor,
+    pause,
+    world::{World, has_begun},
+};
+use crate::{
+    apply::{self, ApplyError, Owns, Written},
+    context::Context,
+    controller::full_text,
+    events::Notice,
+    job,
+};
+
+/// Does the step, then writes the status; returns after how long to look again.
+pub(super) async fn apply(
+    ctx: &Context,
+    claims: &Claims,
+    world: &World,
+    plan: Plan,
+    now: Timestamp,
+) -> Result<Option<Duration>, ApplyError> {
+    let Plan { step, mut status } = plan;
+    let mut again = None;
+    match step {
+        Step::Wait(after) => again = after,
+        Step::Begin => {
+            if !claims.take(&world.session) {
+                // Another one was faster; the next look finds it.
+                return Ok(Some(Duration::from_secs(1)));
+            }
+        }
+        Step::Launch(executor) => {
+            if let Err(reason) = launch(ctx, world, &executor).await? {
+                let failed = condition::new(RESTORE_EXECUTOR_ENSURED, false, &reason, now);
+                condition::set(&mut status.conditions, failed);
+                status.phase = Some(phase::restore_session(&status));
+            }
+        }
+        Step::Stop(job) => job::run::stop(ctx, &job).await?,
+        Step::Finish => {
+            pause::resume(ctx, &world.session).await?;
+            write(ctx, world, &status, true).await?;
+            claims.release(&world.session);
+            tell(ctx, world, &status).await;
+            return Ok(None);
+        }
+    }
+    tell_of_edit(ctx, world).await;
+    write(ctx, world, &status, false).await?;
+    Ok(again)
+}
+
+/// Components are the executor's to say, until the end says what became of them.
+async fn write(
+    ctx: &Context,
+    world: &World,
+    status: &RestoreSessionStatus,
+    last: bool,
+) -> Result<Written, ApplyError> {
+    let mut status = status.clone();
+    if last {
+        status
+            .components
+            .retain(|_, component| component.phase == Some(RestorePhase::Failed));
+    } else {
+        status.components.clear();
+    }
+    let api: Api<RestoreSession> = ctx.api(&world.namespace());
+    apply::status(&api, world.session.as_ref(), &status, Owns::Given, MANAGER).await
+}
+
+/// Whether the API server has understood and says no, so that the same request will not succeed later.
+pub(super) fn is_final(error: &ApplyError) -> bool {
+    match error {
+        ApplyError::Request { source, .. } => match source.as_ref() {
+            kube::Error::Api(status) => {
+                (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
+            }
+            _ => false,
+        },
+        ApplyError::Serialise { .. } => true,
+    }
+}
+
+/// Pauses the target's backups and makes the Job; the inner error says why that will never succeed.
+async fn launch(
+    ctx: &Context,
+    world: &World,
+    executor: &Executor,
+) -> Result<Result<(), String>, ApplyError> {
+    let made = async {
+        pause::pause(ctx, &world.session).await?;
+        let (rbac, job) = (&executor.rbac, &executor.job);
+        job::run::launch(ctx, &world.namespace(), rbac, job, MANAGER).await
+    };
+    let made = match made.await {
+        Ok(made) => made,
+        Err(error) if is_final(&error) => return Ok(Err(full_text(&error))),
+        Err(error) => return Err(error),
+    };
+    let own = world.session.uid();
+    let mut owners = made.owner_references().iter();
+    if owners.any(|owner| Some(&owner.uid) == own.as_ref()) {
+        return Ok(Ok(()));
+    }
+    Ok(Err(format!(
+        "Job {} exists and belongs to something else: delete it, then create another RestoreSession",
+        made.name_any()
+    )))
+}
+
+/// What was looked up at the beginning holds: who edits a running restore is told.
+async fn tell_of_edit(ctx: &Context, world: &World) {
+    let session = world.session.as_ref();
+    let observed = session
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation);
+    if has_begun(session) && observed != session.meta().generation {
+        let note = "spec was changed after the restore had begun, which has no effect; create another RestoreSession";
+        ctx.events
+            .tell(session, &Notice::warning("EditIgnored", note))
+            .await;
+    }
+}
+
+async fn tell(ctx: &Context, world: &World, status: &RestoreSessionStatus) {
+    let failure = phase::restore_session_failure(status);
+    let (Some(failure), true) = (failure, status.phase != Some(RestorePhase::Succeeded)) else {
+        return;
+    };
+    let note = format!(
+        "RestoreSession {} failed: {failure}",
+        world.session.name_any()
+    );
+    ctx.events
+        .tell(
+            world.session.as_ref(),
+            &Notice::warning("RestoreFailed", note),
+        )
+        .await;
+}

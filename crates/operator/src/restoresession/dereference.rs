@@ -1,0 +1,267 @@
+//! Everything that is read for a restore.
+//!
+//! What a restore is decided by is asked of the API server and not of the stores: to take a Job for gone, or a target
+//! for free, because a watch lags behind would end a good restore or begin two at once.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{Api, Resource, ResourceExt, api::ListParams};
+use kubestash_api::{
+    addons::Function,
+    appcatalog::AppBinding,
+    core::{BackupConfiguration, RestoreDataSource, RestoreSession},
+    kubedb::Druid,
+    shared::TypedObjectReference,
+    storage::Snapshot,
+};
+
+use super::{
+    claims::Claims,
+    data,
+    decide::{Stage, stage},
+    world::{World, data_namespace, data_source, has_begun, is_finished, target},
+};
+use crate::{
+    admission::rules::allows,
+    apply::{self, ApplyError},
+    backupconfiguration::target_reference,
+    backupsession::{Named, Source},
+    context::Context,
+};
+
+/// Reads the session as it is now; none if it is gone.
+pub(super) async fn session(
+    session: &RestoreSession,
+    ctx: &Context,
+) -> Result<Option<RestoreSession>, ApplyError> {
+    let api: Api<RestoreSession> = ctx.api(&session.namespace().unwrap_or_default());
+    apply::get(&api, &session.name_any()).await
+}
+
+/// Reads what the next step of `session` depends on.
+pub(super) async fn world(
+    session: Arc<RestoreSession>,
+    claims: &Claims,
+    ctx: &Context,
+) -> Result<World, ApplyError> {
+    let stage = stage(&session);
+    let mut world = World {
+        image: ctx.image.clone(),
+        environment: ctx.environment.clone(),
+        session,
+        ..World::default()
+    };
+    if matches!(stage, Stage::Waiting | Stage::Launching) {
+        stored(&mut world, ctx).await?;
+        destination(&mut world, ctx).await?;
+        let info = world.session.spec.addon.as_ref();
+        world.addon = info.and_then(|addon| ctx.watches.addons.get("", &addon.name));
+        let functions = ctx.watches.functions.list().into_iter();
+        world.functions = functions
+            .map(|function: Arc<Function>| (function.name_any(), function))
+            .collect();
+    }
+    if stage == Stage::Waiting {
+        world.rival = match rival(&world.session, ctx).await? {
+            None => claims.holder(&world.session),
+            rival => rival,
+        };
+        world.backups = backups(&world.session, ctx).await?;
+    }
+    job(&mut world, ctx).await?;
+    Ok(world)
+}
+
+/// Reads what the end of a deleted session depends on.
+pub(super) async fn cleanup_world(
+    session: Arc<RestoreSession>,
+    ctx: &Context,
+) -> Result<World, ApplyError> {
+    let mut world = World {
+        session,
+        ..World::default()
+    };
+    job(&mut world, ctx).await?;
+    Ok(world)
+}
+
+async fn stored(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
+    let session = &world.session;
+    let (source, namespace) = (data_source(session), data_namespace(session));
+    let api: Api<Snapshot> = ctx.api(&namespace);
+    let name = match data::pinned(session).filter(|_| has_begun(session)) {
+        Some(pinned) => Some(pinned.to_owned()),
+        None if source.pitr.is_some() => None,
+        None => source
+            .snapshot
+            .clone()
+            .filter(|name| name != RestoreDataSource::LATEST && !name.is_empty()),
+    };
+    world.snapshots = match &name {
+        Some(name) => apply::get(&api, name).await?.into_iter().collect(),
+        None => {
+            let listed = api.list(&ListParams::default()).await;
+            listed
+                .map_err(|source| {
+                    apply::request("list the Snapshots for", session.as_ref(), source)
+                })?
+                .items
+        }
+    };
+    let of_snapshot = || {
+        name.as_ref()?;
+        world
+            .snapshots
+            .first()
+            .map(|snapshot| snapshot.spec.repository.clone())
+    };
+    let given = source.repository.filter(|name| !name.is_empty());
+    let Some(repository) = of_snapshot().or(given) else {
+        return Ok(());
+    };
+    world.repository = apply::get(&ctx.api(&namespace), &repository).await?;
+    let reference = world
+        .repository
+        .as_ref()
+        .and_then(|repository| repository.spec.storage_ref.as_ref());
+    let storage = reference.and_then(|reference| {
+        let owner = reference.namespace_or(&namespace);
+        ctx.watches.backup_storages.get(owner, &reference.name)
+    });
+    let own = world.session.namespace().unwrap_or_default();
+    world.storage_allowed = storage.as_ref().is_some_and(|storage| {
+        let policy = storage.spec.usage_policy.as_ref();
+        let owner = storage.namespace().unwrap_or_default();
+        allows(policy, &owner, &own, &ctx.namespace_labels(&own))
+    });
+    world.storage = storage;
+    Ok(())
+}
+
+/// The way to the target's database, and whether it leads there.
+async fn destination(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
+    let Some(mut target) = target(&world.session) else {
+        return Ok(());
+    };
+    let own = world.namespace();
+    if target.group() == AppBinding::group(&()) {
+        let namespace = target.namespace_or(&own).to_owned();
+        let binding = ctx.watches.app_bindings.get(&namespace, &target.name);
+        // A Druid's own AppBinding leads to Druid, and what is restored is the metadata store behind it.
+        if let Some(app) = binding
+            .as_ref()
+            .and_then(|binding| binding.spec.app_ref.as_ref())
+            && app.kind() == Druid::kind(&())
+        {
+            target = TypedObjectReference {
+                namespace: Some(app.namespace_or(&namespace).to_owned()),
+                ..app.clone()
+            };
+        }
+    }
+    let is_druid = target.kind() == Druid::kind(&()) && target.group() == Druid::group(&());
+    let druid = match is_druid {
+        true => apply::get::<Druid>(&ctx.api(target.namespace_or(&own)), &target.name).await?,
+        false => None,
+    };
+    let lookup = |binding: &Named| {
+        ctx.watches
+            .app_bindings
+            .get(&binding.namespace, &binding.name)
+    };
+    world.source = Source::find(&target, &own, druid.as_ref(), lookup);
+    world.target_missing = if is_druid && druid.is_none() {
+        Some(format!(
+            "Druid {}/{} does not exist",
+            target.namespace_or(&own),
+            target.name
+        ))
+    } else {
+        // The last one is the database's; a Druid's own comes when the Druid is ready, which may be after the restore.
+        let last = world.source.bindings.last();
+        last.filter(|(_, found)| found.is_none()).map(|(name, _)| {
+            format!(
+                "{} {} has no AppBinding {}/{} yet, by which its database is reached",
+                target.kind(),
+                target.name,
+                name.namespace,
+                name.name
+            )
+        })
+    };
+    Ok(())
+}
+
+/// Another restore that has the same target to itself.
+async fn rival(session: &RestoreSession, ctx: &Context) -> Result<Option<String>, ApplyError> {
+    let listed = Api::<RestoreSession>::all(ctx.client.clone())
+        .list(&ListParams::default())
+        .await
+        .map_err(|source| apply::request("list the restores beside", session, source))?;
+    let found = listed.items.iter().find(|other| {
+        other.uid() != session.uid()
+            && target(other) == target(session)
+            && has_begun(other)
+            && !is_finished(other)
+    });
+    Ok(found.map(|other| {
+        format!(
+            "{}/{}",
+            other.namespace().unwrap_or_default(),
+            other.name_any()
+        )
+    }))
+}
+
+/// The target's BackupConfigurations that are not paused.
+async fn backups(
+    session: &RestoreSession,
+    ctx: &Context,
+) -> Result<Vec<TypedObjectReference>, ApplyError> {
+    let Some(target) = target(session) else {
+        return Ok(Vec::new());
+    };
+    let own = session.namespace().unwrap_or_default();
+    let listed = Api::<BackupConfiguration>::all(ctx.client.clone())
+        .list(&ListParams::default())
+        .await
+        .map_err(|source| apply::request("list the backups of the target of", session, source))?;
+    let found = listed.items.iter().filter(|configuration| {
+        configuration.spec.paused != Some(true)
+            && configuration.spec.target.is_some()
+            && target_reference(configuration).same_object(&target, &own)
+    });
+    Ok(found
+        .map(|configuration| {
+            TypedObjectReference::new(
+                BackupConfiguration::group(&()),
+                BackupConfiguration::kind(&()),
+                configuration.name_any(),
+                configuration.namespace().unwrap_or_default(),
+            )
+        })
+        .collect())
+}
+
+async fn job(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
+    let api: Api<Job> = ctx.api(&world.namespace());
+    let Some(job) = apply::get(&api, &world.session.name_any()).await? else {
+        return Ok(());
+    };
+    let uid = job.uid();
+    let of_job = |pod: &Pod| {
+        let mut owners = pod.owner_references().iter();
+        owners.any(|owner| Some(&owner.uid) == uid.as_ref())
+    };
+    let pods = ctx.watches.pods.select(of_job);
+    world.pods = pods.iter().map(|pod| pod.as_ref().clone()).collect();
+    let own = world.session.uid();
+    // One that belongs to something else is as good as none; making ours will then be refused, and that is told.
+    world.job = job
+        .owner_references()
+        .iter()
+        .any(|owner| Some(&owner.uid) == own.as_ref())
+        .then_some(job);
+    Ok(())
+}
