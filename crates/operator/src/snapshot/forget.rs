@@ -47,9 +47,11 @@ pub(super) async fn remove(
     ctx: &Context,
     snapshot: &Arc<Snapshot>,
 ) -> Result<Action, SnapshotError> {
-    if !finalizer::has(snapshot.as_ref(), labels::CLEANUP_FINALIZER) {
+    let api = ctx.api(&snapshot.namespace().unwrap_or_default());
+    let due = finalizer::still_due(&api, snapshot.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    let Some(snapshot) = &due.map(Arc::new) else {
         return Ok(Action::await_change());
-    }
+    };
     let repository = repository_in(ctx, snapshot);
     let storage = repository
         .as_ref()
