@@ -318,6 +318,19 @@ fn notices(world: &World, obstacle: Option<&Obstacle>, plans: &[SessionPlan]) ->
                 ),
             ));
         }
+        let settings = session
+            .addon
+            .as_ref()
+            .and_then(|addon| addon.container_runtime_settings.as_ref());
+        if settings.is_some_and(|settings| settings.nice.is_some() || settings.ionice.is_some()) {
+            notices.push(Notice::warning(
+                "SettingIgnored",
+                format!(
+                    "session {:?}: nice and ionice of addon.containerRuntimeSettings have no effect in this version",
+                    session.name
+                ),
+            ));
+        }
         let policy = session
             .scheduler
             .as_ref()

@@ -1,8 +1,9 @@
 //! The Job that does the work of a session: what it runs, what it may do, and how it stands. All of it is pure.
 //!
 //! ```text
-//!   template.rs  the user's settings, from scheduler and addon ─┐
-//!   pod.rs       tasks, volumes, image ─────────────────────────┴─► Job
+//!   tasks.rs     the addon's tasks and their Functions ─────────┐
+//!   template.rs  the user's settings, from scheduler and addon ─┤
+//!   pod.rs       image, volumes, order ─────────────────────────┴─► Job
 //!   rbac.rs      the objects the Job works on ─► ServiceAccount, Roles, RoleBindings
 //!   outcome.rs   Job + pods ─► running, succeeded, failed why, stuck why
 //! ```
@@ -12,8 +13,10 @@
 pub mod outcome;
 pub mod pod;
 pub mod rbac;
+pub mod tasks;
 pub mod template;
 
 pub use outcome::{Outcome, judge};
 pub use pod::{Task, Work};
 pub use rbac::{Access, Holder, Rbac};
+pub use tasks::{DeadlineExceeded, TaskError};
