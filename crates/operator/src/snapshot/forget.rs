@@ -15,13 +15,13 @@ use kubestash_api::{
 };
 use kubestash_backend::{SnapshotData, encryption_password, forget};
 use kubestash_core::condition;
-use kubestash_engine::{LockOwner, OpenOptions};
+use kubestash_engine::OpenOptions;
 use serde::Serialize;
 
 use super::{
     MANAGER, SnapshotError,
     deletion::{Step, World, next},
-    repository_in,
+    holder, repository_in,
 };
 use crate::{
     apply::{self, Owns},
@@ -253,7 +253,7 @@ async fn forget_all(
         .iter()
         .map(|snapshot| SnapshotData::of(snapshot))
         .collect();
-    let options = OpenOptions::new(LockOwner::new(OWNER));
+    let options = OpenOptions::new(holder::operator(ctx, repository));
     forget(
         &backend,
         &repository.spec.path,
@@ -270,9 +270,6 @@ async fn forget_all(
     );
     Ok(())
 }
-
-/// Who the operator is in the lock files of a repository.
-const OWNER: &str = "kubestash-operator";
 
 async fn forget_volume(
     ctx: &Context,

@@ -6,6 +6,7 @@
 mod decide;
 mod deletion;
 mod forget;
+mod holder;
 
 use std::sync::Arc;
 
