@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, JoinSet};
 use zeroize::Zeroizing;
@@ -156,8 +157,12 @@ fn serve(
     tls: Arc<rustls::ServerConfig>,
     handle: Handle<SocketAddr>,
 ) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
-    let mut server =
-        axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?.handle(handle);
+    // The events of a watch are small and must not wait for the acknowledgement of the one before.
+    let acceptor =
+        RustlsAcceptor::new(RustlsConfig::from_config(tls)).acceptor(NoDelayAcceptor::new());
+    let mut server = axum_server::from_tcp(listener)?
+        .acceptor(acceptor)
+        .handle(handle);
     // A client keeps all its watches on one HTTP/2 connection.
     server.http_builder().http2().max_concurrent_streams(1000);
     let service = http::router(app.clone()).into_make_service();

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::Client;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kubestash_apiserver::Config;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -39,9 +39,13 @@ async fn serve_as_child() {
     std::future::pending::<()>().await;
 }
 
-/// Starts the server process and returns it with its kubeconfig.
-fn start(dir: &Path) -> (Child, Value) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+/// Starts the server process and returns it with its kubeconfig. `blocks` limits the size of its files.
+fn start(dir: &Path, blocks: Option<u32>) -> (Child, Value) {
+    let limit = blocks.map_or(String::new(), |blocks| format!("ulimit -f {blocks};"));
+    // The signal of the limit is ignored, so that a write beyond it fails like one on a full disk.
+    let mut child = Command::new("bash")
+        .args(["-c", &format!("trap '' XFSZ; {limit} exec \"$0\" \"$@\"")])
+        .arg(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "serve_as_child", "--nocapture"])
         .env(CHILD_DIR, dir)
         .stdout(Stdio::piped())
@@ -54,6 +58,18 @@ fn start(dir: &Path) -> (Child, Value) {
     // The pipe stays open for the life of the child, or its next line would end it.
     std::thread::spawn(move || lines.for_each(drop));
     (child, serde_json::from_str(&kubeconfig).unwrap())
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// ConfigMaps and Secrets lie in different files; writers take one or the other.
+const KINDS: [&str; 2] = ["ConfigMap", "Secret"];
+
+fn api(client: &Client, kind: &str) -> Api<DynamicObject> {
+    support::api(client, "v1", kind, Some("default"))
 }
 
 /// What a writer knows of one of its objects.
@@ -69,7 +85,7 @@ type Ledger = Arc<Mutex<BTreeMap<String, Known>>>;
 
 /// Writes to objects of its own until a request fails.
 async fn write_until_killed(
-    api: Api<ConfigMap>,
+    api: Api<DynamicObject>,
     writer: usize,
     seed: u64,
     ledger: Ledger,
@@ -96,12 +112,12 @@ async fn write_until_killed(
         let outcome = if delete {
             api.delete(&name, &DeleteParams::default()).await.map(drop)
         } else if known.acknowledged.is_some() {
-            let patch = Patch::Merge(json!({"data": {"content": content}}));
+            let patch = Patch::Merge(json!({"metadata": {"annotations": {"content": content}}}));
             api.patch(&name, &PatchParams::default(), &patch)
                 .await
                 .map(drop)
         } else {
-            let value = json!({"metadata": {"name": name}, "data": {"content": content}});
+            let value = json!({"metadata": {"name": name, "annotations": {"content": content}}});
             let object = serde_json::from_value(value).unwrap();
             api.create(&PostParams::default(), &object).await.map(drop)
         };
@@ -134,32 +150,29 @@ async fn fifty_kills_under_load_lose_no_acknowledged_write() {
     let mut revision = 0;
     let mut writes = 0;
     for seed in 0..KILLS {
-        let (mut child, kubeconfig) = start(dir.path());
+        let (child, kubeconfig) = start(dir.path(), None);
         let client = support::client(kubeconfig).await;
-        let api: Api<ConfigMap> = Api::namespaced(client, "default");
         let killed = Arc::new(AtomicBool::new(false));
-        let before = verify(&api, &ledger, &mut revision).await;
+        writes += verify(&client, &ledger, &mut revision).await;
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
-                let (api, ledger, killed) = (api.clone(), ledger.clone(), killed.clone());
+                let api = api(&client, KINDS[writer % 2]);
+                let (ledger, killed) = (ledger.clone(), killed.clone());
                 tokio::spawn(write_until_killed(api, writer, seed, ledger, killed))
             })
             .collect();
         let mut random = StdRng::seed_from_u64(seed);
         tokio::time::sleep(Duration::from_micros(random.random_range(500..60_000))).await;
         killed.store(true, Ordering::SeqCst);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill(child);
         for writer in writers {
             writer.await.unwrap();
         }
-        writes += before;
     }
-    let (mut child, kubeconfig) = start(dir.path());
-    let api: Api<ConfigMap> = Api::namespaced(support::client(kubeconfig).await, "default");
-    writes += verify(&api, &ledger, &mut revision).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let (child, kubeconfig) = start(dir.path(), None);
+    let client = support::client(kubeconfig).await;
+    writes += verify(&client, &ledger, &mut revision).await;
+    kill(child);
     assert!(
         writes > KILLS,
         "the load was too small to prove anything: {writes} versions"
@@ -167,20 +180,25 @@ async fn fifty_kills_under_load_lose_no_acknowledged_write() {
 }
 
 /// Compares what the server has with what was acknowledged, and returns how far the revision has moved.
-async fn verify(api: &Api<ConfigMap>, ledger: &Ledger, revision: &mut u64) -> u64 {
-    let list = api.list(&ListParams::default()).await.unwrap();
-    let found: BTreeMap<String, Option<String>> = list
-        .items
-        .into_iter()
-        .map(|one| {
-            (
-                one.metadata.name.unwrap(),
-                one.data.unwrap_or_default().remove("content"),
-            )
-        })
-        .collect();
-    let mut ledger = ledger.lock().unwrap();
-    for (name, known) in ledger.iter_mut() {
+async fn verify(client: &Client, ledger: &Ledger, revision: &mut u64) -> u64 {
+    let mut found: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut now = 0;
+    for kind in KINDS {
+        let list = api(client, kind)
+            .list(&ListParams::default())
+            .await
+            .unwrap();
+        now = list.metadata.resource_version.unwrap().parse().unwrap();
+        found.extend(list.items.into_iter().map(|one| {
+            let content = one
+                .metadata
+                .annotations
+                .unwrap_or_default()
+                .remove("content");
+            (one.metadata.name.unwrap(), content)
+        }));
+    }
+    for (name, known) in ledger.lock().unwrap().iter_mut() {
         let content = found.get(name).cloned().flatten();
         let expected = content == known.acknowledged || known.attempted.as_ref() == Some(&content);
         assert!(expected, "{name}: found {content:?}, known {known:?}");
@@ -189,7 +207,6 @@ async fn verify(api: &Api<ConfigMap>, ledger: &Ledger, revision: &mut u64) -> u6
             attempted: None,
         };
     }
-    let now: u64 = list.metadata.resource_version.unwrap().parse().unwrap();
     assert!(
         now >= *revision,
         "the revision went back from {revision} to {now}"
@@ -197,4 +214,49 @@ async fn verify(api: &Api<ConfigMap>, ledger: &Ledger, revision: &mut u64) -> u6
     let moved = now - *revision;
     *revision = now;
     moved
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_writes_and_loses_none_that_it_took() {
+    let dir = tempfile::tempdir().unwrap();
+    let (child, kubeconfig) = start(dir.path(), Some(4096));
+    let client = support::client(kubeconfig).await;
+    let maps = api(&client, "ConfigMap");
+    let map = |n: usize| {
+        support::object(
+            json!({"metadata": {"name": format!("c{n}")}, "data": {"x": "x".repeat(200_000)}}),
+        )
+    };
+    let mut taken = 0;
+    let refused = loop {
+        match maps.create(&PostParams::default(), &map(taken)).await {
+            Ok(_) => taken += 1,
+            Err(kube::Error::Api(status)) => break status,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(taken < 1000, "the disk never became full");
+    };
+    assert_eq!(
+        (refused.code, refused.reason.as_str()),
+        (500, "InternalError")
+    );
+    assert!(
+        refused.message.contains("is the disk full?"),
+        "{}",
+        refused.message
+    );
+    assert!(maps.get_opt(&format!("c{taken}")).await.unwrap().is_none());
+    for n in 0..taken {
+        maps.get(&format!("c{n}")).await.unwrap();
+    }
+    kill(child);
+    let (child, kubeconfig) = start(dir.path(), None);
+    let maps = api(&support::client(kubeconfig).await, "ConfigMap");
+    for n in 0..taken {
+        maps.get(&format!("c{n}")).await.unwrap();
+    }
+    maps.create(&PostParams::default(), &map(taken))
+        .await
+        .unwrap();
+    kill(child);
 }

@@ -13,38 +13,127 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("/api/v1/namespaces/demo/secrets", "v1", "Secret"),
     ("/api/v1/namespaces/demo/configmaps", "v1", "ConfigMap"),
     ("/api/v1/namespaces/demo/events", "v1", "Event"),
-    ("/apis/events.k8s.io/v1/namespaces/demo/events", "events.k8s.io/v1", "Event"),
-    ("/api/v1/namespaces/demo/serviceaccounts", "v1", "ServiceAccount"),
+    (
+        "/apis/events.k8s.io/v1/namespaces/demo/events",
+        "events.k8s.io/v1",
+        "Event",
+    ),
+    (
+        "/api/v1/namespaces/demo/serviceaccounts",
+        "v1",
+        "ServiceAccount",
+    ),
     ("/api/v1/namespaces/demo/pods", "v1", "Pod"),
     ("/api/v1/namespaces/demo/services", "v1", "Service"),
-    ("/api/v1/namespaces/demo/persistentvolumeclaims", "v1", "PersistentVolumeClaim"),
+    (
+        "/api/v1/namespaces/demo/persistentvolumeclaims",
+        "v1",
+        "PersistentVolumeClaim",
+    ),
     ("/apis/batch/v1/namespaces/demo/jobs", "batch/v1", "Job"),
-    ("/apis/coordination.k8s.io/v1/namespaces/demo/leases", "coordination.k8s.io/v1", "Lease"),
-    ("/apis/rbac.authorization.k8s.io/v1/namespaces/demo/roles", "rbac.authorization.k8s.io/v1", "Role"),
-    ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
-    ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+    (
+        "/apis/coordination.k8s.io/v1/namespaces/demo/leases",
+        "coordination.k8s.io/v1",
+        "Lease",
+    ),
+    (
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/demo/roles",
+        "rbac.authorization.k8s.io/v1",
+        "Role",
+    ),
+    (
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRoleBinding",
+    ),
+    (
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+    ),
     (
         "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
         "admissionregistration.k8s.io/v1",
         "ValidatingWebhookConfiguration",
     ),
-    ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "authorization.k8s.io/v1", "SelfSubjectAccessReview"),
-    ("/apis/authentication.k8s.io/v1/tokenreviews", "authentication.k8s.io/v1", "TokenReview"),
-    ("/api/v1/namespaces/demo/serviceaccounts/default/token", "authentication.k8s.io/v1", "TokenRequest"),
-    ("/apis/test.example.com/v1/namespaces/demo/widgets", "test.example.com/v1", "Widget"),
+    (
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        "authorization.k8s.io/v1",
+        "SelfSubjectAccessReview",
+    ),
+    (
+        "/apis/authentication.k8s.io/v1/tokenreviews",
+        "authentication.k8s.io/v1",
+        "TokenReview",
+    ),
+    (
+        "/api/v1/namespaces/demo/serviceaccounts/default/token",
+        "authentication.k8s.io/v1",
+        "TokenRequest",
+    ),
+    (
+        "/apis/test.example.com/v1/namespaces/demo/widgets",
+        "test.example.com/v1",
+        "Widget",
+    ),
 ];
 
 const FIELDS: &[&str] = &[
-    "/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/generateName", "/metadata/namespace", "/metadata/labels",
-    "/metadata/annotations", "/metadata/finalizers", "/metadata/ownerReferences", "/metadata/managedFields",
-    "/metadata/creationTimestamp", "/metadata/deletionTimestamp", "/metadata/generation", "/metadata/resourceVersion",
-    "/metadata/uid", "/spec", "/status", "/data", "/stringData", "/type", "/rules", "/subjects", "/roleRef", "/webhooks",
-    "/involvedObject", "/series", "/note", "/secrets", "/spec/template", "/spec/containers", "/spec/names", "/spec/versions",
-    "/spec/finalizers", "/spec/parts", "/status/conditions", "/spec/boundObjectRef", "/spec/selector", "/spec/ports",
+    "/apiVersion",
+    "/kind",
+    "/metadata",
+    "/metadata/name",
+    "/metadata/generateName",
+    "/metadata/namespace",
+    "/metadata/labels",
+    "/metadata/annotations",
+    "/metadata/finalizers",
+    "/metadata/ownerReferences",
+    "/metadata/managedFields",
+    "/metadata/creationTimestamp",
+    "/metadata/deletionTimestamp",
+    "/metadata/generation",
+    "/metadata/resourceVersion",
+    "/metadata/uid",
+    "/spec",
+    "/status",
+    "/data",
+    "/stringData",
+    "/type",
+    "/rules",
+    "/subjects",
+    "/roleRef",
+    "/webhooks",
+    "/involvedObject",
+    "/series",
+    "/note",
+    "/secrets",
+    "/spec/template",
+    "/spec/containers",
+    "/spec/names",
+    "/spec/versions",
+    "/spec/finalizers",
+    "/spec/parts",
+    "/status/conditions",
+    "/spec/boundObjectRef",
+    "/spec/selector",
+    "/spec/ports",
 ];
 
 fn nonsense() -> Vec<Value> {
-    vec![json!(null), json!(1), json!("x"), json!(true), json!([]), json!([1]), json!([{}]), json!([null]), json!({}), json!({"a": 1}), json!(1e300)]
+    vec![
+        json!(null),
+        json!(1),
+        json!("x"),
+        json!(true),
+        json!([]),
+        json!([1]),
+        json!([{}]),
+        json!([null]),
+        json!({}),
+        json!({"a": 1}),
+        json!(1e300),
+    ]
 }
 
 /// The object with one field replaced, parents made as needed.
@@ -79,21 +168,45 @@ async fn send(client: &Client, method: &str, path: &str, media_type: &str, body:
 async fn no_shape_of_object_breaks_a_write() {
     let (_server, client) = server().await;
     define_widgets(&client).await;
-    create(&client, "v1", "ConfigMap", Some("demo"), json!({"metadata": {"name": "target"}})).await;
-    create(&client, "test.example.com/v1", "Widget", Some("demo"), json!({"metadata": {"name": "target"}, "spec": {"size": 1}})).await;
+    create(
+        &client,
+        "v1",
+        "ConfigMap",
+        Some("demo"),
+        json!({"metadata": {"name": "target"}}),
+    )
+    .await;
+    create(
+        &client,
+        "test.example.com/v1",
+        "Widget",
+        Some("demo"),
+        json!({"metadata": {"name": "target"}, "spec": {"size": 1}}),
+    )
+    .await;
     let mut worst = 0;
     for (path, api_version, kind) in KINDS {
         let base = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "fuzz"}});
         for field in FIELDS {
             for value in nonsense() {
-                let code = send(&client, "POST", path, "application/json", &with(base.clone(), field, &value)).await;
+                let code = send(
+                    &client,
+                    "POST",
+                    path,
+                    "application/json",
+                    &with(base.clone(), field, &value),
+                )
+                .await;
                 worst = worst.max(code);
                 assert!(code < 500, "POST {path} {field}={value}: {code}");
             }
         }
     }
     assert_eq!(worst, 422);
-    for path in ["/api/v1/namespaces/demo/configmaps/target", "/apis/test.example.com/v1/namespaces/demo/widgets/target"] {
+    for path in [
+        "/api/v1/namespaces/demo/configmaps/target",
+        "/apis/test.example.com/v1/namespaces/demo/widgets/target",
+    ] {
         for field in FIELDS {
             for value in nonsense() {
                 let changed = with(json!({}), field, &value);
@@ -102,7 +215,12 @@ async fn no_shape_of_object_breaks_a_write() {
                 for (method, path, media_type, body) in [
                     ("PUT", path, "application/json", &changed),
                     ("PATCH", path, "application/merge-patch+json", &changed),
-                    ("PATCH", path, "application/strategic-merge-patch+json", &changed),
+                    (
+                        "PATCH",
+                        path,
+                        "application/strategic-merge-patch+json",
+                        &changed,
+                    ),
                     ("PATCH", path, "application/json-patch+json", &operations),
                     ("PATCH", path, "application/apply-patch+yaml", &changed),
                     ("PATCH", &apply, "application/apply-patch+yaml", &changed),
@@ -110,13 +228,26 @@ async fn no_shape_of_object_breaks_a_write() {
                     let code = send(&client, method, path, media_type, &body.clone()).await;
                     // Kubernetes answers 500 when a configuration to be applied has fields it does not know.
                     let apply = media_type.contains("apply");
-                    assert!(code < 500 || (apply && code == 500), "{method} {path} {media_type} {body}: {code}");
+                    assert!(
+                        code < 500 || (apply && code == 500),
+                        "{method} {path} {media_type} {body}: {code}"
+                    );
                 }
             }
         }
-        let whole = [json!([1]), json!(null), json!("x"), json!([{"op": "replace", "path": "", "value": []}]), json!([{"op": "remove", "path": ""}])];
+        let whole = [
+            json!([1]),
+            json!(null),
+            json!("x"),
+            json!([{"op": "replace", "path": "", "value": []}]),
+            json!([{"op": "remove", "path": ""}]),
+        ];
         for body in whole {
-            for media_type in ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"] {
+            for media_type in [
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/apply-patch+yaml",
+            ] {
                 let code = send(&client, "PATCH", path, media_type, &body).await;
                 assert!((400..=500).contains(&code), "{media_type} {body}: {code}");
             }

@@ -342,6 +342,51 @@ async fn a_watch_ends_at_its_time_and_when_its_kind_is_served_no_more() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_is_told_to_start_over_and_costs_no_memory() {
+    let (_server, client) = server().await;
+    create(
+        &client,
+        "v1",
+        "ConfigMap",
+        Some("demo"),
+        json!({"metadata": {"name": "big"}}),
+    )
+    .await;
+    let path = "/api/v1/namespaces/demo/configmaps?watch=true&fieldSelector=metadata.name%3Dbig";
+    let mut events = watch(&client, path, "application/json").await;
+    assert_eq!(told(&next(&mut events).await), pair("ADDED", "big"));
+    let maps = api(&client, "v1", "ConfigMap", Some("demo"));
+    for n in 0..40 {
+        let patch = Patch::Merge(json!({"data": {"x": "x".repeat(900_000), "n": n.to_string()}}));
+        maps.patch("big", &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+    let mut seen = 0;
+    let last = loop {
+        let event = next(&mut events).await;
+        if event["type"] == "ERROR" {
+            break event;
+        }
+        seen += 1;
+    };
+    assert!(seen < 40);
+    assert_eq!(
+        (
+            last["object"]["code"].as_u64(),
+            last["object"]["reason"].as_str()
+        ),
+        (Some(410), Some("Expired"))
+    );
+    assert!(
+        tokio::time::timeout(Duration::from_secs(10), events.next())
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test]
 async fn only_metadata_is_sent_when_only_metadata_is_wanted() {
     let (_server, client) = server().await;
     create(

@@ -45,7 +45,20 @@ pub async fn backup_streams(
     source: ByteSource,
     cancel: CancellationToken,
 ) -> Vec<Result<BackupSummary, EngineError>> {
-    distribute(destinations, source, cancel, STALL).await
+    match <[Destination; 1]>::try_from(destinations) {
+        // Nobody else to be held up.
+        Ok(
+            [
+                Destination {
+                    repository,
+                    request,
+                },
+            ],
+        ) => {
+            vec![repository.backup_stream(request, source, cancel).await]
+        }
+        Err(destinations) => distribute(destinations, source, cancel, STALL).await,
+    }
 }
 
 /// What the distributor hands on.

@@ -71,6 +71,32 @@ async fn a_cancelled_backup_leaves_nothing_even_if_its_stream_hangs() {
 }
 
 #[tokio::test]
+async fn a_caller_that_goes_away_leaves_neither_snapshot_nor_lock_nor_rubbish() {
+    let root = tempfile::tempdir().unwrap();
+    let store = local(root.path());
+    let repository = repository(&store).await;
+    let files = store.list("").await.unwrap();
+    for length in [0, 1_000_000, 40_000_000] {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let backup = back_up_from(&repository, Box::new(reader));
+        let writing = tokio::task::spawn_blocking(move || {
+            writer.write_all(&noise(15, length)).unwrap();
+            writer
+        });
+        tokio::select! {
+            _ = backup => panic!("the stream has not ended"),
+            writer = writing => drop(writer),
+        }
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while store.list("").await.unwrap() != files {
+            assert!(std::time::Instant::now() < deadline, "{length}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    assert_eq!(repository.snapshots().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_storage_that_vanishes_in_the_middle_is_told_and_not_made_anew() {
     let root = tempfile::tempdir().unwrap();
     let mount = root.path().join("mount");

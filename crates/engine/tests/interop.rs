@@ -197,6 +197,28 @@ async fn an_interrupted_initialisation_is_carried_on() {
 }
 
 #[tokio::test]
+async fn of_several_that_initialise_at_once_all_open_the_same_repository() {
+    let root = tempfile::tempdir().unwrap();
+    let emulator = GcsEmulator::start().await;
+    for store in [local(root.path()), emulator.store()] {
+        let opening = (0..4).map(|_| repository(&store));
+        let repositories = futures::future::join_all(opening).await;
+        let mut ids = Vec::new();
+        for (number, repository) in repositories.iter().enumerate() {
+            let content = dump_text(number as u64, 100_000);
+            ids.push((
+                back_up(repository, &content).await.unwrap().snapshot_id,
+                content,
+            ));
+        }
+        for (id, content) in ids {
+            assert!(restored(&repositories[0], &id).await.unwrap() == content);
+        }
+    }
+    assert_sound(&on_disk(root.path()));
+}
+
+#[tokio::test]
 async fn forgetting_removes_the_data_that_only_the_forgotten_needed() {
     let root = tempfile::tempdir().unwrap();
     let store = local(root.path());

@@ -90,6 +90,8 @@ pub struct Events {
 struct Told {
     at: Instant,
     count: i32,
+    /// Whether it is about something that does not work.
+    warning: bool,
     /// Whether the cause went away since; then the same words are news again.
     recovered: bool,
 }
@@ -132,6 +134,7 @@ impl Events {
                     Told {
                         at: now,
                         count,
+                        warning: notice.severity == Severity::Warning,
                         recovered: false,
                     },
                 );
@@ -143,7 +146,7 @@ impl Events {
         }
     }
 
-    /// Marks all that was told about `object` as past: when it comes back, it is told again.
+    /// Marks all that did not work with `object` as past: when it comes back, it is told again.
     pub fn recovered<K: Resource<DynamicType = ()>>(&self, object: &K) {
         let reference = object.object_ref(&());
         let prefix = format!(
@@ -152,7 +155,7 @@ impl Events {
             name_prefix(&reference)
         );
         for (key, told) in self.lock().iter_mut() {
-            told.recovered |= key.starts_with(&prefix);
+            told.recovered |= told.warning && key.starts_with(&prefix);
         }
     }
 

@@ -19,6 +19,24 @@ pub fn has<K: Resource>(object: &K, name: &str) -> bool {
         .any(|finalizer| finalizer == name)
 }
 
+/// The object as it is now, if it is being deleted and still carries the finalizer `name`. To be asked before anything
+/// is taken down: a store may be behind, and what was released a moment ago must not be begun anew.
+///
+/// # Errors
+/// When the request fails.
+pub async fn still_due<K>(api: &Api<K>, seen: &K, name: &str) -> Result<Option<K>, ApplyError>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug,
+{
+    if !has(seen, name) {
+        return Ok(None);
+    }
+    let found = crate::apply::get(api, &seen.name_any()).await?;
+    Ok(found.filter(|found| {
+        found.uid() == seen.uid() && found.meta().deletion_timestamp.is_some() && has(found, name)
+    }))
+}
+
 /// Adds the finalizer `name`, unless the object has it or is being deleted (then none can be added).
 ///
 /// # Errors

@@ -64,6 +64,15 @@ impl<K> Clone for Touched<K> {
     }
 }
 
+/// References to objects, as [`crate::controller::Controller::on`] takes them.
+#[must_use]
+pub fn references<K: Watched>(objects: Vec<Arc<K>>) -> Vec<ObjectRef<K>> {
+    objects
+        .iter()
+        .map(|object| ObjectRef::from_obj(object.as_ref()))
+        .collect()
+}
+
 /// What every watch needs to run.
 #[derive(Clone)]
 pub struct Driver {
@@ -357,3 +366,6 @@ impl<K: Watched> Pump<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

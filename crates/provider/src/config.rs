@@ -14,7 +14,7 @@ pub struct ProviderConfig {
     pub data_dir: PathBuf,
     /// How server processes are started, so that they end with us.
     pub supervisor: Supervisor,
-    /// Where server programs are looked for, as in `PATH`. `/usr/sbin` is looked at as well.
+    /// Where server programs, and what they need, are looked for, as in `PATH`.
     pub search_path: String,
     /// How long a server may take to shut down cleanly when the provider is stopped.
     pub shutdown_grace: Duration,
@@ -23,7 +23,7 @@ pub struct ProviderConfig {
 }
 
 impl ProviderConfig {
-    /// A configuration with the usual values: this process's `PATH`, 8 s to shut down.
+    /// A configuration with the usual values: this process's `PATH` and where Debian keeps servers, 8 s to shut down.
     pub fn new(
         client: kube::Client,
         data_dir: impl Into<PathBuf>,
@@ -33,9 +33,40 @@ impl ProviderConfig {
             client,
             data_dir: data_dir.into(),
             supervisor: Supervisor::new(own_binary),
-            search_path: std::env::var("PATH").unwrap_or_default(),
+            search_path: with_system_dirs(std::env::var("PATH").unwrap_or_default()),
             shutdown_grace: Duration::from_secs(8),
             masked_paths: Vec::new(),
+        }
+    }
+}
+
+/// A search path that has the folders of the system in it, in which servers are on Debian.
+fn with_system_dirs(mut path: String) -> String {
+    for dir in ["/usr/sbin", "/usr/bin", "/sbin", "/bin"] {
+        if !std::env::split_paths(&path).any(|known| known == std::path::Path::new(dir)) {
+            if !path.is_empty() {
+                path.push(':');
+            }
+            path.push_str(dir);
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_system_dirs;
+
+    #[test]
+    fn the_folders_of_the_system_are_searched_once() {
+        for (given, expected) in [
+            ("", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            (
+                "/opt/bin:/usr/bin",
+                "/opt/bin:/usr/bin:/usr/sbin:/sbin:/bin",
+            ),
+        ] {
+            assert_eq!(with_system_dirs(given.to_owned()), expected);
         }
     }
 }

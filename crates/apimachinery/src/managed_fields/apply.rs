@@ -3,7 +3,7 @@
 use super::compare::compare;
 use super::entries::{Entries, Identity};
 use super::set::Set;
-use super::update::{take_over, without_managed_fields};
+use super::update::{take_over, update, without_managed_fields};
 use super::{
     ApplyError, Writer, field_set, last_applied, merge, remove, strip_system_fields, typed,
 };
@@ -35,8 +35,9 @@ pub fn apply(
         why,
     };
     typed::check(config, schema.root()).map_err(not_typed)?;
+    let with_past = live.map(|live| with_past(live, writer, schema));
     let attempt = Attempt {
-        live,
+        live: with_past.as_ref(),
         config,
         writer,
         schema,
@@ -62,6 +63,27 @@ pub fn apply(
         last_applied::refresh(&mut object, config);
     }
     Ok(object)
+}
+
+/// Who kept no book of an object before the first apply is taken for one manager that did everything until then.
+fn with_past(live: &Value, writer: &Writer<'_>, schema: &Schema) -> Value {
+    const BEFORE: &str = "before-first-apply";
+    let mut live = live.clone();
+    let none = Entries::of(&live).is_none_or(|entries| entries.0.is_empty());
+    if none {
+        update(
+            None,
+            &mut live,
+            &Writer {
+                manager: BEFORE,
+                subresource: "",
+                has_status: false,
+                ..*writer
+            },
+            schema,
+        );
+    }
+    live
 }
 
 struct Attempt<'a> {

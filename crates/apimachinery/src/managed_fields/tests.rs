@@ -436,6 +436,20 @@ fn kubectl_takes_over_from_its_own_client_side_apply() {
 }
 
 #[test]
+fn an_object_that_nobody_kept_book_of_belongs_to_its_past() {
+    let live = object(json!({"a": "1", "b": 1}));
+    assert_eq!(
+        applied(Some(&live), json!({"a": "2"}), "me", T1).unwrap_err(),
+        "Apply failed with 1 conflict: conflict with \"before-first-apply\" using example.com/v1: .spec.a"
+    );
+    let new = applied(Some(&live), json!({"a": "1"}), "me", T1).unwrap();
+    assert_eq!(
+        fields(&new, "before-first-apply"),
+        json!({"f:spec": {".": {}, "f:a": {}, "f:b": {}}})
+    );
+}
+
+#[test]
 fn more_than_ten_updaters_are_thrown_together() {
     let mut object = object(json!({}));
     update(None, &mut object, &writer("m00", "", T1), &schema());

@@ -10,7 +10,8 @@
 //!   the index carry a hash; serve the document whatever hash is given, with an `ETag` if one likes.
 //! - `/openapi/v2` with `Accept: application/com.github.proto-openapi.spec.v2@v1.0+protobuf`: kubectl's discovery
 //!   client takes nothing else there and answers "proto: cannot parse invalid wire-format data" to JSON; serve
-//!   [`v2_protobuf`] with that content type. With `application/json` (or `*/*`) serve [`v2`].
+//!   [`v2_protobuf`] as [`V2_PROTOBUF_CONTENT_TYPE`], which is *not* what was asked for: clients parse the answer's
+//!   media type and fail on the `@`. With `application/json` (or `*/*`) serve [`v2`].
 
 mod definitions;
 mod discovery;
@@ -26,6 +27,10 @@ pub use v3::{v3, v3_index};
 
 use crate::resource::ResourceInfo;
 use serde_json::Value;
+
+/// The media type of [`v2_protobuf`].
+pub const V2_PROTOBUF_CONTENT_TYPE: &str =
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// A served resource, and for a custom one the schema its CRD gives (`spec.versions[].schema.openAPIV3Schema`).
 #[derive(Debug, Clone, Copy)]

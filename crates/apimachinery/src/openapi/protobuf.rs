@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
-/// Encodes the result of [`super::v2`] as `application/com.github.proto-openapi.spec.v2@v1.0+protobuf`, which is the
-/// only form that kubectl's discovery client takes.
+/// Encodes the result of [`super::v2`] in the only form that kubectl's discovery client takes; its media type is
+/// [`super::V2_PROTOBUF_CONTENT_TYPE`].
 pub fn v2_protobuf(document: &Value) -> Vec<u8> {
     let mut out = Message::default();
     out.text(1, &document["swagger"]);

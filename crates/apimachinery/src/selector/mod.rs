@@ -38,11 +38,6 @@ impl SelectorError {
 
 impl From<SelectorError> for Status {
     fn from(error: SelectorError) -> Self {
-        match &error {
-            SelectorError::Label(_) => {
-                Status::bad_request(format!("unable to parse label selector: {error}"))
-            }
-            _ => Status::bad_request(error.to_string()),
-        }
+        Status::bad_request(error.to_string())
     }
 }

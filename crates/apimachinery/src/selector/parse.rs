@@ -30,7 +30,7 @@ impl Token {
 }
 
 const SYMBOLS: [&str; 9] = ["!=", "==", "=", "!", "(", ")", ",", ">", "<"];
-const OPERATORS: &str = "=, !=, ==, in, notin, >, <";
+const OPERATORS: &str = "in, notin, =, ==, !=, gt, lt";
 
 fn tokens(selector: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
@@ -205,7 +205,7 @@ mod tests {
         let cases = [
             (
                 "a b",
-                "unable to parse requirement: found 'b', expected: =, !=, ==, in, notin, >, <",
+                "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
             ),
             (
                 "a in b",

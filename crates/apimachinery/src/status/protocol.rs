@@ -60,7 +60,8 @@ impl Status {
     /// says why.
     pub(crate) fn unprocessable_patch(why: &str) -> Self {
         let message = "the server rejected our request due to an error in our request";
-        let causes = json!([{"reason": "UnexpectedServerResponse", "message": why}]);
+        let causes =
+            json!([{"reason": "UnexpectedServerResponse", "message": why, "field": "patch"}]);
         Self::new(422, "Invalid", message).detail("causes", causes)
     }
 }

@@ -76,7 +76,8 @@ fn service(object: &mut Value) {
     }
 }
 
-fn job(object: &mut Value) {
+/// A Job without labels of its own has those of its Pods.
+pub(super) fn job_labels(object: &mut Value) {
     let labels = object
         .pointer("/spec/template/metadata/labels")
         .filter(|l| l.is_object())
@@ -87,6 +88,10 @@ fn job(object: &mut Value) {
     if let Some(labels) = labels.filter(|_| own.is_none_or(|l| l.is_empty())) {
         object["metadata"]["labels"] = labels;
     }
+}
+
+fn job(object: &mut Value) {
+    job_labels(object);
     let spec = &mut object["spec"];
     let absent = |spec: &Value, name: &str| spec.get(name).is_none_or(Value::is_null);
     if absent(spec, "completions") && absent(spec, "parallelism") {

@@ -1,6 +1,6 @@
 //! Preparation: what the server sets, keeps and drops, whatever was sent.
 
-use super::{NewObject, Part, job, text};
+use super::{NewObject, Part, defaults, job, text};
 use crate::resource::ResourceInfo;
 use crate::time;
 use serde_json::{Map, Value, json};
@@ -63,6 +63,7 @@ pub fn prepare_for_create(
         ("batch", "Job") => {
             object["status"] = json!({});
             job::generate_selector(object);
+            defaults::job_labels(object);
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crate::schema::prepare_crd(object),
         _ => {}

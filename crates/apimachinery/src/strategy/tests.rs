@@ -50,9 +50,16 @@ fn job() -> Value {
 #[test]
 fn a_new_job_gets_its_defaults_selector_and_labels() {
     let job = created("Job", job());
+    let labels = json!({
+        "job-name": "j", "batch.kubernetes.io/job-name": "j",
+        "controller-uid": "uid-1", "batch.kubernetes.io/controller-uid": "uid-1"
+    });
     assert_eq!(
         job["metadata"],
-        json!({"name": "j", "namespace": "demo", "uid": "uid-1", "creationTimestamp": "2026-01-02T03:04:05Z", "generation": 1})
+        json!({
+            "name": "j", "namespace": "demo", "uid": "uid-1", "creationTimestamp": "2026-01-02T03:04:05Z",
+            "generation": 1, "labels": labels
+        })
     );
     let spec = &job["spec"];
     for (field, want) in [
@@ -70,13 +77,7 @@ fn a_new_job_gets_its_defaults_selector_and_labels() {
         spec["selector"],
         json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "uid-1"}})
     );
-    assert_eq!(
-        spec["template"]["metadata"]["labels"],
-        json!({
-            "job-name": "j", "batch.kubernetes.io/job-name": "j",
-            "controller-uid": "uid-1", "batch.kubernetes.io/controller-uid": "uid-1"
-        })
-    );
+    assert_eq!(spec["template"]["metadata"]["labels"], labels);
     let pod = &spec["template"]["spec"];
     assert_eq!(pod["terminationGracePeriodSeconds"], 30);
     assert_eq!(pod["dnsPolicy"], "ClusterFirst");

@@ -12,15 +12,14 @@ use http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use kubestash_apimachinery::{Status, openapi};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::respond::{self, Response};
 use crate::app::App;
 use crate::registry::Refused;
+use crate::registry::catalogue::Catalogue;
 
-/// The only form of OpenAPI v2 that kubectl's discovery client asks for.
-const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 /// The Kubernetes minor version whose behaviour this server follows.
 const MINOR: &str = "33";
 
@@ -134,6 +133,11 @@ pub(super) fn serve(app: &App, parts: &Parts) -> Result<Response, Refused> {
         path
     };
     let segments: Vec<&str> = path.split('/').collect();
+    let v3 = |group: &str, version: &str| {
+        catalogue.documented(Some((group, version)), |served| {
+            openapi::v3(served, group, version)
+        })
+    };
     let make = || -> Option<Vec<u8>> {
         let json = |value: Value| Some(value.to_string().into_bytes());
         match segments.as_slice() {
@@ -152,19 +156,15 @@ pub(super) fn serve(app: &App, parts: &Parts) -> Result<Response, Refused> {
                 version,
             )?),
             ["openapi", "v2"] => {
-                let document = openapi::v2(&catalogue.documented());
+                let document = catalogue.documented(None, openapi::v2);
                 if protobuf {
                     return Some(openapi::v2_protobuf(&document));
                 }
                 json(document)
             }
-            ["openapi", "v3"] => json(openapi::v3_index(&catalogue.documented())),
-            ["openapi", "v3", "api", version] => {
-                json(openapi::v3(&catalogue.documented(), "", version)?)
-            }
-            ["openapi", "v3", "apis", group, version] => {
-                json(openapi::v3(&catalogue.documented(), group, version)?)
-            }
+            ["openapi", "v3"] => json(v3_index(&catalogue)),
+            ["openapi", "v3", "api", version] => json(v3("", version)?),
+            ["openapi", "v3", "apis", group, version] => json(v3(group, version)?),
             _ => None,
         }
     };
@@ -180,7 +180,7 @@ pub(super) fn serve(app: &App, parts: &Parts) -> Result<Response, Refused> {
     let mut response = if protobuf {
         respond::bytes(
             StatusCode::OK,
-            HeaderValue::from_static(V2_PROTOBUF),
+            HeaderValue::from_static(openapi::V2_PROTOBUF_CONTENT_TYPE),
             document.body,
         )
     } else {
@@ -190,6 +190,20 @@ pub(super) fn serve(app: &App, parts: &Parts) -> Result<Response, Refused> {
         response.headers_mut().insert(ETAG, document.etag);
     }
     Ok(response)
+}
+
+/// The index of the OpenAPI v3 documents, put together one group and version at a time: all schemas at once take a
+/// lot of memory.
+fn v3_index(catalogue: &Catalogue) -> Value {
+    let mut paths = Map::new();
+    for (group, version) in catalogue.group_versions() {
+        let mut index = catalogue.documented(Some((group, version)), openapi::v3_index);
+        if let Some(part) = index["paths"].as_object_mut() {
+            paths.append(part);
+        }
+    }
+    paths.sort_keys();
+    json!({"paths": paths})
 }
 
 fn wants_protobuf(parts: &Parts) -> bool {

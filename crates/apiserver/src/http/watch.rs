@@ -162,7 +162,11 @@ impl Watch {
         while !self.finished {
             let app = self.app.clone();
             let served = self.served.clone();
+            // In this order: what has happened is told before the kind's end is, but neither keeps a watch beyond its time.
             let lines = tokio::select! {
+                biased;
+                () = app.stop.cancelled() => return None,
+                () = tokio::time::sleep_until(self.ends) => return None,
                 changes = self.watcher.next() => match changes {
                     Ok(changes) => self.lines(&changes),
                     Err(expired) => {
@@ -175,8 +179,6 @@ impl Watch {
                     let revision = self.watcher.catch_up();
                     self.bookmark(revision, false)
                 }
-                () = tokio::time::sleep_until(self.ends) => return None,
-                () = app.stop.cancelled() => return None,
                 () = served.gone() => return None,
             };
             self.next_bookmark = Instant::now() + BOOKMARK_EVERY;

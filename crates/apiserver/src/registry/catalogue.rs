@@ -4,13 +4,15 @@
 //! It follows the store in the same step that makes a CustomResourceDefinition visible, so a definition that has
 //! been acknowledged is served.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use kubestash_apimachinery::openapi;
 use kubestash_apimachinery::table::Columns;
 use kubestash_apimachinery::{ResourceInfo, Schema, Status, selector};
-use serde_json::Value;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::Refused;
@@ -43,8 +45,8 @@ pub(crate) struct Served {
 struct Definition {
     /// Name of the CustomResourceDefinition.
     name: String,
-    /// `spec.versions[].schema.openAPIV3Schema`, until it is compiled.
-    schema: Value,
+    /// Where the schema is. It is large: it is parsed to be compiled or shown, and not kept.
+    source: Arc<Object>,
     compiled: OnceLock<Result<Schema, String>>,
     /// Fires when the resource is served no more.
     gone: CancellationToken,
@@ -95,7 +97,10 @@ impl Served {
         };
         definition
             .compiled
-            .get_or_init(|| Schema::compile(&definition.schema).map_err(|error| error.to_string()))
+            .get_or_init(|| {
+                Schema::compile(&definition.schema(&self.info.version))
+                    .map_err(|error| error.to_string())
+            })
             .as_ref()
             .map_err(|why| Box::new(Status::internal(format!("{}: {why}", definition.name))))
     }
@@ -246,16 +251,84 @@ impl Catalogue {
             .collect()
     }
 
-    /// What is served, with schemas, for OpenAPI.
-    pub(crate) fn documented(&self) -> Vec<openapi::Served<'_>> {
+    /// The groups and versions that are served.
+    pub(crate) fn group_versions(&self) -> BTreeSet<(&str, &str)> {
         self.served
             .iter()
-            .map(|one| openapi::Served {
-                info: &one.info,
-                schema: one.definition.as_ref().map(|definition| &definition.schema),
-            })
+            .map(|one| (one.info.group.as_str(), one.info.version.as_str()))
             .collect()
     }
+
+    /// Gives `document` what is served with its schemas, for OpenAPI; of all, or of one group and version.
+    pub(crate) fn documented<R>(
+        &self,
+        only: Option<(&str, &str)>,
+        document: impl FnOnce(&[openapi::Served<'_>]) -> R,
+    ) -> R {
+        let wanted = |one: &&Arc<Served>| {
+            only.is_none_or(|(group, version)| {
+                one.info.group == group && one.info.version == version
+            })
+        };
+        let served: Vec<&Arc<Served>> = self.served.iter().filter(wanted).collect();
+        let schemas: Vec<Option<Value>> = served
+            .iter()
+            .map(|one| Some(one.definition.as_ref()?.schema(&one.info.version)))
+            .collect();
+        let documented: Vec<openapi::Served<'_>> = served
+            .iter()
+            .zip(&schemas)
+            .map(|(one, schema)| openapi::Served {
+                info: &one.info,
+                schema: schema.as_ref(),
+            })
+            .collect();
+        document(&documented)
+    }
+}
+
+impl Definition {
+    /// `spec.versions[].schema.openAPIV3Schema` of a version.
+    fn schema(&self, version: &str) -> Value {
+        let mut crd = self.source.value();
+        crd["spec"]["versions"]
+            .as_array_mut()
+            .and_then(|versions| versions.iter_mut().find(|one| one["name"] == version))
+            .map(|version| version["schema"]["openAPIV3Schema"].take())
+            .unwrap_or_default()
+    }
+}
+
+/// A CustomResourceDefinition without its schemas, which are nearly all of it.
+#[derive(Deserialize, Serialize)]
+struct Outline {
+    metadata: Value,
+    spec: OutlineSpec,
+    #[serde(default)]
+    status: Value,
+}
+
+#[derive(Deserialize, Serialize)]
+struct OutlineSpec {
+    versions: Vec<OutlineVersion>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct OutlineVersion {
+    #[serde(default, skip_serializing)]
+    #[allow(dead_code, reason = "named to be skipped")]
+    schema: IgnoredAny,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// The outline of a definition; null if it is malformed, and then it serves nothing.
+fn outline(crd: &Object) -> Value {
+    serde_json::from_slice::<Outline>(&crd.json)
+        .and_then(serde_json::to_value)
+        .unwrap_or_default()
 }
 
 /// Whether an update of a CustomResourceDefinition leaves what is served as it was.
@@ -278,8 +351,8 @@ fn is_established(crd: &Value) -> bool {
 }
 
 /// The versions that a definition serves; `before` are those it served so far, whose watches go on.
-fn custom_resources(crd: &Object, before: &[Arc<Served>]) -> Vec<Arc<Served>> {
-    let value = crd.value();
+fn custom_resources(crd: &Arc<Object>, before: &[Arc<Served>]) -> Vec<Arc<Served>> {
+    let value = outline(crd);
     if !is_established(&value) {
         return Vec::new();
     }
@@ -300,7 +373,7 @@ fn custom_resources(crd: &Object, before: &[Arc<Served>]) -> Vec<Arc<Served>> {
                 selectable: selectable_fields(version),
                 definition: Some(Definition {
                     name: crd.key.name().to_owned(),
-                    schema: version["schema"]["openAPIV3Schema"].clone(),
+                    source: crd.clone(),
                     compiled: OnceLock::new(),
                     gone: before
                         .iter()

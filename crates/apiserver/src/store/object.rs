@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::key::Key;
@@ -25,21 +26,45 @@ pub(crate) struct Owner {
     pub blocks_deletion: bool,
 }
 
-impl Owner {
-    fn read(reference: &Value) -> Self {
-        let text = |field: &str| reference[field].as_str().unwrap_or_default();
-        Self {
-            api_version: text("apiVersion").into(),
-            kind: text("kind").into(),
-            name: text("name").into(),
-            uid: text("uid").into(),
-            blocks_deletion: reference["blockOwnerDeletion"] == true,
-        }
-    }
+/// The part of an object that is read into fields; everything else is skipped without being built up.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Head {
+    api_version: Box<str>,
+    metadata: Metadata,
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    resource_version: Box<str>,
+    uid: Box<str>,
+    labels: Option<Map<String, Value>>,
+    finalizers: Option<Vec<Box<str>>>,
+    owner_references: Option<Vec<OwnerReference>>,
+    deletion_timestamp: Option<Box<str>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct OwnerReference {
+    api_version: Box<str>,
+    kind: Box<str>,
+    name: Box<str>,
+    uid: Box<str>,
+    block_owner_deletion: Option<bool>,
+}
+
+impl From<OwnerReference> for Owner {
+    fn from(reference: OwnerReference) -> Self {
+        Self {
+            api_version: reference.api_version,
+            kind: reference.kind,
+            name: reference.name,
+            uid: reference.uid.into(),
+            blocks_deletion: reference.block_owner_deletion == Some(true),
+        }
+    }
 }
 
 /// An immutable version of an object.
@@ -74,34 +99,29 @@ impl Object {
     ) -> Result<Self, serde_json::Error> {
         value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
         let json = Bytes::from(serde_json::to_vec(&value)?);
-        Ok(Self::assemble(key, revision, &value, json))
+        let head = Head::deserialize(&value)?;
+        Ok(Self::assemble(key, revision, head, json))
     }
 
     /// Rebuilds an object from the bytes on disk.
     pub(crate) fn from_json(key: Key, json: Bytes) -> Result<Self, serde_json::Error> {
-        let value: Value = serde_json::from_slice(&json)?;
-        let revision = value["metadata"]["resourceVersion"]
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_default();
-        Ok(Self::assemble(key, revision, &value, json))
+        let head: Head = serde_json::from_slice(&json)?;
+        let revision = head.metadata.resource_version.parse().unwrap_or_default();
+        Ok(Self::assemble(key, revision, head, json))
     }
 
-    fn assemble(key: Key, revision: u64, value: &Value, json: Bytes) -> Self {
-        let metadata = &value["metadata"];
+    fn assemble(key: Key, revision: u64, head: Head, json: Bytes) -> Self {
+        let metadata = head.metadata;
+        let owners = metadata.owner_references.unwrap_or_default();
         Self {
             key,
             revision,
-            uid: metadata["uid"].as_str().unwrap_or_default().into(),
-            api_version: value["apiVersion"].as_str().unwrap_or_default().into(),
-            labels: metadata["labels"].as_object().cloned(),
-            finalizers: list(&metadata["finalizers"])
-                .filter_map(|one| one.as_str().map(Box::from))
-                .collect(),
-            owners: list(&metadata["ownerReferences"])
-                .map(Owner::read)
-                .collect(),
-            terminating: metadata["deletionTimestamp"].is_string(),
+            uid: metadata.uid.into(),
+            api_version: head.api_version.into(),
+            labels: metadata.labels,
+            finalizers: metadata.finalizers.unwrap_or_default(),
+            owners: owners.into_iter().map(Owner::from).collect(),
+            terminating: metadata.deletion_timestamp.is_some(),
             json,
         }
     }

@@ -117,7 +117,8 @@ fn an_emulator_gets_no_credentials_but_the_secret_is_still_checked() {
 
 #[test]
 fn what_is_missing_is_named_with_its_remedy() {
-    let cases: [(Value, Option<&[(&str, &str)]>, &str, &str); 9] = [
+    type Keys = Option<&'static [(&'static str, &'static str)]>;
+    let cases: [(Value, Keys, &str, &str); 9] = [
         (
             json!({"provider": "ftp"}),
             None,

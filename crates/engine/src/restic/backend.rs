@@ -207,7 +207,14 @@ impl WriteBackend for Backend {
         content: BytesList,
     ) -> RusticResult<()> {
         let path = self.path(kind, id);
-        self.wait(self.store.write_parts(&path, content.into_vec(), None))
+        let parts = content.into_vec();
+        if kind != FileType::Config {
+            return self.wait(self.store.write_parts(&path, parts, None));
+        }
+        // Of two that initialise at once the second must not replace the first one's config: what the
+        // first one writes would be lost. It opens the first one's repository instead.
+        self.wait(self.store.create(&path, parts.concat().into()))
+            .map(|_| ())
     }
 
     fn remove(&self, kind: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {

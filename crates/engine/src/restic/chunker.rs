@@ -4,6 +4,10 @@
 //! A Rabin fingerprint of the last 64 bytes rolls over the stream; a chunk ends where its lowest bits
 //! are zero, but not before the smallest and not after the greatest size. With the polynomial of the
 //! repository this finds the boundaries that restic finds.
+//!
+//! One step of the fingerprint has to wait for the one before. As a fingerprint depends on its 64
+//! bytes only, a piece of the stream is looked at in several places at once ([`LANES`]), which costs
+//! little more than looking at one.
 
 use std::io::{self, Read};
 
@@ -14,6 +18,10 @@ use rustic_core::repofile::ConfigFile;
 const WINDOW: usize = 64;
 /// Bytes read at a time, once a chunk has its smallest size.
 const READ: u64 = 128 << 10;
+/// Places looked at at once.
+const LANES: usize = 4;
+/// Shorter pieces are looked at from one place.
+const SHORTEST_LANE: usize = 1024;
 
 /// Where chunks may end.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +59,7 @@ pub(super) struct Chunker<R> {
 impl<R: Read> Chunker<R> {
     /// Chunks of `source`, cut with this polynomial.
     pub(super) fn new(source: R, polynomial: u64, sizes: Sizes) -> Self {
-        Self {
+        let mut chunker = Self {
             source,
             sizes,
             outgoing: Box::new(Rabin64::calculate_out_table(WINDOW, &polynomial)),
@@ -59,7 +67,11 @@ impl<R: Read> Chunker<R> {
             shift: polynomial.degree().saturating_sub(8).max(0) as u32,
             rest: Vec::new(),
             finished: false,
-        }
+        };
+        // What a leaving byte adds to the fingerprint, one step later.
+        let outgoing = chunker.outgoing.map(|added| chunker.slide(added, 0));
+        *chunker.outgoing = outgoing;
+        chunker
     }
 
     /// The next chunk, `None` at the end. After an error the stream is over.
@@ -74,14 +86,18 @@ impl<R: Read> Chunker<R> {
             self.finished = true;
             return Ok((!chunk.is_empty()).then_some(chunk));
         }
-        let mut hash = self.fingerprint(&chunk[self.sizes.min - WINDOW..self.sizes.min]);
-        let mut end = self.sizes.min;
+        let mut from = self.sizes.min;
         loop {
-            if let Some(cut) = self.find_end(&chunk, &mut hash, &mut end) {
+            let to = chunk.len().min(self.sizes.max);
+            let cut = self
+                .find_end(&chunk, from, to)
+                .or((to >= self.sizes.max).then_some(to));
+            if let Some(cut) = cut {
                 self.rest = chunk[cut..].to_vec();
                 chunk.truncate(cut);
                 return Ok(Some(chunk));
             }
+            from = to + 1;
             if self.read(READ, &mut chunk)? == 0 {
                 self.finished = true;
                 return Ok(Some(chunk));
@@ -98,27 +114,79 @@ impl<R: Read> Chunker<R> {
             .inspect_err(|_| self.finished = true)
     }
 
-    /// Rolls on from `end`, whose fingerprint is `hash`, and returns where the chunk ends, if it does.
-    fn find_end(&self, chunk: &[u8], hash: &mut u64, end: &mut usize) -> Option<usize> {
-        if *hash & self.sizes.mask == 0 || *end >= self.sizes.max {
-            return Some(*end);
+    /// The first of the positions `from..=to` where a chunk may end.
+    fn find_end(&self, chunk: &[u8], from: usize, to: usize) -> Option<usize> {
+        let count = (to + 1).saturating_sub(from);
+        let lane = count / LANES;
+        if lane < SHORTEST_LANE {
+            return self.scan(chunk, from, to);
         }
-        let limit = chunk.len().min(self.sizes.max);
-        let mut rolling = *hash;
-        let leaving = &chunk[*end - WINDOW..limit - WINDOW];
-        let entering = &chunk[*end..limit];
-        for (position, (&out, &byte)) in leaving.iter().zip(entering).enumerate() {
-            rolling ^= self.outgoing[usize::from(out)];
-            rolling = self.slide(rolling, byte);
-            if rolling & self.sizes.mask == 0 {
-                return Some(*end + position + 1);
+        let starts: [usize; LANES] = std::array::from_fn(|number| from + number * lane);
+        let mut hashes = starts.map(|start| self.fingerprint(&chunk[start - WINDOW..start]));
+        // The first end in each lane; only that of the first lane that has one counts.
+        let mut ends = [None; LANES];
+        let leaving = starts.map(|start| &chunk[start - WINDOW..][..lane - 1]);
+        let entering = starts.map(|start| &chunk[start..][..lane - 1]);
+        for step in 0..lane {
+            let mut hit = false;
+            for number in 0..LANES {
+                hit |= hashes[number] & self.sizes.mask == 0;
+            }
+            if hit {
+                for number in 0..LANES {
+                    if hashes[number] & self.sizes.mask == 0 {
+                        ends[number].get_or_insert(starts[number] + step);
+                    }
+                }
+                if ends[0].is_some() {
+                    return ends[0];
+                }
+            }
+            if step + 1 < lane {
+                for number in 0..LANES {
+                    hashes[number] = self.roll(
+                        hashes[number],
+                        leaving[number][step],
+                        entering[number][step],
+                    );
+                }
             }
         }
-        *hash = rolling;
-        *end = limit;
-        (limit >= self.sizes.max).then_some(limit)
+        ends.into_iter()
+            .flatten()
+            .next()
+            .or_else(|| self.scan(chunk, from + LANES * lane, to))
     }
 
+    /// The same, position by position.
+    fn scan(&self, chunk: &[u8], from: usize, to: usize) -> Option<usize> {
+        if from > to {
+            return None;
+        }
+        let mut hash = self.fingerprint(&chunk[from - WINDOW..from]);
+        if hash & self.sizes.mask == 0 {
+            return Some(from);
+        }
+        let leaving = &chunk[from - WINDOW..to - WINDOW];
+        let entering = &chunk[from..to];
+        for (position, (&out, &byte)) in leaving.iter().zip(entering).enumerate() {
+            hash = self.roll(hash, out, byte);
+            if hash & self.sizes.mask == 0 {
+                return Some(from + position + 1);
+            }
+        }
+        None
+    }
+
+    /// The fingerprint one byte further.
+    #[inline(always)]
+    fn roll(&self, hash: u64, out: u8, byte: u8) -> u64 {
+        // The fingerprint is linear, so what leaves may be taken away after the step as well, where
+        // the next step does not have to wait for it.
+        self.slide(hash, byte) ^ self.outgoing[usize::from(out)]
+    }
+
+    #[inline(always)]
     fn slide(&self, hash: u64, byte: u8) -> u64 {
         let index = (hash >> self.shift) as u8;
         (hash << 8 | u64::from(byte)) ^ self.modulo[usize::from(index)]
@@ -181,13 +249,20 @@ mod tests {
 
     #[test]
     fn boundaries_follow_the_definition() {
-        let sizes = Sizes {
-            min: 1 << 10,
-            max: 1 << 14,
-            mask: (1 << 12) - 1,
-        };
-        let mut bytes = random(300_000);
-        bytes[100_000..150_000].fill(0);
+        // Small chunks are scanned, big ones looked at from several places.
+        for (min, max, bits) in [
+            (1 << 10, 1 << 12, 10),
+            (64, 1 << 13, 12),
+            (1 << 13, 1 << 16, 14),
+        ] {
+            let mask = (1 << bits) - 1;
+            boundaries_are_exact(Sizes { min, max, mask });
+        }
+    }
+
+    fn boundaries_are_exact(sizes: Sizes) {
+        let mut bytes = random(150_000);
+        bytes[100_000..120_000].fill(0);
         let mut chunker = Chunker::new(bytes.as_slice(), POLYNOMIAL, sizes);
         let (mut ends, mut position) = (Vec::new(), 0);
         while let Some(chunk) = chunker.next().unwrap() {

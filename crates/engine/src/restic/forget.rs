@@ -17,42 +17,50 @@ use super::{
     open::{Opened, run_blocking},
     snapshot,
 };
-use crate::{CancellationToken, EngineError, ForgetReport};
+use crate::{CancellationToken, EngineError, ForgetReport, StorageError};
 
 /// Snapshot files deleted at a time.
 const DELETES: usize = 8;
 
 /// Removes snapshots and prunes once.
+///
+/// The work is a task of its own: the lock must outlive it, also when the caller goes away.
 pub(super) async fn forget(
     opened: &Arc<Opened>,
     ids: Vec<String>,
     cancel: CancellationToken,
 ) -> Result<ForgetReport, EngineError> {
-    let lock = Lock::acquire(opened, Mode::Exclusive, &cancel).await?;
-    // A task of its own: the lock must outlive the work, also when the caller goes away.
-    let opened = Arc::clone(opened);
-    let work = tokio::spawn(async move {
-        let stop = cancel.child_token();
-        let mut work = std::pin::pin!(locked(&opened, ids, &stop));
-        let result = tokio::select! {
-            result = &mut work => result,
-            () = cancel.cancelled() => work.await.map_err(|_| EngineError::Cancelled),
-            () = lock.lost().cancelled() => {
-                stop.cancel();
-                work.await.map_err(|_| EngineError::LockLost {
-                    location: opened.location.clone(),
-                    source: None,
-                })
-            }
-        };
-        opened.cache.clear();
-        lock.release().await;
-        result
-    });
+    let cancel = cancel.child_token();
+    let _cancelled_on_drop = cancel.clone().drop_guard();
+    let work = tokio::spawn(run(Arc::clone(opened), ids, cancel));
     work.await.map_err(|error| EngineError::Internal {
         what: "forget snapshots".to_owned(),
         source: Some(Box::new(error)),
     })?
+}
+
+async fn run(
+    opened: Arc<Opened>,
+    ids: Vec<String>,
+    cancel: CancellationToken,
+) -> Result<ForgetReport, EngineError> {
+    let lock = Lock::acquire(&opened, Mode::Exclusive, &cancel).await?;
+    let stop = cancel.child_token();
+    let mut work = std::pin::pin!(locked(&opened, ids, &stop));
+    let result = tokio::select! {
+        result = &mut work => result,
+        () = cancel.cancelled() => work.await.map_err(|_| EngineError::Cancelled),
+        () = lock.lost().cancelled() => {
+            stop.cancel();
+            work.await.map_err(|_| EngineError::LockLost {
+                location: opened.location.clone(),
+                source: None,
+            })
+        }
+    };
+    opened.cache.clear();
+    lock.release().await;
+    result
 }
 
 async fn locked(
@@ -86,8 +94,23 @@ async fn locked(
     Ok(report)
 }
 
-/// Removes what no snapshot needs. Stops at the next access to the storage when told to.
+/// Removes what no snapshot needs. On a full storage only whole packs are removed, as moving their
+/// contents together needs room first.
 async fn prune(opened: &Arc<Opened>, stop: &CancellationToken) -> Result<(), EngineError> {
+    match prune_once(opened, LimitOption::Unlimited, stop).await {
+        Err(EngineError::Storage(StorageError::StorageFull { .. })) => {
+            prune_once(opened, LimitOption::Percentage(0), stop).await
+        }
+        other => other,
+    }
+}
+
+/// Stops at the next access to the storage when told to.
+async fn prune_once(
+    opened: &Arc<Opened>,
+    max_repack: LimitOption,
+    stop: &CancellationToken,
+) -> Result<(), EngineError> {
     let backend = Backend::of(opened).stopped_by(stop);
     let key = backend::master_key(&opened.key)?;
     let location = opened.location.clone();
@@ -95,7 +118,7 @@ async fn prune(opened: &Arc<Opened>, stop: &CancellationToken) -> Result<(), Eng
         let rustic = backend::rustic(backend)?;
         let mut options = PruneOptions::default();
         options.instant_delete = true;
-        options.max_repack = LimitOption::Unlimited;
+        options.max_repack = max_repack;
         let prune = || {
             let repository = rustic.repository.open(&Credentials::Masterkey(key))?;
             let plan = repository.prune_plan(&options)?;

@@ -112,16 +112,16 @@ impl Lock {
     ) -> Result<Self, EngineError> {
         let started = Instant::now();
         loop {
-            let id = write(opened, mode).await?;
+            let (lock, id) = Self::take(opened, mode).await?;
             let holder = match conflict(opened, mode, Some(id)).await {
-                Ok(None) => return Ok(Self::keep(opened, mode, id)),
+                Ok(None) => return Ok(lock),
                 Ok(Some(holder)) => holder,
                 Err(error) => {
-                    remove(opened, id).await;
+                    lock.release().await;
                     return Err(error);
                 }
             };
-            remove(opened, id).await;
+            lock.release().await;
             wait_until_free(opened, mode, holder, started, cancel).await?;
         }
     }
@@ -141,28 +141,46 @@ impl Lock {
         }
     }
 
-    /// Starts to renew a lock that was written.
-    fn keep(opened: &Arc<Opened>, mode: Mode, id: Id) -> Self {
+    /// Writes a lock and starts to renew it. The task that does so also removes it, whatever becomes of
+    /// us.
+    async fn take(opened: &Arc<Opened>, mode: Mode) -> Result<(Self, Id), EngineError> {
         let (stop, stopped) = oneshot::channel();
+        let (written, id) = oneshot::channel();
         let lost = CancellationToken::new();
-        let keeper = tokio::spawn(keep_alive(
-            Arc::clone(opened),
-            mode,
-            id,
-            stopped,
-            lost.clone(),
-        ));
-        Self {
+        let keeper = tokio::spawn({
+            let (opened, lost) = (Arc::clone(opened), lost.clone());
+            async move {
+                match write(&opened, mode).await {
+                    Ok(id) => {
+                        // Nobody may be waiting for it any more; then it is given back at once.
+                        let _ = written.send(Ok(id));
+                        keep_alive(&opened, mode, id, stopped, lost).await;
+                    }
+                    Err(error) => {
+                        let _ = written.send(Err(error));
+                    }
+                }
+            }
+        });
+        let lock = Self {
             stop: Some(stop),
             keeper: Some(keeper),
             lost,
+        };
+        match id.await {
+            Ok(Ok(id)) => Ok((lock, id)),
+            Ok(Err(error)) => Err(error),
+            Err(error) => Err(EngineError::Internal {
+                what: format!("lock the repository at {}", opened.location),
+                source: Some(Box::new(error)),
+            }),
         }
     }
 }
 
 /// Renews a lock until told to stop, then removes it.
 async fn keep_alive(
-    opened: Arc<Opened>,
+    opened: &Opened,
     mode: Mode,
     mut id: Id,
     mut stopped: oneshot::Receiver<()>,
@@ -175,9 +193,9 @@ async fn keep_alive(
             _ = &mut stopped => break,
             () = sleep(opened.options.lock_refresh) => {}
         }
-        match write(&opened, mode).await {
+        match write(opened, mode).await {
             Ok(new) => {
-                remove(&opened, id).await;
+                remove(opened, id).await;
                 id = new;
                 failed = 0;
             }
@@ -191,7 +209,7 @@ async fn keep_alive(
             }
         }
     }
-    remove(&opened, id).await;
+    remove(opened, id).await;
 }
 
 /// Removes all stale locks; returns how many.

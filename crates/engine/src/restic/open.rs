@@ -131,6 +131,10 @@ pub(super) async fn init(
             .unwrap_or(&entry.path)
             .trim_start_matches('/');
         let kind = name.split('/').next().unwrap_or_default();
+        if name == files::CONFIG {
+            // Somebody else has just made it.
+            return open(store, &directory, password, options).await;
+        }
         if [files::SNAPSHOTS, files::INDEX, files::DATA].contains(&kind) {
             return Err(EngineError::RepositoryDamaged {
                 location,
@@ -144,18 +148,32 @@ pub(super) async fn init(
         }
     }
     let backend = Backend::new(store, &directory, &location, &Arc::default());
-    let key = match left_key {
-        Some(key) => key,
+    let (key, new_file) = match left_key {
+        Some(key) => (key, None),
         None => {
             let key = RepoKey::generate();
             let file = new_key_file(&key, password, &options).await?;
             let path = files::path(&directory, &format!("{}/{}", files::KEYS, Id::of(&file)));
             store.write(&path, file, None).await?;
-            key
+            (key, Some(path))
         }
     };
-    write_config(backend, &key, location).await?;
-    open(store, &directory, password, options).await
+    if let Err(error) = write_config(backend, &key, location).await
+        && !store
+            .exists(&files::path(&directory, files::CONFIG))
+            .await?
+    {
+        return Err(error);
+    }
+    let opened = open(store, &directory, password, options).await?;
+    if let Some(path) = new_file
+        && files::unseal(&key, &opened.config_file).is_err()
+    {
+        // Somebody else was faster. A key that opens with the password but fits nothing makes restic
+        // believe that the repository is damaged.
+        store.delete(&path).await?;
+    }
+    Ok(opened)
 }
 
 /// Lets rustic choose the chunker's polynomial and write the config, which completes the repository.

@@ -12,7 +12,7 @@
 //! stream ended well, nobody cancelled and our lock is still ours. In any other case the packs that
 //! no index names yet are removed again.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
@@ -32,17 +32,23 @@ use super::{
     snapshot::{SnapshotFile, Summary, Tree},
 };
 use crate::{
-    BackupRequest, BackupSummary, ByteSource, CancellationToken, EngineError, error::Cause,
+    BackupRequest, BackupSummary, ByteSource, CancellationToken, EngineError, StorageError,
+    error::Cause,
 };
 
 /// Chunks between reading and packing.
 const AHEAD: usize = 4;
 /// Packs on their way to the storage.
 const UPLOADS: usize = 2;
+/// Time for tidying up after a failed backup.
+const UNDO: Duration = Duration::from_secs(30);
 /// An index file is written when this many new blobs wait for one.
 const BLOBS_PER_INDEX: usize = 40_000;
 
 /// Stores a stream as a new snapshot.
+///
+/// The work is a task of its own: a caller that goes away cancels it, but what has to be put in order
+/// then is still put in order, under the lock.
 pub(super) async fn backup(
     opened: &Arc<Opened>,
     request: BackupRequest,
@@ -50,15 +56,28 @@ pub(super) async fn backup(
     cancel: CancellationToken,
 ) -> Result<BackupSummary, EngineError> {
     validate(&request)?;
+    let cancel = cancel.child_token();
+    let _cancelled_on_drop = cancel.clone().drop_guard();
+    let work = tokio::spawn(run(Arc::clone(opened), request, source, cancel));
+    work.await
+        .map_err(|error| internal("back up the stream", error))?
+}
+
+async fn run(
+    opened: Arc<Opened>,
+    request: BackupRequest,
+    source: ByteSource,
+    cancel: CancellationToken,
+) -> Result<BackupSummary, EngineError> {
     let started = Timestamp::now();
-    let lock = Lock::acquire(opened, Mode::Shared, &cancel).await?;
-    let mut upload = Upload::new(opened);
+    let lock = Lock::acquire(&opened, Mode::Shared, &cancel).await?;
+    let mut upload = Upload::new(&opened);
     let lock_lost = || EngineError::LockLost {
         location: opened.location.clone(),
         source: None,
     };
     let stored = tokio::select! {
-        stored = store(opened, &mut upload, &request, source, started, &cancel) => stored,
+        stored = store(&opened, &mut upload, &request, source, started, &cancel) => stored,
         () = cancel.cancelled() => Err(EngineError::Cancelled),
         () = lock.lost().cancelled() => Err(lock_lost()),
     };
@@ -69,8 +88,11 @@ pub(super) async fn backup(
         Ok(snapshot) => upload.commit(snapshot).await,
         Err(error) => Err(error),
     };
-    if result.is_err() {
-        upload.undo().await;
+    if result.is_err() && tokio::time::timeout(UNDO, upload.undo()).await.is_err() {
+        tracing::warn!(
+            location = %opened.location,
+            "failed to remove all packs of a failed backup in time; the next prune does it"
+        );
     }
     lock.release().await;
     result
@@ -214,13 +236,36 @@ fn read(
     }
 }
 
+/// What has become durable.
+enum Arrival {
+    Pack(IndexPack),
+    Index,
+}
+
+/// What has not.
+struct Failure {
+    error: EngineError,
+    /// Packs that the file that failed would have named, if it is certain that it is not there.
+    unindexed: Vec<Id>,
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self {
+            error,
+            unindexed: Vec::new(),
+        }
+    }
+}
+
 /// The packs of one backup on their way to the storage.
 struct Upload {
     opened: Arc<Opened>,
     data: Pack,
     trees: Pack,
-    uploads: JoinSet<Result<IndexPack, EngineError>>,
-    /// Packs that may have reached the storage and that no index names.
+    /// What is on its way. Never aborted: a write that was begun may arrive whatever we do.
+    uploads: JoinSet<Result<Arrival, Failure>>,
+    /// Packs that may have reached the storage and that no index can name.
     unindexed: Vec<Id>,
     /// Packs that are durable and wait for an index file.
     durable: Vec<IndexPack>,
@@ -286,19 +331,26 @@ impl Upload {
         let store = self.opened.store.clone();
         let path = files::pack_path(&self.opened.directory, &sealed.index.id);
         self.uploads.spawn(async move {
-            store.write_parts(&path, sealed.parts, None).await?;
-            Ok(sealed.index)
+            let written = store.write_parts(&path, sealed.parts, None).await;
+            written.map_err(EngineError::from)?;
+            Ok(Arrival::Pack(sealed.index))
         });
         Ok(())
     }
 
-    /// Waits for one upload.
+    /// Waits for something to become durable.
     async fn arrived(&mut self) -> Result<(), EngineError> {
-        let Some(upload) = self.uploads.join_next().await else {
+        let Some(arrival) = self.uploads.join_next().await else {
             return Ok(());
         };
-        let pack = upload.map_err(|error| internal("upload a pack", error))??;
-        self.durable.push(pack);
+        match arrival.map_err(|error| internal("upload", error))? {
+            Ok(Arrival::Pack(pack)) => self.durable.push(pack),
+            Ok(Arrival::Index) => {}
+            Err(failure) => {
+                self.unindexed.extend(failure.unindexed);
+                return Err(failure.error);
+            }
+        }
         if self
             .durable
             .iter()
@@ -306,24 +358,36 @@ impl Upload {
             .sum::<usize>()
             >= BLOBS_PER_INDEX
         {
-            self.write_index().await?;
+            self.send_index();
         }
         Ok(())
     }
 
-    /// Names the durable packs in an index file.
-    async fn write_index(&mut self) -> Result<(), EngineError> {
+    /// Starts to name the durable packs in an index file. From here on they must stay: an index that
+    /// names what is not there would make later backups believe that their data is stored.
+    fn send_index(&mut self) {
         if self.durable.is_empty() {
-            return Ok(());
+            return;
         }
         let file = IndexFile {
-            packs: self.durable.clone(),
+            packs: std::mem::take(&mut self.durable),
         };
-        self.opened.save(files::INDEX, &file).await?;
-        for pack in self.durable.drain(..) {
-            self.unindexed.retain(|id| *id != pack.id);
-        }
-        Ok(())
+        let named: Vec<Id> = file.packs.iter().map(|pack| pack.id).collect();
+        self.unindexed.retain(|id| !named.contains(id));
+        let opened = Arc::clone(&self.opened);
+        self.uploads.spawn(async move {
+            match opened.save(files::INDEX, &file).await {
+                Ok(_) => Ok(Arrival::Index),
+                // A full storage has certainly not taken it, and what is in vain should make room.
+                Err(error @ EngineError::Storage(StorageError::StorageFull { .. })) => {
+                    Err(Failure {
+                        error,
+                        unindexed: named,
+                    })
+                }
+                Err(error) => Err(error.into()),
+            }
+        });
     }
 
     /// Sends off what is left and waits until all of it is durable and indexed.
@@ -336,7 +400,11 @@ impl Upload {
         while !self.uploads.is_empty() {
             self.arrived().await?;
         }
-        self.write_index().await
+        self.send_index();
+        while !self.uploads.is_empty() {
+            self.arrived().await?;
+        }
+        Ok(())
     }
 
     /// Writes the snapshot file. If that fails, makes sure that it is not there.
@@ -365,7 +433,10 @@ impl Upload {
 
     /// Removes what was uploaded in vain. Only this process knows these packs, so nobody needs them.
     async fn undo(&mut self) {
-        self.uploads.shutdown().await;
+        while !self.uploads.is_empty() {
+            // The error that matters was told already.
+            let _ = self.arrived().await;
+        }
         for id in self.unindexed.drain(..) {
             let path = files::pack_path(&self.opened.directory, &id);
             if let Err(error) = self.opened.store.delete(&path).await {

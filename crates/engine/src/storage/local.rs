@@ -18,6 +18,8 @@ use jiff::Timestamp;
 
 use super::{Entry, StorageError};
 
+/// A file system that answers nothing for so long has failed; a hanging NFS server is like that.
+const NO_PROGRESS: Duration = Duration::from_secs(300);
 /// What the names of unfinished files hold. `restic` and we ignore such files in listings.
 const TEMPORARY: &str = "-tmp-";
 /// An unfinished file that was not touched for so long belongs to nobody any more.
@@ -56,15 +58,20 @@ impl LocalStore {
         work: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StorageError> {
         let shared = Arc::clone(&self.shared);
-        let joined = tokio::task::spawn_blocking(move || work(&shared)).await;
+        let work = tokio::task::spawn_blocking(move || work(&shared));
         let place = || self.shared.place.clone();
-        match joined {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(classify(action, place(), error)),
-            Err(error) => Err(StorageError::Failed {
+        match tokio::time::timeout(NO_PROGRESS, work).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(error))) => Err(classify(action, place(), error)),
+            Ok(Err(error)) => Err(StorageError::Failed {
                 action,
                 place: place(),
                 source: Some(Box::new(error)),
+            }),
+            Err(_) => Err(StorageError::NoProgress {
+                action,
+                place: place(),
+                seconds: NO_PROGRESS.as_secs(),
             }),
         }
     }
@@ -135,6 +142,25 @@ impl LocalStore {
             }),
             other => other,
         }
+    }
+
+    /// Writes an object unless there is one; tells which of the two.
+    pub(super) async fn create(&self, path: &str, content: Bytes) -> Result<bool, StorageError> {
+        let wanted = path.to_owned();
+        self.blocking(format!("create {path}"), move |shared| {
+            shared.require_mount()?;
+            let path = shared.at(&wanted)?;
+            let temporary = write_beside(&path, &[content])?;
+            let linked = fs::hard_link(&temporary, &path);
+            // Best effort: a leftover is invisible and removed later.
+            let _ = fs::remove_file(&temporary);
+            match linked {
+                Ok(()) => sync_parent(&path).map(|()| true),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+        .await
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<(), StorageError> {
@@ -336,7 +362,8 @@ fn write_file(path: &Path, parts: &[Bytes]) -> io::Result<()> {
     })
 }
 
-fn write_atomically(path: &Path, parts: &[Bytes]) -> io::Result<()> {
+/// Writes a temporary file beside `path`, whose directories are made if needed.
+fn write_beside(path: &Path, parts: &[Bytes]) -> io::Result<PathBuf> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!("{TEMPORARY}{}", unique()));
     let temporary = PathBuf::from(temporary);
@@ -349,6 +376,11 @@ fn write_atomically(path: &Path, parts: &[Bytes]) -> io::Result<()> {
         }
         other => other?,
     }
+    Ok(temporary)
+}
+
+fn write_atomically(path: &Path, parts: &[Bytes]) -> io::Result<()> {
+    let temporary = write_beside(path, parts)?;
     fs::rename(&temporary, path).inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
     })?;
@@ -545,6 +577,23 @@ mod tests {
         assert_eq!(store.remove_all("").await.unwrap(), 1);
         assert!(directory.path().exists());
         assert!(!directory.path().join("some/prefix").exists());
+    }
+
+    #[tokio::test]
+    async fn only_one_of_many_creates_an_object() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory);
+        let attempts = (0..20).map(|number| store.create("r/config", Bytes::from(vec![number])));
+        let made: Vec<_> = futures::future::try_join_all(attempts).await.unwrap();
+        let winner = made.iter().position(|made| *made).unwrap();
+        assert_eq!(made.iter().filter(|made| **made).count(), 1);
+        assert_eq!(store.read("r/config").await.unwrap(), vec![winner as u8]);
+        assert_eq!(
+            fs::read_dir(directory.path().join("some/prefix/r"))
+                .unwrap()
+                .count(),
+            1
+        );
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use opendal::{
-    HttpTransporter, OperationContext, Operator,
+    ErrorKind, HttpTransporter, OperationContext, Operator,
     layers::{RetryLayer, TimeoutLayer},
     services,
 };
@@ -188,6 +188,34 @@ impl RemoteStore {
         };
         match self.run("write", path, operation).await {
             Ok(_) => Ok(()),
+            // Nothing but the bucket can be missing when writing.
+            Err(StorageError::NotFound { place, .. }) => Err(StorageError::BucketMissing {
+                place,
+                source: None,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes an object unless there is one; tells which of the two. A server that cannot do this in
+    /// one step is asked in two.
+    pub(super) async fn create(&self, path: &str, content: Bytes) -> Result<bool, StorageError> {
+        let operation = async {
+            let write = self.operator.write_with(path, content.clone());
+            match write.if_not_exists(true).await {
+                Ok(_) => Ok(Some(true)),
+                Err(error) => match error.kind() {
+                    ErrorKind::ConditionNotMatch => Ok(Some(false)),
+                    ErrorKind::Unsupported => Ok(None),
+                    _ if error.to_string().contains("status: 501") => Ok(None),
+                    _ => Err(error),
+                },
+            }
+        };
+        match self.run("create", path, operation).await {
+            Ok(Some(created)) => Ok(created),
+            Ok(None) if self.exists(path).await? => Ok(false),
+            Ok(None) => self.write(path, vec![content], None).await.map(|()| true),
             // Nothing but the bucket can be missing when writing.
             Err(StorageError::NotFound { place, .. }) => Err(StorageError::BucketMissing {
                 place,

@@ -40,7 +40,7 @@ struct Inner {
 #[derive(Debug)]
 enum Kind {
     Local(LocalStore),
-    Remote(RemoteStore),
+    Remote(Box<RemoteStore>),
 }
 
 impl ObjectStore {
@@ -53,7 +53,7 @@ impl ObjectStore {
                 &config.normalised_prefix(),
                 place.clone(),
             )),
-            _ => Kind::Remote(RemoteStore::new(config, place.clone())?),
+            _ => Kind::Remote(Box::new(RemoteStore::new(config, place.clone())?)),
         };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -127,7 +127,15 @@ impl ObjectStore {
         self.write_parts(path, vec![content], content_type).await
     }
 
-    /// The same, for contents in several pieces.
+    /// Writes an object unless there is one already; tells whether it did.
+    pub async fn create(&self, path: &str, content: Bytes) -> Result<bool, StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.create(path, content).await,
+            Kind::Remote(remote) => remote.create(path, content).await,
+        }
+    }
+
+    /// [`Self::write`] for contents in several pieces.
     pub(crate) async fn write_parts(
         &self,
         path: &str,

@@ -143,13 +143,26 @@ async fn back_up(
         return Vec::new();
     }
     // Opening a repository derives a key, which takes as long as reaching a database.
+    let unwanted = cancel.child_token();
+    let opening = async {
+        let opened = join_all(works.into_iter().map(open)).await;
+        let wanted = |opened: &Opened<'_>| opened.todo == Todo::Dump;
+        if !opened
+            .iter()
+            .any(|opened| opened.as_ref().is_ok_and(wanted))
+        {
+            // A database that does not answer is not waited for when nobody needs it.
+            unwanted.cancel();
+        }
+        opened
+    };
     let dump = async {
         match database {
-            Ok(database) => dump::start(backup, &database, cancel).await,
+            Ok(database) => dump::start(backup, &database, &unwanted).await,
             Err(failure) => Err(failure),
         }
     };
-    let (opened, dump) = tokio::join!(join_all(works.into_iter().map(open)), dump);
+    let (opened, dump) = tokio::join!(opening, dump);
 
     let mut outcomes = Vec::new();
     let (mut stored, mut to_dump) = (Vec::new(), Vec::new());

@@ -10,6 +10,8 @@
 
 mod select;
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -27,6 +29,9 @@ use crate::backup::uid_tag;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::store::{Store, snapshots_of};
+
+/// How long somebody else's lock is waited for: the session is not over before retention is.
+const LOCK_WAIT: Duration = Duration::from_secs(600);
 
 /// Applies the policy of each of the session's repositories, and reports.
 ///
@@ -135,12 +140,14 @@ async fn remove(
             EngineError::Cancelled.into()
         })
     };
+    let mut options = store.options().clone();
+    options.lock_wait = LOCK_WAIT;
     let forgotten = forget(
         &store.backend,
         store.directory(),
         &data,
         password,
-        store.options(),
+        &options,
         cancel,
     )
     .await;

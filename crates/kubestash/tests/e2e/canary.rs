@@ -13,7 +13,7 @@ use crate::tutorial::{example, first_session, trigger};
 const CANARIES: [&str; 2] = ["canary-restic-1f0d9a", "canary-gcs-key-77c2e4"];
 
 /// Looks into command line and environment of every process until told to stop.
-fn watch_processes(stop: &AtomicBool, secrets: &[String]) -> BTreeSet<String> {
+fn watch_processes(stop: &AtomicBool, secrets: Vec<String>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     while !stop.load(Ordering::Relaxed) {
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -22,7 +22,7 @@ fn watch_processes(stop: &AtomicBool, secrets: &[String]) -> BTreeSet<String> {
             }
             for file in ["cmdline", "environ"] {
                 let Ok(content) = std::fs::read(entry.path().join(file)) else { continue };
-                for secret in secrets {
+                for secret in &secrets {
                     if contains(&content, secret) {
                         found.insert(format!("{secret} in {file} of {}", String::from_utf8_lossy(&content)));
                     }
@@ -74,8 +74,8 @@ fn no_secret_is_seen_in_processes_logs_events_objects_files_or_the_bucket() {
             secrets.push(String::from_utf8(password).unwrap());
         }
         // Another backup, and one that fails, while every process is looked at.
-        let watched = secrets.clone();
-        let watcher = scope.spawn(|| watch_processes(&stop, &watched));
+        let (watched, stop) = (secrets.clone(), &stop);
+        let watcher = scope.spawn(move || watch_processes(stop, watched));
         for password in ["", "canary-wrong-5b1c"] {
             if !password.is_empty() {
                 system.kubectl(&format!(

@@ -27,10 +27,13 @@ fn restart_delay(quick_ends: u32) -> Duration {
 /// A container that ran this long is not considered to keep ending.
 const LONG_RUN: Duration = Duration::from_secs(600);
 
-/// How long to wait before trying again what could not be prepared: 1 s, doubled up to 30 s.
+/// How long to wait before trying again what could not be prepared: 100 ms, doubled up to 30 s.
 fn retry_delay(attempt: u32) -> Duration {
-    Duration::from_secs(1 << attempt.min(5)).min(Duration::from_secs(30))
+    Duration::from_millis(100 << attempt.min(10)).min(Duration::from_secs(30))
 }
+
+/// What is wrong at first only is not told: the ServiceAccount of a new namespace, say, is there a moment later.
+const QUIET_ATTEMPTS: u32 = 2;
 
 /// When a container runs again after it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +138,8 @@ impl Runner {
                 Ok(child) => return child,
                 Err(trouble) => trouble,
             };
-            if told.as_ref() != Some(&trouble) {
+            let passing = trouble.retry && attempt < QUIET_ATTEMPTS;
+            if !passing && told.as_ref() != Some(&trouble) {
                 self.tell(&trouble, run);
                 told = Some(trouble.clone());
             }
@@ -273,10 +277,11 @@ mod tests {
     fn a_container_that_keeps_ending_is_left_alone_longer_each_time() {
         let seconds: Vec<u64> = (0..9).map(|ends| restart_delay(ends).as_secs()).collect();
         assert_eq!(seconds, [0, 0, 10, 20, 40, 80, 160, 300, 300]);
-        let retries: Vec<u64> = (0..7)
-            .map(|attempt| retry_delay(attempt).as_secs())
+        let retries: Vec<u128> = (0..11)
+            .map(|attempt| retry_delay(attempt).as_millis())
             .collect();
-        assert_eq!(retries, [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(retries[..3], [100, 200, 400]);
+        assert_eq!(retries[8..], [25_600, 30_000, 30_000]);
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use k8s_openapi::api::core::v1::{Binding, Container, ObjectReference, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::core::Status;
 use kube::{Api, ResourceExt};
-use serde_json::json;
 use tokio::sync::watch;
 
 use super::Node;
@@ -101,7 +102,7 @@ impl Worker {
         self.finish(report, writer, &progress).await;
     }
 
-    /// Takes a pod that no node has yet.
+    /// Takes a pod that no node has yet; `false` if it has gone meanwhile.
     async fn bind(&mut self) -> bool {
         let node = self.node.config.node_name.clone();
         let place = format!(
@@ -116,32 +117,12 @@ impl Worker {
             .unwrap_or_default()
             .is_empty()
         {
-            let patch = Patch::Merge(
-                json!({"metadata": {"uid": self.pod.uid()}, "spec": {"nodeName": node}}),
-            );
-            let mut delay = Duration::from_millis(100);
-            loop {
-                match self
-                    .api
-                    .patch(&self.pod.name_any(), &PatchParams::default(), &patch)
-                    .await
-                {
-                    Ok(bound) => {
-                        self.pod = Arc::new(bound);
-                        break;
-                    }
-                    Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 409) => {
-                        return false;
-                    }
-                    Err(error) => {
-                        tracing::warn!(pod = place, %error, "failed to bind a pod; trying again");
-                        tokio::select! {
-                            () = tokio::time::sleep(delay) => delay = (delay * 2).min(Duration::from_secs(30)),
-                            _ = interruption(self.node.stopping.clone(), self.desired.clone(), None) => return false,
-                        }
-                    }
-                }
+            if !self.try_bind(&node, &place).await {
+                return false;
             }
+            let mut bound = Pod::clone(&self.pod);
+            bound.spec.get_or_insert_default().node_name = Some(node.clone());
+            self.pod = Arc::new(bound);
         }
         self.event(
             Kind::Normal,
@@ -149,6 +130,49 @@ impl Worker {
             format!("Successfully assigned {place} to {node}"),
         );
         true
+    }
+
+    async fn try_bind(&self, node: &str, place: &str) -> bool {
+        let binding = Binding {
+            metadata: ObjectMeta {
+                name: self.pod.metadata.name.clone(),
+                namespace: self.pod.metadata.namespace.clone(),
+                uid: self.pod.metadata.uid.clone(),
+                ..ObjectMeta::default()
+            },
+            target: ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Node".to_owned()),
+                name: Some(node.to_owned()),
+                ..ObjectReference::default()
+            },
+        };
+        let params = PostParams::default();
+        let mut delay = Duration::from_millis(100);
+        loop {
+            let name = self.pod.name_any();
+            let bound = self.api.create_subresource::<Binding, Status>(
+                "binding",
+                &name,
+                &params,
+                &binding,
+            );
+            match bound.await {
+                Ok(_) => return true,
+                Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 405) => {
+                    // Either the pod has gone, or this API server knows no bindings: there is one node only.
+                    return matches!(self.api.get_opt(&name).await, Ok(Some(pod)) if pod.uid() == self.pod.uid());
+                }
+                Err(kube::Error::Api(refusal)) if refusal.code == 409 => return false,
+                Err(error) => {
+                    tracing::warn!(pod = place, %error, "failed to bind a pod; trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(delay) => delay = (delay * 2).min(Duration::from_secs(30)),
+                        _ = interruption(self.node.stopping.clone(), self.desired.clone(), None) => return false,
+                    }
+                }
+            }
+        }
     }
 
     /// Runs the containers, and ends them when the pod is deleted, its time is over, or the node stops.

@@ -1,5 +1,5 @@
 //! An API server and a node, each test its own.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,6 +30,12 @@ pub struct Cluster {
 impl Cluster {
     pub async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        // For `RUST_LOG=kubestash_node=debug cargo test -- --nocapture`.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init();
         let server = TestServer::start().await.unwrap();
         let client = client(&server).await;
         let namespace = "demo".to_owned();
@@ -103,6 +109,7 @@ impl Cluster {
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
             + serde::de::DeserializeOwned
+            + serde::Serialize
             + Clone
             + std::fmt::Debug
             + Send
@@ -111,10 +118,11 @@ impl Cluster {
         let waiting = await_condition(self.api::<K>(), name, condition);
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(result) => result.unwrap(),
-            Err(_) => panic!(
-                "{name} never came to {what}: {:#?}",
-                self.api::<K>().get_opt(name).await
-            ),
+            Err(_) => {
+                let object = self.api::<K>().get_opt(name).await.unwrap();
+                let object = serde_json::to_value(object).unwrap();
+                panic!("{name} never came to {what}: {}", object["status"]);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, routing::post};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kube::{
     Resource, ResourceExt,
     core::{
@@ -149,12 +150,27 @@ fn router(ctx: Arc<Context>) -> Router {
 async fn answer(
     review: Review,
     decide: impl AsyncFnOnce(&AdmissionRequest<DynamicObject>) -> AdmissionResponse,
-) -> Json<Review> {
+) -> Json<Value> {
     let request: Result<AdmissionRequest<DynamicObject>, _> = review.try_into();
-    Json(match request {
-        Ok(request) => decide(&request).await.into_review(),
-        Err(error) => AdmissionResponse::invalid(error).into_review(),
-    })
+    let response = match request {
+        Ok(request) => decide(&request).await,
+        Err(error) => AdmissionResponse::invalid(error),
+    };
+    Json(wire(response))
+}
+
+/// A response as the API has it: the library writes the bytes of a patch as a list of numbers, the API has base64.
+fn wire(response: AdmissionResponse) -> Value {
+    let patch = response
+        .patch
+        .as_ref()
+        .map(|patch| Value::String(STANDARD.encode(patch)));
+    // Strings, numbers and maps of them: there is nothing that could fail.
+    let mut review = serde_json::to_value(response.into_review()).unwrap_or_default();
+    if let (Some(patch), Some(place)) = (patch, review.pointer_mut("/response/patch")) {
+        *place = patch;
+    }
+    review
 }
 
 /// The object to judge, unless there is nothing to judge: it is going, or its spec is as it was.
@@ -254,4 +270,37 @@ fn sentence(violations: &[Violation]) -> String {
         let _ = write!(text, "{separator}{violation}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_patch_is_written_in_base64() {
+        let review: Review = serde_json::from_value(json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "1", "operation": "CREATE", "userInfo": {}, "object": null, "oldObject": null,
+                "kind": {"group": "g", "version": "v", "kind": "K"},
+                "resource": {"group": "g", "version": "v", "resource": "ks"},
+            },
+        }))
+        .unwrap();
+        let request: AdmissionRequest<DynamicObject> = review.try_into().unwrap();
+        let patch =
+            serde_json::from_value(json!([{"op": "add", "path": "/a", "value": 1}])).unwrap();
+        let written = wire(AdmissionResponse::from(&request).with_patch(patch).unwrap());
+        let patch = written
+            .pointer("/response/patch")
+            .and_then(Value::as_str)
+            .unwrap();
+        assert_eq!(
+            STANDARD.decode(patch).unwrap(),
+            br#"[{"op":"add","path":"/a","value":1}]"#
+        );
+        assert_eq!(written["response"]["patchType"], "JSONPatch");
+    }
 }

@@ -185,7 +185,7 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
             .flat_map(|plan| plan.start.clone())
             .collect(),
         wake: session_plans.iter().filter_map(|plan| plan.wake).min(),
-        notices: notices(configuration, obstacle.as_ref(), &session_plans),
+        notices: notices(world, obstacle.as_ref(), &session_plans),
         recovered: obstacle.is_none(),
         status,
     }
@@ -284,11 +284,7 @@ fn set_ready(
     );
 }
 
-fn notices(
-    configuration: &BackupConfiguration,
-    obstacle: Option<&Obstacle>,
-    sessions: &[SessionPlan],
-) -> Vec<Notice> {
+fn notices(world: &World, obstacle: Option<&Obstacle>, plans: &[SessionPlan]) -> Vec<Notice> {
     let mut notices: Vec<_> = obstacle
         .filter(|obstacle| obstacle.is_fault)
         .map(|obstacle| {
@@ -299,7 +295,7 @@ fn notices(
         })
         .into_iter()
         .collect();
-    for plan in sessions {
+    for plan in plans {
         if let Some(missed) = plan.missed {
             notices.push(Notice::warning(
                 "MissedSchedule",
@@ -312,7 +308,29 @@ fn notices(
             ));
         }
     }
-    for session in &configuration.spec.sessions {
+    for session in &world.configuration.spec.sessions {
+        for (name, meant) in sessions::aliases(session, &world.addons) {
+            notices.push(Notice::warning(
+                "TaskAlias",
+                format!(
+                    "session {:?}: there is no task {name:?}, {meant:?} is run in its place: write that",
+                    session.name
+                ),
+            ));
+        }
+        let settings = session
+            .addon
+            .as_ref()
+            .and_then(|addon| addon.container_runtime_settings.as_ref());
+        if settings.is_some_and(|settings| settings.nice.is_some() || settings.ionice.is_some()) {
+            notices.push(Notice::warning(
+                "SettingIgnored",
+                format!(
+                    "session {:?}: nice and ionice of addon.containerRuntimeSettings have no effect in this version",
+                    session.name
+                ),
+            ));
+        }
         let policy = session
             .scheduler
             .as_ref()

@@ -129,6 +129,29 @@ pub(super) fn obstacle(
     })
 }
 
+/// The tasks of a session that were named by a known wrong name, each with the name that was meant.
+pub(super) fn aliases(
+    session: &Session,
+    addons: &BTreeMap<String, Arc<Addon>>,
+) -> Vec<(String, &'static str)> {
+    let Some((info, addon)) = session
+        .addon
+        .as_ref()
+        .and_then(|info| Some((info, addons.get(&info.name)?)))
+    else {
+        return Vec::new();
+    };
+    let meant = |name: &str| {
+        catalog::find_task(addon, Direction::Backup, name)
+            .ok()?
+            .meant
+    };
+    let tasks = info.tasks.iter();
+    tasks
+        .filter_map(|task| Some((task.name.clone(), meant(&task.name)?)))
+        .collect()
+}
+
 /// Decides about one session, whose entry in the status is `before`.
 pub(super) fn plan(
     session: &Session,

@@ -312,8 +312,7 @@ fn failure(world: &World, status: &BackupSessionStatus) -> String {
         .iter()
         .filter(|_| !broken)
         .find_map(|(repository, snapshot)| {
-            let phase = snapshot.status.as_ref().and_then(|status| status.phase);
-            (phase == Some(SnapshotPhase::Failed)).then(|| {
+            (snapshots::phase_of(snapshot) == SnapshotPhase::Failed).then(|| {
                 format!(
                     "Repository {repository}: {}",
                     snapshots::why_failed(snapshot)

@@ -27,21 +27,33 @@ use crate::{
     context::Context,
 };
 
+/// A session and its Job as they are now.
+pub(super) struct Seen {
+    /// The session.
+    pub session: Arc<BackupSession>,
+    job: Option<Job>,
+}
+
 /// Reads the session as it is now; none if it is gone.
+///
+/// The Job is read before everything that its executor writes: when it is found to have ended, all that was reported
+/// is found as well. The other way round, a report that came in between would be taken for missing.
 pub(super) async fn session(
     session: &BackupSession,
     ctx: &Context,
-) -> Result<Option<BackupSession>, ApplyError> {
-    let api: Api<BackupSession> = ctx.api(&session.namespace().unwrap_or_default());
-    apply::get(&api, &session.name_any()).await
+) -> Result<Option<Seen>, ApplyError> {
+    let (name, namespace) = (session.name_any(), session.namespace().unwrap_or_default());
+    let job = apply::get(&ctx.api::<Job>(&namespace), &name).await?;
+    let found = apply::get(&ctx.api::<BackupSession>(&namespace), &name).await?;
+    Ok(found.map(|session| Seen {
+        session: Arc::new(session),
+        job,
+    }))
 }
 
 /// Reads what the next step of `session` depends on.
-pub(super) async fn world(
-    session: Arc<BackupSession>,
-    claims: &Claims,
-    ctx: &Context,
-) -> Result<World, ApplyError> {
+pub(super) async fn world(seen: Seen, claims: &Claims, ctx: &Context) -> Result<World, ApplyError> {
+    let Seen { session, job } = seen;
     let stage = stage(&session);
     let mut world = World {
         siblings: siblings(&session, ctx),
@@ -51,6 +63,7 @@ pub(super) async fn world(
         session,
         ..World::default()
     };
+    with_job(&mut world, job, ctx);
     world.configuration = configuration(&world, ctx).await?;
     if stage == Stage::Finished {
         return Ok(world);
@@ -76,21 +89,17 @@ pub(super) async fn world(
             .map(|function: Arc<Function>| (function.name_any(), function))
             .collect();
     }
-    job(&mut world, ctx).await?;
     Ok(world)
 }
 
 /// Reads what the end of a deleted session depends on.
-pub(super) async fn cleanup_world(
-    session: Arc<BackupSession>,
-    ctx: &Context,
-) -> Result<World, ApplyError> {
+pub(super) async fn cleanup_world(seen: Seen, ctx: &Context) -> Result<World, ApplyError> {
     let mut world = World {
-        session,
+        session: seen.session,
         ..World::default()
     };
+    with_job(&mut world, seen.job, ctx);
     world.snapshots = snapshots(&world, ctx).await?;
-    job(&mut world, ctx).await?;
     Ok(world)
 }
 
@@ -229,10 +238,16 @@ async fn druid(
     apply::get(&ctx.api(target.namespace_or(namespace)), &target.name).await
 }
 
-async fn job(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
-    let api: Api<Job> = ctx.api(&world.namespace());
-    let Some(job) = apply::get(&api, &world.session.name_any()).await? else {
-        return Ok(());
+fn with_job(world: &mut World, job: Option<Job>, ctx: &Context) {
+    let own = world.session.uid();
+    // One that belongs to something else is as good as none; making ours will then be refused, and that is told.
+    let owners = |job: &Job| {
+        job.owner_references()
+            .iter()
+            .any(|owner| Some(&owner.uid) == own.as_ref())
+    };
+    let Some(job) = job.filter(owners) else {
+        return;
     };
     let uid = job.uid();
     let of_job = |pod: &Pod| {
@@ -247,12 +262,5 @@ async fn job(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
         .iter()
         .map(|pod| pod.as_ref().clone())
         .collect();
-    let own = world.session.uid();
-    // One that belongs to something else is as good as none; making ours will then be refused, and that is told.
-    world.job = job
-        .owner_references()
-        .iter()
-        .any(|owner| Some(&owner.uid) == own.as_ref())
-        .then_some(job);
-    Ok(())
+    world.job = Some(job);
 }

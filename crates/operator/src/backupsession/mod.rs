@@ -19,7 +19,7 @@ mod apply;
 mod claims;
 mod decide;
 mod dereference;
-pub(crate) mod executor;
+mod executor;
 mod finish;
 mod skip;
 mod snapshots;
@@ -42,7 +42,7 @@ use kubestash_api::{
 
 pub use source::{Named, Source};
 
-use self::{claims::Claims, decide::Stage, world::is_finished};
+use self::{claims::Claims, decide::Stage, dereference::Seen, world::is_finished};
 use crate::{
     apply::{ApplyError, Manager},
     context::Context,
@@ -132,16 +132,16 @@ async fn reconcile(
     if is_finished(&known) && !deleting && !finish::awaits_retry(&known) {
         return Ok(Action::await_change());
     }
-    let Some(session) = dereference::session(&known, &ctx).await? else {
+    let Some(seen) = dereference::session(&known, &ctx).await? else {
         return Ok(Action::await_change());
     };
-    let session = Arc::new(session);
+    let session = Arc::clone(&seen.session);
     let api = ctx.api::<BackupSession>(&session.namespace().unwrap_or_default());
     if session.meta().deletion_timestamp.is_some() {
-        return delete(session, &ctx, &claims).await;
+        return delete(seen, &ctx, &claims).await;
     }
     finalizer::ensure(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;
-    let world = dereference::world(session, &claims, &ctx).await?;
+    let world = dereference::world(seen, &claims, &ctx).await?;
     adopt::adopt(&api, &world).await?;
     let now = Timestamp::now();
     let plan = decide::decide(&world, now);
@@ -150,15 +150,12 @@ async fn reconcile(
     ))
 }
 
-async fn delete(
-    session: Arc<BackupSession>,
-    ctx: &Context,
-    claims: &Claims,
-) -> Result<Action, ApplyError> {
+async fn delete(seen: Seen, ctx: &Context, claims: &Claims) -> Result<Action, ApplyError> {
+    let session = Arc::clone(&seen.session);
     if !finalizer::has(session.as_ref(), labels::CLEANUP_FINALIZER) {
         return Ok(Action::await_change());
     }
-    let world = dereference::cleanup_world(Arc::clone(&session), ctx).await?;
+    let world = dereference::cleanup_world(seen, ctx).await?;
     if let Some(step) = decide::clean_up(&world, Timestamp::now()) {
         return Ok(action(apply::clean_up(ctx, step).await?));
     }

@@ -15,7 +15,7 @@ use kubestash_api::{
         snapshot_type, snapshot_version,
     },
 };
-use kubestash_core::{condition, name};
+use kubestash_core::{condition, name, phase};
 
 use super::world::{World, snapshot_name};
 use crate::backupconfiguration::target_reference;
@@ -145,13 +145,18 @@ pub(super) fn first_status(world: &World) -> SnapshotStatus {
     }
 }
 
+/// The phase of a Snapshot, worked out from what was reported. The phase in its status is written by a controller of
+/// its own, which may be a moment behind.
+pub(super) fn phase_of(snapshot: &Snapshot) -> SnapshotPhase {
+    snapshot
+        .status
+        .as_ref()
+        .map_or(SnapshotPhase::Pending, phase::snapshot)
+}
+
 /// Whether a Snapshot has ended.
 pub(super) fn is_completed(snapshot: &Snapshot) -> bool {
-    let phase = snapshot.status.as_ref().and_then(|status| status.phase);
-    matches!(
-        phase,
-        Some(SnapshotPhase::Succeeded | SnapshotPhase::Failed)
-    )
+    phase::snapshot_completed(phase_of(snapshot))
 }
 
 /// What there is to say about a Snapshot whose executor is gone: its unfinished components have failed. Why is what
@@ -226,14 +231,8 @@ pub(super) fn list(world: &World) -> Vec<SessionSnapshotStatus> {
     listed
         .iter()
         .map(|entry| {
-            let phase = match world.snapshots.get(&entry.repository) {
-                Some(found) => found
-                    .status
-                    .as_ref()
-                    .and_then(|status| status.phase)
-                    .unwrap_or(SnapshotPhase::Pending),
-                None => SnapshotPhase::Failed,
-            };
+            let found = world.snapshots.get(&entry.repository);
+            let phase = found.map_or(SnapshotPhase::Failed, phase_of);
             SessionSnapshotStatus {
                 phase: Some(phase),
                 ..entry.clone()

@@ -35,7 +35,8 @@ use crate::{
     events::Notice,
     failure::Failure,
     finalizer,
-    watch::Watched,
+    volume_job::invoker_kind,
+    watch::references,
 };
 
 const MANAGER: Manager = Manager("kubestash-backupstorage");
@@ -75,13 +76,12 @@ pub async fn controller(ctx: Arc<Context>) {
             references(by_secret.backup_storages.select(uses))
         })
         .on(&watches.jobs, move |job| {
-            let is_ours = job.labels().get(labels::INVOKER_KIND).map(String::as_str)
-                == Some(BackupStorage::kind(&()).as_ref());
+            if invoker_kind(job) != Some(BackupStorage::kind(&()).as_ref()) {
+                return Vec::new();
+            }
             let (namespace, name) = (job.namespace(), job.name_any());
             let has_job = |storage: &BackupStorage| {
-                is_ours
-                    && storage.namespace() == namespace
-                    && set_up::job_names(storage).contains(&name)
+                storage.namespace() == namespace && set_up::job_names(storage).contains(&name)
             };
             references(by_job.backup_storages.select(has_job))
         })
@@ -97,13 +97,6 @@ pub async fn controller(ctx: Arc<Context>) {
         })
         .run(reconcile)
         .await;
-}
-
-fn references<K: Watched>(objects: Vec<Arc<K>>) -> Vec<ObjectRef<K>> {
-    objects
-        .iter()
-        .map(|object| ObjectRef::from_obj(object.as_ref()))
-        .collect()
 }
 
 /// The storage that a Repository is in.

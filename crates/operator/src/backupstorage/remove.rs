@@ -36,10 +36,12 @@ pub(super) async fn remove(
     ctx: &Context,
     storage: &Arc<BackupStorage>,
 ) -> Result<Action, BackupStorageError> {
-    if !finalizer::has(storage.as_ref(), labels::CLEANUP_FINALIZER) {
-        return Ok(Action::await_change());
-    }
     let namespace = storage.namespace().unwrap_or_default();
+    let api = ctx.api(&namespace);
+    let due = finalizer::still_due(&api, storage.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    let Some(storage) = &due.map(Arc::new) else {
+        return Ok(Action::await_change());
+    };
     let repositories = repositories_of(ctx, storage);
     let storages = ctx.watches.backup_storages.list();
     let world = World {

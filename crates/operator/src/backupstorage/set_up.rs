@@ -156,7 +156,7 @@ async fn attempt(
         Vec::new()
     };
     // What was read back a moment ago is not in the store of Repositories yet; the next attempt lists it.
-    if synced.is_empty() {
+    if synced.iter().all(|synced| synced.entry.error.is_some()) {
         describe(&backend, before, contents).await?;
     }
     Ok(synced)

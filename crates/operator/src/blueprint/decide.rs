@@ -137,6 +137,18 @@ fn desired(world: &World, request: &Request) -> Result<Desired, Refusal> {
             namespace: target.namespace.clone(),
         });
     }
+    if !is_subject(blueprint, target) {
+        let kinds = blueprint
+            .spec
+            .subjects
+            .iter()
+            .filter_map(|subject| subject.kind.as_deref());
+        return Err(Refusal::SubjectNotAllowed {
+            blueprint: blueprint_name,
+            kind: target.reference.kind().to_owned(),
+            kinds: kinds.collect::<Vec<_>>().join(", "),
+        });
+    }
     let rendered = render(blueprint, request, &target.reference)?;
     if !world.namespaces.contains(&rendered.namespace) {
         return Err(Refusal::NamespaceNotFound {
@@ -159,6 +171,27 @@ fn desired(world: &World, request: &Request) -> Result<Desired, Refusal> {
             live: live.cloned(),
         }),
     }
+}
+
+/// Whether a blueprint is for targets of this kind: the annotated object's, or that of the database behind it.
+fn is_subject(blueprint: &BackupBlueprint, target: &Target) -> bool {
+    let subjects = &blueprint.spec.subjects;
+    let group = |version: &str| {
+        version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+            .to_owned()
+    };
+    subjects.is_empty()
+        || subjects.iter().any(|subject| {
+            let kind = subject.kind.as_deref();
+            let same_group = subject
+                .api_version
+                .as_deref()
+                .is_none_or(|version| group(version) == target.reference.group());
+            kind == Some(target.kind.as_str())
+                || (kind == Some(target.reference.kind()) && same_group)
+        })
 }
 
 fn object(

@@ -24,6 +24,16 @@ pub enum Refusal {
         /// The namespace of the target.
         namespace: String,
     },
+    /// The blueprint is not for targets of this kind.
+    #[error("BackupBlueprint {blueprint} is for {kinds} only (spec.subjects), not for {kind}")]
+    SubjectNotAllowed {
+        /// The blueprint.
+        blueprint: String,
+        /// The kind of the target.
+        kind: String,
+        /// The kinds it is for.
+        kinds: String,
+    },
     /// The blueprint has no template.
     #[error("BackupBlueprint {0} has no spec.backupConfigurationTemplate: add one")]
     TemplateMissing(String),
@@ -101,6 +111,7 @@ impl Refusal {
         match self {
             Self::BlueprintNotFound(_) => "BlueprintNotFound",
             Self::BlueprintNotAllowed { .. } => "BlueprintNotAllowed",
+            Self::SubjectNotAllowed { .. } => "SubjectNotAllowed",
             Self::TemplateMissing(_) => "TemplateMissing",
             Self::SessionNotFound { .. } => "SessionNotFound",
             Self::Variables { source, .. } => source.kind(),

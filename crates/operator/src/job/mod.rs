@@ -2,8 +2,9 @@
 //! `run.rs` aside.
 //!
 //! ```text
-//!   template.rs  the user's settings, from scheduler and addon ─┐
-//!   pod.rs       tasks, volumes, image ─────────────────────────┴─► Job
+//!   tasks.rs     the addon's tasks and their Functions ─────────┐
+//!   template.rs  the user's settings, from scheduler and addon ─┤
+//!   pod.rs       image, volumes, order ─────────────────────────┴─► Job
 //!   rbac.rs      the objects the Job works on ─► ServiceAccount, Roles, RoleBindings
 //!   run.rs       Job and rights made, and taken away
 //!   outcome.rs   Job + pods ─► running, succeeded, failed why, stuck why
@@ -15,8 +16,10 @@ pub mod outcome;
 pub mod pod;
 pub mod rbac;
 pub mod run;
+pub mod tasks;
 pub mod template;
 
 pub use outcome::{Outcome, judge};
 pub use pod::{Task, Work};
 pub use rbac::{Access, Holder, Rbac};
+pub use tasks::{DeadlineExceeded, TaskError};

@@ -39,6 +39,8 @@ use crate::{
     failure::Failure,
     finalizer,
     stores::StoreError,
+    volume_job::invoker_kind,
+    watch::references,
 };
 
 const MANAGER: Manager = Manager("kubestash-repository");
@@ -74,27 +76,18 @@ pub async fn controller(ctx: Arc<Context>) {
         .on(&watches.snapshots, repository_of)
         .on(&watches.backup_storages, move |storage| {
             let own = ObjectRef::from_obj(storage);
-            let inside =
-                by_storage.select(|repository| storage_of(repository).as_ref() == Some(&own));
-            inside
-                .iter()
-                .map(|repository| ObjectRef::from_obj(repository.as_ref()))
-                .collect::<Vec<_>>()
+            let inside = |repository: &Repository| storage_of(repository).as_ref() == Some(&own);
+            references(by_storage.select(inside))
         })
         .on(&watches.jobs, move |job| {
-            let kind = job.labels().get(labels::INVOKER_KIND).map(String::as_str);
-            let is_ours = kind == Some(Repository::kind(&()).as_ref());
+            if invoker_kind(job) != Some(Repository::kind(&()).as_ref()) {
+                return Vec::new();
+            }
             let (namespace, name) = (job.namespace(), job.name_any());
             let has_job = |repository: &Repository| {
-                is_ours
-                    && repository.namespace() == namespace
-                    && remove::job_name(repository) == name
+                repository.namespace() == namespace && remove::job_name(repository) == name
             };
-            let found = by_job.select(has_job);
-            found
-                .iter()
-                .map(|repository| ObjectRef::from_obj(repository.as_ref()))
-                .collect::<Vec<_>>()
+            references(by_job.select(has_job))
         })
         .run(reconcile)
         .await;

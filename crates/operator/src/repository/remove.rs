@@ -42,10 +42,12 @@ pub(super) async fn remove(
     ctx: &Context,
     repository: &Arc<Repository>,
 ) -> Result<Action, RepositoryError> {
-    if !finalizer::has(repository.as_ref(), labels::CLEANUP_FINALIZER) {
-        return Ok(Action::await_change());
-    }
     let namespace = repository.namespace().unwrap_or_default();
+    let api = ctx.api(&namespace);
+    let due = finalizer::still_due(&api, repository.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    let Some(repository) = &due.map(Arc::new) else {
+        return Ok(Action::await_change());
+    };
     let snapshots = snapshots_of(ctx, repository);
     let storage = storage_in(ctx, repository);
     let reachable = match &storage {

@@ -30,31 +30,50 @@ use crate::{
     context::Context,
 };
 
-/// Reads the session as it is now; none if it is gone.
+/// Reads the Job, and after it the session, as they are now; none if the session is gone. In this order, because the
+/// executor writes its result into the session before the Job ends.
 pub(super) async fn session(
-    session: &RestoreSession,
+    known: &RestoreSession,
     ctx: &Context,
-) -> Result<Option<RestoreSession>, ApplyError> {
-    let api: Api<RestoreSession> = ctx.api(&session.namespace().unwrap_or_default());
-    apply::get(&api, &session.name_any()).await
-}
-
-/// Reads what the next step of `session` depends on.
-pub(super) async fn world(
-    session: Arc<RestoreSession>,
-    claims: &Claims,
-    ctx: &Context,
-) -> Result<World, ApplyError> {
-    let stage = stage(&session);
-    let mut world = World {
+) -> Result<Option<World>, ApplyError> {
+    let (namespace, name) = (known.namespace().unwrap_or_default(), known.name_any());
+    let job = apply::get::<Job>(&ctx.api(&namespace), &name).await?;
+    let Some(session) = apply::get::<RestoreSession>(&ctx.api(&namespace), &name).await? else {
+        return Ok(None);
+    };
+    // One that belongs to something else is as good as none; making ours will then be refused, and that is told.
+    let own = session.uid();
+    let is_own = |job: &Job| {
+        let mut owners = job.owner_references().iter();
+        owners.any(|owner| Some(&owner.uid) == own.as_ref())
+    };
+    let job = job.filter(is_own);
+    let uid = job.as_ref().and_then(ResourceExt::uid);
+    let of_job = |pod: &Pod| {
+        let mut owners = pod.owner_references().iter();
+        uid.is_some() && owners.any(|owner| Some(&owner.uid) == uid.as_ref())
+    };
+    let pods = ctx.watches.pods.select(of_job);
+    Ok(Some(World {
+        session: Arc::new(session),
+        job,
+        pods: pods.iter().map(|pod| pod.as_ref().clone()).collect(),
         image: ctx.image.clone(),
         environment: ctx.environment.clone(),
-        session,
         ..World::default()
-    };
+    }))
+}
+
+/// Reads what the next step depends on besides the session and its Job.
+pub(super) async fn world(
+    world: &mut World,
+    claims: &Claims,
+    ctx: &Context,
+) -> Result<(), ApplyError> {
+    let stage = stage(&world.session);
     if matches!(stage, Stage::Waiting | Stage::Launching) {
-        stored(&mut world, ctx).await?;
-        destination(&mut world, ctx).await?;
+        stored(world, ctx).await?;
+        destination(world, ctx).await?;
         let info = world.session.spec.addon.as_ref();
         world.addon = info.and_then(|addon| ctx.watches.addons.get("", &addon.name));
         let functions = ctx.watches.functions.list().into_iter();
@@ -69,21 +88,7 @@ pub(super) async fn world(
         };
         world.backups = backups(&world.session, ctx).await?;
     }
-    job(&mut world, ctx).await?;
-    Ok(world)
-}
-
-/// Reads what the end of a deleted session depends on.
-pub(super) async fn cleanup_world(
-    session: Arc<RestoreSession>,
-    ctx: &Context,
-) -> Result<World, ApplyError> {
-    let mut world = World {
-        session,
-        ..World::default()
-    };
-    job(&mut world, ctx).await?;
-    Ok(world)
+    Ok(())
 }
 
 async fn stored(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
@@ -242,26 +247,4 @@ async fn backups(
             )
         })
         .collect())
-}
-
-async fn job(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
-    let api: Api<Job> = ctx.api(&world.namespace());
-    let Some(job) = apply::get(&api, &world.session.name_any()).await? else {
-        return Ok(());
-    };
-    let uid = job.uid();
-    let of_job = |pod: &Pod| {
-        let mut owners = pod.owner_references().iter();
-        owners.any(|owner| Some(&owner.uid) == uid.as_ref())
-    };
-    let pods = ctx.watches.pods.select(of_job);
-    world.pods = pods.iter().map(|pod| pod.as_ref().clone()).collect();
-    let own = world.session.uid();
-    // One that belongs to something else is as good as none; making ours will then be refused, and that is told.
-    world.job = job
-        .owner_references()
-        .iter()
-        .any(|owner| Some(&owner.uid) == own.as_ref())
-        .then_some(job);
-    Ok(())
 }

@@ -10,18 +10,24 @@ use kubestash_api::{
     labels::{self, component},
     shared::AddonInfo,
 };
-use kubestash_core::{
-    catalog::{self, Direction},
-    name,
-    variables::Variables,
-};
+use kubestash_core::{catalog::Direction, name, variables::Variables};
 
 use super::{access, data::Data, world::World};
 use crate::{
-    backupsession::executor::{ExecutorError, active_deadline, task_volumes},
-    job::{Rbac, Task, Work, pod, rbac, rbac::Holder},
+    job::{DeadlineExceeded, Rbac, TaskError, Work, pod, rbac, rbac::Holder, tasks},
     volume_job::volume_of,
 };
+
+/// A Job that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ExecutorError {
+    /// What it would run cannot be run.
+    #[error(transparent)]
+    Tasks(#[from] TaskError),
+    /// The time for the restore is over before it began.
+    #[error(transparent)]
+    Deadline(#[from] DeadlineExceeded),
+}
 
 /// A Job with everything it needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,40 +73,22 @@ pub(super) fn build(
 ) -> Result<Executor, ExecutorError> {
     let nothing = AddonInfo::default();
     let info = world.session.spec.addon.as_ref().unwrap_or(&nothing);
-    let addon = world
-        .addon
-        .as_deref()
-        .ok_or_else(|| ExecutorError::Addon(info.name.clone()))?;
+    // Only the tasks whose components are restored.
+    let chosen = AddonInfo {
+        tasks: data.tasks.iter().map(|(task, _)| task.clone()).collect(),
+        ..info.clone()
+    };
+    let resolved = tasks::resolve(
+        &chosen,
+        Direction::Restore,
+        world.addon.as_deref(),
+        &world.functions,
+        &builtin(world, data),
+    )?;
     let storage = world.storage.as_deref().and_then(volume_of);
     let (mut volumes, mut mounts): (Vec<_>, Vec<_>) = storage.into_iter().unzip();
-    let mut tasks = Vec::new();
-    for (reference, _) in &data.tasks {
-        let found = catalog::find_task(addon, Direction::Restore, &reference.name)?.task;
-        let function =
-            world
-                .functions
-                .get(&found.function)
-                .ok_or_else(|| ExecutorError::Function {
-                    task: found.name.clone(),
-                    function: found.function.clone(),
-                })?;
-        let variables = catalog::variables(found, reference, builtin(world, data))?;
-        volumes.extend(task_volumes(found, reference)?);
-        let of_target = reference.target_volumes.iter();
-        mounts.extend(of_target.flat_map(|volumes| volumes.volume_mounts.clone()));
-        tasks.push(Task {
-            name: found.name.clone(),
-            function: found.function.clone(),
-            args: catalog::render_args(function, &variables)?,
-            mounts: found
-                .volume_mounts
-                .iter()
-                .chain(&function.spec.volume_mounts)
-                .cloned()
-                .collect(),
-            settings: function.spec.runtime_settings.clone(),
-        });
-    }
+    volumes.extend(resolved.volumes);
+    mounts.extend(resolved.mounts);
     let template = info.job_template.clone().unwrap_or_default();
     let (name, namespace) = (world.session.name_any(), world.namespace());
     let (labels, owner) = (session_labels(&world.session), owner(&world.session));
@@ -113,14 +101,14 @@ pub(super) fn build(
         account: own_account.unwrap_or(&name),
         image: &world.image,
         environment: &world.environment,
-        tasks: &tasks,
+        tasks: &resolved.tasks,
         volumes: &volumes,
         mounts: &mounts,
         template: &template,
         settings: info.container_runtime_settings.as_ref(),
         // A restore that failed in the middle is looked at by a person before it runs again.
         backoff_limit: 0,
-        active_deadline: active_deadline(None, deadline, now)?,
+        active_deadline: tasks::active_deadline(None, deadline, now)?,
         ttl: None,
         suspend: None,
     });

@@ -41,7 +41,7 @@ use kubestash_api::{
 
 use self::{
     claims::Claims,
-    world::{has_begun, is_finished},
+    world::{World, has_begun, is_finished},
 };
 use crate::{
     apply::{ApplyError, Manager},
@@ -123,19 +123,18 @@ async fn reconcile(
     if is_finished(&known) && !deleting {
         return Ok(Action::await_change());
     }
-    let Some(session) = dereference::session(&known, &ctx).await? else {
+    let Some(mut world) = dereference::session(&known, &ctx).await? else {
         return Ok(Action::await_change());
     };
-    let session = Arc::new(session);
-    if session.meta().deletion_timestamp.is_some() {
-        return delete(session, &ctx, &claims).await;
+    if world.session.meta().deletion_timestamp.is_some() {
+        return delete(&world, &ctx, &claims).await;
     }
-    if is_finished(&session) {
+    if is_finished(&world.session) {
         return Ok(Action::await_change());
     }
-    let api = ctx.api::<RestoreSession>(&session.namespace().unwrap_or_default());
-    finalizer::ensure(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;
-    let world = dereference::world(session, &claims, &ctx).await?;
+    let api = ctx.api::<RestoreSession>(&world.namespace());
+    finalizer::ensure(&api, world.session.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    dereference::world(&mut world, &claims, &ctx).await?;
     let now = Timestamp::now();
     let plan = decide::decide(&world, now);
     Ok(action(
@@ -143,16 +142,12 @@ async fn reconcile(
     ))
 }
 
-async fn delete(
-    session: Arc<RestoreSession>,
-    ctx: &Context,
-    claims: &Claims,
-) -> Result<Action, ApplyError> {
-    if !finalizer::has(session.as_ref(), labels::CLEANUP_FINALIZER) {
+async fn delete(world: &World, ctx: &Context, claims: &Claims) -> Result<Action, ApplyError> {
+    let session = world.session.as_ref();
+    if !finalizer::has(session, labels::CLEANUP_FINALIZER) {
         return Ok(Action::await_change());
     }
-    let world = dereference::cleanup_world(Arc::clone(&session), ctx).await?;
-    match decide::clean_up(&world, Timestamp::now()) {
+    match decide::clean_up(world, Timestamp::now()) {
         decide::CleanUp::Stop(job) => {
             job::run::stop(ctx, &job).await?;
             return Ok(Action::await_change());
@@ -160,14 +155,14 @@ async fn delete(
         decide::CleanUp::Wait(again) => return Ok(Action::requeue(again)),
         decide::CleanUp::Done => {}
     }
-    if !is_finished(&session) {
-        pause::resume(ctx, &session).await?;
+    if !is_finished(session) {
+        pause::resume(ctx, session).await?;
     }
-    let labels = executor::session_labels(&session);
-    job::run::remove_foreign_rights(ctx, session.as_ref(), &labels).await?;
-    claims.release(&session);
-    let api = ctx.api::<RestoreSession>(&session.namespace().unwrap_or_default());
-    finalizer::remove(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    let own = executor::session_labels(session);
+    job::run::remove_foreign_rights(ctx, session, &own).await?;
+    claims.release(session);
+    let api = ctx.api::<RestoreSession>(&world.namespace());
+    finalizer::remove(&api, session, labels::CLEANUP_FINALIZER).await?;
     Ok(Action::await_change())
 }
 

@@ -15,13 +15,13 @@ use kubestash_api::{
 };
 use kubestash_backend::{SnapshotData, encryption_password, forget};
 use kubestash_core::condition;
-use kubestash_engine::{LockOwner, OpenOptions};
+use kubestash_engine::OpenOptions;
 use serde::Serialize;
 
 use super::{
     MANAGER, SnapshotError,
     deletion::{Step, World, next},
-    repository_in,
+    holder, repository_in,
 };
 use crate::{
     apply::{self, Owns},
@@ -47,9 +47,11 @@ pub(super) async fn remove(
     ctx: &Context,
     snapshot: &Arc<Snapshot>,
 ) -> Result<Action, SnapshotError> {
-    if !finalizer::has(snapshot.as_ref(), labels::CLEANUP_FINALIZER) {
+    let api = ctx.api(&snapshot.namespace().unwrap_or_default());
+    let due = finalizer::still_due(&api, snapshot.as_ref(), labels::CLEANUP_FINALIZER).await?;
+    let Some(snapshot) = &due.map(Arc::new) else {
         return Ok(Action::await_change());
-    }
+    };
     let repository = repository_in(ctx, snapshot);
     let storage = repository
         .as_ref()
@@ -251,7 +253,7 @@ async fn forget_all(
         .iter()
         .map(|snapshot| SnapshotData::of(snapshot))
         .collect();
-    let options = OpenOptions::new(LockOwner::new(OWNER));
+    let options = OpenOptions::new(holder::operator(ctx, repository));
     forget(
         &backend,
         &repository.spec.path,
@@ -268,9 +270,6 @@ async fn forget_all(
     );
     Ok(())
 }
-
-/// Who the operator is in the lock files of a repository.
-const OWNER: &str = "kubestash-operator";
 
 async fn forget_volume(
     ctx: &Context,

@@ -6,6 +6,7 @@
 mod decide;
 mod deletion;
 mod forget;
+mod holder;
 
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ use crate::{
     controller::{Controller, Reason},
     finalizer,
     repository::repository_of,
+    volume_job::invoker_kind,
+    watch::references,
 };
 
 const MANAGER: Manager = Manager("kubestash-snapshot");
@@ -59,48 +62,38 @@ impl Reason for SnapshotError {
 /// Runs the controller of Snapshots until the operator stops.
 pub async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
-    let (by_repository, by_session, by_job) = (
-        watches.snapshots.clone(),
-        watches.snapshots.clone(),
-        watches.snapshots.clone(),
-    );
-    let references = |found: Vec<Arc<Snapshot>>| -> Vec<ObjectRef<Snapshot>> {
-        found
-            .iter()
-            .map(|snapshot| ObjectRef::from_obj(snapshot.as_ref()))
-            .collect()
-    };
+    let (by_repository, by_job) = (watches.snapshots.clone(), watches.snapshots.clone());
     Controller::new("snapshot", Arc::clone(&ctx), &watches.snapshots)
         .on(&watches.repositories, move |repository| {
-            // Only those that are shown, and those whose deletion may wait for the Repository.
-            let own = ObjectRef::from_obj(repository);
-            let recent: Vec<_> = repository
-                .status
-                .iter()
-                .flat_map(|status| &status.recent_snapshots)
-                .collect();
-            references(by_repository.select(|snapshot| {
-                repository_of(snapshot).as_ref() == Some(&own)
-                    && (snapshot.meta().deletion_timestamp.is_some()
-                        || recent
-                            .iter()
-                            .any(|recent| recent.name == snapshot.name_any()))
-            }))
+            // Those that are shown are named there; the others only matter when the Repository goes.
+            if repository.meta().deletion_timestamp.is_some() {
+                let own = ObjectRef::from_obj(repository);
+                let inside = |snapshot: &Snapshot| repository_of(snapshot).as_ref() == Some(&own);
+                return references(by_repository.select(inside));
+            }
+            let namespace = repository.namespace().unwrap_or_default();
+            let status = repository.status.as_ref();
+            let recent = status.map(|status| status.recent_snapshots.as_slice());
+            let named = recent.unwrap_or_default().iter();
+            named
+                .map(|recent| ObjectRef::new(&recent.name).within(&namespace))
+                .collect()
         })
         .on(&watches.backup_sessions, move |session| {
-            let (namespace, name) = (session.namespace(), session.name_any());
-            let of_session = |snapshot: &Snapshot| {
-                snapshot.spec.backup_session == name && snapshot.namespace() == namespace
-            };
-            references(by_session.select(of_session))
+            let namespace = session.namespace().unwrap_or_default();
+            let snapshots = session.status.iter().flat_map(|status| &status.snapshots);
+            let named = snapshots.map(|snapshot| ObjectRef::new(&snapshot.name).within(&namespace));
+            named.collect::<Vec<_>>()
         })
         .on(&watches.jobs, move |job| {
-            let kind = job.labels().get(labels::INVOKER_KIND).map(String::as_str);
-            let is_ours = kind == Some(Snapshot::kind(&()).as_ref());
+            if invoker_kind(job) != Some(Snapshot::kind(&()).as_ref()) {
+                return Vec::new();
+            }
             let (namespace, name) = (job.namespace(), job.name_any());
-            references(by_job.select(|snapshot| {
-                is_ours && snapshot.namespace() == namespace && forget::job_name(snapshot) == name
-            }))
+            let has_job = |snapshot: &Snapshot| {
+                snapshot.namespace() == namespace && forget::job_name(snapshot) == name
+            };
+            references(by_job.select(has_job))
         })
         .run(reconcile)
         .await;

@@ -125,6 +125,11 @@ impl Work<'_> {
     }
 }
 
+/// The kind of object that a Job of ours was made for.
+pub(crate) fn invoker_kind(job: &Job) -> Option<&str> {
+    job.labels().get(labels::INVOKER_KIND).map(String::as_str)
+}
+
 /// Name of the Job of `task` for the object `name`.
 #[must_use]
 pub fn job_name(task: Task, name: &str) -> String {

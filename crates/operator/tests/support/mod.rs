@@ -124,7 +124,8 @@ impl World {
             .unwrap();
     }
 
-    pub async fn start_operator(&mut self) {
+    /// The configuration of an operator with its webhook, and what tells that it is ready.
+    pub fn config(&self) -> (OperatorConfig, oneshot::Receiver<()>) {
         let (ready, is_ready) = oneshot::channel();
         let config = OperatorConfig {
             client: self.client.clone(),
@@ -144,6 +145,11 @@ impl World {
             leader_election: false,
             ready: Some(ready),
         };
+        (config, is_ready)
+    }
+
+    pub async fn start_operator(&mut self) {
+        let (config, is_ready) = self.config();
         let stop = CancellationToken::new();
         let task = tokio::spawn(kubestash_operator::run(config, stop.clone()));
         self.operator = Some((stop, task));

@@ -18,7 +18,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Finds `mysqld` or `mariadbd` in `search_path` and where Debian puts it.
+    /// Finds `mysqld` or `mariadbd` in `search_path`.
     pub(crate) async fn find(search_path: &str) -> Result<Self, ProviderError> {
         for name in ["mysqld", "mariadbd"] {
             let Some(path) = look_up(name, search_path) else {
@@ -93,7 +93,7 @@ impl Program {
             label: "database-template".to_owned(),
             program: program.display().to_string(),
             args,
-            env: vec![("PATH".to_owned(), path_with_sbin(search_path).into())],
+            env: vec![("PATH".to_owned(), search_path.into())],
             working_dir: None,
             identity: identity::of_servers(),
             root: Some(view),
@@ -109,13 +109,8 @@ impl Program {
     }
 }
 
-/// `PATH` with the folder that Debian keeps servers in.
-pub(crate) fn path_with_sbin(search_path: &str) -> String {
-    format!("{search_path}:/usr/sbin:/usr/bin:/bin")
-}
-
 fn look_up(name: &str, search_path: &str) -> Option<PathBuf> {
-    std::env::split_paths(&path_with_sbin(search_path))
+    std::env::split_paths(search_path)
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
 }

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::accounts;
 use super::files::{Files, HOME};
-use super::program::path_with_sbin;
 use super::template::Template;
 use crate::secret::Credentials;
 use crate::{ProviderConfig, ProviderError, identity};
@@ -187,10 +186,7 @@ impl Keeper {
             label: self.wanted.label.clone(),
             program: program.display().to_string(),
             args: arguments(port),
-            env: vec![(
-                "PATH".to_owned(),
-                path_with_sbin(&self.config.search_path).into(),
-            )],
+            env: vec![("PATH".to_owned(), self.config.search_path.as_str().into())],
             working_dir: None,
             identity: identity::of_servers(),
             root: Some(self.wanted.files.view(&masked)),

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::repository::{instant, session, told};
 use super::{configuration, druid, local_backend};
-use crate::support::System;
+use crate::support::{System, free_port};
 
 #[test]
-fn a_wrong_password_and_a_database_that_is_down_fail_the_session_with_the_reason() {
+fn a_wrong_password_fails_the_session_at_once_with_the_reason() {
     let system = System::start();
     let volume = tempfile::tempdir().unwrap();
     let volume = volume.path().join("volume");
@@ -31,15 +31,37 @@ fn a_wrong_password_and_a_database_that_is_down_fail_the_session_with_the_reason
         "patch -n demo secret sample-druid-mysql-metadata-auth --type=merge -p {{\"data\":{{\"password\":\"{right}\"}}}}"
     ));
 
-    system.kubectl("patch -n demo mysql sample-druid-mysql-metadata --type=merge -p {\"spec\":{\"halted\":true}}");
-    system.wait("demo", "mysql/sample-druid-mysql-metadata", "to be halted", |object| {
-        object["status"]["conditions"].to_string().contains("Halted")
+    crate::crash::check_local(&volume, "repo", "changeit", 1);
+}
+
+#[test]
+fn a_database_that_does_not_answer_fails_the_session_after_the_wait_with_its_address() {
+    let system = System::start();
+    let volume = tempfile::tempdir().unwrap();
+    local_backend(&system, &volume.path().join("volume"));
+    system.kubectl("create secret generic -n demo dead-auth --from-literal=username=root --from-literal=password=x");
+    let address = format!("127.0.0.1:{}", free_port());
+    let binding = json!({
+        "apiVersion": "appcatalog.appscode.com/v1alpha1",
+        "kind": "AppBinding",
+        "metadata": {"name": "dead", "namespace": "demo"},
+        "spec": {
+            "type": "kubedb.com/mysql",
+            "version": "8.0.35",
+            "clientConfig": {"url": format!("tcp({address})/")},
+            "secret": {"name": "dead-auth"},
+        },
     });
-    let down = session(&system, "down-1");
+    system.apply(&binding.to_string());
+    let mut configuration: serde_json::Value =
+        serde_json::from_str(&configuration(&json!({"databases": "druid", "waitTimeout": "3"}))).unwrap();
+    configuration["spec"]["target"] =
+        json!({"apiGroup": "appcatalog.appscode.com", "kind": "AppBinding", "name": "dead", "namespace": "demo"});
+    system.apply(&configuration.to_string());
+    let down = instant(&system);
     assert_eq!(down["status"]["phase"], "Failed");
     let text = told(&system, &down);
-    assert!(text.contains("127.0.0.1"), "{text}");
-    crate::crash::check_local(&volume, "repo", "changeit", 1);
+    assert!(text.contains(&address), "{text}");
 }
 
 #[test]

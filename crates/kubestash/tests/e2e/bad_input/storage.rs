@@ -75,7 +75,7 @@ fn two_storages_of_one_directory_and_a_second_default_are_refused() {
     let error = system.try_apply(&twin).unwrap_err();
     assert!(error.contains("default"), "{error}");
     let error = system.try_apply(&twin.replace("default: true", "default: false")).unwrap_err();
-    assert!(error.contains("gcs-storage") && error.contains("kubestash-qa"), "{error}");
+    assert!(error.contains("demo/gcs-storage") && error.contains("prefix"), "{error}");
 }
 
 #[test]

@@ -163,9 +163,17 @@ fn running() -> World {
 fn with_component(mut world: World, component: Value, snapshot_phase: &str) -> World {
     let snapshot = world.snapshots.get_mut("default-blueprint").unwrap();
     let status = snapshot.status.get_or_insert_default();
-    status.components = from(json!({"dump": component}));
+    status.components = from(json!({ "dump": component }));
     status.phase = Some(snapshot_phase.parse().unwrap());
+    if status.phase == Some(SnapshotPhase::Succeeded) {
+        status.conditions = from(uploaded());
+    }
     world
+}
+
+fn uploaded() -> Value {
+    json!([{"type": "SnapshotMetadataUploaded", "status": "True", "reason": "SuccessfullyUploadedSnapshotMetadata",
+        "message": "", "lastTransitionTime": CREATED}])
 }
 
 fn with_job(mut world: World, condition: Value) -> World {
@@ -652,6 +660,30 @@ fn an_executor_that_reported_nothing_leaves_a_snapshot_that_says_why() {
             incomplete.message
         );
     }
+}
+
+#[test]
+fn a_phase_that_lags_behind_does_not_make_a_good_snapshot_fail() {
+    let mut world = with_component(running(), json!({"phase": "Succeeded"}), "Succeeded");
+    let snapshot = world.snapshots.get_mut("default-blueprint").unwrap();
+    snapshot.status.as_mut().unwrap().phase = Some(SnapshotPhase::Running);
+    let plan = decide(&with_job(world, complete()), after(20));
+    assert!(matches!(plan.step, Step::Finish(_)), "{:?}", plan.step);
+    assert_eq!(
+        plan.status.snapshots[0].phase,
+        Some(SnapshotPhase::Succeeded)
+    );
+}
+
+#[test]
+fn a_snapshot_that_is_not_beside_its_data_has_not_succeeded() {
+    let mut world = with_component(running(), json!({"phase": "Succeeded"}), "Succeeded");
+    let snapshot = world.snapshots.get_mut("default-blueprint").unwrap();
+    snapshot.status.as_mut().unwrap().conditions.clear();
+    let (world, status) = to_the_end(with_job(world, complete()), after(20));
+    assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
+    let error = super::snapshots::why_failed(&world.snapshots["default-blueprint"]);
+    assert!(error.contains("without reporting"), "{error}");
 }
 
 #[test]

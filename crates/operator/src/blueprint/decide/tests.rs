@@ -240,6 +240,13 @@ fn each_reason_to_refuse_names_what_is_wrong_and_what_to_do() {
             "spec.usagePolicy.allowedNamespaces",
         ),
         (
+            with_blueprint(base(), |blueprint| {
+                blueprint["spec"]["subjects"] = json!([{"apiVersion": "kubedb.com/v1", "kind": "MySQL"}, {"apiVersion": "apps/v1", "kind": "Druid"}]);
+            }),
+            "SubjectNotAllowed",
+            "MySQL, Druid only (spec.subjects), not for Druid",
+        ),
+        (
             without_variables,
             "VariableMissing",
             "variables.kubestash.com/repoName, variables.kubestash.com/schedule",
@@ -279,6 +286,21 @@ fn each_reason_to_refuse_names_what_is_wrong_and_what_to_do() {
         let (found, note) = refusal(&world);
         assert_eq!(found, kind);
         assert!(note.contains(text), "{kind}: {note}");
+    }
+}
+
+#[test]
+fn a_blueprint_for_this_kind_of_target_serves_it() {
+    for subject in [
+        json!({"apiVersion": "kubedb.com/v1alpha2", "kind": "Druid"}),
+        json!({"apiVersion": "appcatalog.appscode.com/v1alpha1", "kind": "AppBinding"}),
+        json!({"kind": "Druid"}),
+    ] {
+        let base = world(DRUID, "sample-druid", DEFAULT);
+        let world = with_blueprint(base, |blueprint| {
+            blueprint["spec"]["subjects"] = json!([subject]);
+        });
+        assert!(decide(&world).apply.is_some());
     }
 }
 

@@ -1,0 +1,369 @@
+//! The executor as a process: killed, told to stop, watched from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kubestash_backend::{Environment, LocalRoot};
+use kubestash_engine::CancellationToken;
+use kubestash_executor::failure::Failure;
+use kubestash_executor::settings::Settings;
+use serde_json::{Value, json};
+
+mod support;
+use support::{
+    RESTIC_PASSWORD, ROOT_PASSWORD, STORAGE, Stage, client, eventually, files_below, snapshot_name,
+};
+
+const REPO: &str = "default-blueprint";
+/// A file that tells a copy of this test what to run; without it, it is an ordinary test run.
+const TASK: &str = "KUBESTASH_TEST_TASK";
+
+/// Not a test: this is the process that the other tests start, stop and kill.
+#[tokio::test(flavor = "multi_thread")]
+async fn executor_process() {
+    let Some(file) = std::env::var_os(TASK) else {
+        return;
+    };
+    let task: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let words: Vec<String> = serde_json::from_value(task["args"].clone()).unwrap();
+    let settings = Settings {
+        environment: Environment::default(),
+        local_root: LocalRoot::At(task["volume"].as_str().unwrap().into()),
+    };
+    let cancel = CancellationToken::new();
+    let stop = cancel.clone();
+    let mut signals =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+    tokio::spawn(async move {
+        signals.recv().await;
+        stop.cancel();
+    });
+    let client = client(task["kubeconfig"].clone()).await;
+    let failures = kubestash_executor::run(client, &settings, &words, &cancel).await;
+    for failure in &failures {
+        println!("FAILED {failure}");
+    }
+    std::process::exit(Failure::exit_code(&failures).into());
+}
+
+/// A running executor.
+struct Process {
+    child: Child,
+    log: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Process {
+    fn start(stage: &Stage, session: &str, path: Option<&Path>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let task = folder.path().join("task.json");
+        let log = folder.path().join("log");
+        let content = json!({
+            "args": stage.args(session, &[]), "volume": stage.volume.path(), "kubeconfig": stage.executor_kubeconfig(),
+        });
+        std::fs::write(&task, content.to_string()).unwrap();
+        let out = std::fs::File::create(&log).unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["executor_process", "--exact", "--nocapture"])
+            .env(TASK, &task);
+        command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out);
+        if let Some(path) = path {
+            command.env("PATH", path);
+        }
+        Self {
+            child: command.spawn().unwrap(),
+            log,
+            _folder: folder,
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end, and returns exit code and output.
+    async fn end(mut self) -> (Option<i32>, String) {
+        let mut status = None;
+        eventually("the executor ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        (
+            status.unwrap().code(),
+            std::fs::read_to_string(&self.log).unwrap(),
+        )
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Ids of processes with a text in their command line.
+fn processes_with(text: &str) -> Vec<String> {
+    let read = |path: &Path| std::fs::read(path.join("cmdline")).unwrap_or_default();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| String::from_utf8_lossy(&read(&entry.path())).contains(text))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Numbers that look random and are the same each time.
+fn seeded(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |below| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+#[tokio::test]
+async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
+    let stage = Stage::new(&[REPO]).await;
+    // Some weight, so that there are moments to be killed at, and never two equal dumps.
+    stage.database.fill_druid("weight", 6_000).await;
+    stage
+        .database
+        .run(&["CREATE TABLE druid.druid_upgradeSegments AS SELECT * FROM weight.druid_segments"])
+        .await;
+    stage.session("warm-up").await;
+    let started = Instant::now();
+    let (code, log) = Process::start(&stage, "warm-up", None).end().await;
+    assert_eq!(code, Some(0), "{log}");
+    let whole = u64::try_from(started.elapsed().as_millis()).unwrap();
+
+    let mut random = seeded(20_240_919);
+    let mut killed = 0;
+    for round in 0..20 {
+        let session = format!("s-{round}");
+        stage.session(&session).await;
+        stage
+            .database
+            .run(&[&format!(
+                "INSERT INTO druid.druid_tasks VALUES ('t-{round}', REPEAT('x', 1000))"
+            )])
+            .await;
+        let process = Process::start(&stage, &session, None);
+        tokio::time::sleep(Duration::from_millis(random(whole))).await;
+        process.signal("-9");
+        let (code, _) = process.end().await;
+        killed += usize::from(code.is_none());
+
+        // Whatever a Snapshot says is true at this moment already.
+        let status = stage
+            .snapshot(REPO, &session)
+            .await
+            .unwrap()
+            .status
+            .unwrap();
+        if status.phase.unwrap().as_str() == "Succeeded" {
+            assert!(
+                stage.snapshot_file(REPO, &session).exists(),
+                "round {round}"
+            );
+        }
+
+        let (code, log) = Process::start(&stage, &session, None).end().await;
+        assert_eq!(code, Some(0), "round {round}: {log}");
+        let snapshot = stage.snapshot(REPO, &session).await.unwrap();
+        assert_eq!(
+            snapshot.status.unwrap().phase.unwrap().as_str(),
+            "Succeeded"
+        );
+        let id = stage.dump(REPO, &session).await["resticStats"][0]["id"].clone();
+        let uid = format!("snapshot-uid={}", snapshot.metadata.uid.unwrap());
+        let ours: Vec<Value> = stage
+            .restic_snapshots(REPO)
+            .into_iter()
+            .filter(|info| info["tags"].as_array().unwrap().contains(&json!(uid)))
+            .map(|info| info["id"].clone())
+            .collect();
+        assert_eq!(ours, [id], "round {round}");
+    }
+    assert!(killed >= 15, "only {killed} of 20 were killed at work");
+
+    // Nothing is left behind: no lock, no data without an object, no file without one, no client.
+    assert!(
+        stage
+            .restic(REPO, &["list", "locks", "--no-lock"])
+            .stdout
+            .is_empty()
+    );
+    stage.restic(REPO, &["check", "--read-data"]);
+    assert_eq!(
+        stage.restic_snapshots(REPO).len(),
+        2,
+        "as many as the policy keeps"
+    );
+    let files = files_below(&stage.volume.path().join(REPO).join("snapshots"));
+    assert_eq!(files.len(), 2);
+    let scratch = stage.scratch.path().display().to_string();
+    eventually("no client stays", || {
+        processes_with(&format!("--defaults-file={scratch}")).is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn told_to_stop_it_leaves_no_snapshot_and_says_so_and_shows_no_secret_meanwhile() {
+    let stage = Stage::new(&[REPO]).await;
+    stage.database.fill_druid("weight", 60_000).await;
+    stage
+        .database
+        .run(&["CREATE TABLE druid.druid_upgradeSegments AS SELECT * FROM weight.druid_segments"])
+        .await;
+    stage.session("s-1").await;
+    let process = Process::start(&stage, "s-1", None);
+    let client = format!("--defaults-file={}", stage.scratch.path().display());
+    eventually("the dump runs", || !processes_with(&client).is_empty()).await;
+
+    let mut searched = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        for file in ["cmdline", "environ"] {
+            let Ok(content) = std::fs::read(entry.path().join(file)) else {
+                continue;
+            };
+            let content = String::from_utf8_lossy(&content);
+            for canary in [ROOT_PASSWORD, RESTIC_PASSWORD] {
+                assert!(
+                    !content.contains(canary),
+                    "{}/{file}",
+                    entry.path().display()
+                );
+            }
+            searched.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    assert!(searched.contains(&process.child.id().to_string()));
+
+    process.signal("-TERM");
+    let (code, log) = process.end().await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(
+        log.contains("FAILED failed to finish: the Job was told to stop; no snapshot was written"),
+        "{log}"
+    );
+    for canary in [ROOT_PASSWORD, RESTIC_PASSWORD] {
+        assert!(!log.contains(canary));
+    }
+    let dump = stage.dump(REPO, "s-1").await;
+    assert_eq!(
+        (
+            &dump["phase"],
+            dump["error"].as_str().unwrap().contains("told to stop")
+        ),
+        (&json!("Running"), true)
+    );
+    assert_eq!(stage.restic_snapshots(REPO).len(), 0);
+    assert!(
+        stage
+            .restic(REPO, &["list", "locks", "--no-lock"])
+            .stdout
+            .is_empty()
+    );
+    assert_eq!(std::fs::read_dir(stage.scratch.path()).unwrap().count(), 0);
+    assert!(processes_with(&client).is_empty());
+}
+
+#[tokio::test]
+async fn a_dump_client_that_dies_half_way_leaves_no_snapshot() {
+    let stage = Stage::new(&[REPO]).await;
+    stage.database.fill_druid("weight", 60_000).await;
+    stage
+        .database
+        .run(&["CREATE TABLE druid.druid_upgradeSegments AS SELECT * FROM weight.druid_segments"])
+        .await;
+    stage.session("s-1").await;
+    let process = Process::start(&stage, "s-1", None);
+    let client = format!("--defaults-file={}", stage.scratch.path().display());
+    eventually("the dump runs", || !processes_with(&client).is_empty()).await;
+    for pid in processes_with(&client) {
+        // It may have ended by itself in between; then the test fails below.
+        let _ = Command::new("kill").args(["-9", &pid]).status().unwrap();
+    }
+    let (code, log) = process.end().await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(
+        log.contains("FAILED failed to dump: mariadb-dump ended with signal 9"),
+        "{log}"
+    );
+    assert_eq!(stage.restic_snapshots(REPO).len(), 0);
+    let error = stage.dump(REPO, "s-1").await["error"].clone();
+    assert_eq!(error, "failed to dump: mariadb-dump ended with signal 9");
+}
+
+#[tokio::test]
+async fn a_missing_client_is_named_before_anything_is_waited_for() {
+    let mut stage = Stage::new(&[REPO]).await;
+    stage.database.kill();
+    stage.session("s-1").await;
+    let empty = tempfile::tempdir().unwrap();
+    let (code, log) = Process::start(&stage, "s-1", Some(empty.path()))
+        .end()
+        .await;
+    assert_eq!(code, Some(64), "{log}");
+    assert!(
+        log.contains("failed to find mariadb-dump or mysqldump on PATH; install the package"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn locks_of_ended_jobs_do_not_hold_up_retention() {
+    let stage = Stage::new(&[REPO]).await;
+    stage.database.fill_druid("weight", 60_000).await;
+    stage.back_up("s-1").await;
+    // A Job dies in the middle and leaves its lock; the operator ends its Snapshot.
+    stage
+        .database
+        .run(&["CREATE TABLE druid.druid_upgradeSegments AS SELECT * FROM weight.druid_segments"])
+        .await;
+    stage.session("s-2").await;
+    let process = Process::start(&stage, "s-2", None);
+    let locks = stage.restic_dir(REPO).join("locks");
+    eventually("a lock is there", || {
+        std::fs::read_dir(&locks).unwrap().count() > 0
+    })
+    .await;
+    process.signal("-9");
+    assert_eq!(process.end().await.0, None);
+    assert_eq!(std::fs::read_dir(&locks).unwrap().count(), 1);
+    let name = snapshot_name(REPO, "s-2");
+    stage
+        .status(STORAGE, "Snapshot", &name, json!({"phase": "Failed"}))
+        .await;
+    for session in ["s-3", "s-4"] {
+        stage.session(session).await;
+        let (code, log) = Process::start(&stage, session, None).end().await;
+        assert_eq!(code, Some(0), "{log}");
+    }
+    let session = stage.backup_session("s-4").await;
+    let applied = session.status.unwrap().retention_policy[0].clone();
+    assert_eq!(applied.phase.unwrap().as_str(), "Applied", "{applied:?}");
+    assert!(stage.snapshot(REPO, "s-1").await.is_none());
+    assert_eq!(std::fs::read_dir(&locks).unwrap().count(), 0);
+    stage.restic(REPO, &["check", "--read-data"]);
+}

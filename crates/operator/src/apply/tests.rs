@@ -1,0 +1,57 @@
+use super::*;
+
+#[test]
+fn what_the_server_adds_is_no_difference() {
+    let live =
+        json!({"spec": {"a": 1, "defaulted": true, "list": [{"x": 1, "y": 2}]}, "status": {}});
+    assert!(contains(
+        &live,
+        &json!({"spec": {"a": 1, "list": [{"x": 1}]}})
+    ));
+    assert!(!contains(&live, &json!({"spec": {"a": 2}})));
+    assert!(!contains(
+        &live,
+        &json!({"spec": {"list": [{"x": 1}, {"x": 2}]}})
+    ));
+}
+
+#[test]
+fn conditions_of_others_are_no_difference_for_who_owns_one_of_them() {
+    let live =
+        json!({"conditions": [{"type": "A", "status": "True"}, {"type": "B", "status": "True"}]});
+    assert!(contains(
+        &live,
+        &json!({"conditions": [{"type": "B", "status": "True"}]})
+    ));
+    assert!(!contains(
+        &live,
+        &json!({"conditions": [{"type": "B", "status": "False"}]})
+    ));
+    assert!(!contains(
+        &live,
+        &json!({"conditions": [{"type": "C", "status": "True"}]})
+    ));
+    assert!(!equal(
+        &live,
+        &json!({"conditions": [{"type": "B", "status": "True"}]})
+    ));
+}
+
+#[test]
+fn a_field_that_is_no_longer_wanted_is_a_difference_for_its_owner() {
+    let live = json!({"phase": "Ready", "error": "x"});
+    let desired = json!({"phase": "Ready"});
+    assert!(contains(&live, &desired));
+    assert!(!equal(&live, &desired));
+}
+
+#[test]
+fn nothing_null_and_empty_are_the_same() {
+    assert!(equal(
+        &Value::Null,
+        &json!({"conditions": [], "size": null})
+    ));
+    assert!(equal(&json!({"conditions": []}), &json!({})));
+    assert!(contains(&Value::Null, &json!({"labels": {}})));
+    assert!(!equal(&Value::Null, &json!({"count": 0})));
+}

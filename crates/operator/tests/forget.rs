@@ -1,0 +1,217 @@
+//! Snapshots that are deleted with their data, in a real restic repository behind a real GCS emulator.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret as KubeSecret;
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use kubestash_api::{
+    shared::RepositoryPhase,
+    storage::{BackupStorage, BackupStoragePhase, Repository, Snapshot},
+};
+use kubestash_backend::{Backend, Environment, LocalRoot, resolve};
+use kubestash_engine::{
+    BackupRequest, CancellationToken, LockOwner, OpenOptions, Repository as _, ResticRepository,
+    Secret,
+};
+use serde_json::json;
+
+use support::{NAMESPACE, World, gcs_storage, repository};
+
+const PATH: &str = "repository/v1/frequent-backup/dump";
+const DIRECTORY: &str = "/default-blueprint";
+
+struct Stored {
+    world: World,
+    backend: Backend,
+    restic: ResticRepository,
+}
+
+/// A Repository with as many Snapshots as asked for, each with a restic snapshot and a file.
+async fn stored(count: usize) -> Stored {
+    let world = World::start().await;
+    world.make_secret("gcs-secret").await;
+    make_password(&world, "changeit").await;
+    world
+        .create::<BackupStorage>(gcs_storage("gcs-storage", "blueprint", "Delete"))
+        .await;
+    let storage = world
+        .until("gcs-storage", "ready", |storage: &BackupStorage| {
+            storage.status.as_ref().and_then(|status| status.phase)
+                == Some(BackupStoragePhase::Ready)
+        })
+        .await;
+    world
+        .create::<Repository>(repository("default-blueprint", "Delete"))
+        .await;
+    let owner = world
+        .until("default-blueprint", "ready", |repository: &Repository| {
+            repository.status.as_ref().and_then(|status| status.phase)
+                == Some(RepositoryPhase::Ready)
+        })
+        .await;
+
+    let secret = world
+        .api::<KubeSecret>(NAMESPACE)
+        .get("gcs-secret")
+        .await
+        .unwrap();
+    let environment = Environment {
+        storage_emulator_host: Some(world.gcs.endpoint.clone()),
+    };
+    let config = resolve(&storage, Some(&secret), &environment, &LocalRoot::InPod).unwrap();
+    let backend = Backend::open(&config).unwrap();
+    let options = OpenOptions::new(LockOwner::new("test"));
+    let restic = backend
+        .open_or_init(DIRECTORY, PATH, &Secret::new("changeit"), options)
+        .await
+        .unwrap();
+    for index in 0..count {
+        let request = BackupRequest {
+            host: "host-0".to_owned(),
+            file_name: "dumpfile.sql".to_owned(),
+            tags: Vec::new(),
+            time: jiff::Timestamp::now(),
+        };
+        let content = std::io::Cursor::new(format!("-- dump {index}\n").into_bytes());
+        let summary = restic
+            .backup_stream(request, Box::new(content), CancellationToken::new())
+            .await
+            .unwrap();
+        let name = format!("snap-{index}");
+        make_snapshot(&world, &owner, &name, &summary.snapshot_id).await;
+        let object = world.api::<Snapshot>(NAMESPACE).get(&name).await.unwrap();
+        backend.write_snapshot(DIRECTORY, &object).await.unwrap();
+    }
+    Stored {
+        world,
+        backend,
+        restic,
+    }
+}
+
+async fn make_password(world: &World, password: &str) {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "encrypt-secret", "namespace": NAMESPACE}, "stringData": {"RESTIC_PASSWORD": password}});
+    world.create::<KubeSecret>(secret).await;
+}
+
+async fn make_snapshot(world: &World, owner: &Repository, name: &str, id: &str) {
+    world
+        .create::<Snapshot>(json!({
+            "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot",
+            "metadata": {
+                "name": name, "namespace": NAMESPACE, "finalizers": ["kubestash.com/cleanup"],
+                "ownerReferences": [{"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Repository",
+                    "name": owner.name_any(), "uid": owner.uid(), "controller": true}],
+            },
+            "spec": {"repository": owner.name_any(), "session": "frequent-backup", "deletionPolicy": "WipeOut"},
+        }))
+        .await;
+    let now = jiff::Timestamp::now().to_string();
+    let status = json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot", "status": {
+        "totalComponents": 1, "snapshotTime": now,
+        "components": {"dump": {"driver": "Restic", "phase": "Succeeded", "path": PATH, "size": "1 B",
+            "resticStats": [{"id": id}]}},
+        "conditions": [{"type": "SnapshotMetadataUploaded", "status": "True", "lastTransitionTime": now}],
+    }});
+    let params = PatchParams::apply("kubestash-executor").force();
+    let api = world.api::<Snapshot>(NAMESPACE);
+    api.patch_status(name, &params, &Patch::Apply(&status))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_snapshots_take_their_data_along_and_leave_that_of_the_others() {
+    let Stored {
+        world,
+        backend,
+        restic,
+    } = stored(3).await;
+    world.delete::<Snapshot>("snap-0").await;
+    world.delete::<Snapshot>("snap-2").await;
+    world.until_gone::<Snapshot>("snap-0").await;
+    world.until_gone::<Snapshot>("snap-2").await;
+    let kept = world
+        .api::<Snapshot>(NAMESPACE)
+        .get("snap-1")
+        .await
+        .unwrap();
+    let id = kept.status.unwrap().components["dump"].restic_stats[0]
+        .id()
+        .unwrap()
+        .to_owned();
+    let left: Vec<_> = restic
+        .snapshots()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|info| info.id)
+        .collect();
+    assert_eq!(left, [id]);
+    let files = backend
+        .store()
+        .list("default-blueprint/snapshots")
+        .await
+        .unwrap();
+    let files: Vec<_> = files.into_iter().map(|entry| entry.path).collect();
+    assert_eq!(files, ["default-blueprint/snapshots/snap-1.yaml"]);
+    let counted = |repository: &Repository| {
+        repository
+            .status
+            .as_ref()
+            .and_then(|status| status.snapshot_count)
+            == Some(1)
+    };
+    world
+        .until("default-blueprint", "counted anew", counted)
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_password_the_snapshot_says_so_and_goes_when_it_is_there() {
+    let Stored { world, restic, .. } = stored(1).await;
+    world.delete::<KubeSecret>("encrypt-secret").await;
+    world.delete::<Snapshot>("snap-0").await;
+    let blocked = |snapshot: &Snapshot| {
+        let conditions = snapshot
+            .status
+            .as_ref()
+            .map(|status| status.conditions.as_slice());
+        conditions
+            .unwrap_or_default()
+            .iter()
+            .any(|condition| condition.reason == "EncryptionSecretInvalid")
+    };
+    let snapshot = world.until::<Snapshot>("snap-0", "blocked", blocked).await;
+    // What others said about it is still there.
+    let conditions = snapshot.status.unwrap().conditions;
+    assert!(
+        conditions
+            .iter()
+            .any(|condition| condition.type_ == "SnapshotMetadataUploaded")
+    );
+    assert!(
+        world
+            .event("snap-0", "EncryptionSecretInvalid")
+            .await
+            .contains("demo/encrypt-secret")
+    );
+    assert_eq!(restic.snapshots().await.unwrap().len(), 1);
+    make_password(&world, "changeit").await;
+    tokio::time::timeout(
+        Duration::from_secs(60),
+        world.until_gone::<Snapshot>("snap-0"),
+    )
+    .await
+    .unwrap();
+    assert!(restic.snapshots().await.unwrap().is_empty());
+    world.stop().await;
+}

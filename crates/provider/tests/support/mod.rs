@@ -1,0 +1,300 @@
+//! An API server and a provider, each test its own.
+#![allow(dead_code, unreachable_pub)]
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, PostParams};
+use kube::runtime::wait::{Condition, await_condition};
+use kube::{Api, Client, Resource};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::kubedb::{DatabaseStatus, Druid, MySQL};
+use kubestash_apiserver::testing::TestServer;
+use kubestash_provider::{ProviderConfig, ProviderError};
+use mysql_async::prelude::Queryable;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_provider-under-test");
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Kinds of these tests.
+pub trait Object:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + serde::Serialize
+    + DeserializeOwned
+    + Clone
+    + std::fmt::Debug
+    + Send
+    + 'static
+{
+}
+impl<K> Object for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + serde::Serialize
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + 'static
+{
+}
+
+pub struct Cluster {
+    pub server: TestServer,
+    pub client: Client,
+}
+
+impl Cluster {
+    pub async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init();
+        let server = TestServer::start().await.unwrap();
+        let kubeconfig = serde_json::from_value(server.kubeconfig()).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+            .await
+            .unwrap();
+        let client = Client::try_from(config).unwrap();
+        let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+        for crd in kubestash_api::crds()
+            .into_iter()
+            .chain(kubestash_api::foreign_crds())
+        {
+            crds.create(&PostParams::default(), &crd).await.unwrap();
+        }
+        for name in ["demo", "dev"] {
+            let object: Namespace =
+                serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+            Api::all(client.clone())
+                .create(&PostParams::default(), &object)
+                .await
+                .unwrap();
+        }
+        Self { server, client }
+    }
+
+    pub fn config(&self) -> ProviderConfig {
+        ProviderConfig::new(
+            self.client.clone(),
+            self.server.directory().join("data"),
+            BINARY,
+        )
+    }
+
+    pub fn provider(&self) -> RunningProvider {
+        RunningProvider::start(self.config())
+    }
+
+    pub fn api<K: Object>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), "demo")
+    }
+
+    pub async fn create<K: Object>(&self, name: &str, spec: Value) -> K {
+        self.create_with(json!({"name": name}), spec).await
+    }
+
+    pub async fn create_with<K: Object>(&self, metadata: Value, spec: Value) -> K {
+        let object = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "spec": spec});
+        let object: K = serde_json::from_value(object).unwrap();
+        self.api()
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap()
+    }
+
+    pub async fn until<K: Object>(
+        &self,
+        name: &str,
+        what: &str,
+        condition: impl Condition<K>,
+    ) -> Option<K> {
+        self.until_in(&self.api(), name, what, condition).await
+    }
+
+    pub async fn until_in<K: Object>(
+        &self,
+        api: &Api<K>,
+        name: &str,
+        what: &str,
+        condition: impl Condition<K>,
+    ) -> Option<K> {
+        match tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, condition)).await {
+            Ok(result) => result.unwrap(),
+            Err(_) => {
+                let object = serde_json::to_value(api.get_opt(name).await.unwrap()).unwrap();
+                panic!("{name} never came to {what}: {object:#}");
+            }
+        }
+    }
+
+    pub async fn druid_in_phase(&self, name: &str, phase: &'static str) -> Druid {
+        self.until(name, phase, move |druid: Option<&Druid>| {
+            in_phase(druid.and_then(|it| it.status.as_ref()), phase)
+        })
+        .await
+        .unwrap()
+    }
+
+    pub async fn mysql_in_phase(&self, name: &str, phase: &'static str) -> MySQL {
+        self.until(name, phase, move |mysql: Option<&MySQL>| {
+            in_phase(mysql.and_then(|it| it.status.as_ref()), phase)
+        })
+        .await
+        .unwrap()
+    }
+
+    pub async fn is_gone<K: Object>(&self, name: &str) {
+        self.until::<K>(name, "its removal", |object: Option<&K>| object.is_none())
+            .await;
+    }
+
+    /// Connects to a database as a backup does: through its AppBinding.
+    pub async fn connect(&self, binding: &str) -> mysql_async::Conn {
+        let binding = self.api::<AppBinding>().get(binding).await.unwrap();
+        let secret = self
+            .api::<Secret>()
+            .get(&binding.spec.secret.unwrap().name)
+            .await
+            .unwrap()
+            .data
+            .unwrap();
+        let text = |key: &str| String::from_utf8(secret[key].0.clone()).unwrap();
+        let options = mysql_async::OptsBuilder::default()
+            .ip_or_hostname("127.0.0.1")
+            .tcp_port(port_of(binding.spec.client_config.url.as_deref().unwrap()))
+            .user(Some(text("username")))
+            .pass(Some(text("password")))
+            .prefer_socket(false);
+        mysql_async::Conn::new(options).await.unwrap()
+    }
+
+    pub async fn query(&self, binding: &str, sql: &str) -> Vec<String> {
+        let mut connection = self.connect(binding).await;
+        let rows = connection.query(sql).await.unwrap();
+        connection.disconnect().await.unwrap();
+        rows
+    }
+
+    /// Process ids of this cluster's database servers.
+    pub fn servers(&self) -> Vec<u32> {
+        // They see their data at a fixed path, so the directory that tells clusters apart is the one of their mounts.
+        let directory = self
+            .server
+            .directory()
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        let ours = |entry: std::fs::DirEntry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let is_server =
+                String::from_utf8_lossy(&line).contains("--datadir=/kubestash-database/data");
+            let mounts = std::fs::read_to_string(entry.path().join("mountinfo")).ok()?;
+            (is_server && mounts.contains(&directory)).then_some(pid)
+        };
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| ours(entry.ok()?))
+            .collect()
+    }
+
+    pub async fn await_servers(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.servers().len() != count {
+            assert!(
+                Instant::now() < deadline,
+                "{:?} instead of {count}",
+                self.servers()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Name and version of every object of a kind.
+    pub async fn versions<K: Object>(&self) -> Vec<(String, Option<String>)> {
+        use kube::ResourceExt;
+        let list = self.api::<K>().list(&ListParams::default()).await.unwrap();
+        list.items
+            .iter()
+            .map(|item| (item.name_any(), item.resource_version()))
+            .collect()
+    }
+
+    pub async fn names<K: Object>(&self) -> Vec<String> {
+        let list = self.api::<K>().list(&ListParams::default()).await.unwrap();
+        list.items.iter().map(kube::ResourceExt::name_any).collect()
+    }
+}
+
+pub fn port_of(url: &str) -> u16 {
+    url.strip_prefix("tcp(127.0.0.1:")
+        .unwrap()
+        .strip_suffix(")/")
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+pub fn in_phase(status: Option<&DatabaseStatus>, phase: &str) -> bool {
+    status.and_then(|status| status.phase.as_deref()) == Some(phase)
+}
+
+/// The reason and message of a condition, if it is there.
+pub fn condition(status: Option<&DatabaseStatus>, kind: &str) -> Option<(bool, String, String)> {
+    let condition = status?
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)?;
+    let holds = condition.status == kubestash_api::shared::ConditionStatus::True;
+    Some((holds, condition.reason.clone(), condition.message.clone()))
+}
+
+/// A provider in the background, on a runtime of its own, so that it can be taken away as by `kill -9`.
+pub struct RunningProvider {
+    stop: CancellationToken,
+    runtime: Option<tokio::runtime::Runtime>,
+    task: Option<tokio::task::JoinHandle<Result<(), ProviderError>>>,
+}
+
+impl RunningProvider {
+    pub fn start(config: ProviderConfig) -> Self {
+        let stop = CancellationToken::new();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let task = runtime.spawn(kubestash_provider::run(config, stop.clone()));
+        Self {
+            stop,
+            runtime: Some(runtime),
+            task: Some(task),
+        }
+    }
+
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        self.task.take().unwrap().await.unwrap().unwrap();
+    }
+
+    pub fn kill(mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+    }
+}
+
+impl Drop for RunningProvider {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
