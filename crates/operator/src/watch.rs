@@ -130,7 +130,7 @@ impl<K: Watched> Watch<K> {
             driver
                 .shutdown
                 .clone()
-                .run_until_cancelled_owned(pump.run(events, parse)),
+                .run_until_cancelled_owned(Box::pin(pump.run(events, parse))),
         );
         watch
     }
@@ -233,7 +233,8 @@ impl<K: Watched> Pump<K> {
         let mut events = Box::pin(events);
         while let Some(event) = events.next().await {
             match event {
-                Ok(event) => self.take(event, parse).await,
+                // In a box: large kinds would fill the stack of the thread that polls all watches.
+                Ok(event) => Box::pin(self.take(event, parse)).await,
                 // The watcher starts again by itself, with backoff.
                 Err(error) => {
                     tracing::warn!(kind = %K::kind(&()), %error, "failed to watch, trying again")

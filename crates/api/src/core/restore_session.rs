@@ -80,8 +80,9 @@ pub struct RestoreSessionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hooks: Option<RestoreHooks>,
     /// What to change in the Kubernetes objects that are restored.
+    // In a box: it is rarely given, and so large that the session would not fit on the stack of a watch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manifest_options: Option<ManifestOptions>,
+    pub manifest_options: Option<Box<ManifestOptions>>,
     /// How long the restore may take, as in `2h`. A restore that takes longer fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_timeout: Option<String>,
