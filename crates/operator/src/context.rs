@@ -14,8 +14,8 @@ use kube::{
 use kubestash_api::{
     addons::{Addon, Function},
     appcatalog::AppBinding,
-    kubedb::Druid,
     core::{BackupBlueprint, BackupConfiguration, BackupSession},
+    kubedb::Druid,
     labels,
     storage::{BackupStorage, Repository, RetentionPolicy, Snapshot},
 };

@@ -54,6 +54,8 @@ mod leader;
 mod locks;
 mod run;
 
-pub use config::{JobEnvironment, OperatorConfig, STORAGE_EMULATOR_HOST, WebhookAddress, WebhookConfig};
+pub use config::{
+    JobEnvironment, OperatorConfig, STORAGE_EMULATOR_HOST, WebhookAddress, WebhookConfig,
+};
 pub use leader::LeaderError;
 pub use run::{RunError, run};
