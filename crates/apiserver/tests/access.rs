@@ -312,3 +312,53 @@ async fn cluster_roles_bind_in_one_namespace_or_everywhere_and_groups_count() {
     );
     assert_eq!(refused.code, 403);
 }
+
+#[tokio::test]
+async fn nobody_gives_away_more_than_they_have() {
+    let (server, admin) = server().await;
+    let rules = json!([
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["create", "patch"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["mine"]},
+    ]);
+    let worker = worker(&server, &admin, rules).await;
+    let role =
+        |name: &str, rules: Value| object(json!({"metadata": {"name": name}, "rules": rules}));
+    let roles = api(&worker, RBAC, "Role", Some("demo"));
+    let held = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["mine"]}]);
+    roles
+        .create(&PostParams::default(), &role("held", held))
+        .await
+        .unwrap();
+    let more = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]);
+    let refused = status(
+        roles
+            .create(&PostParams::default(), &role("more", more))
+            .await,
+    );
+    assert_eq!(refused.code, 403);
+    assert!(refused.message.contains("is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}"), "{}", refused.message);
+    let binding = |kind: &str, role: &str| {
+        object(json!({
+            "metadata": {"name": format!("binds-{role}")},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": "worker", "namespace": "demo"}],
+        }))
+    };
+    let bindings = api(&worker, RBAC, "RoleBinding", Some("demo"));
+    bindings
+        .create(&PostParams::default(), &binding("Role", "held"))
+        .await
+        .unwrap();
+    assert_eq!(
+        status(
+            bindings
+                .create(
+                    &PostParams::default(),
+                    &binding("ClusterRole", "cluster-admin")
+                )
+                .await
+        )
+        .code,
+        403
+    );
+}

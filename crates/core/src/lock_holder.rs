@@ -18,7 +18,10 @@ pub struct LockHolder {
 impl LockHolder {
     /// A holder.
     pub fn new(job: impl Into<String>, repository_uid: impl Into<String>) -> Self {
-        Self { job: job.into(), repository_uid: repository_uid.into() }
+        Self {
+            job: job.into(),
+            repository_uid: repository_uid.into(),
+        }
     }
 
     /// Reads the hostname field of a lock file; none if it was not written by one of our Jobs.
@@ -64,7 +67,14 @@ mod tests {
             assert_eq!(LockHolder::parse(&holder.to_string()), Some(holder));
         }
         let long = format!("x.{UID}0");
-        for foreign in ["", "my-laptop", "host.example.org", UID, &format!(".{UID}"), &long] {
+        for foreign in [
+            "",
+            "my-laptop",
+            "host.example.org",
+            UID,
+            &format!(".{UID}"),
+            &long,
+        ] {
             assert_eq!(LockHolder::parse(foreign), None, "{foreign}");
         }
     }

@@ -128,6 +128,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// A defect, found while doing `what`.
+    pub(crate) fn internal(what: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::Internal {
+            what: what.into(),
+            source: Some(source.into()),
+        }
+    }
+
     /// Stable name of the kind of error, in PascalCase: metric label, condition reason, Event reason.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -28,6 +28,7 @@ mod open;
 mod pack;
 mod snapshot;
 mod stream;
+mod upload;
 
 use std::{fmt, sync::Arc, time::Duration};
 

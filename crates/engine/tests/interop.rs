@@ -198,24 +198,27 @@ async fn an_interrupted_initialisation_is_carried_on() {
 
 #[tokio::test]
 async fn of_several_that_initialise_at_once_all_open_the_same_repository() {
+    // On a volume: the GCS emulator ignores the condition that Google's servers obey.
     let root = tempfile::tempdir().unwrap();
-    let emulator = GcsEmulator::start().await;
-    for store in [local(root.path()), emulator.store()] {
-        let opening = (0..4).map(|_| repository(&store));
-        let repositories = futures::future::join_all(opening).await;
-        let mut ids = Vec::new();
-        for (number, repository) in repositories.iter().enumerate() {
-            let content = dump_text(number as u64, 100_000);
-            ids.push((
-                back_up(repository, &content).await.unwrap().snapshot_id,
-                content,
-            ));
-        }
-        for (id, content) in ids {
-            assert!(restored(&repositories[0], &id).await.unwrap() == content);
-        }
+    let store = local(root.path());
+    let opening = (0..6).map(|_| repository(&store));
+    let repositories = futures::future::join_all(opening).await;
+    let mut ids = Vec::new();
+    for (number, repository) in repositories.iter().enumerate() {
+        let content = dump_text(number as u64, 100_000);
+        let made = back_up(repository, &content).await.unwrap();
+        ids.push((made.snapshot_id, content));
+    }
+    for (id, content) in ids {
+        assert!(restored(&repositories[0], &id).await.unwrap() == content);
     }
     assert_sound(&on_disk(root.path()));
+    assert_eq!(
+        std::fs::read_dir(on_disk(root.path()).join("keys"))
+            .unwrap()
+            .count(),
+        1
+    );
 }
 
 #[tokio::test]

@@ -16,26 +16,41 @@ const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The Addons and Functions as objects of any kind, with `image` in the Functions.
 pub(crate) fn catalog(image: &str) -> anyhow::Result<Vec<DynamicObject>> {
-    let functions = kubestash_core::catalog::functions(image).into_iter().map(serde_json::to_value);
-    let addons = kubestash_core::catalog::addons().into_iter().map(serde_json::to_value);
+    let functions = kubestash_core::catalog::functions(image)
+        .into_iter()
+        .map(serde_json::to_value);
+    let addons = kubestash_core::catalog::addons()
+        .into_iter()
+        .map(serde_json::to_value);
     functions
         .chain(addons)
-        .map(|object| object.and_then(serde_json::from_value).context("failed to write the catalog"))
+        .map(|object| {
+            object
+                .and_then(serde_json::from_value)
+                .context("failed to write the catalog")
+        })
         .collect()
 }
 
 /// Applies the definitions of all kinds, and waits until they are served.
 pub(crate) async fn definitions(client: &kube::Client) -> anyhow::Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let all: Vec<_> = kubestash_api::crds().into_iter().chain(kubestash_api::foreign_crds()).collect();
+    let all: Vec<_> = kubestash_api::crds()
+        .into_iter()
+        .chain(kubestash_api::foreign_crds())
+        .collect();
     let names = all.iter().filter_map(|crd| crd.metadata.name.clone());
     let apply = futures::future::try_join_all(all.iter().map(|crd| {
         let api = api.clone();
         async move {
             let name = crd.metadata.name.as_deref().unwrap_or_default();
-            api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(crd))
-                .await
-                .with_context(|| format!("failed to install the definition of {name}"))
+            api.patch(
+                name,
+                &PatchParams::apply(MANAGER).force(),
+                &Patch::Apply(crd),
+            )
+            .await
+            .with_context(|| format!("failed to install the definition of {name}"))
         }
     }));
     apply.await?;
@@ -57,12 +72,17 @@ pub(crate) async fn definitions(client: &kube::Client) -> anyhow::Result<()> {
 pub(crate) async fn addons(client: &kube::Client, image: &str) -> anyhow::Result<()> {
     for object in catalog(image)? {
         let types = object.types.clone().unwrap_or_default();
-        let kind = GroupVersionKind::try_from(&types).context("failed to read the kind of a catalog object")?;
+        let kind = GroupVersionKind::try_from(&types)
+            .context("failed to read the kind of a catalog object")?;
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
         let name = object.metadata.name.clone().unwrap_or_default();
-        api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object))
-            .await
-            .with_context(|| format!("failed to install {} {name}", types.kind))?;
+        api.patch(
+            &name,
+            &PatchParams::apply(MANAGER).force(),
+            &Patch::Apply(&object),
+        )
+        .await
+        .with_context(|| format!("failed to install {} {name}", types.kind))?;
     }
     Ok(())
 }

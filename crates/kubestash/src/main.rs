@@ -16,7 +16,12 @@ use clap::{Parser, Subcommand};
 
 /// Backs up and restores the metadata of Druid databases on Kubernetes, without a licence key.
 #[derive(Parser)]
-#[command(name = "kubestash", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    name = "kubestash",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -52,7 +57,9 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         // Entering namespaces needs a process without threads, so no runtime here.
         Command::Supervise { args: _ } => kubestash_node::supervisor::main(),
-        Command::Execute { args } => blocking(async move { ExitCode::from(kubestash_executor::main(args).await) }),
+        Command::Execute { args } => {
+            blocking(async move { ExitCode::from(kubestash_executor::main(args).await) })
+        }
         Command::Up(args) => blocking(async move { report(up::run(args).await) }),
         Command::Operator(args) => blocking(async move { report(operator::run(args).await) }),
         Command::Crds(args) => report(print::crds(&args)),
@@ -64,7 +71,10 @@ fn main() -> ExitCode {
 fn blocking(future: impl Future<Output = ExitCode>) -> ExitCode {
     // Every TLS connection of the process uses this provider; a second installation changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(future),
         Err(error) => report(Err(anyhow::Error::new(error).context("failed to start"))),
     }

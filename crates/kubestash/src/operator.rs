@@ -7,7 +7,8 @@ use anyhow::Context;
 use kubestash_operator::{JobEnvironment, OperatorConfig, WebhookAddress, WebhookConfig};
 
 /// Image of the operator and of the Jobs it makes.
-pub(crate) const IMAGE: &str = concat!("ghcr.io/kubestash-rs/kubestash:", env!("CARGO_PKG_VERSION"));
+pub(crate) const IMAGE: &str =
+    concat!("ghcr.io/kubestash-rs/kubestash:", env!("CARGO_PKG_VERSION"));
 
 /// Flags of `kubestash operator`.
 #[derive(clap::Args)]
@@ -35,12 +36,16 @@ pub(crate) struct Args {
 /// Runs the operator until it is told to stop.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     crate::logging::start();
-    let client = kube::Client::try_default()
-        .await
-        .context("failed to reach the cluster: set KUBECONFIG, or run in a pod with a ServiceAccount")?;
+    let client = kube::Client::try_default().await.context(
+        "failed to reach the cluster: set KUBECONFIG, or run in a pod with a ServiceAccount",
+    )?;
     let webhook = args.webhook_service.map(|name| WebhookConfig {
         listen: args.webhook_listen,
-        address: WebhookAddress::Service { namespace: args.namespace.clone(), name, port: 443 },
+        address: WebhookAddress::Service {
+            namespace: args.namespace.clone(),
+            name,
+            port: 443,
+        },
         cert_dir: args.webhook_cert_dir,
     });
     let config = OperatorConfig {
@@ -52,5 +57,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         leader_election: args.leader_elect,
         ready: None,
     };
-    kubestash_operator::run(config, crate::up::stop_on_signal()?).await.context("failed to run the operator")
+    kubestash_operator::run(config, crate::up::stop_on_signal()?)
+        .await
+        .context("failed to run the operator")
 }

@@ -62,7 +62,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if args.until_eof {
         stop_on_eof(stop.clone());
     }
-    let data_dir = std::path::absolute(&args.data_dir).context("failed to find the data directory")?;
+    let data_dir =
+        std::path::absolute(&args.data_dir).context("failed to find the data directory")?;
     let kubeconfig = match args.kubeconfig {
         Some(file) => std::path::absolute(file).context("failed to find the kubeconfig file")?,
         None => data_dir.join("kubeconfig"),
@@ -78,9 +79,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 async fn start_server(data_dir: &Path, port: u16) -> anyhow::Result<Server> {
     make_root(data_dir)?;
     let remembered = data_dir.join("port");
-    let port = if port == 0 { last_port(&remembered) } else { port };
+    let port = if port == 0 {
+        last_port(&remembered)
+    } else {
+        port
+    };
     let bind = (Ipv4Addr::LOCALHOST, port).into();
-    let server = kubestash_apiserver::start(kubestash_apiserver::Config { data_dir: data_dir.to_owned(), bind }).await?;
+    let server = kubestash_apiserver::start(kubestash_apiserver::Config {
+        data_dir: data_dir.to_owned(),
+        bind,
+    })
+    .await?;
     fs::write(&remembered, server.addr().port().to_string())
         .with_context(|| format!("failed to write {}", remembered.display()))?;
     Ok(server)
@@ -88,12 +97,24 @@ async fn start_server(data_dir: &Path, port: u16) -> anyhow::Result<Server> {
 
 /// The port of the last time, if it is free now; 0 otherwise.
 fn last_port(file: &Path) -> u16 {
-    let last = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-    if last != 0 && TcpListener::bind((Ipv4Addr::LOCALHOST, last)).is_ok() { last } else { 0 }
+    let last = fs::read_to_string(file)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0);
+    if last != 0 && TcpListener::bind((Ipv4Addr::LOCALHOST, last)).is_ok() {
+        last
+    } else {
+        0
+    }
 }
 
 /// Starts what talks to the API server, waits for the end, and stops it in order.
-async fn run_parts(server: &Server, data_dir: &Path, kubeconfig: &Path, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn run_parts(
+    server: &Server,
+    data_dir: &Path,
+    kubeconfig: &Path,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let client = client(server.kubeconfig()).await?;
     crate::install::definitions(&client).await?;
     crate::install::addons(&client, IMAGE).await?;
@@ -116,16 +137,24 @@ async fn run_parts(server: &Server, data_dir: &Path, kubeconfig: &Path, stop: &C
         environment: JobEnvironment::from_process(),
         webhook: Some(WebhookConfig {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            address: WebhookAddress::Url { host: "127.0.0.1".to_owned() },
+            address: WebhookAddress::Url {
+                host: "127.0.0.1".to_owned(),
+            },
             cert_dir: None,
         }),
         leader_election: false,
         ready: Some(ready),
     };
 
-    let provider = Part::start("database provider", stop, |token| kubestash_provider::run(provider_config, token));
-    let node = Part::start("node", stop, |token| kubestash_node::run(node_config, token));
-    let operator = Part::start("operator", stop, |token| kubestash_operator::run(operator_config, token));
+    let provider = Part::start("database provider", stop, |token| {
+        kubestash_provider::run(provider_config, token)
+    });
+    let node = Part::start("node", stop, |token| {
+        kubestash_node::run(node_config, token)
+    });
+    let operator = Part::start("operator", stop, |token| {
+        kubestash_operator::run(operator_config, token)
+    });
 
     tokio::select! {
         ready = operator_is_ready => {
@@ -147,9 +176,13 @@ async fn run_parts(server: &Server, data_dir: &Path, kubeconfig: &Path, stop: &C
 /// Says, in one line on standard output, that everything is ready.
 fn announce(kubeconfig: &Path) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "kubestash is ready: export KUBECONFIG={}", kubeconfig.display())
-        .and_then(|()| out.flush())
-        .context("failed to print")
+    writeln!(
+        out,
+        "kubestash is ready: export KUBECONFIG={}",
+        kubeconfig.display()
+    )
+    .and_then(|()| out.flush())
+    .context("failed to print")
 }
 
 /// A part of the system, running on its own.
@@ -161,7 +194,11 @@ struct Part {
 
 impl Part {
     /// Starts a part; if it ends before it is told to, everything stops.
-    fn start<F, E>(name: &'static str, stop: &CancellationToken, run: impl FnOnce(CancellationToken) -> F) -> Self
+    fn start<F, E>(
+        name: &'static str,
+        stop: &CancellationToken,
+        run: impl FnOnce(CancellationToken) -> F,
+    ) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: std::error::Error + Send + Sync + 'static,
@@ -174,8 +211,12 @@ impl Part {
             everything.cancel();
             match result {
                 Ok(()) if told.is_cancelled() => Ok(()),
-                Ok(()) => Err(anyhow!("failed to keep the {name} running: it ended by itself")),
-                Err(error) => Err(anyhow::Error::new(error).context(format!("failed to run the {name}"))),
+                Ok(()) => Err(anyhow!(
+                    "failed to keep the {name} running: it ended by itself"
+                )),
+                Err(error) => {
+                    Err(anyhow::Error::new(error).context(format!("failed to run the {name}")))
+                }
             }
         });
         Self { name, token, task }
@@ -183,15 +224,21 @@ impl Part {
 
     async fn stop(self) -> anyhow::Result<()> {
         self.token.cancel();
-        self.task.await.with_context(|| format!("failed to stop the {}", self.name))?
+        self.task
+            .await
+            .with_context(|| format!("failed to stop the {}", self.name))?
     }
 }
 
 async fn client(kubeconfig: Value) -> anyhow::Result<kube::Client> {
-    let kubeconfig = serde_json::from_value(kubeconfig).context("failed to read our own kubeconfig")?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
-        .await
-        .context("failed to read our own kubeconfig")?;
+    let kubeconfig =
+        serde_json::from_value(kubeconfig).context("failed to read our own kubeconfig")?;
+    let config = kube::Config::from_custom_kubeconfig(
+        kubeconfig,
+        &kube::config::KubeConfigOptions::default(),
+    )
+    .await
+    .context("failed to read our own kubeconfig")?;
     kube::Client::try_from(config).context("failed to connect to our own API server")
 }
 
@@ -224,20 +271,37 @@ fn stop_on_eof(stop: CancellationToken) {
 
 /// Makes the data directory. Other users may pass through it: the database servers are one.
 fn make_root(data_dir: &Path) -> anyhow::Result<()> {
-    let failed = || format!("failed to make the data directory {}; choose another with --data-dir", data_dir.display());
+    let failed = || {
+        format!(
+            "failed to make the data directory {}; choose another with --data-dir",
+            data_dir.display()
+        )
+    };
     fs::create_dir_all(data_dir).with_context(failed)?;
     fs::set_permissions(data_dir, fs::Permissions::from_mode(0o711)).with_context(failed)
 }
 
 /// Writes a file that only its owner can read, in one step.
 fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
-    let failed = || format!("failed to write {}; choose another file with --kubeconfig", path.display());
+    let failed = || {
+        format!(
+            "failed to write {}; choose another file with --kubeconfig",
+            path.display()
+        )
+    };
     let partial = path.with_extension(format!("partial-{}", std::process::id()));
     let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)?;
         file.write_all(content.as_bytes())?;
         file.sync_all()?;
         fs::rename(&partial, path)
     };
-    write().inspect_err(|_| drop(fs::remove_file(&partial))).with_context(failed)
+    write()
+        .inspect_err(|_| drop(fs::remove_file(&partial)))
+        .with_context(failed)
 }

@@ -139,7 +139,9 @@ async fn a_druid_gets_all_that_a_backup_of_its_metadata_needs() {
     .into();
     expected.sort();
     assert_eq!(tables, expected);
+    let begin = Instant::now();
     provider.stop().await;
+    println!("stopped after {:?}", begin.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

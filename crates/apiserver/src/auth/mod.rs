@@ -1,5 +1,6 @@
 //! Authentication and authorization: who asks, and may they.
 
+pub(crate) mod escalation;
 pub(crate) mod rbac;
 pub(crate) mod token;
 pub(crate) mod user;

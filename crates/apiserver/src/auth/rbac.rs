@@ -3,6 +3,7 @@
 //! Invariant: nothing is allowed that no rule allows; the rules are those in the store at the time of the request.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kubestash_apimachinery::selector::LabelSelector;
@@ -12,7 +13,8 @@ use serde_json::{Value, json};
 use super::user::{User, service_account_user_name};
 use crate::store::{GroupResource, Store};
 
-const GROUP: &str = "rbac.authorization.k8s.io";
+/// The API group of roles and bindings.
+pub(crate) const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What a request wants.
 #[derive(Debug, Clone, Default)]
@@ -119,6 +121,16 @@ impl Rbac {
             }
         }
         (resource, other)
+    }
+
+    /// The rules of a role; `namespace` is empty for a ClusterRole.
+    pub(crate) fn role(&self, store: &Store, namespace: &str, name: &str) -> Vec<Rule> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.index(store)
+            .roles
+            .get(&key)
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn index(&self, store: &Store) -> Arc<Index> {
@@ -257,7 +269,8 @@ impl Subject {
 }
 
 impl Rule {
-    fn everything() -> [Self; 2] {
+    /// Rules that allow everything.
+    pub(crate) fn everything() -> [Self; 2] {
         let all = || vec!["*".to_owned()];
         let resources = Self {
             verbs: all(),
@@ -271,6 +284,39 @@ impl Rule {
             ..Self::default()
         };
         [resources, paths]
+    }
+
+    /// Everything that the rule allows, one by one.
+    pub(crate) fn demands<'a>(&'a self, namespace: Option<&'a str>) -> Vec<Attributes<'a>> {
+        let names: Vec<&str> = match self.resource_names.as_slice() {
+            [] => vec![""],
+            names => names.iter().map(String::as_str).collect(),
+        };
+        let mut demands = Vec::new();
+        for verb in &self.verbs {
+            for path in &self.non_resource_urls {
+                demands.push(Attributes {
+                    verb,
+                    path: Some(path),
+                    ..Attributes::default()
+                });
+            }
+            for (group, resource) in self
+                .api_groups
+                .iter()
+                .flat_map(|group| self.resources.iter().map(move |resource| (group, resource)))
+            {
+                demands.extend(names.iter().map(|name| Attributes {
+                    verb,
+                    group,
+                    resource,
+                    namespace,
+                    name,
+                    path: None,
+                }));
+            }
+        }
+        demands
     }
 
     fn allows(&self, wanted: &Attributes<'_>) -> bool {
@@ -292,6 +338,31 @@ impl Rule {
                 || (!wanted.name.is_empty()
                     && self.resource_names.iter().any(|name| name == wanted.name)))
     }
+}
+
+/// As Kubernetes shows a rule: `{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}`.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("APIGroups", &self.api_groups),
+            ("Resources", &self.resources),
+            ("ResourceNames", &self.resource_names),
+            ("NonResourceURLs", &self.non_resource_urls),
+            ("Verbs", &self.verbs),
+        ];
+        let shown: Vec<String> = parts
+            .iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(name, values)| format!("{name}:{}", quoted(values)))
+            .collect();
+        write!(f, "{{{}}}", shown.join(", "))
+    }
+}
+
+/// A list as Kubernetes shows it: `["a" "b"]`.
+pub(super) fn quoted(values: &[String]) -> String {
+    let quoted: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+    format!("[{}]", quoted.join(" "))
 }
 
 fn contains(allowed: &[String], wanted: &str) -> bool {

@@ -41,7 +41,7 @@ impl Documents {
         &self,
         generation: u64,
         name: &str,
-        make: impl FnOnce() -> Option<Vec<u8>>,
+        make: impl FnOnce() -> Option<Vec<u8>> + Send,
     ) -> Option<Document> {
         {
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,8 +52,10 @@ impl Documents {
                 return Some(document.clone());
             }
         }
-        // Made without the lock: OpenAPI takes a while, and the same work done twice does no harm.
-        let body = Bytes::from(make()?);
+        // Made without the lock: OpenAPI takes a while, and the same work done twice does no harm. Made in a thread of
+        // its own: what it allocates, some twenty times the document, then lies apart and goes back to the system.
+        let made_apart = std::thread::scope(|scope| scope.spawn(make).join());
+        let body = Bytes::from(made_apart.ok().flatten()?);
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&body));
         let document = Document {
             body,

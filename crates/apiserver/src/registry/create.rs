@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::admit::{self, Ownership};
 use super::{Caller, Refused, Target, Written, crd, namespace_not_found, wire};
 use crate::app::App;
+use crate::auth::escalation;
 use crate::store::{StoreError, Write};
 
 /// How many generated names are tried.
@@ -72,6 +73,7 @@ async fn store(
         admit::own(target, caller, None, &mut new)?;
     }
     admit::validate(target, None, &new, Part::Main)?;
+    escalation::check(app, target, caller, None, &new)?;
     if crd::is(target) {
         crd::set_status(app, &mut new, caller.now);
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::admit::{self, Ownership};
 use super::{ATTEMPTS, Caller, Refused, Target, Written, crd, wire};
 use crate::app::App;
+use crate::auth::escalation;
 use crate::store::{Object, StoreError, Write};
 
 /// How a change ended.
@@ -140,6 +141,7 @@ pub(crate) async fn change(
     }
     if !finalize {
         admit::validate(target, Some(old), &new, part)?;
+        escalation::check(app, target, caller, Some(old), &new)?;
     }
     if crd::is(target) && part == Part::Main {
         crd::set_status(app, &mut new, caller.now);

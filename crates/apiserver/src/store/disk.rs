@@ -38,10 +38,18 @@ pub(super) struct Disk {
 impl Disk {
     /// Opens or creates the files in `dir`.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
-        Ok(Self {
+        let disk = Self {
             objects: Area::open(dir.join("objects.redb"))?,
             secrets: Area::open(dir.join("secrets.redb"))?,
-        })
+        };
+        // New files are in the directory only when that is on disk too.
+        File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(|source| StoreError::Open {
+                path: dir.to_owned(),
+                source: Arc::new(source),
+            })?;
+        Ok(disk)
     }
 
     /// Reads everything: the highest revision and all objects.

@@ -128,11 +128,9 @@ impl<R: Read> Chunker<R> {
         let leaving = starts.map(|start| &chunk[start - WINDOW..][..lane - 1]);
         let entering = starts.map(|start| &chunk[start..][..lane - 1]);
         for step in 0..lane {
-            let mut hit = false;
-            for number in 0..LANES {
-                hit |= hashes[number] & self.sizes.mask == 0;
-            }
-            if hit {
+            // Without a branch for each lane: hits are rare.
+            let hit = |hit, hash| hit | (hash & self.sizes.mask == 0);
+            if hashes.into_iter().fold(false, hit) {
                 for number in 0..LANES {
                     if hashes[number] & self.sizes.mask == 0 {
                         ends[number].get_or_insert(starts[number] + step);

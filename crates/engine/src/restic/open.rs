@@ -1,6 +1,6 @@
 //! Opening a repository, and making a new one.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use rustic_core::{
@@ -66,43 +66,55 @@ pub(super) async fn open(
         reason: reason.to_owned(),
         source,
     };
-    let keys = keys?;
-    if keys.is_empty() {
-        return Err(damaged("it has no key file; restore its keys/", None));
-    }
-    for entry in keys
-        .iter()
-        .filter(|entry| files::id_of(&entry.path).is_some())
-    {
-        let file = store.read(&entry.path).await?;
-        let Some(key) = try_key(file, password.clone()).await? else {
-            continue;
-        };
-        // A crashed initialisation may have left a key that fits the password but nothing else.
-        let Ok(json) = files::unseal(&key, &config_file) else {
-            continue;
-        };
-        let config: ConfigFile = serde_json::from_slice(&json)
-            .map_err(|error| damaged("its config cannot be read", Some(Box::new(error))))?;
-        let compress = match config.version {
-            1 => false,
-            2 => true,
-            other => {
-                let reason = format!("format version {other} is not known; use version 2");
-                return Err(damaged(&reason, None));
+    let mut tried = HashSet::new();
+    let mut keys = keys?;
+    // The keys may have been listed before the config was read: whoever made the repository in
+    // between wrote its key first. So nobody is turned away before a second look.
+    for look in 0..2 {
+        if look > 0 {
+            keys = store.list(&keys_path).await?;
+        }
+        for entry in &keys {
+            if files::id_of(&entry.path).is_none() || !tried.insert(entry.path.clone()) {
+                continue;
             }
-        };
-        return Ok(Opened {
-            store: store.clone(),
-            directory,
-            location,
-            key,
-            config,
-            config_file,
-            compress,
-            options,
-            cache: Arc::default(),
-        });
+            let file = match store.read(&entry.path).await {
+                // Of somebody who made the repository a moment later than another one.
+                Err(error) if error.is_not_found() => continue,
+                file => file?,
+            };
+            let Some(key) = try_key(file, password.clone()).await? else {
+                continue;
+            };
+            // A crashed initialisation may have left a key that fits the password but nothing else.
+            let Ok(json) = files::unseal(&key, &config_file) else {
+                continue;
+            };
+            let config: ConfigFile = serde_json::from_slice(&json)
+                .map_err(|error| damaged("its config cannot be read", Some(Box::new(error))))?;
+            let compress = match config.version {
+                1 => false,
+                2 => true,
+                other => {
+                    let reason = format!("format version {other} is not known; use version 2");
+                    return Err(damaged(&reason, None));
+                }
+            };
+            return Ok(Opened {
+                store: store.clone(),
+                directory,
+                location,
+                key,
+                config,
+                config_file,
+                compress,
+                options,
+                cache: Arc::default(),
+            });
+        }
+    }
+    if tried.is_empty() {
+        return Err(damaged("it has no key file; restore its keys/", None));
     }
     Err(EngineError::WrongPassword { location })
 }
@@ -144,7 +156,10 @@ pub(super) async fn init(
             });
         }
         if kind == files::KEYS && left_key.is_none() {
-            left_key = try_key(store.read(&entry.path).await?, password.clone()).await?;
+            left_key = match store.read(&entry.path).await {
+                Err(error) if error.is_not_found() => None,
+                file => try_key(file?, password.clone()).await?,
+            };
         }
     }
     let backend = Backend::new(store, &directory, &location, &Arc::default());

@@ -4,26 +4,26 @@
 //! synced: after a power cut there is the old object or the new one, and what was acknowledged is
 //! there. Directories that become empty are removed by `remove_all` only.
 
+mod disk;
+
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use jiff::Timestamp;
 
+use self::disk::{
+    TEMPORARY, find_temporary, is_missing, make_directory, read_directory, remove_tree,
+    sync_parent, unique, walk, write_atomically, write_beside, write_file,
+};
 use super::{Entry, StorageError};
 
 /// A file system that answers nothing for so long has failed; a hanging NFS server is like that.
 const NO_PROGRESS: Duration = Duration::from_secs(300);
-/// What the names of unfinished files hold. `restic` and we ignore such files in listings.
-const TEMPORARY: &str = "-tmp-";
-/// An unfinished file that was not touched for so long belongs to nobody any more.
-const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// A directory of a volume.
 #[derive(Clone, Debug)]
@@ -295,188 +295,6 @@ impl Shared {
     }
 }
 
-/// A name that no other writer uses.
-fn unique() -> String {
-    format!("{:016x}", rand::random::<u64>())
-}
-
-fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
-/// Creates a directory and its parents, readable by us only, and makes the entries durable.
-fn make_directory(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        make_directory(parent)?;
-    }
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => sync_parent(path),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    let Some(parent) = path.parent() else {
-        return Ok(());
-    };
-    match File::open(parent) {
-        Ok(directory) => match directory.sync_all() {
-            // Some network file systems cannot sync a directory; then there is nothing more to do.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-                ) =>
-            {
-                Ok(())
-            }
-            other => other,
-        },
-        // Removed together with its last file.
-        Err(error) if is_missing(&error) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Writes and syncs one new file, and leaves nothing behind when that fails.
-fn write_file(path: &Path, parts: &[Bytes]) -> io::Result<()> {
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        parts.iter().try_for_each(|part| file.write_all(part))?;
-        file.sync_all()
-    };
-    write().inspect_err(|_| {
-        // Best effort: the first error is the one to tell.
-        let _ = fs::remove_file(path);
-    })
-}
-
-/// Writes a temporary file beside `path`, whose directories are made if needed.
-fn write_beside(path: &Path, parts: &[Bytes]) -> io::Result<PathBuf> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!("{TEMPORARY}{}", unique()));
-    let temporary = PathBuf::from(temporary);
-    match write_file(&temporary, parts) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = path.parent() {
-                make_directory(parent)?;
-            }
-            write_file(&temporary, parts)?;
-        }
-        other => other?,
-    }
-    Ok(temporary)
-}
-
-fn write_atomically(path: &Path, parts: &[Bytes]) -> io::Result<()> {
-    let temporary = write_beside(path, parts)?;
-    fs::rename(&temporary, path).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })?;
-    sync_parent(path)
-}
-
-/// The entries of a directory with valid UTF-8 names; none if it is missing.
-fn read_directory(path: &Path) -> io::Result<Vec<(String, fs::DirEntry)>> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if is_missing(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut named = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        // Nothing of ours has such a name.
-        if let Ok(name) = entry.file_name().into_string() {
-            named.push((name, entry));
-        }
-    }
-    Ok(named)
-}
-
-fn walk(directory: &Path, path: &str, entries: &mut Vec<Entry>) -> io::Result<()> {
-    for (name, entry) in read_directory(directory)? {
-        let path = if path.is_empty() {
-            name.clone()
-        } else {
-            format!("{}/{name}", path.trim_end_matches('/'))
-        };
-        // A file may vanish between the listing and this look at it.
-        let metadata = match entry.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) if is_missing(&error) => continue,
-            Err(error) => return Err(error),
-        };
-        if metadata.is_dir() {
-            walk(&entry.path(), &path, entries)?;
-        } else if metadata.is_file() && !name.contains(TEMPORARY) {
-            entries.push(Entry {
-                path,
-                size: metadata.len(),
-                modified: metadata
-                    .modified()
-                    .ok()
-                    .and_then(|time| Timestamp::try_from(time).ok()),
-            });
-        }
-    }
-    Ok(())
-}
-
-fn find_temporary(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    for (name, entry) in read_directory(directory)? {
-        let metadata = match entry.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) if is_missing(&error) => continue,
-            Err(error) => return Err(error),
-        };
-        if metadata.is_dir() {
-            find_temporary(&entry.path(), found)?;
-        } else if name.contains(TEMPORARY)
-            && metadata
-                .modified()
-                .ok()
-                .and_then(|time| SystemTime::now().duration_since(time).ok())
-                .is_some_and(|age| age > ABANDONED)
-        {
-            found.push(entry.path());
-        }
-    }
-    Ok(())
-}
-
-/// Removes what is in a directory, not the directory; counts the finished files.
-fn remove_tree(directory: &Path) -> io::Result<u64> {
-    let mut removed = 0;
-    for (name, entry) in read_directory(directory)? {
-        let path = entry.path();
-        let result = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            removed += remove_tree(&path)?;
-            fs::remove_dir(&path)
-        } else {
-            removed += u64::from(!name.contains(TEMPORARY));
-            fs::remove_file(&path)
-        };
-        match result {
-            Err(error) if is_missing(&error) => {}
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            other => other?,
-        }
-    }
-    Ok(removed)
-}
-
 fn classify(action: String, place: String, error: io::Error) -> StorageError {
     use io::ErrorKind::{
         FileTooLarge, InvalidInput, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
@@ -534,118 +352,4 @@ fn ignore_missing(result: Result<(), StorageError>) -> Result<(), StorageError> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn store(directory: &tempfile::TempDir) -> LocalStore {
-        LocalStore::new(directory.path(), "some/prefix", "volume test".to_owned())
-    }
-
-    #[tokio::test]
-    async fn what_was_written_is_read_listed_and_deleted() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = store(&directory);
-        store.probe().await.unwrap();
-        assert_eq!(store.list("").await.unwrap(), []);
-        store
-            .write("a/b/c", vec![Bytes::from_static(b"hello")])
-            .await
-            .unwrap();
-        store
-            .write("a/d", vec![Bytes::from_static(b"")])
-            .await
-            .unwrap();
-        assert_eq!(store.read("a/b/c").await.unwrap(), "hello");
-        assert_eq!(store.read_range("a/b/c", 1, 3).await.unwrap(), "ell");
-        assert!(store.exists("a/d").await.unwrap());
-        assert!(!store.exists("a/b").await.unwrap());
-        let mut paths: Vec<_> = store
-            .list("a")
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|entry| (entry.path, entry.size))
-            .collect();
-        paths.sort();
-        assert_eq!(paths, [("a/b/c".to_owned(), 5), ("a/d".to_owned(), 0)]);
-        let mut names = store.list_names("a").await.unwrap();
-        names.sort();
-        assert_eq!(names, ["b/", "d"]);
-        store.delete("a/d").await.unwrap();
-        store.delete("a/d").await.unwrap();
-        assert!(store.read("a/d").await.unwrap_err().is_not_found());
-        assert_eq!(store.remove_all("").await.unwrap(), 1);
-        assert!(directory.path().exists());
-        assert!(!directory.path().join("some/prefix").exists());
-    }
-
-    #[tokio::test]
-    async fn only_one_of_many_creates_an_object() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = store(&directory);
-        let attempts = (0..20).map(|number| store.create("r/config", Bytes::from(vec![number])));
-        let made: Vec<_> = futures::future::try_join_all(attempts).await.unwrap();
-        let winner = made.iter().position(|made| *made).unwrap();
-        assert_eq!(made.iter().filter(|made| **made).count(), 1);
-        assert_eq!(store.read("r/config").await.unwrap(), vec![winner as u8]);
-        assert_eq!(
-            fs::read_dir(directory.path().join("some/prefix/r"))
-                .unwrap()
-                .count(),
-            1
-        );
-    }
-
-    #[tokio::test]
-    async fn a_missing_mount_is_reported_and_never_made() {
-        let directory = tempfile::tempdir().unwrap();
-        let mount = directory.path().join("not-mounted");
-        let store = LocalStore::new(&mount, "", "volume test".to_owned());
-        assert_eq!(store.probe().await.unwrap_err().kind(), "BucketMissing");
-        let error = store
-            .write("x", vec![Bytes::from_static(b"y")])
-            .await
-            .unwrap_err();
-        assert_eq!(error.kind(), "BucketMissing");
-        assert!(!mount.exists());
-    }
-
-    #[tokio::test]
-    async fn no_path_leaves_the_prefix() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = store(&directory);
-        assert!(
-            store
-                .write("../../escape", vec![Bytes::new()])
-                .await
-                .is_err()
-        );
-        assert!(store.read("a/../../x").await.is_err());
-        assert!(!directory.path().join("escape").exists());
-    }
-
-    #[tokio::test]
-    async fn unfinished_files_are_invisible_and_old_ones_are_removed() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = store(&directory);
-        store
-            .write("data/00/pack", vec![Bytes::from_static(b"1")])
-            .await
-            .unwrap();
-        let data = directory.path().join("some/prefix/data/00");
-        let old = data.join("other-tmp-1");
-        fs::write(&old, "half").unwrap();
-        fs::write(data.join("other-tmp-2"), "half").unwrap();
-        let long_ago = SystemTime::now() - ABANDONED * 2;
-        File::options()
-            .write(true)
-            .open(&old)
-            .unwrap()
-            .set_modified(long_ago)
-            .unwrap();
-        assert_eq!(store.list("").await.unwrap().len(), 1);
-        assert_eq!(store.remove_abandoned("data").await.unwrap(), 1);
-        assert!(!old.exists());
-        assert!(data.join("other-tmp-2").exists());
-    }
-}
+mod tests;

@@ -17,14 +17,24 @@ fn watch_processes(stop: &AtomicBool, secrets: Vec<String>) -> BTreeSet<String> 
     let mut found = BTreeSet::new();
     while !stop.load(Ordering::Relaxed) {
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            if !entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
+            if !entry
+                .file_name()
+                .to_string_lossy()
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+            {
                 continue;
             }
             for file in ["cmdline", "environ"] {
-                let Ok(content) = std::fs::read(entry.path().join(file)) else { continue };
+                let Ok(content) = std::fs::read(entry.path().join(file)) else {
+                    continue;
+                };
                 for secret in &secrets {
                     if contains(&content, secret) {
-                        found.insert(format!("{secret} in {file} of {}", String::from_utf8_lossy(&content)));
+                        found.insert(format!(
+                            "{secret} in {file} of {}",
+                            String::from_utf8_lossy(&content)
+                        ));
                     }
                 }
             }
@@ -35,7 +45,9 @@ fn watch_processes(stop: &AtomicBool, secrets: Vec<String>) -> BTreeSet<String> 
 }
 
 fn contains(content: &[u8], secret: &str) -> bool {
-    content.windows(secret.len()).any(|window| window == secret.as_bytes())
+    content
+        .windows(secret.len())
+        .any(|window| window == secret.as_bytes())
 }
 
 /// All files below a directory.
@@ -58,7 +70,10 @@ fn no_secret_is_seen_in_processes_logs_events_objects_files_or_the_bucket() {
     let system = System::with_gcs(&gcs);
     system.kubectl("create ns demo");
     system.kubectl(&format!("create secret generic -n demo gcs-secret --from-literal=GOOGLE_SERVICE_ACCOUNT_JSON_KEY={}", CANARIES[1]));
-    system.kubectl(&format!("create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD={}", CANARIES[0]));
+    system.kubectl(&format!(
+        "create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD={}",
+        CANARIES[0]
+    ));
     system.apply(&example("backupstorage.yaml"));
     system.apply(&example("retentionpolicy.yaml"));
     system.apply(&example("default-backupblueprint.yaml"));
@@ -70,7 +85,9 @@ fn no_secret_is_seen_in_processes_logs_events_objects_files_or_the_bucket() {
         assert_eq!(session["status"]["phase"], "Succeeded", "{session:#}");
         for secret in ["sample-druid-auth", "sample-druid-mysql-metadata-auth"] {
             let secret = system.object("demo", &format!("secret/{secret}")).unwrap();
-            let password = base64::engine::general_purpose::STANDARD.decode(secret["data"]["password"].as_str().unwrap()).unwrap();
+            let password = base64::engine::general_purpose::STANDARD
+                .decode(secret["data"]["password"].as_str().unwrap())
+                .unwrap();
             secrets.push(String::from_utf8(password).unwrap());
         }
         // Another backup, and one that fails, while every process is looked at.
@@ -83,34 +100,67 @@ fn no_secret_is_seen_in_processes_logs_events_objects_files_or_the_bucket() {
                 ));
             }
             let name = trigger(&system, "appbinding-sample-druid");
-            let ended = system.wait_phase("demo", &format!("backupsession/{name}"), &["Succeeded", "Failed", "Skipped"]);
-            assert_eq!(ended["status"]["phase"], if password.is_empty() { "Succeeded" } else { "Failed" });
+            let ended = system.wait_phase(
+                "demo",
+                &format!("backupsession/{name}"),
+                &["Succeeded", "Failed", "Skipped"],
+            );
+            assert_eq!(
+                ended["status"]["phase"],
+                if password.is_empty() {
+                    "Succeeded"
+                } else {
+                    "Failed"
+                }
+            );
         }
         stop.store(true, Ordering::Relaxed);
         let seen = watcher.join().unwrap();
         // The command lines of this test's own kubectl calls set the Secrets.
-        let seen: Vec<_> = seen.into_iter().filter(|hit| !hit.contains("kubectl")).collect();
+        let seen: Vec<_> = seen
+            .into_iter()
+            .filter(|hit| !hit.contains("kubectl"))
+            .collect();
         assert!(seen.is_empty(), "{seen:#?}");
     });
     secrets.push("canary-wrong-5b1c".to_owned());
 
-    let encoded: Vec<String> =
-        secrets.iter().map(|secret| base64::engine::general_purpose::STANDARD.encode(secret)).collect();
+    let encoded: Vec<String> = secrets
+        .iter()
+        .map(|secret| base64::engine::general_purpose::STANDARD.encode(secret))
+        .collect();
     let mut texts = vec![("up's log".to_owned(), std::fs::read(system.log()).unwrap())];
-    for kind in system.kubectl("api-resources --verbs=list -o name").split_whitespace() {
+    for kind in system
+        .kubectl("api-resources --verbs=list -o name")
+        .split_whitespace()
+    {
         if kind != "secrets" {
-            texts.push((kind.to_owned(), system.kubectl(&format!("get {kind} -A -o yaml")).into_bytes()));
+            texts.push((
+                kind.to_owned(),
+                system
+                    .kubectl(&format!("get {kind} -A -o yaml"))
+                    .into_bytes(),
+            ));
         }
     }
     for pod in system.objects("demo", "pods") {
         let name = pod["metadata"]["name"].as_str().unwrap();
-        texts.push((format!("log of {name}"), system.kubectl(&format!("logs -n demo {name} --all-containers")).into_bytes()));
+        texts.push((
+            format!("log of {name}"),
+            system
+                .kubectl(&format!("logs -n demo {name} --all-containers"))
+                .into_bytes(),
+        ));
     }
     for file in files(&gcs.dir) {
         texts.push((file.display().to_string(), std::fs::read(&file).unwrap()));
     }
     for file in files(&system.data) {
-        let name = file.strip_prefix(&system.data).unwrap().display().to_string();
+        let name = file
+            .strip_prefix(&system.data)
+            .unwrap()
+            .display()
+            .to_string();
         // The store of Secrets holds them, the databases hold hashes of theirs.
         if !name.starts_with("databases") && !name.contains("secret") {
             texts.push((name, std::fs::read(&file).unwrap_or_default()));

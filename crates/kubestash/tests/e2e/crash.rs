@@ -8,11 +8,13 @@ use base64::Engine;
 use serde_json::json;
 
 use crate::bad_input::{configuration, druid, local_backend};
-use crate::support::{System, eventually, find_binary, output};
+use crate::support::{System, descendants, eventually, find_binary, output};
 
 /// Runs the real restic on the repository of a local storage's directory: it checks clean and holds `snapshots`.
 pub fn check_local(volume: &Path, directory: &str, password: &str, snapshots: usize) {
-    let repository = volume.join(directory).join("repository/v1/frequent-backup/dump");
+    let repository = volume
+        .join(directory)
+        .join("repository/v1/frequent-backup/dump");
     let restic = |args: &[&str]| {
         output(
             Command::new(find_binary("restic"))
@@ -25,24 +27,37 @@ pub fn check_local(volume: &Path, directory: &str, password: &str, snapshots: us
     };
     let checked = restic(&["check", "--read-data"]);
     assert!(checked.contains("no errors were found"), "{checked}");
-    let listed: serde_json::Value = serde_json::from_str(&restic(&["snapshots", "--json"])).unwrap();
+    let listed: serde_json::Value =
+        serde_json::from_str(&restic(&["snapshots", "--json"])).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), snapshots, "{listed:#}");
-    let locks = std::fs::read_dir(repository.join("locks")).map(|dir| dir.count()).unwrap_or(0);
+    let locks = std::fs::read_dir(repository.join("locks"))
+        .map(|dir| dir.count())
+        .unwrap_or(0);
     assert_eq!(locks, 0, "a lock stayed");
 }
 
 /// Fills the metadata database of a Druid with the demo's rows.
 pub fn load_metadata(system: &System, druid: &str) {
-    let secret = system.object("demo", &format!("secret/{druid}-mysql-metadata-auth")).unwrap();
-    let binding = system.object("demo", &format!("appbinding/{druid}-mysql-metadata")).unwrap();
+    let secret = system
+        .object("demo", &format!("secret/{druid}-mysql-metadata-auth"))
+        .unwrap();
+    let binding = system
+        .object("demo", &format!("appbinding/{druid}-mysql-metadata"))
+        .unwrap();
     let url = binding["spec"]["clientConfig"]["url"].as_str().unwrap();
     let port = url.trim_end_matches(")/").rsplit(':').next().unwrap();
     let decode = |key: &str| {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap();
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(secret["data"][key].as_str().unwrap())
+            .unwrap();
         String::from_utf8(bytes).unwrap()
     };
     let file = tempfile::NamedTempFile::new().unwrap();
-    let options = format!("[client]\nuser={}\npassword={}\nhost=127.0.0.1\nport={port}\n", decode("username"), decode("password"));
+    let options = format!(
+        "[client]\nuser={}\npassword={}\nhost=127.0.0.1\nport={port}\n",
+        decode("username"),
+        decode("password")
+    );
     std::fs::write(file.path(), options).unwrap();
     let sql = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/metadata.sql");
     output(
@@ -66,23 +81,6 @@ impl Random {
     }
 }
 
-/// Process numbers of the children of `pid` and theirs whose command line holds `word`.
-fn descendants(pid: u32, word: &str) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut parents = vec![pid];
-    while let Some(parent) = parents.pop() {
-        for task in std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            parents.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
-        }
-        let line = std::fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&line).replace('\0', " ").contains(word) {
-            found.push(parent);
-        }
-    }
-    found
-}
-
 /// What is killed.
 #[derive(Clone, Copy, Debug)]
 enum Victim {
@@ -100,7 +98,9 @@ fn kill_9_of_executor_database_or_up_at_any_moment_loses_nothing_and_claims_noth
     system.apply(&druid("demo", "sample-druid", &[]));
     system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
     load_metadata(&system, "sample-druid");
-    system.apply(&configuration(&json!({"databases": "druid", "waitTimeout": "60"})));
+    system.apply(&configuration(
+        &json!({"databases": "druid", "waitTimeout": "60"}),
+    ));
     let first = crate::tutorial::first_session(&system, "manual");
     assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}");
 
@@ -113,20 +113,39 @@ fn kill_9_of_executor_database_or_up_at_any_moment_loses_nothing_and_claims_noth
         let moment = Duration::from_millis(random.below(1800));
         std::thread::sleep(moment);
         kill(&mut system, victim);
-        let ended = system.wait_phase("demo", &format!("backupsession/{name}"), &["Succeeded", "Failed", "Skipped"]);
-        eprintln!("round {round}: {victim:?} after {moment:?}: {}", ended["status"]["phase"]);
+        let ended = system.wait_phase(
+            "demo",
+            &format!("backupsession/{name}"),
+            &["Succeeded", "Failed", "Skipped"],
+        );
+        eprintln!(
+            "round {round}: {victim:?} after {moment:?}: {}",
+            ended["status"]["phase"]
+        );
         system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
         let after = format!("after-{round}");
         create(&system, &after);
-        let after = system.wait_phase("demo", &format!("backupsession/{after}"), &["Succeeded", "Failed", "Skipped"]);
-        assert_eq!(after["status"]["phase"], "Succeeded", "after {victim:?} at {moment:?}: {after:#}");
+        let after = system.wait_phase(
+            "demo",
+            &format!("backupsession/{after}"),
+            &["Succeeded", "Failed", "Skipped"],
+        );
+        assert_eq!(
+            after["status"]["phase"], "Succeeded",
+            "after {victim:?} at {moment:?}: {after:#}"
+        );
     }
     // What the Snapshots claim is what restic finds.
     let claimed: Vec<String> = system
         .objects("demo", "snapshots.storage.kubestash.com")
         .iter()
         .filter(|snapshot| snapshot["status"]["phase"] == "Succeeded")
-        .map(|snapshot| snapshot["status"]["components"]["dump"]["resticStats"][0]["id"].as_str().unwrap().to_owned())
+        .map(|snapshot| {
+            snapshot["status"]["components"]["dump"]["resticStats"][0]["id"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     check_local(&volume, "repo", "changeit", claimed.len());
 }
@@ -156,8 +175,12 @@ fn kill(system: &mut System, victim: Victim) {
         Victim::Executor => signal_all(&descendants(system.pid(), "execute mysql-backup")),
         Victim::Database => {
             let servers = eventually("the database server", Duration::from_secs(30), || {
-                let found = descendants(system.pid(), "--defaults-file");
-                if found.is_empty() { Err("none".to_owned()) } else { Ok(found) }
+                let found = descendants(system.pid(), "--datadir=");
+                if found.is_empty() {
+                    Err("none".to_owned())
+                } else {
+                    Ok(found)
+                }
             });
             signal_all(&servers);
         }
@@ -167,6 +190,9 @@ fn kill(system: &mut System, victim: Victim) {
 fn signal_all(processes: &[u32]) {
     for pid in processes {
         // It may have ended by itself a moment ago.
-        let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(std::process::Stdio::null()).status();
+        let _ = Command::new("kill")
+            .args(["-9", &pid.to_string()])
+            .stderr(std::process::Stdio::null())
+            .status();
     }
 }

@@ -19,14 +19,19 @@ pub fn prepare_backend(system: &System) {
     system.kubectl("create secret generic -n demo gcs-secret --from-literal=GOOGLE_PROJECT_ID=demo --from-literal=GOOGLE_SERVICE_ACCOUNT_JSON_KEY={}");
     system.apply(&example("backupstorage.yaml"));
     system.apply(&example("retentionpolicy.yaml"));
-    system.kubectl("create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD=changeit");
+    system.kubectl(
+        "create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD=changeit",
+    );
     system.wait_phase("demo", "backupstorage/gcs-storage", &["Ready"]);
 }
 
 /// Makes a BackupSession of a tutorial configuration by hand, as `kubectl create` would, and returns
 /// its name.
 pub fn trigger(system: &System, configuration: &str) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
     let name = format!("{configuration}-frequent-backup-{now}");
     system.apply(&format!(
         "apiVersion: core.kubestash.com/v1alpha1\nkind: BackupSession\nmetadata:\n  name: {name}\n  namespace: demo\nspec:\n  invoker:\n    apiGroup: core.kubestash.com\n    kind: BackupConfiguration\n    name: {configuration}\n  session: frequent-backup\n  retryLeft: 0\n"
@@ -36,15 +41,23 @@ pub fn trigger(system: &System, configuration: &str) -> String {
 
 /// Waits for the first session of a configuration and returns it when it has ended.
 pub fn first_session(system: &System, configuration: &str) -> Value {
-    let name = eventually("the instant backup session", Duration::from_secs(60), || {
-        system
-            .objects("demo", "backupsessions")
-            .iter()
-            .find(|session| session["spec"]["invoker"]["name"] == configuration)
-            .map(|session| session["metadata"]["name"].as_str().unwrap().to_owned())
-            .ok_or_else(|| format!("no session\n{}", system.log_text()))
-    });
-    system.wait_phase("demo", &format!("backupsession/{name}"), &["Succeeded", "Failed", "Skipped"])
+    let name = eventually(
+        "the instant backup session",
+        Duration::from_secs(60),
+        || {
+            system
+                .objects("demo", "backupsessions")
+                .iter()
+                .find(|session| session["spec"]["invoker"]["name"] == configuration)
+                .map(|session| session["metadata"]["name"].as_str().unwrap().to_owned())
+                .ok_or_else(|| format!("no session\n{}", system.log_text()))
+        },
+    );
+    system.wait_phase(
+        "demo",
+        &format!("backupsession/{name}"),
+        &["Succeeded", "Failed", "Skipped"],
+    )
 }
 
 fn assert_session_succeeded(system: &System, session: &Value) {
@@ -54,7 +67,9 @@ fn assert_session_succeeded(system: &System, session: &Value) {
         "Succeeded",
         "{:#}\n{}",
         session["status"],
-        system.try_kubectl(&format!("logs -n demo job/{name} --all-containers")).unwrap_or_else(|error| error)
+        system
+            .try_kubectl(&format!("logs -n demo job/{name} --all-containers"))
+            .unwrap_or_else(|error| error)
     );
 }
 
@@ -71,7 +86,9 @@ fn the_tutorial_runs_unchanged_and_its_objects_are_those_it_shows() {
     let session = first_session(&system, "appbinding-sample-druid");
     assert_session_succeeded(&system, &session);
 
-    let configuration = system.object("demo", "backupconfiguration/appbinding-sample-druid").unwrap();
+    let configuration = system
+        .object("demo", "backupconfiguration/appbinding-sample-druid")
+        .unwrap();
     assert_eq!(
         configuration["metadata"]["labels"],
         json!({
@@ -80,7 +97,10 @@ fn the_tutorial_runs_unchanged_and_its_objects_are_those_it_shows() {
             "kubestash.com/invoker-namespace": "demo",
         })
     );
-    assert_eq!(configuration["metadata"]["finalizers"], json!(["kubestash.com/cleanup"]));
+    assert_eq!(
+        configuration["metadata"]["finalizers"],
+        json!(["kubestash.com/cleanup"])
+    );
     assert_eq!(configuration["metadata"]["generation"], 1);
     assert_eq!(
         configuration["spec"],
@@ -122,20 +142,47 @@ fn the_tutorial_runs_unchanged_and_its_objects_are_those_it_shows() {
     );
 
     let session_name = session["metadata"]["name"].as_str().unwrap().to_owned();
-    let unix = session_name.strip_prefix("appbinding-sample-druid-frequent-backup-").unwrap();
+    let unix = session_name
+        .strip_prefix("appbinding-sample-druid-frequent-backup-")
+        .unwrap();
     assert!(unix.parse::<u64>().is_ok(), "{session_name}");
     let snapshot_name = format!("default-blueprint-appbinding-samruid-frequent-backup-{unix}");
-    let snapshot = system.object("demo", &format!("snapshots.storage.kubestash.com/{snapshot_name}")).unwrap();
-    let repository = system.object("demo", "repository/default-blueprint").unwrap();
-    assert_snapshot(&snapshot, &repository, &session_name, "sample-druid", "default-blueprint");
+    let snapshot = system
+        .object(
+            "demo",
+            &format!("snapshots.storage.kubestash.com/{snapshot_name}"),
+        )
+        .unwrap();
+    let repository = system
+        .object("demo", "repository/default-blueprint")
+        .unwrap();
+    assert_snapshot(
+        &snapshot,
+        &repository,
+        &session_name,
+        "sample-druid",
+        "default-blueprint",
+    );
 
     let columns = |kind: &str| {
         let table = system.kubectl(&format!("get {kind} -n demo"));
-        table.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+        table
+            .lines()
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     assert_eq!(columns("backupconfiguration"), "NAME PHASE PAUSED AGE");
-    assert_eq!(columns("backupsession"), "NAME INVOKER-TYPE INVOKER-NAME PHASE DURATION AGE");
-    assert_eq!(columns("repository"), "NAME INTEGRITY SNAPSHOT-COUNT SIZE PHASE LAST-SUCCESSFUL-BACKUP AGE");
+    assert_eq!(
+        columns("backupsession"),
+        "NAME INVOKER-TYPE INVOKER-NAME PHASE DURATION AGE"
+    );
+    assert_eq!(
+        columns("repository"),
+        "NAME INTEGRITY SNAPSHOT-COUNT SIZE PHASE LAST-SUCCESSFUL-BACKUP AGE"
+    );
     assert_eq!(
         columns("snapshots.storage.kubestash.com"),
         "NAME REPOSITORY SESSION SNAPSHOT-TIME DELETION-POLICY PHASE AGE"
@@ -146,45 +193,86 @@ fn the_tutorial_runs_unchanged_and_its_objects_are_those_it_shows() {
     assert_eq!(gcs.objects(&format!("{data}snapshots/")).len(), 1);
     assert_eq!(
         gcs.objects("blueprint/default-blueprint/snapshots/"),
-        [format!("blueprint/default-blueprint/snapshots/{snapshot_name}.yaml")]
+        [format!(
+            "blueprint/default-blueprint/snapshots/{snapshot_name}.yaml"
+        )]
     );
     assert_eq!(gcs.objects("blueprint/metadata.yaml").len(), 1);
-    assert_eq!(gcs.objects("blueprint/default-blueprint/repository.yaml").len(), 1);
+    assert_eq!(
+        gcs.objects("blueprint/default-blueprint/repository.yaml")
+            .len(),
+        1
+    );
 
     // A second one, made by hand; the repository counts both.
     let second = trigger(&system, "appbinding-sample-druid");
-    let second = system.wait_phase("demo", &format!("backupsession/{second}"), &["Succeeded", "Failed", "Skipped"]);
+    let second = system.wait_phase(
+        "demo",
+        &format!("backupsession/{second}"),
+        &["Succeeded", "Failed", "Skipped"],
+    );
     assert_session_succeeded(&system, &second);
-    system.wait("demo", "repository/default-blueprint", "to count two Snapshots", |repository| {
-        repository["status"]["snapshotCount"] == 2
-    });
+    system.wait(
+        "demo",
+        "repository/default-blueprint",
+        "to count two Snapshots",
+        |repository| repository["status"]["snapshotCount"] == 2,
+    );
     check_with_restic(&gcs, "default-blueprint");
 
     // Second part.
-    system.kubectl("delete backupblueprints.core.kubestash.com -n demo druid-default-backup-blueprint");
+    system.kubectl(
+        "delete backupblueprints.core.kubestash.com -n demo druid-default-backup-blueprint",
+    );
     system.kubectl("delete druid -n demo sample-druid");
     system.apply(&example("customize-backupblueprint.yaml"));
     system.apply(&example("sample-druid-2.yaml"));
     let session = first_session(&system, "appbinding-sample-druid-2");
     assert_session_succeeded(&system, &session);
-    let configuration = system.object("demo", "backupconfiguration/appbinding-sample-druid-2").unwrap();
+    let configuration = system
+        .object("demo", "backupconfiguration/appbinding-sample-druid-2")
+        .unwrap();
     let entry = &configuration["spec"]["sessions"][0];
     assert_eq!(entry["scheduler"]["schedule"], "*/10 * * * *");
     assert_eq!(entry["repositories"][0]["name"], "customize-blueprint");
     assert_eq!(entry["repositories"][0]["directory"], "demo/sample-druid-2");
-    assert_eq!(entry["addon"]["tasks"][0]["params"], json!({"databases": "druid"}));
+    assert_eq!(
+        entry["addon"]["tasks"][0]["params"],
+        json!({"databases": "druid"})
+    );
     let session_name = session["metadata"]["name"].as_str().unwrap().to_owned();
-    let unix = session_name.strip_prefix("appbinding-sample-druid-2-frequent-backup-").unwrap();
+    let unix = session_name
+        .strip_prefix("appbinding-sample-druid-2-frequent-backup-")
+        .unwrap();
     let snapshot_name = format!("customize-blueprint-appbinding-sid-2-frequent-backup-{unix}");
-    let snapshot = system.object("demo", &format!("snapshots.storage.kubestash.com/{snapshot_name}")).unwrap();
-    let repository = system.object("demo", "repository/customize-blueprint").unwrap();
-    assert_snapshot(&snapshot, &repository, &session_name, "sample-druid-2", "customize-blueprint");
+    let snapshot = system
+        .object(
+            "demo",
+            &format!("snapshots.storage.kubestash.com/{snapshot_name}"),
+        )
+        .unwrap();
+    let repository = system
+        .object("demo", "repository/customize-blueprint")
+        .unwrap();
+    assert_snapshot(
+        &snapshot,
+        &repository,
+        &session_name,
+        "sample-druid-2",
+        "customize-blueprint",
+    );
     check_with_restic(&gcs, "demo/sample-druid-2");
 
     clean_up(&system, &gcs);
 }
 
-fn assert_snapshot(snapshot: &Value, repository: &Value, session: &str, druid: &str, repository_name: &str) {
+fn assert_snapshot(
+    snapshot: &Value,
+    repository: &Value,
+    session: &str,
+    druid: &str,
+    repository_name: &str,
+) {
     let metadata = &snapshot["metadata"];
     assert_eq!(
         metadata["labels"],
@@ -209,7 +297,10 @@ fn assert_snapshot(snapshot: &Value, repository: &Value, session: &str, druid: &
         }])
     );
     let spec = &snapshot["spec"];
-    assert_eq!(spec["appRef"], json!({"apiGroup": "kubedb.com", "kind": "Druid", "name": druid, "namespace": "demo"}));
+    assert_eq!(
+        spec["appRef"],
+        json!({"apiGroup": "kubedb.com", "kind": "Druid", "name": druid, "namespace": "demo"})
+    );
     assert_eq!(spec["backupSession"], session);
     assert_eq!(spec["deletionPolicy"], "Delete");
     assert_eq!(spec["repository"], repository_name);
@@ -231,7 +322,10 @@ fn assert_snapshot(snapshot: &Value, repository: &Value, session: &str, druid: &
     assert_eq!(stats["hostPath"], "dumpfile.sql");
     assert_eq!(stats["id"].as_str().unwrap().len(), 64);
     for field in ["hostPath", "id", "size", "uploaded"] {
-        assert_eq!(stats[field], stats["summary"][field], "{field} is written flat and under summary");
+        assert_eq!(
+            stats[field], stats["summary"][field],
+            "{field} is written flat and under summary"
+        );
     }
 }
 
@@ -239,7 +333,10 @@ fn assert_snapshot(snapshot: &Value, repository: &Value, session: &str, druid: &
 pub fn check_with_restic(gcs: &Gcs, directory: &str) {
     // restic talks to Google only, never to an emulator, so it gets the same objects as files.
     let copy = tempfile::tempdir().unwrap();
-    gcs.download(&format!("blueprint/{directory}/repository/v1/frequent-backup/dump/"), copy.path());
+    gcs.download(
+        &format!("blueprint/{directory}/repository/v1/frequent-backup/dump/"),
+        copy.path(),
+    );
     let checked = output(
         Command::new(find_binary("restic"))
             .args(["--no-cache", "check", "--read-data", "-r"])
@@ -252,7 +349,10 @@ pub fn check_with_restic(gcs: &Gcs, directory: &str) {
 
 /// The tutorial's clean-up: its objects go, its backups stay.
 fn clean_up(system: &System, gcs: &Gcs) {
-    for gone in ["backupblueprints.core.kubestash.com -n demo druid-default-backup-blueprint", "druid -n demo sample-druid"] {
+    for gone in [
+        "backupblueprints.core.kubestash.com -n demo druid-default-backup-blueprint",
+        "druid -n demo sample-druid",
+    ] {
         let error = system.try_kubectl(&format!("delete {gone}")).unwrap_err();
         assert!(error.contains("NotFound"), "{error}");
     }
@@ -278,10 +378,18 @@ fn clean_up(system: &System, gcs: &Gcs) {
         "jobs",
         "pods",
     ] {
-        eventually(&format!("all {kind} to go"), Duration::from_secs(30), || {
-            let left = system.objects("demo", kind);
-            if left.is_empty() { Ok(()) } else { Err(format!("{:#}", left[0])) }
-        });
+        eventually(
+            &format!("all {kind} to go"),
+            Duration::from_secs(30),
+            || {
+                let left = system.objects("demo", kind);
+                if left.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("{:#}", left[0]))
+                }
+            },
+        );
     }
     let secrets: Vec<String> = system
         .objects("demo", "secrets")
@@ -291,6 +399,9 @@ fn clean_up(system: &System, gcs: &Gcs) {
     assert_eq!(secrets, ["deep-storage-config"]);
     for directory in ["default-blueprint", "demo/sample-druid-2"] {
         check_with_restic(gcs, directory);
-        assert!(!gcs.objects(&format!("blueprint/{directory}/snapshots/")).is_empty());
+        assert!(
+            !gcs.objects(&format!("blueprint/{directory}/snapshots/"))
+                .is_empty()
+        );
     }
 }

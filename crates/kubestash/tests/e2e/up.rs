@@ -1,54 +1,59 @@
 //! `kubestash up` as a program: its line, its files, its end.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::bad_input::druid;
-use crate::support::{System, eventually};
-
-/// Process numbers of all processes that work in or below `dir`, by their command lines.
-fn processes_of(dir: &Path) -> Vec<String> {
-    let needle = dir.to_str().unwrap();
-    std::fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter_map(|entry| {
-            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            line.contains(needle).then(|| format!("{pid} {line}"))
-        })
-        .collect()
-}
+use crate::support::{System, descendants, eventually, still_running};
 
 #[test]
 fn the_kubeconfig_is_private_and_no_token_means_no_answer() {
     let system = System::start();
-    let mode = std::fs::metadata(&system.kubeconfig).unwrap().permissions().mode();
+    let mode = std::fs::metadata(&system.kubeconfig)
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     let config = std::fs::read_to_string(&system.kubeconfig).unwrap();
-    let server = config.split_whitespace().find(|word| word.contains("https://")).unwrap();
+    let server = config
+        .split_whitespace()
+        .find(|word| word.contains("https://"))
+        .unwrap();
     let server = server.trim_matches('"');
     assert!(server.starts_with("https://127.0.0.1:"), "{server}");
-    let answer = Command::new("curl").args(["-sk", &format!("{server}/api/v1/namespaces")]).output().unwrap();
+    let answer = Command::new("curl")
+        .args(["-sk", &format!("{server}/api/v1/namespaces")])
+        .output()
+        .unwrap();
     let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
-    assert!(answer.contains("Unauthorized") && !answer.contains("kube-system"), "{answer}");
+    assert!(
+        answer.contains("Unauthorized") && !answer.contains("kube-system"),
+        "{answer}"
+    );
 }
 
 #[test]
 fn a_second_up_on_the_same_data_directory_is_refused_with_the_reason() {
     let system = System::start();
     let second = Command::new(env!("CARGO_BIN_EXE_kubestash"))
-        .args(["up", "--until-eof", "--kubeconfig", "/dev/null/never", "--data-dir"])
+        .args([
+            "up",
+            "--until-eof",
+            "--kubeconfig",
+            "/dev/null/never",
+            "--data-dir",
+        ])
         .arg(&system.data)
         .stdin(std::process::Stdio::null())
         .output()
         .unwrap();
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(said.contains("in use") && said.contains(system.data.to_str().unwrap()), "{said}");
+    assert!(
+        said.contains("in use") && said.contains(system.data.to_str().unwrap()),
+        "{said}"
+    );
     assert!(said.contains(&system.pid().to_string()), "{said}");
     system.kubectl("get namespaces");
 }
@@ -59,14 +64,28 @@ fn sigterm_stops_everything_within_ten_seconds_and_a_restart_finds_it_again() {
     system.kubectl("create ns demo");
     system.apply(&druid("demo", "sample-druid", &[]));
     system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
-    let address = system.object("demo", "appbinding/sample-druid-mysql-metadata").unwrap()["spec"]["clientConfig"]["url"].clone();
+    let address = system
+        .object("demo", "appbinding/sample-druid-mysql-metadata")
+        .unwrap()["spec"]["clientConfig"]["url"]
+        .clone();
+    let processes = descendants(system.pid(), "");
+    assert!(
+        processes.len() > 2,
+        "up, a supervisor and a database server: {processes:?}"
+    );
     let started = Instant::now();
     system.stop();
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
-    assert_eq!(processes_of(&system.data), Vec::<String>::new());
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(still_running(&processes), Vec::<u32>::new());
     system.restart();
     system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
-    let again = system.object("demo", "appbinding/sample-druid-mysql-metadata").unwrap();
+    let again = system
+        .object("demo", "appbinding/sample-druid-mysql-metadata")
+        .unwrap();
     assert_eq!(again["spec"]["clientConfig"]["url"], address);
 }
 
@@ -76,11 +95,19 @@ fn kill_9_leaves_no_child_behind_and_no_object_is_lost() {
     system.kubectl("create ns demo");
     system.apply(&druid("demo", "sample-druid", &[]));
     system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
-    assert!(!processes_of(&system.data).is_empty());
+    let processes = descendants(system.pid(), "");
+    assert!(
+        processes.len() > 2,
+        "up, a supervisor and a database server: {processes:?}"
+    );
     system.kill();
     eventually("every child to end", Duration::from_secs(10), || {
-        let left = processes_of(&system.data);
-        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        let left = still_running(&processes);
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
     });
     system.restart();
     system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
@@ -90,7 +117,11 @@ fn kill_9_leaves_no_child_behind_and_no_object_is_lost() {
 fn the_provider_makes_what_kubedb_makes_and_claims_nothing_more() {
     let system = System::start();
     system.kubectl("create ns demo");
-    system.apply(&druid("demo", "sample-druid", &[("variables.kubestash.com/x", "1")]));
+    system.apply(&druid(
+        "demo",
+        "sample-druid",
+        &[("variables.kubestash.com/x", "1")],
+    ));
     let ready = system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
     let conditions = ready["status"]["conditions"].to_string();
     assert!(conditions.contains("etadata store only"), "{conditions}");
@@ -100,30 +131,54 @@ fn the_provider_makes_what_kubedb_makes_and_claims_nothing_more() {
         assert_eq!(secret["type"], "kubernetes.io/basic-auth");
     }
     let own = system.object("demo", "appbinding/sample-druid").unwrap();
-    assert_eq!(own["metadata"]["annotations"]["variables.kubestash.com/x"], "1");
+    assert_eq!(
+        own["metadata"]["annotations"]["variables.kubestash.com/x"],
+        "1"
+    );
     assert_eq!(own["spec"]["type"], "kubedb.com/druid");
     assert_eq!(own["spec"]["appRef"]["kind"], "Druid");
     assert_eq!(own["metadata"]["ownerReferences"][0]["kind"], "Druid");
-    let store = system.object("demo", "appbinding/sample-druid-mysql-metadata").unwrap();
-    assert!(store["metadata"]["annotations"].get("variables.kubestash.com/x").is_none());
+    let store = system
+        .object("demo", "appbinding/sample-druid-mysql-metadata")
+        .unwrap();
+    assert!(
+        store["metadata"]["annotations"]
+            .get("variables.kubestash.com/x")
+            .is_none()
+    );
     assert_eq!(store["spec"]["type"], "kubedb.com/mysql");
     system.wait_phase("demo", "mysql/sample-druid-mysql-metadata", &["Ready"]);
 
     // What changes on the Druid reaches its AppBinding.
     system.kubectl("annotate -n demo druid sample-druid variables.kubestash.com/x- variables.kubestash.com/y=2");
-    system.wait("demo", "appbinding/sample-druid", "to follow the annotations", |binding| {
-        let annotations = &binding["metadata"]["annotations"];
-        annotations.get("variables.kubestash.com/x").is_none() && annotations["variables.kubestash.com/y"] == "2"
-    });
+    system.wait(
+        "demo",
+        "appbinding/sample-druid",
+        "to follow the annotations",
+        |binding| {
+            let annotations = &binding["metadata"]["annotations"];
+            annotations.get("variables.kubestash.com/x").is_none()
+                && annotations["variables.kubestash.com/y"] == "2"
+        },
+    );
 
     system.kubectl("patch -n demo druid sample-druid --type=merge -p {\"spec\":{\"deletionPolicy\":\"DoNotTerminate\"}}");
     system.kubectl("delete -n demo druid sample-druid --wait=false");
     system.wait_event("demo", "Druid", "sample-druid", "DoNotTerminate");
     system.kubectl("patch -n demo druid sample-druid --type=merge -p {\"spec\":{\"deletionPolicy\":\"WipeOut\"}}");
-    eventually("the Druid and all of its things to go", Duration::from_secs(30), || {
-        let left = system.kubectl("get druids,mysqls,appbindings,secrets -n demo -o name");
-        if left.is_empty() { Ok(()) } else { Err(left) }
-    });
-    assert_eq!(processes_of(&system.data.join("databases/demo")), Vec::<String>::new());
-    assert!(!system.data.join("databases/demo/sample-druid-mysql-metadata").exists());
+    eventually(
+        "the Druid and all of its things to go",
+        Duration::from_secs(30),
+        || {
+            let left = system.kubectl("get druids,mysqls,appbindings,secrets -n demo -o name");
+            if left.is_empty() { Ok(()) } else { Err(left) }
+        },
+    );
+    assert_eq!(descendants(system.pid(), "--datadir="), Vec::<u32>::new());
+    assert!(
+        !system
+            .data
+            .join("databases/demo/sample-druid-mysql-metadata")
+            .exists()
+    );
 }

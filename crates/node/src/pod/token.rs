@@ -4,6 +4,7 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use k8s_openapi::api::core::v1::{Container, Pod, ServiceAccount, Volume};
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
+use std::collections::btree_map::Entry;
 
 use super::files::Tokens;
 use super::trouble::Trouble;
@@ -103,9 +104,9 @@ impl<'a> Account<'a> {
     pub(crate) async fn tokens(&self, volumes: &[&Volume]) -> Result<Tokens, Trouble> {
         let mut tokens = Tokens::new();
         for (audience, seconds) in wanted_tokens(volumes) {
-            if !tokens.contains_key(&audience) {
-                let token = self.token(&audience, seconds).await?;
-                tokens.insert(audience, token);
+            if let Entry::Vacant(entry) = tokens.entry(audience) {
+                let token = self.token(entry.key(), seconds).await?;
+                entry.insert(token);
             }
         }
         Ok(tokens)

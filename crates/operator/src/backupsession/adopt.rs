@@ -44,3 +44,43 @@ fn missing(world: &World) -> Option<Value> {
         "ownerReferences": [sessions::owner(configuration)],
     }}))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn world(metadata: Value) -> World {
+        let session = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupSession",
+            "metadata": metadata, "spec": {"session": "s"}});
+        let configuration = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
+            "metadata": {"name": "c", "namespace": "demo", "uid": "u"}, "spec": {}});
+        World {
+            session: Arc::new(serde_json::from_value(session).unwrap()),
+            configuration: Some(serde_json::from_value(configuration).unwrap()),
+            ..World::default()
+        }
+    }
+
+    #[test]
+    fn a_session_without_an_owner_gets_its_configurations_labels_and_keeps_its_own() {
+        let patch = missing(&world(json!({"name": "m", "namespace": "demo",
+            "labels": {"kubestash.com/session-name": "mine", "kubestash.com/invoker-name": "wrong"}})));
+        let metadata = patch.unwrap()["metadata"].clone();
+        assert_eq!(metadata["ownerReferences"][0]["uid"], "u");
+        assert_eq!(metadata["labels"]["kubestash.com/invoker-name"], "c");
+        assert_eq!(metadata["labels"].get("kubestash.com/session-name"), None);
+        assert_eq!(
+            metadata["labels"]["kubestash.com/invoker-namespace"],
+            "demo"
+        );
+    }
+
+    #[test]
+    fn a_session_with_an_owner_is_left_alone() {
+        let owned = json!({"name": "m", "namespace": "demo", "ownerReferences": [
+            {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "y"}]});
+        assert_eq!(missing(&world(owned)), None);
+    }
+}

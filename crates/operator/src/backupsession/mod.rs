@@ -4,6 +4,7 @@
 //!   dereference.rs ─► world.rs ─► decide.rs ─┬─ skip.rs       may it start?
 //!                                            ├─ snapshots.rs  Snapshots, and how unfinished ones end
 //!                                            ├─ executor.rs   the Job; access.rs its rights; source.rs where data is
+//!                                            ├─ running.rs    how the Job stands, and why it has to stop
 //!                                            └─ finish.rs     history, final status, next try
 //! ```
 //!
@@ -21,6 +22,7 @@ mod decide;
 mod dereference;
 mod executor;
 mod finish;
+mod running;
 mod skip;
 mod snapshots;
 mod source;
@@ -156,7 +158,7 @@ async fn delete(seen: Seen, ctx: &Context, claims: &Claims) -> Result<Action, Ap
         return Ok(Action::await_change());
     }
     let world = dereference::cleanup_world(seen, ctx).await?;
-    if let Some(step) = decide::clean_up(&world, Timestamp::now()) {
+    if let Some(step) = running::clean_up(&world, Timestamp::now()) {
         return Ok(action(apply::clean_up(ctx, step).await?));
     }
     apply::remove_foreign_rights(ctx, &session).await?;

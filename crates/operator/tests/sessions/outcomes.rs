@@ -70,7 +70,7 @@ async fn a_session_made_by_hand_runs_and_every_kind_of_failure_ends_with_its_rea
         ("silent-3", Deed::Silent, "without reporting"),
     ];
     for (name, deed, reason) in cases {
-        node.from_now_on(deed);
+        node.now_does(deed);
         run(&cluster, name, json!({})).await;
         let ended = cluster.ended(name).await;
         assert_eq!(phase(&ended), "Failed", "{name}");
@@ -100,7 +100,7 @@ async fn a_session_made_by_hand_runs_and_every_kind_of_failure_ends_with_its_rea
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_that_takes_too_long_is_stopped_and_one_whose_job_is_deleted_ends() {
     let (cluster, node, operator) = settled().await;
-    node.from_now_on(Deed::Hang);
+    node.now_does(Deed::Hang);
     run(&cluster, "slow-1", json!({"backupTimeout": "1s"})).await;
     let ended = cluster.ended("slow-1").await;
     assert_eq!(phase(&ended), "Failed");
@@ -142,7 +142,7 @@ async fn a_backup_that_takes_too_long_is_stopped_and_one_whose_job_is_deleted_en
 async fn a_second_session_beside_a_running_one_is_skipped_and_so_is_one_of_a_paused_configuration()
 {
     let (cluster, node, operator) = settled().await;
-    node.from_now_on(Deed::Hang);
+    node.now_does(Deed::Hang);
     run(&cluster, "first-1", json!({})).await;
     cluster
         .until("first-1", "its Job", |found: Option<&Job>| found.is_some())
@@ -193,7 +193,7 @@ async fn a_second_session_beside_a_running_one_is_skipped_and_so_is_one_of_a_pau
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_made_in_the_same_instant_do_not_run_side_by_side() {
     let (cluster, node, operator) = settled().await;
-    node.from_now_on(Deed::Hang);
+    node.now_does(Deed::Hang);
     let names = ["z-1", "m-1", "a-1"];
     futures::future::join_all(names.map(|name| run(&cluster, name, json!({})))).await;
     let running = cluster
@@ -226,7 +226,7 @@ async fn sessions_made_in_the_same_instant_do_not_run_side_by_side() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_goes_on_where_it_was_when_the_operator_was_away() {
     let (cluster, node, operator) = settled().await;
-    node.from_now_on(Deed::Hang);
+    node.now_does(Deed::Hang);
     run(&cluster, "interrupted-1", json!({})).await;
     cluster
         .until("interrupted-1", "its Job", |found: Option<&Job>| {
@@ -254,7 +254,7 @@ async fn a_session_goes_on_where_it_was_when_the_operator_was_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_session_is_tried_again_as_often_as_was_said() {
     let (cluster, node, operator) = settled().await;
-    node.from_now_on(Deed::Die);
+    node.now_does(Deed::Die);
     let retry = json!({"spec": {"sessions": [{"retryConfig": {"maxRetry": 1, "delay": "1s"}}]}});
     // By JSON merge the list would be replaced, so the whole session is written.
     let mut spec = serde_json::to_value(

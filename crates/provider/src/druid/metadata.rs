@@ -155,7 +155,9 @@ impl Metadata {
             return Ok(false);
         };
         let statements = schema::statements(&self.database, self.makes_tables);
+        let begin = tokio::time::Instant::now();
         mysql::execute(port, &credentials, &statements, "make Druid's tables").await?;
+        tracing::debug!(store = self.name, after = ?begin.elapsed(), "made Druid's tables");
         Ok(true)
     }
 

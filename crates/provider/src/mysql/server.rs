@@ -202,6 +202,7 @@ impl Keeper {
 
     /// Waits until the server answers; on its first start also until all it needs is on disk.
     async fn set_up(&self, port: u16, first: bool) -> Result<(), ProviderError> {
+        let begin = tokio::time::Instant::now();
         if !first {
             return self.wait_until_ready(port).await;
         }
@@ -209,9 +210,12 @@ impl Keeper {
         let (ready, synced) =
             tokio::join!(self.wait_until_ready(port), on_disk(move || files.sync()));
         ready.and(synced)?;
+        tracing::debug!(server = self.wanted.label, after = ?begin.elapsed(), "a new server answers");
         accounts::remove_open_ones(port, &self.wanted.credentials).await?;
         let files = self.wanted.files.clone();
-        on_disk(move || files.set_initialised()).await
+        on_disk(move || files.set_initialised()).await?;
+        tracing::debug!(server = self.wanted.label, after = ?begin.elapsed(), "a new server is set up");
+        Ok(())
     }
 
     async fn wait_until_ready(&self, port: u16) -> Result<(), ProviderError> {

@@ -47,6 +47,7 @@ impl Template {
         parent: &Path,
         template: &Path,
     ) -> Result<(), ProviderError> {
+        let begin = tokio::time::Instant::now();
         // The program sees `work` only; what it made is moved out of it when it is complete.
         let work = parent.join("template.partial");
         remove_dir(&work)?;
@@ -67,6 +68,7 @@ impl Template {
             )
             .await?;
         std::fs::rename(&data, template).map_err(ProviderError::disk(template))?;
+        tracing::debug!(version = program.version, after = ?begin.elapsed(), "made an empty data directory");
         remove_dir(&work)
     }
 }

@@ -16,16 +16,23 @@ fn a_wrong_password_fails_the_session_at_once_with_the_reason() {
     local_backend(&system, &volume);
     system.apply(&druid("demo", "sample-druid", &[]));
     system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
-    system.apply(&configuration(&json!({"databases": "druid", "waitTimeout": "3"})));
+    system.apply(&configuration(
+        &json!({"databases": "druid", "waitTimeout": "3"}),
+    ));
     assert_eq!(instant(&system)["status"]["phase"], "Succeeded");
 
-    let secret = system.object("demo", "secret/sample-druid-mysql-metadata-auth").unwrap();
+    let secret = system
+        .object("demo", "secret/sample-druid-mysql-metadata-auth")
+        .unwrap();
     let right = secret["data"]["password"].as_str().unwrap().to_owned();
     system.kubectl("patch -n demo secret sample-druid-mysql-metadata-auth --type=merge -p {\"stringData\":{\"password\":\"wrong\"}}");
     let denied = session(&system, "denied-1");
     assert_eq!(denied["status"]["phase"], "Failed");
     let text = told(&system, &denied);
-    assert!(text.contains("password") || text.contains("ccess denied"), "{text}");
+    assert!(
+        text.contains("password") || text.contains("ccess denied"),
+        "{text}"
+    );
     assert!(text.contains("sample-druid-mysql-metadata"), "{text}");
     system.kubectl(&format!(
         "patch -n demo secret sample-druid-mysql-metadata-auth --type=merge -p {{\"data\":{{\"password\":\"{right}\"}}}}"
@@ -53,10 +60,11 @@ fn a_database_that_does_not_answer_fails_the_session_after_the_wait_with_its_add
         },
     });
     system.apply(&binding.to_string());
-    let mut configuration: serde_json::Value =
-        serde_json::from_str(&configuration(&json!({"databases": "druid", "waitTimeout": "3"}))).unwrap();
-    configuration["spec"]["target"] =
-        json!({"apiGroup": "appcatalog.appscode.com", "kind": "AppBinding", "name": "dead", "namespace": "demo"});
+    let mut configuration: serde_json::Value = serde_json::from_str(&configuration(
+        &json!({"databases": "druid", "waitTimeout": "3"}),
+    ))
+    .unwrap();
+    configuration["spec"]["target"] = json!({"apiGroup": "appcatalog.appscode.com", "kind": "AppBinding", "name": "dead", "namespace": "demo"});
     system.apply(&configuration.to_string());
     let down = instant(&system);
     assert_eq!(down["status"]["phase"], "Failed");
@@ -69,7 +77,10 @@ fn a_missing_dump_client_is_named_with_its_package() {
     // A PATH without any client; the server is found where packages put it.
     let empty = tempfile::tempdir().unwrap();
     let volume = tempfile::tempdir().unwrap();
-    let system = System::with_environment(vec![("PATH".to_owned(), empty.path().display().to_string())]);
+    let system = System::with_environment(vec![(
+        "PATH".to_owned(),
+        empty.path().display().to_string(),
+    )]);
     local_backend(&system, &volume.path().join("volume"));
     system.apply(&druid("demo", "sample-druid", &[]));
     system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
@@ -77,7 +88,10 @@ fn a_missing_dump_client_is_named_with_its_package() {
     let failed = instant(&system);
     assert_eq!(failed["status"]["phase"], "Failed");
     let text = told(&system, &failed);
-    assert!(text.contains("mariadb-dump") && text.contains("mysqldump"), "{text}");
+    assert!(
+        text.contains("mariadb-dump") && text.contains("mysqldump"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -88,7 +102,13 @@ fn a_volume_that_fills_up_fails_the_session_and_the_next_one_succeeds_with_space
     std::fs::create_dir_all(&volume).unwrap();
     let mount = |size: &str, option: &str| {
         let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("{option}size={size}"), "tmpfs"])
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("{option}size={size}"),
+                "tmpfs",
+            ])
             .arg(&volume)
             .status()
             .unwrap();
@@ -103,10 +123,19 @@ fn a_volume_that_fills_up_fails_the_session_and_the_next_one_succeeds_with_space
     system.apply(&configuration(&json!({"databases": "druid"})));
     let full = instant(&system);
     assert_eq!(full["status"]["phase"], "Failed");
-    assert!(told(&system, &full).contains("full"), "{}", told(&system, &full));
+    assert!(
+        told(&system, &full).contains("full"),
+        "{}",
+        told(&system, &full)
+    );
     mount("64m", "remount,");
     let mended = session(&system, "mended-1");
-    assert_eq!(mended["status"]["phase"], "Succeeded", "{}", told(&system, &mended));
+    assert_eq!(
+        mended["status"]["phase"],
+        "Succeeded",
+        "{}",
+        told(&system, &mended)
+    );
     crate::crash::check_local(&volume, "repo", "changeit", 1);
     drop(system);
     drop(unmounted);

@@ -22,14 +22,22 @@ fn a_database_name_is_a_name_whatever_it_holds() {
     let _ = std::fs::remove_file(TOUCHED);
     system.apply(&configuration(&json!({"databases": "druid"})));
     assert_eq!(instant(&system)["status"]["phase"], "Succeeded");
-    for (index, databases) in
-        [format!("a; touch {TOUCHED}"), format!("--result-file={TOUCHED}"), format!("$(touch {TOUCHED})")].iter().enumerate()
+    for (index, databases) in [
+        format!("a; touch {TOUCHED}"),
+        format!("--result-file={TOUCHED}"),
+        format!("$(touch {TOUCHED})"),
+    ]
+    .iter()
+    .enumerate()
     {
         system.apply(&configuration(&json!({"databases": databases})));
         let ended = session(&system, &format!("injected-{index}"));
         assert_eq!(ended["status"]["phase"], "Failed", "{databases}");
         let text = told(&system, &ended);
-        assert!(text.contains("touch") || text.contains("result-file"), "{text}");
+        assert!(
+            text.contains("touch") || text.contains("result-file"),
+            "{text}"
+        );
         assert!(!Path::new(TOUCHED).exists(), "{databases} was run");
     }
 }

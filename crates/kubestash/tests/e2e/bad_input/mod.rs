@@ -14,7 +14,9 @@ use crate::support::System;
 /// A namespace with a local storage, its Secret and a retention policy; the storage is ready.
 pub fn local_backend(system: &System, volume: &Path) {
     system.kubectl("create ns demo");
-    system.kubectl("create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD=changeit");
+    system.kubectl(
+        "create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD=changeit",
+    );
     system.apply(&local_storage(volume));
     system.apply(&crate::tutorial::example("retentionpolicy.yaml"));
     system.wait_phase("demo", "backupstorage/gcs-storage", &["Ready"]);
@@ -40,8 +42,10 @@ spec:
 
 /// A Druid with annotations, as YAML.
 pub fn druid(namespace: &str, name: &str, annotations: &[(&str, &str)]) -> String {
-    let annotations: serde_json::Map<String, serde_json::Value> =
-        annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+    let annotations: serde_json::Map<String, serde_json::Value> = annotations
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+        .collect();
     serde_json::json!({
         "apiVersion": "kubedb.com/v1alpha2",
         "kind": "Druid",
@@ -58,7 +62,10 @@ pub fn druid(namespace: &str, name: &str, annotations: &[(&str, &str)]) -> Strin
 
 /// The annotations that ask for a blueprint of namespace `demo`.
 pub fn blueprint(name: &str) -> Vec<(&str, &str)> {
-    vec![("blueprint.kubestash.com/name", name), ("blueprint.kubestash.com/namespace", "demo")]
+    vec![
+        ("blueprint.kubestash.com/name", name),
+        ("blueprint.kubestash.com/namespace", "demo"),
+    ]
 }
 
 /// A Druid without annotations, a metadata database behind it, and a BackupConfiguration for it whose

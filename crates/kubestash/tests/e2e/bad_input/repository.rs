@@ -26,7 +26,11 @@ pub fn session(system: &System, name: &str) -> serde_json::Value {
         })
         .to_string(),
     );
-    system.wait_phase("demo", &format!("backupsession/{name}"), &["Succeeded", "Failed", "Skipped"])
+    system.wait_phase(
+        "demo",
+        &format!("backupsession/{name}"),
+        &["Succeeded", "Failed", "Skipped"],
+    )
 }
 
 /// Waits for the instant session of the configuration `manual`.
@@ -59,19 +63,34 @@ fn a_missing_empty_or_changed_encryption_secret_fails_the_session_by_name_and_ke
     let changed = session(&system, "changed-1");
     assert_eq!(changed["status"]["phase"], "Failed");
     let text = told(&system, &changed);
-    assert!(text.contains("password") && text.contains("encrypt-secret"), "{text}");
+    assert!(
+        text.contains("password") && text.contains("encrypt-secret"),
+        "{text}"
+    );
 
-    system.kubectl("patch -n demo secret encrypt-secret --type=merge -p {\"data\":{\"RESTIC_PASSWORD\":\"\"}}");
+    system.kubectl(
+        "patch -n demo secret encrypt-secret --type=merge -p {\"data\":{\"RESTIC_PASSWORD\":\"\"}}",
+    );
     let empty = session(&system, "empty-1");
     assert_eq!(empty["status"]["phase"], "Failed");
-    assert!(told(&system, &empty).contains("empty"), "{}", told(&system, &empty));
+    assert!(
+        told(&system, &empty).contains("empty"),
+        "{}",
+        told(&system, &empty)
+    );
 
     system.kubectl("delete -n demo secret encrypt-secret");
     let missing = session(&system, "missing-1");
     assert_eq!(missing["status"]["phase"], "Failed");
-    assert!(told(&system, &missing).contains("encrypt-secret"), "{}", told(&system, &missing));
+    assert!(
+        told(&system, &missing).contains("encrypt-secret"),
+        "{}",
+        told(&system, &missing)
+    );
 
-    system.kubectl("create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD=changeit");
+    system.kubectl(
+        "create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD=changeit",
+    );
     assert_eq!(session(&system, "mended-1")["status"]["phase"], "Succeeded");
     crate::crash::check_local(&volume, "repo", "changeit", 2);
 }
@@ -86,15 +105,22 @@ fn an_invalid_schedule_an_unknown_addon_and_an_unknown_task_are_told_where_the_u
         ("0 0 1 1 *", "61 * * * *", "schedule"),
         ("0 0 1 1 *", "whenever", "schedule"),
         ("druid-addon", "no-such-addon", "no-such-addon"),
-        ("mysql-metadata-storage-backup", "no-such-task", "no-such-task"),
+        (
+            "mysql-metadata-storage-backup",
+            "no-such-task",
+            "no-such-task",
+        ),
     ] {
         // Refused at once, or accepted and told in a condition: either way with the name of what is wrong.
         let said = match system.try_apply(&valid.replace(from, to)) {
             Err(refusal) => refusal,
             Ok(_) => {
-                let told = system.wait("demo", "backupconfiguration/manual", &format!("to tell {word}"), |object| {
-                    object["status"].to_string().contains(word)
-                });
+                let told = system.wait(
+                    "demo",
+                    "backupconfiguration/manual",
+                    &format!("to tell {word}"),
+                    |object| object["status"].to_string().contains(word),
+                );
                 assert_ne!(told["status"]["phase"], "Ready");
                 told["status"].to_string()
             }

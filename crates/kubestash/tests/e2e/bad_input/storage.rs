@@ -8,18 +8,33 @@ use crate::support::{Gcs, System, eventually, free_port};
 use crate::tutorial::example;
 
 fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
-    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == type_)
+    object["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == type_)
 }
 
 /// Waits until a condition of the tutorial's storage is False with a message that holds `text`.
 fn not_ready(system: &System, type_: &str, text: &str) -> String {
-    let storage = system.wait("demo", "backupstorage/gcs-storage", &format!("to say {text:?} in {type_}"), |storage| {
-        condition(storage, type_).is_some_and(|condition| {
-            condition["status"] == "False" && condition["message"].as_str().unwrap_or_default().contains(text)
-        })
-    });
+    let storage = system.wait(
+        "demo",
+        "backupstorage/gcs-storage",
+        &format!("to say {text:?} in {type_}"),
+        |storage| {
+            condition(storage, type_).is_some_and(|condition| {
+                condition["status"] == "False"
+                    && condition["message"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .contains(text)
+            })
+        },
+    );
     assert_eq!(storage["status"]["phase"], "NotReady");
-    condition(&storage, type_).unwrap()["message"].as_str().unwrap().to_owned()
+    condition(&storage, type_).unwrap()["message"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
@@ -30,16 +45,29 @@ fn a_missing_secret_and_a_missing_key_are_named_and_the_storage_recovers_by_itse
     system.apply(&example("backupstorage.yaml"));
     not_ready(&system, "BackendSecretFound", "gcs-secret");
     system.kubectl("create secret generic -n demo gcs-secret --from-literal=WRONG=x");
-    let missing = eventually("the missing key to be named", Duration::from_secs(30), || {
-        let storage = system.object("demo", "backupstorage/gcs-storage")?;
-        let text = storage["status"].to_string();
-        if text.contains("GOOGLE_SERVICE_ACCOUNT_JSON_KEY") { Ok(text) } else { Err(text) }
-    });
+    let missing = eventually(
+        "the missing key to be named",
+        Duration::from_secs(30),
+        || {
+            let storage = system.object("demo", "backupstorage/gcs-storage")?;
+            let text = storage["status"].to_string();
+            if text.contains("GOOGLE_SERVICE_ACCOUNT_JSON_KEY") {
+                Ok(text)
+            } else {
+                Err(text)
+            }
+        },
+    );
     assert!(missing.contains("gcs-secret"), "{missing}");
     system.kubectl("delete secret -n demo gcs-secret");
     system.kubectl("create secret generic -n demo gcs-secret --from-literal=GOOGLE_SERVICE_ACCOUNT_JSON_KEY={}");
     system.wait_phase("demo", "backupstorage/gcs-storage", &["Ready"]);
-    system.wait_event("demo", "BackupStorage", "gcs-storage", "STORAGE_EMULATOR_HOST");
+    system.wait_event(
+        "demo",
+        "BackupStorage",
+        "gcs-storage",
+        "STORAGE_EMULATOR_HOST",
+    );
 }
 
 #[test]
@@ -74,8 +102,13 @@ fn two_storages_of_one_directory_and_a_second_default_are_refused() {
     let twin = example("backupstorage.yaml").replace("name: gcs-storage", "name: twin");
     let error = system.try_apply(&twin).unwrap_err();
     assert!(error.contains("default"), "{error}");
-    let error = system.try_apply(&twin.replace("default: true", "default: false")).unwrap_err();
-    assert!(error.contains("demo/gcs-storage") && error.contains("prefix"), "{error}");
+    let error = system
+        .try_apply(&twin.replace("default: true", "default: false"))
+        .unwrap_err();
+    assert!(
+        error.contains("demo/gcs-storage") && error.contains("prefix"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -83,8 +116,13 @@ fn an_invalid_period_is_refused_with_its_grammar() {
     let system = System::start();
     system.kubectl("create ns demo");
     for period in ["2 months", "10", "1.5d", "2MO"] {
-        let error = system.try_apply(&example("retentionpolicy.yaml").replace("2mo", &format!("\"{period}\""))).unwrap_err();
-        assert!(error.contains("maxRetentionPeriod") || error.contains("retention period"), "{error}");
+        let error = system
+            .try_apply(&example("retentionpolicy.yaml").replace("2mo", &format!("\"{period}\"")))
+            .unwrap_err();
+        assert!(
+            error.contains("maxRetentionPeriod") || error.contains("retention period"),
+            "{error}"
+        );
     }
     system.apply(&example("retentionpolicy.yaml"));
 }

@@ -23,15 +23,35 @@ impl Gcs {
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
         let process = Command::new(binary())
-            .args(["-scheme", "http", "-host", "127.0.0.1", "-backend", "filesystem", "-filesystem-root"])
+            .args([
+                "-scheme",
+                "http",
+                "-host",
+                "127.0.0.1",
+                "-backend",
+                "filesystem",
+                "-filesystem-root",
+            ])
             .arg(temp.path())
-            .args(["-port", &port.to_string(), "-public-host", &format!("127.0.0.1:{port}")])
+            .args([
+                "-port",
+                &port.to_string(),
+                "-public-host",
+                &format!("127.0.0.1:{port}"),
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let gcs = Self { process, url, dir: temp.path().to_owned(), _temp: temp };
-        eventually("the GCS emulator", Duration::from_secs(20), || gcs.curl(&["storage/v1/b"]));
+        let gcs = Self {
+            process,
+            url,
+            dir: temp.path().to_owned(),
+            _temp: temp,
+        };
+        eventually("the GCS emulator", Duration::from_secs(20), || {
+            gcs.curl(&["storage/v1/b"])
+        });
         gcs.create_bucket("kubestash-qa");
         gcs
     }
@@ -39,16 +59,32 @@ impl Gcs {
     /// Makes a bucket.
     pub fn create_bucket(&self, name: &str) {
         let body = format!("{{\"name\":\"{name}\"}}");
-        self.curl(&["storage/v1/b", "-X", "POST", "-H", "Content-Type: application/json", "-d", &body]).unwrap();
+        self.curl(&[
+            "storage/v1/b",
+            "-X",
+            "POST",
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            &body,
+        ])
+        .unwrap();
     }
 
     /// Names of the objects of the tutorial's bucket below `prefix`.
     pub fn objects(&self, prefix: &str) -> Vec<String> {
-        let list = self.curl(&[&format!("storage/v1/b/kubestash-qa/o?prefix={prefix}")]).unwrap();
+        let list = self
+            .curl(&[&format!("storage/v1/b/kubestash-qa/o?prefix={prefix}")])
+            .unwrap();
         let list: serde_json::Value = serde_json::from_str(&list).unwrap();
         list["items"]
             .as_array()
-            .map(|items| items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect())
+            .map(|items| {
+                items
+                    .iter()
+                    .map(|item| item["name"].as_str().unwrap().to_owned())
+                    .collect()
+            })
             .unwrap_or_default()
     }
 
@@ -57,14 +93,22 @@ impl Gcs {
         for name in self.objects(prefix) {
             let file = dir.join(&name[prefix.len()..]);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            let path = format!("storage/v1/b/kubestash-qa/o/{}?alt=media", name.replace('/', "%2F"));
+            let path = format!(
+                "storage/v1/b/kubestash-qa/o/{}?alt=media",
+                name.replace('/', "%2F")
+            );
             self.curl(&[&path, "-o", file.to_str().unwrap()]).unwrap();
         }
     }
 
     fn curl(&self, args: &[&str]) -> Result<String, String> {
         let url = format!("{}/{}", self.url, args[0]);
-        super::output(Command::new("curl").args(["-fsS", "--max-time", "10"]).args(&args[1..]).arg(url))
+        super::output(
+            Command::new("curl")
+                .args(["-fsS", "--max-time", "10"])
+                .args(&args[1..])
+                .arg(url),
+        )
     }
 }
 
@@ -83,7 +127,10 @@ fn binary() -> PathBuf {
             let path = entry.path();
             if path.is_dir() {
                 dirs.push(path);
-            } else if path.file_name().is_some_and(|name| name == "fake-gcs-server-linux-amd64") {
+            } else if path
+                .file_name()
+                .is_some_and(|name| name == "fake-gcs-server-linux-amd64")
+            {
                 return path;
             }
         }

@@ -5,7 +5,7 @@ mod process;
 mod system;
 
 pub use gcs::Gcs;
-pub use process::{find_binary, free_port, output};
+pub use process::{descendants, find_binary, free_port, output, still_running};
 pub use system::System;
 
 use std::time::{Duration, Instant};
@@ -13,7 +13,11 @@ use std::time::{Duration, Instant};
 /// Polls until `probe` gives a value; panics with `what` and the last word of `probe` after `limit`.
 ///
 /// For conditions that no watch can tell, such as files, processes and objects of several kinds at once.
-pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T, String>) -> T {
+pub fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> Result<T, String>,
+) -> T {
     let started = Instant::now();
     loop {
         match probe() {

@@ -35,7 +35,11 @@ impl System {
     pub fn with_environment(environment: Vec<(String, String)>) -> Self {
         let temp = tempfile::tempdir().unwrap();
         // The database servers run as another user and have to reach their data.
-        std::fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+        std::fs::set_permissions(
+            temp.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o711),
+        )
+        .unwrap();
         let mut system = Self {
             process: None,
             data: temp.path().join("data"),
@@ -50,7 +54,11 @@ impl System {
     /// Starts `up` on the data directory (again) and waits for its line.
     pub fn restart(&mut self) {
         self.stop();
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_kubestash"))
             .arg("up")
             .arg("--data-dir")
@@ -66,9 +74,15 @@ impl System {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         self.process = Some(process);
-        assert!(line.contains("kubeconfig"), "up said {line:?}; its log:\n{}", self.log_text());
+        assert!(
+            line.contains("kubeconfig"),
+            "up said {line:?}; its log:\n{}",
+            self.log_text()
+        );
     }
 
     /// The log of `up`.
@@ -91,7 +105,10 @@ impl System {
     /// Stops it as Ctrl-C does and waits.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            let _ = Command::new("kill").arg("-TERM").arg(process.id().to_string()).status();
+            let _ = Command::new("kill")
+                .arg("-TERM")
+                .arg(process.id().to_string())
+                .status();
             let _ = process.wait();
         }
     }
@@ -131,12 +148,16 @@ impl System {
 
     /// The same, which must not fail.
     pub fn apply(&self, yaml: &str) {
-        self.try_apply(yaml).unwrap_or_else(|error| panic!("{error}\nin {yaml}"));
+        self.try_apply(yaml)
+            .unwrap_or_else(|error| panic!("{error}\nin {yaml}"));
     }
 
     /// An object as JSON, by `namespace` and `kind/name`.
     pub fn object(&self, namespace: &str, name: &str) -> Result<Value, String> {
-        let text = output(self.command().args(["get", "-n", namespace, name, "-o", "json"]))?;
+        let text = output(
+            self.command()
+                .args(["get", "-n", namespace, name, "-o", "json"]),
+        )?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
     }
 
@@ -148,31 +169,54 @@ impl System {
     }
 
     /// Waits until the object at `name` satisfies `test`, and returns it.
-    pub fn wait(&self, namespace: &str, name: &str, what: &str, test: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait(
+        &self,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        test: impl Fn(&Value) -> bool,
+    ) -> Value {
         eventually(&format!("{name} {what}"), Duration::from_secs(60), || {
             let object = self.object(namespace, name)?;
-            if test(&object) { Ok(object) } else { Err(format!("{:#}\n{}", object["status"], self.log_text())) }
+            if test(&object) {
+                Ok(object)
+            } else {
+                Err(format!("{:#}\n{}", object["status"], self.log_text()))
+            }
         })
     }
 
     /// Waits until the object's `status.phase` is one of `phases`.
     pub fn wait_phase(&self, namespace: &str, name: &str, phases: &[&str]) -> Value {
         self.wait(namespace, name, &format!("to be {phases:?}"), |object| {
-            object["status"]["phase"].as_str().is_some_and(|phase| phases.contains(&phase))
+            object["status"]["phase"]
+                .as_str()
+                .is_some_and(|phase| phases.contains(&phase))
         })
     }
 
     /// Waits for an Event on `kind/name` whose message holds `text`, and returns the message.
     pub fn wait_event(&self, namespace: &str, kind: &str, name: &str, text: &str) -> String {
-        eventually(&format!("an Event on {kind}/{name} that says {text:?}"), Duration::from_secs(30), || {
-            let messages: Vec<String> = self
-                .objects(namespace, "events")
-                .iter()
-                .filter(|event| event["involvedObject"]["kind"] == kind && event["involvedObject"]["name"] == name)
-                .map(|event| event["message"].as_str().unwrap_or_default().to_owned())
-                .collect();
-            messages.iter().find(|message| message.contains(text)).cloned().ok_or_else(|| format!("{messages:#?}"))
-        })
+        eventually(
+            &format!("an Event on {kind}/{name} that says {text:?}"),
+            Duration::from_secs(30),
+            || {
+                let messages: Vec<String> = self
+                    .objects(namespace, "events")
+                    .iter()
+                    .filter(|event| {
+                        event["involvedObject"]["kind"] == kind
+                            && event["involvedObject"]["name"] == name
+                    })
+                    .map(|event| event["message"].as_str().unwrap_or_default().to_owned())
+                    .collect();
+                messages
+                    .iter()
+                    .find(|message| message.contains(text))
+                    .cloned()
+                    .ok_or_else(|| format!("{messages:#?}"))
+            },
+        )
     }
 }
 

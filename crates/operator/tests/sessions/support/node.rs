@@ -51,7 +51,7 @@ impl Node {
         }
     }
 
-    pub fn from_now_on(&self, deed: Deed) {
+    pub fn now_does(&self, deed: Deed) {
         *self.deed.lock().unwrap() = deed;
     }
 }

@@ -1,0 +1,203 @@
+//! Files that are there after a power cut, once they were acknowledged.
+//!
+//! A file is written beside its place, synced and moved there, then its directory is synced.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::storage::Entry;
+
+/// What the names of unfinished files hold. `restic` and we ignore such files in listings.
+pub(super) const TEMPORARY: &str = "-tmp-";
+/// An unfinished file that was not touched for so long belongs to nobody any more.
+pub(super) const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// A name that no other writer uses.
+pub(super) fn unique() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
+pub(super) fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Creates a directory and its parents, readable by us only, and makes the entries durable.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_directory(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    match File::open(parent) {
+        Ok(directory) => match directory.sync_all() {
+            // Some network file systems cannot sync a directory; then there is nothing more to do.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+                ) =>
+            {
+                Ok(())
+            }
+            other => other,
+        },
+        // Removed together with its last file.
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes and syncs one new file, and leaves nothing behind when that fails.
+pub(super) fn write_file(path: &Path, parts: &[Bytes]) -> io::Result<()> {
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        file.sync_all()
+    };
+    write().inspect_err(|_| {
+        // Best effort: the first error is the one to tell.
+        let _ = fs::remove_file(path);
+    })
+}
+
+/// Writes a temporary file beside `path`, whose directories are made if needed.
+pub(super) fn write_beside(path: &Path, parts: &[Bytes]) -> io::Result<PathBuf> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!("{TEMPORARY}{}", unique()));
+    let temporary = PathBuf::from(temporary);
+    match write_file(&temporary, parts) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(parent) = path.parent() {
+                make_directory(parent)?;
+            }
+            write_file(&temporary, parts)?;
+        }
+        other => other?,
+    }
+    Ok(temporary)
+}
+
+pub(super) fn write_atomically(path: &Path, parts: &[Bytes]) -> io::Result<()> {
+    let temporary = write_beside(path, parts)?;
+    fs::rename(&temporary, path).inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })?;
+    sync_parent(path)
+}
+
+/// The entries of a directory with valid UTF-8 names; none if it is missing.
+pub(super) fn read_directory(path: &Path) -> io::Result<Vec<(String, fs::DirEntry)>> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut named = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // Nothing of ours has such a name.
+        if let Ok(name) = entry.file_name().into_string() {
+            named.push((name, entry));
+        }
+    }
+    Ok(named)
+}
+
+pub(super) fn walk(directory: &Path, path: &str, entries: &mut Vec<Entry>) -> io::Result<()> {
+    for (name, entry) in read_directory(directory)? {
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{}/{name}", path.trim_end_matches('/'))
+        };
+        // A file may vanish between the listing and this look at it.
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if is_missing(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if metadata.is_dir() {
+            walk(&entry.path(), &path, entries)?;
+        } else if metadata.is_file() && !name.contains(TEMPORARY) {
+            entries.push(Entry {
+                path,
+                size: metadata.len(),
+                modified: metadata
+                    .modified()
+                    .ok()
+                    .and_then(|time| Timestamp::try_from(time).ok()),
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn find_temporary(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for (name, entry) in read_directory(directory)? {
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if is_missing(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if metadata.is_dir() {
+            find_temporary(&entry.path(), found)?;
+        } else if name.contains(TEMPORARY)
+            && metadata
+                .modified()
+                .ok()
+                .and_then(|time| SystemTime::now().duration_since(time).ok())
+                .is_some_and(|age| age > ABANDONED)
+        {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Removes what is in a directory, not the directory; counts the finished files.
+pub(super) fn remove_tree(directory: &Path) -> io::Result<u64> {
+    let mut removed = 0;
+    for (name, entry) in read_directory(directory)? {
+        let path = entry.path();
+        let result = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            removed += remove_tree(&path)?;
+            fs::remove_dir(&path)
+        } else {
+            removed += u64::from(!name.contains(TEMPORARY));
+            fs::remove_file(&path)
+        };
+        match result {
+            Err(error) if is_missing(&error) => {}
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            other => other?,
+        }
+    }
+    Ok(removed)
+}
