@@ -9,6 +9,12 @@ pub fn v2(served: &[Served<'_>]) -> Value {
     let mut schemas = definitions::collect(served);
     for (name, schema) in &mut schemas {
         definitions::transform(schema, &adapt);
+        // Any JSON at all, such as a default: clients that validate by this document must find no type here.
+        if name.ends_with(".apiextensions.v1.JSON")
+            && let Some(schema) = schema.as_object_mut()
+        {
+            schema.remove("type");
+        }
         let quantity = name.ends_with(".resource.Quantity");
         if quantity || name.ends_with(".intstr.IntOrString") {
             schema["type"] = "string".into();
