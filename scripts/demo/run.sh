@@ -11,6 +11,7 @@ keep=0
 . "$here/servers.sh"
 . "$here/tutorial.sh"
 . "$here/proof.sh"
+. "$here/restore.sh"
 
 finish() {
   local code=$?
@@ -39,6 +40,10 @@ step "Second part: a blueprint with variables"
 second_part
 step "Prove the second backup with the real restic"
 prove sample-druid-2 demo/sample-druid-2
+step "Restore over the original"
+restore_original
+step "Restore into a new Druid"
+restore_new
 step "Clean up as the tutorial does"
 tutorial_cleanup
 check_what_remains

@@ -113,6 +113,9 @@ tutorial_cleanup() {
   run kubectl delete retentionpolicies.storage.kubestash.com -n demo demo-retention
   expect_gone kubectl delete druid -n demo sample-druid
   run kubectl delete druid -n demo sample-druid-2
+  # Beyond the tutorial: what the restore made.
+  run kubectl delete druid -n demo restored-druid
+  run kubectl delete restoresession -n demo restore-original restore-new
 }
 
 expect_gone() {

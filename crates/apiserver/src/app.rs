@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Webhooks;
 use crate::auth::rbac::Rbac;
 use crate::auth::token::Tokens;
+use crate::data_dir::DataDir;
 use crate::http::documents::Documents;
 use crate::registry::catalogue::Catalogue;
 use crate::store::{Change, GroupResource, Key, Object, Store};
@@ -27,6 +28,8 @@ pub(crate) struct App {
     /// Fires when the server stops: watches and followed logs end.
     pub(crate) stop: CancellationToken,
     catalogue: RwLock<Arc<Catalogue>>,
+    /// Locked as long as anything of the server may still run, or until it has been shut down.
+    data_dir: Mutex<Option<DataDir>>,
 }
 
 impl App {
@@ -36,8 +39,9 @@ impl App {
         tokens: Tokens,
         address: SocketAddr,
         ca_pem: String,
-        pods_dir: PathBuf,
+        data_dir: DataDir,
     ) -> Arc<Self> {
+        let pods_dir = data_dir.pods_dir();
         let catalogue = RwLock::new(Arc::new(Catalogue::new(&store)));
         let app = Arc::new(Self {
             store,
@@ -50,6 +54,7 @@ impl App {
             pods_dir,
             stop: CancellationToken::new(),
             catalogue,
+            data_dir: Mutex::new(Some(data_dir)),
         });
         // The store belongs to the app: a strong reference would keep both alive for ever.
         let follower = Arc::downgrade(&app);
@@ -59,6 +64,14 @@ impl App {
             }
         }));
         app
+    }
+
+    /// Gives the data directory free; the store is closed.
+    pub(crate) fn release(&self) {
+        self.data_dir
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     fn follow(&self, changes: &[Change]) {

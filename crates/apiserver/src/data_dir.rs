@@ -108,6 +108,11 @@ impl DataDir {
         })
     }
 
+    /// Where the output of containers lies.
+    pub(crate) fn pods_dir(&self) -> PathBuf {
+        self.path.join("pods")
+    }
+
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -99,7 +99,6 @@ pub struct Server {
     handle: Handle<SocketAddr>,
     serving: JoinHandle<std::io::Result<()>>,
     controllers: JoinSet<()>,
-    _data_dir: DataDir,
 }
 
 /// Starts a server and returns when it serves requests.
@@ -109,12 +108,11 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     }
     let data_dir = DataDir::lock(&config.data_dir)?;
     let dir = data_dir.path().to_owned();
-    let pods_dir = dir.join("pods");
-    create_private_dir(&pods_dir)?;
+    create_private_dir(&data_dir.pods_dir())?;
     let (listener, address) = listen(config.bind)?;
     let opened = tokio::task::spawn_blocking(move || open(&dir, address.ip())).await;
     let (pki, tokens, store) = opened.unwrap_or(Err(StartError::Store(StoreError::Closed)))?;
-    let app = App::new(store, tokens, address, pki.ca_pem, pods_dir);
+    let app = App::new(store, tokens, address, pki.ca_pem, data_dir);
     bootstrap::run(&app).await?;
     let controllers = controllers::start(&app);
     let handle = Handle::new();
@@ -125,7 +123,6 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         handle,
         serving,
         controllers,
-        _data_dir: data_dir,
     })
 }
 
@@ -250,11 +247,10 @@ impl Server {
             }
         }
         let app = self.app.clone();
-        if tokio::task::spawn_blocking(move || app.store.close())
-            .await
-            .is_err()
-        {
+        let closed = tokio::task::spawn_blocking(move || app.store.close()).await;
+        if closed.is_err() {
             tracing::error!("the store was not closed");
         }
+        self.app.release();
     }
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use futures::StreamExt;
 use kube::Client;
 use serde_json::{Value, json};
 use support::{create, define_widgets, server};
@@ -202,46 +203,20 @@ async fn no_shape_of_object_breaks_a_write() {
     });
     let worst = futures::future::join_all(kinds).await;
     assert_eq!(worst.into_iter().max(), Some(422));
-    for path in [
-        "/api/v1/namespaces/demo/configmaps/target",
-        "/apis/test.example.com/v1/namespaces/demo/widgets/target",
-    ] {
-        for field in FIELDS {
-            for value in nonsense() {
-                let changed = with(json!({}), field, &value);
-                let operations = json!([{"op": "add", "path": field, "value": value}]);
-                let apply = format!("{path}?fieldManager=fuzz&force=true");
-                for (method, path, media_type, body) in [
-                    ("PUT", path, "application/json", &changed),
-                    ("PATCH", path, "application/merge-patch+json", &changed),
-                    (
-                        "PATCH",
-                        path,
-                        "application/strategic-merge-patch+json",
-                        &changed,
-                    ),
-                    ("PATCH", path, "application/json-patch+json", &operations),
-                    ("PATCH", path, "application/apply-patch+yaml", &changed),
-                    ("PATCH", &apply, "application/apply-patch+yaml", &changed),
-                ] {
-                    let code = send(&client, method, path, media_type, &body.clone()).await;
-                    // Kubernetes answers 500 when a configuration to be applied has fields it does not know.
-                    let apply = media_type.contains("apply");
-                    assert!(
-                        code < 500 || (apply && code == 500),
-                        "{method} {path} {media_type} {body}: {code}"
-                    );
-                }
-            }
-        }
-        let whole = [
+    let changes = TARGETS
+        .iter()
+        .flat_map(|path| FIELDS.iter().map(move |field| (*path, *field)));
+    futures::stream::iter(changes)
+        .for_each_concurrent(16, |(path, field)| change(&client, path, field))
+        .await;
+    for path in TARGETS {
+        for body in [
             json!([1]),
             json!(null),
             json!("x"),
             json!([{"op": "replace", "path": "", "value": []}]),
             json!([{"op": "remove", "path": ""}]),
-        ];
-        for body in whole {
+        ] {
             for media_type in [
                 "application/json-patch+json",
                 "application/merge-patch+json",
@@ -250,6 +225,41 @@ async fn no_shape_of_object_breaks_a_write() {
                 let code = send(&client, "PATCH", path, media_type, &body).await;
                 assert!((400..=500).contains(&code), "{media_type} {body}: {code}");
             }
+        }
+    }
+}
+
+/// Objects to be changed.
+const TARGETS: [&str; 2] = [
+    "/api/v1/namespaces/demo/configmaps/target",
+    "/apis/test.example.com/v1/namespaces/demo/widgets/target",
+];
+
+/// Sends every nonsense for one field in each way of changing an object.
+async fn change(client: &Client, path: &str, field: &str) {
+    let apply = format!("{path}?fieldManager=fuzz&force=true");
+    for value in nonsense() {
+        let changed = with(json!({}), field, &value);
+        let operations = json!([{"op": "add", "path": field, "value": value}]);
+        for (method, path, media_type, body) in [
+            ("PUT", path, "application/json", &changed),
+            ("PATCH", path, "application/merge-patch+json", &changed),
+            (
+                "PATCH",
+                path,
+                "application/strategic-merge-patch+json",
+                &changed,
+            ),
+            ("PATCH", path, "application/json-patch+json", &operations),
+            ("PATCH", &apply, "application/apply-patch+yaml", &changed),
+        ] {
+            let code = send(client, method, path, media_type, body).await;
+            // Kubernetes answers 500 when a configuration to be applied has fields it does not know.
+            let apply = media_type.contains("apply");
+            assert!(
+                code < 500 || (apply && code == 500),
+                "{method} {path} {media_type} {body}: {code}"
+            );
         }
     }
 }

@@ -40,8 +40,8 @@ struct Metadata {
     resource_version: Box<str>,
     uid: Box<str>,
     labels: Option<Map<String, Value>>,
-    finalizers: Option<Vec<Box<str>>>,
-    owner_references: Option<Vec<OwnerReference>>,
+    finalizers: Option<Vec<Option<Box<str>>>>,
+    owner_references: Option<Vec<Option<OwnerReference>>>,
     deletion_timestamp: Option<Box<str>>,
 }
 
@@ -112,6 +112,8 @@ impl Object {
 
     fn assemble(key: Key, revision: u64, head: Head, json: Bytes) -> Self {
         let metadata = head.metadata;
+        // A null in a list of Go's strings or structs is an empty one, and means nothing.
+        let finalizers = metadata.finalizers.unwrap_or_default();
         let owners = metadata.owner_references.unwrap_or_default();
         Self {
             key,
@@ -119,8 +121,8 @@ impl Object {
             uid: metadata.uid.into(),
             api_version: head.api_version.into(),
             labels: metadata.labels,
-            finalizers: metadata.finalizers.unwrap_or_default(),
-            owners: owners.into_iter().map(Owner::from).collect(),
+            finalizers: finalizers.into_iter().flatten().collect(),
+            owners: owners.into_iter().flatten().map(Owner::from).collect(),
             terminating: metadata.deletion_timestamp.is_some(),
             json,
         }
