@@ -1,6 +1,11 @@
 //! The whole product, as a user meets it: `kubestash up`, the real kubectl, a real database server, a
 //! real GCS emulator and the real restic.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub
+)]
 
 mod bad_input;
 mod canary;

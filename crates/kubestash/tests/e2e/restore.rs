@@ -12,16 +12,26 @@ use crate::support::{System, eventually, find_binary, output};
 
 /// Runs statements on the metadata database's server of a Druid, as `root`.
 fn sql(system: &System, druid: &str, statements: &str) -> String {
-    let secret = system.object("demo", &format!("secret/{druid}-mysql-metadata-auth")).unwrap();
-    let binding = system.object("demo", &format!("appbinding/{druid}-mysql-metadata")).unwrap();
+    let secret = system
+        .object("demo", &format!("secret/{druid}-mysql-metadata-auth"))
+        .unwrap();
+    let binding = system
+        .object("demo", &format!("appbinding/{druid}-mysql-metadata"))
+        .unwrap();
     let url = binding["spec"]["clientConfig"]["url"].as_str().unwrap();
     let port = url.trim_end_matches(")/").rsplit(':').next().unwrap();
     let decode = |key: &str| {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap();
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(secret["data"][key].as_str().unwrap())
+            .unwrap();
         String::from_utf8(bytes).unwrap()
     };
     let file = tempfile::NamedTempFile::new().unwrap();
-    let options = format!("[client]\nuser={}\npassword={}\nhost=127.0.0.1\nport={port}\n", decode("username"), decode("password"));
+    let options = format!(
+        "[client]\nuser={}\npassword={}\nhost=127.0.0.1\nport={port}\n",
+        decode("username"),
+        decode("password")
+    );
     std::fs::write(file.path(), options).unwrap();
     output(
         Command::new(find_binary("mariadb"))
@@ -35,23 +45,38 @@ fn sql(system: &System, druid: &str, statements: &str) -> String {
 fn tables(system: &System, druid: &str) -> Vec<String> {
     let query = "SELECT table_name FROM information_schema.tables \
                  WHERE table_schema = 'druid' AND table_name <> 'druid_config' ORDER BY table_name";
-    sql(system, druid, query).lines().map(str::to_owned).collect()
+    sql(system, druid, query)
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Checksums and definitions of those tables.
 fn contents(system: &System, druid: &str) -> String {
     let statements: Vec<String> = tables(system, druid)
         .iter()
-        .map(|table| format!("CHECKSUM TABLE druid.{table} EXTENDED; SHOW CREATE TABLE druid.{table};"))
+        .map(|table| {
+            format!("CHECKSUM TABLE druid.{table} EXTENDED; SHOW CREATE TABLE druid.{table};")
+        })
         .collect();
-    assert!(!statements.is_empty(), "the database of {druid} has no tables");
+    assert!(
+        !statements.is_empty(),
+        "the database of {druid} has no tables"
+    );
     sql(system, druid, &statements.join(""))
 }
 
 /// Drops those tables.
 fn lose(system: &System, druid: &str) {
-    let drops: String = tables(system, druid).iter().map(|table| format!("DROP TABLE druid.{table};")).collect();
-    sql(system, druid, &format!("SET foreign_key_checks = 0; {drops}"));
+    let drops: String = tables(system, druid)
+        .iter()
+        .map(|table| format!("DROP TABLE druid.{table};"))
+        .collect();
+    sql(
+        system,
+        druid,
+        &format!("SET foreign_key_checks = 0; {drops}"),
+    );
     assert!(tables(system, druid).is_empty());
 }
 
@@ -74,7 +99,11 @@ fn session(name: &str, target: &str, source: &Value, spec: &Value) -> String {
 }
 
 fn ended(system: &System, name: &str) -> Value {
-    system.wait_phase("demo", &format!("restoresession/{name}"), &["Succeeded", "Failed", "Invalid", "Unknown"])
+    system.wait_phase(
+        "demo",
+        &format!("restoresession/{name}"),
+        &["Succeeded", "Failed", "Invalid", "Unknown"],
+    )
 }
 
 /// Restores and returns the ended session.
@@ -110,44 +139,93 @@ fn a_lost_database_is_restored_over_the_original_and_into_a_new_druid() {
     lose(&system, "sample-druid");
     let restored = restore(&system, "over", "sample-druid", &latest(), &json!({}));
     let status = &restored["status"];
-    assert_eq!(status["phase"], "Succeeded", "{status:#}\n{}", system.log_text());
+    assert_eq!(
+        status["phase"],
+        "Succeeded",
+        "{status:#}\n{}",
+        system.log_text()
+    );
     assert_eq!(contents(&system, "sample-druid"), before);
     assert_eq!(status["components"]["dump"]["phase"], "Succeeded");
-    assert!(status["components"]["dump"]["duration"].as_str().unwrap().ends_with('s'), "{status:#}");
-    assert_eq!((&status["totalComponents"], &status["targetFound"]), (&json!(1), &json!(true)));
+    assert!(
+        status["components"]["dump"]["duration"]
+            .as_str()
+            .unwrap()
+            .ends_with('s'),
+        "{status:#}"
+    );
+    assert_eq!(
+        (&status["totalComponents"], &status["targetFound"]),
+        (&json!(1), &json!(true))
+    );
     assert_eq!(status["pausedBackups"][0]["name"], "manual");
     assert_eq!(status["dependencies"][0]["kind"], "Snapshot");
-    let types: Vec<&str> =
-        status["conditions"].as_array().unwrap().iter().map(|condition| condition["type"].as_str().unwrap()).collect();
-    assert_eq!(types, ["Ready", "ValidationPassed", "RestoreTargetFound", "RestoreExecutorEnsured", "MetricsPushed"]);
+    let types: Vec<&str> = status["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|condition| condition["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "Ready",
+            "ValidationPassed",
+            "RestoreTargetFound",
+            "RestoreExecutorEnsured",
+            "MetricsPushed"
+        ]
+    );
     let backup = system.object("demo", "backupconfiguration/manual").unwrap();
     assert_ne!(backup["spec"]["paused"], true, "the backups were resumed");
     let table = system.kubectl("get restoresession -n demo");
-    assert!(table.starts_with("NAME") && table.contains("REPOSITORY") && table.contains("DURATION"), "{table}");
+    assert!(
+        table.starts_with("NAME") && table.contains("REPOSITORY") && table.contains("DURATION"),
+        "{table}"
+    );
 
     // The whole database is gone: it is made again.
     sql(&system, "sample-druid", "DROP DATABASE druid");
     let restored = restore(&system, "whole", "sample-druid", &latest(), &json!({}));
-    assert_eq!(restored["status"]["phase"], "Succeeded", "{:#}", restored["status"]);
+    assert_eq!(
+        restored["status"]["phase"], "Succeeded",
+        "{:#}",
+        restored["status"]
+    );
     assert_eq!(contents(&system, "sample-druid"), before);
 
     let mut fresh: Value = serde_json::from_str(&druid("demo", "restored-druid", &[])).unwrap();
     fresh["spec"]["init"] = json!({"waitForInitialRestore": true});
     // The restore is there first and waits for the database.
-    system.apply(&session("into-new", "restored-druid", &latest(), &json!({})));
+    system.apply(&session(
+        "into-new",
+        "restored-druid",
+        &latest(),
+        &json!({}),
+    ));
     system.apply(&fresh.to_string());
     let restored = ended(&system, "into-new");
-    assert_eq!(restored["status"]["phase"], "Succeeded", "{:#}\n{}", restored["status"], system.log_text());
+    assert_eq!(
+        restored["status"]["phase"],
+        "Succeeded",
+        "{:#}\n{}",
+        restored["status"],
+        system.log_text()
+    );
     system.wait_phase("demo", "druid/restored-druid", &["Ready"]);
     assert_eq!(contents(&system, "restored-druid"), before);
 
     // One that has ended never runs again, and takes its rights and its Job along.
     system.kubectl("delete -n demo restoresession over");
     for gone in ["job/over", "role/over", "serviceaccount/over"] {
-        eventually(&format!("{gone} to be gone"), Duration::from_secs(30), || match system.object("demo", gone) {
-            Err(_) => Ok(()),
-            Ok(object) => Err(object.to_string()),
-        });
+        eventually(
+            &format!("{gone} to be gone"),
+            Duration::from_secs(30),
+            || match system.object("demo", gone) {
+                Err(_) => Ok(()),
+                Ok(object) => Err(object.to_string()),
+            },
+        );
     }
 }
 
@@ -156,19 +234,47 @@ fn what_cannot_be_restored_is_told_and_the_database_stays_as_it_is() {
     let system = System::start();
     let directory = tempfile::tempdir().unwrap();
     let volume = backed_up(&system, directory.path());
-    sql(&system, "sample-druid", "CREATE TABLE druid.druid_later (id INT PRIMARY KEY); INSERT INTO druid.druid_later VALUES (1)");
+    sql(
+        &system,
+        "sample-druid",
+        "CREATE TABLE druid.druid_later (id INT PRIMARY KEY); INSERT INTO druid.druid_later VALUES (1)",
+    );
     let before = contents(&system, "sample-druid");
-    let check = |name: &str, target: &str, source: Value, spec: Value, phase: &str, words: &[&str]| {
-        let ended = restore(&system, name, target, &source, &spec);
-        assert_eq!(ended["status"]["phase"], phase, "{name}: {:#}", ended["status"]);
-        for word in words {
-            assert!(ended["status"].to_string().contains(word), "{name}: no {word:?} in {:#}", ended["status"]);
-        }
-        assert_eq!(contents(&system, "sample-druid"), before, "{name} changed the database");
-        assert_ne!(system.object("demo", "backupconfiguration/manual").unwrap()["spec"]["paused"], true, "{name}");
-    };
+    let check =
+        |name: &str, target: &str, source: Value, spec: Value, phase: &str, words: &[&str]| {
+            let ended = restore(&system, name, target, &source, &spec);
+            assert_eq!(
+                ended["status"]["phase"], phase,
+                "{name}: {:#}",
+                ended["status"]
+            );
+            for word in words {
+                assert!(
+                    ended["status"].to_string().contains(word),
+                    "{name}: no {word:?} in {:#}",
+                    ended["status"]
+                );
+            }
+            assert_eq!(
+                contents(&system, "sample-druid"),
+                before,
+                "{name} changed the database"
+            );
+            assert_ne!(
+                system.object("demo", "backupconfiguration/manual").unwrap()["spec"]["paused"],
+                true,
+                "{name}"
+            );
+        };
     let (target, nothing) = ("sample-druid", json!({}));
-    check("unknown", target, json!({"snapshot": "nope"}), nothing.clone(), "Invalid", &["nope does not exist"]);
+    check(
+        "unknown",
+        target,
+        json!({"snapshot": "nope"}),
+        nothing.clone(),
+        "Invalid",
+        &["nope does not exist"],
+    );
     check(
         "unknown-repository",
         target,
@@ -178,20 +284,55 @@ fn what_cannot_be_restored_is_told_and_the_database_stays_as_it_is() {
         &["Repository demo/nope does not exist"],
     );
     let parts = json!({"repository": "repo", "snapshot": "latest", "components": ["manifest"]});
-    check("unknown-component", target, parts, nothing.clone(), "Invalid", &["manifest", "it has dump"]);
-    check("no-target", "nobody", latest(), json!({"restoreTimeout": "2s"}), "Failed", &["Druid demo/nobody does not exist"]);
+    check(
+        "unknown-component",
+        target,
+        parts,
+        nothing.clone(),
+        "Invalid",
+        &["manifest", "it has dump"],
+    );
+    check(
+        "no-target",
+        "nobody",
+        latest(),
+        json!({"restoreTimeout": "2s"}),
+        "Failed",
+        &["Druid demo/nobody does not exist"],
+    );
 
     system.kubectl("create secret generic -n demo wrong --from-literal=RESTIC_PASSWORD=wrong");
     let mut wrong = latest();
     wrong["encryptionSecret"] = json!({"name": "wrong"});
-    check("wrong-password", target, wrong, nothing.clone(), "Failed", &["wrong password", "demo/wrong", "nothing was changed"]);
+    check(
+        "wrong-password",
+        target,
+        wrong,
+        nothing.clone(),
+        "Failed",
+        &["wrong password", "demo/wrong", "nothing was changed"],
+    );
 
     sql(&system, target, "SET GLOBAL read_only = ON");
-    check("read-only", target, latest(), nothing.clone(), "Failed", &["read-only", "nothing was changed"]);
+    check(
+        "read-only",
+        target,
+        latest(),
+        nothing.clone(),
+        "Failed",
+        &["read-only", "nothing was changed"],
+    );
     sql(&system, target, "SET GLOBAL read_only = OFF");
 
     flip_a_bit_in_each_pack(&volume.join("repo/repository/v1/frequent-backup/dump/data"));
-    check("damaged", target, latest(), nothing, "Failed", &["damaged", "nothing was changed"]);
+    check(
+        "damaged",
+        target,
+        latest(),
+        nothing,
+        "Failed",
+        &["damaged", "nothing was changed"],
+    );
 }
 
 fn flip_a_bit_in_each_pack(data: &Path) {
@@ -220,11 +361,26 @@ fn a_failing_statement_is_told_and_two_restores_into_one_target_take_turns() {
     let before = contents(&system, "sample-druid");
 
     // A view in the place of a table: DROP TABLE IF EXISTS does not take it away, CREATE TABLE fails.
-    sql(&system, "sample-druid", "DROP TABLE druid.druid_rules; CREATE VIEW druid.druid_rules AS SELECT 1 AS id");
+    sql(
+        &system,
+        "sample-druid",
+        "DROP TABLE druid.druid_rules; CREATE VIEW druid.druid_rules AS SELECT 1 AS id",
+    );
     let failed = restore(&system, "in-the-way", "sample-druid", &latest(), &json!({}));
-    assert_eq!(failed["status"]["phase"], "Failed", "{:#}", failed["status"]);
-    let error = failed["status"]["components"]["dump"]["error"].as_str().unwrap();
-    for words in ["failed to load the dump", "druid_rules", "at line", "restore again"] {
+    assert_eq!(
+        failed["status"]["phase"], "Failed",
+        "{:#}",
+        failed["status"]
+    );
+    let error = failed["status"]["components"]["dump"]["error"]
+        .as_str()
+        .unwrap();
+    for words in [
+        "failed to load the dump",
+        "druid_rules",
+        "at line",
+        "restore again",
+    ] {
         assert!(error.contains(words), "{error}");
     }
     sql(&system, "sample-druid", "DROP VIEW druid.druid_rules");
@@ -234,8 +390,17 @@ fn a_failing_statement_is_told_and_two_restores_into_one_target_take_turns() {
     }
     for name in ["turn-1", "turn-2", "turn-3"] {
         let ended = ended(&system, name);
-        assert_eq!(ended["status"]["phase"], "Succeeded", "{name}: {:#}\n{}", ended["status"], system.log_text());
+        assert_eq!(
+            ended["status"]["phase"],
+            "Succeeded",
+            "{name}: {:#}\n{}",
+            ended["status"],
+            system.log_text()
+        );
     }
     assert_eq!(contents(&system, "sample-druid"), before);
-    assert_ne!(system.object("demo", "backupconfiguration/manual").unwrap()["spec"]["paused"], true);
+    assert_ne!(
+        system.object("demo", "backupconfiguration/manual").unwrap()["spec"]["paused"],
+        true
+    );
 }
