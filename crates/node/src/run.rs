@@ -70,11 +70,11 @@ pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<(), Node
     );
     let (changed_jobs, job_changes) = mpsc::unbounded();
     let (look_at_all, all_jobs) = mpsc::unbounded();
-    let jobs = Jobs {
-        client: client.clone(),
-        events: events.component("job-controller"),
-        node_name: config.node_name.clone(),
-    };
+    let jobs = Jobs::new(
+        client.clone(),
+        events.component("job-controller"),
+        config.node_name.clone(),
+    );
     let jobs = tokio::spawn(jobs.run(job_changes, all_jobs, stop.child_token()));
     let claims_task = tokio::spawn(claims.clone().run());
     let grace = config.shutdown_grace;

@@ -123,13 +123,11 @@ async fn the_environment_is_exactly_what_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_in_the_environment_is_in_nobody_elses_command_line_or_environment() {
+async fn what_goes_to_standard_input_is_in_nobodys_command_line_or_environment() {
     let dir = tempfile::tempdir().unwrap();
     let secret = format!("canary-{}", marker());
-    let mut spec = shell(dir.path(), "read line; echo $line");
-    spec.program = "/bin/sh".to_owned();
+    let mut spec = shell(dir.path(), &format!("sleep {} & wait", marker()));
     spec.stdin = Some(secret.as_str().into());
-    spec.args = vec!["-c".to_owned(), format!("sleep {} & wait", marker())];
     let child = Child::spawn(&Supervisor::new(BINARY), spec).unwrap();
     child.started().await.unwrap();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -133,6 +134,11 @@ pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<(), 
         watcher::Config::default(),
         |session| restore::target::<MySQL>(&session),
     )
+    .watches(
+        Api::<Secret>::all(client.clone()),
+        watcher::Config::default().labels(&mysql::secrets()),
+        |secret| mysql::of_secret(&secret),
+    )
     .reconcile_on(changes)
     .graceful_shutdown_on(stop.clone().cancelled_owned())
     .run(guarded(mysql::reconcile), retry, context.clone())
@@ -142,6 +148,7 @@ pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<(), 
         watcher::Config::default(),
     );
     let known = druids.store();
+    let known_too = known.clone();
     let druids = druids
         .watches(
             Api::<MySQL>::all(client.clone()),
@@ -151,6 +158,11 @@ pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<(), 
         .owns(
             Api::<AppBinding>::all(client.clone()),
             watcher::Config::default(),
+        )
+        .watches(
+            Api::<AppBinding>::all(client.clone()),
+            watcher::Config::default(),
+            move |binding| druid::of_binding(&known_too, &binding),
         )
         .watches(
             Api::<RestoreSession>::all(client),

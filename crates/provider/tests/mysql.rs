@@ -74,6 +74,29 @@ async fn a_password_that_is_there_already_is_used_whatever_is_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_in_the_secret_is_the_servers_new_password() {
+    let cluster = Cluster::start().await;
+    let provider = cluster.provider();
+    cluster
+        .create::<MySQL>("my", json!({"version": "8.0.35"}))
+        .await;
+    cluster.mysql_in_phase("my", "Ready").await;
+    let data = Patch::Merge(json!({"stringData": {"password": "another one"}}));
+    cluster
+        .api::<Secret>()
+        .patch("my-auth", &PatchParams::default(), &data)
+        .await
+        .unwrap();
+    let deadline = std::time::Instant::now() + support::PATIENCE;
+    while cluster.try_connect("my").await.is_err() {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    cluster.mysql_in_phase("my", "Ready").await;
+    provider.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_databases_have_servers_and_ports_of_their_own() {
     let cluster = Cluster::start().await;
     let provider = cluster.provider();

@@ -1,6 +1,7 @@
 //! Reads Jobs and their pods, does what [`decide`](super::decide) says, and writes the status.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -20,10 +21,15 @@ use crate::events::{Events, Kind};
 
 /// The Job controller.
 pub(crate) struct Jobs {
-    pub(crate) client: Client,
-    pub(crate) events: Events,
-    pub(crate) node_name: String,
+    client: Client,
+    events: Events,
+    node_name: String,
+    /// How often in a row each Job has failed to be taken further.
+    failures: Mutex<HashMap<ObjectRef<Job>, u32>>,
 }
+
+/// The longest wait before a Job that could not be taken further is looked at again; the first one is 200 ms.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// Why a Job could not be taken further; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,20 @@ pub(crate) fn owner(pod: &Pod) -> Option<ObjectRef<Job>> {
 }
 
 impl Jobs {
+    /// A controller that makes pods for the node of this name.
+    pub(crate) fn new(client: Client, events: Events, node_name: String) -> Self {
+        Self {
+            client,
+            events,
+            node_name,
+            failures: Mutex::default(),
+        }
+    }
+
+    fn failures(&self) -> MutexGuard<'_, HashMap<ObjectRef<Job>, u32>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs until `stop` fires. `changed` names Jobs whose pods have changed, `all` asks to look at every Job.
     pub(crate) async fn run(
         self,
@@ -78,13 +98,24 @@ impl Jobs {
     }
 }
 
-fn try_again(job: Arc<Job>, error: &JobError, _: Arc<Jobs>) -> Action {
+fn try_again(job: Arc<Job>, error: &JobError, jobs: Arc<Jobs>) -> Action {
     let JobError::Api { what, source } = error;
     tracing::warn!(job = job.name_any(), namespace = job.namespace(), error = %source, "failed to {what}");
-    Action::requeue(Duration::from_secs(5))
+    let mut failures = jobs.failures();
+    let count = failures
+        .entry(ObjectRef::from_obj(job.as_ref()))
+        .or_default();
+    *count += 1;
+    Action::requeue(Duration::from_millis(100 << (*count).min(10)).min(MAX_RETRY_DELAY))
 }
 
 async fn reconcile(known: Arc<Job>, jobs: Arc<Jobs>) -> Result<Action, JobError> {
+    let action = take_further(&known, &jobs).await?;
+    jobs.failures().remove(&ObjectRef::from_obj(known.as_ref()));
+    Ok(action)
+}
+
+async fn take_further(known: &Job, jobs: &Jobs) -> Result<Action, JobError> {
     let namespace = known.namespace().unwrap_or_default();
     let api: Api<Job> = Api::namespaced(jobs.client.clone(), &namespace);
     let pods_api: Api<Pod> = Api::namespaced(jobs.client.clone(), &namespace);
@@ -143,6 +174,10 @@ impl Jobs {
                     self.events
                         .publish(&job, Kind::Normal, "SuccessfulCreate", message);
                 }
+                // Nothing can be made there any more, and the Job goes with its namespace.
+                Err(kube::Error::Api(refusal)) if is_terminating(&refusal) => {
+                    return Ok(Action::await_change());
+                }
                 Err(error) => {
                     let message = format!("Error creating: {error}");
                     self.events
@@ -177,6 +212,15 @@ impl Jobs {
             Action::requeue(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(1))
         }))
     }
+}
+
+/// Whether the namespace is being deleted.
+fn is_terminating(refusal: &kube::core::Status) -> bool {
+    let causes = refusal.details.iter().flat_map(|details| &details.causes);
+    refusal.code == 403
+        && causes
+            .into_iter()
+            .any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 async fn remove(api: &Api<Job>, job: &Job) -> Result<Action, JobError> {

@@ -84,7 +84,12 @@ impl Dispatcher {
             .and_then(|status| status.phase.as_deref());
         let ours = node_name.is_empty() || node_name == self.node.config.node_name;
         let stopping = self.node.stopping.borrow().is_some();
-        if !ours || stopping || matches!(phase, Some("Succeeded" | "Failed")) {
+        if !ours || stopping {
+            return;
+        }
+        if matches!(phase, Some("Succeeded" | "Failed")) {
+            // Its node may have been killed between telling the end and tidying up.
+            PodDir::new(&self.node.pods_dir, &uid).remove_volumes();
             return;
         }
         let (sender, desired) = watch::channel(wanted);

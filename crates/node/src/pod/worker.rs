@@ -151,12 +151,9 @@ impl Worker {
         let mut delay = Duration::from_millis(100);
         loop {
             let name = self.pod.name_any();
-            let bound = self.api.create_subresource::<Binding, Status>(
-                "binding",
-                &name,
-                &params,
-                &binding,
-            );
+            let bound = self
+                .api
+                .create_subresource::<Binding, Status>("binding", &name, &params, &binding);
             match bound.await {
                 Ok(_) => return true,
                 Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 405) => {

@@ -24,7 +24,7 @@ pub(super) struct Metadata {
     pub(super) namespace: String,
     pub(super) is_mysql: bool,
     database: String,
-    is_ours: bool,
+    pub(super) is_ours: bool,
     makes_tables: bool,
     version: String,
 }
@@ -62,22 +62,22 @@ impl Metadata {
         }
     }
 
-    /// Makes the store and its tables; `Err` with the reason as long as it is not ready.
+    /// Makes the store and its tables; `Err` as long as it is not ready, with the reason unless it is just starting.
     pub(super) async fn provide(
         &self,
         druid: &Druid,
         has_been_ready: bool,
         context: &Context,
-    ) -> Result<Result<(), String>, ProviderError> {
+    ) -> Result<Result<(), Option<String>>, ProviderError> {
         if !self.is_ours {
             return self.find(context).await;
         }
         if !self.is_mysql {
-            return Ok(Err(
+            return Ok(Err(Some(
                 "spec.metadataStorage.type is PostgreSQL, which cannot be provided here yet: use MySQL, or an \
                  externally managed store."
                     .to_owned(),
-            ));
+            )));
         }
         if let Some(known) = self.known(context).await?
             && !is_of(druid, &known)
@@ -87,37 +87,33 @@ impl Metadata {
                 namespace: self.namespace.clone(),
                 name: self.name.clone(),
             };
-            return Ok(Err(taken.told()));
+            return Ok(Err(Some(taken.told())));
         }
         let store = apply::object(&context.client, &self.store(druid)).await?;
         if !status::holds(store.status.as_ref(), status::READY) {
-            let place = format!("{}/{}", self.namespace, self.name);
-            return Ok(Err(match not_ready(&store) {
-                Some(why) => format!("MySQL {place} is not ready: {why}"),
-                None => format!("MySQL {place} is not ready yet."),
-            }));
+            let told = |why| format!("MySQL {}/{} is not ready: {why}", self.namespace, self.name);
+            return Ok(Err(not_ready(&store).map(told)));
         }
         // Druid makes its tables when it starts; it does not bring back what somebody dropped later, and neither do we.
         if has_been_ready || self.make_tables(&store, context).await? {
             return Ok(Ok(()));
         }
-        let place = format!("{}/{}", self.namespace, self.name);
-        Ok(Err(format!("MySQL {place} is starting again.")))
+        Ok(Err(None))
     }
 
     /// Looks for a store that somebody else keeps.
-    async fn find(&self, context: &Context) -> Result<Result<(), String>, ProviderError> {
+    async fn find(&self, context: &Context) -> Result<Result<(), Option<String>>, ProviderError> {
         let api: Api<AppBinding> = Api::namespaced(context.client.clone(), &self.namespace);
         let found = api.get_opt(&self.name).await;
-        Ok(
-            match found.map_err(ProviderError::api("read the metadata AppBinding"))? {
-                Some(_) => Ok(()),
-                None => Err(format!(
-                    "AppBinding {}/{}, named by spec.metadataStorage, does not exist; create it.",
-                    self.namespace, self.name
-                )),
-            },
-        )
+        if found
+            .map_err(ProviderError::api("read the metadata AppBinding"))?
+            .is_some()
+        {
+            return Ok(Ok(()));
+        }
+        let place = format!("{}/{}", self.namespace, self.name);
+        let why = "named by spec.metadataStorage, does not exist; create it.";
+        Ok(Err(Some(format!("AppBinding {place}, {why}"))))
     }
 
     async fn known(&self, context: &Context) -> Result<Option<MySQL>, ProviderError> {

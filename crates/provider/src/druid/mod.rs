@@ -37,6 +37,20 @@ pub(crate) fn of_metadata_store(known: &Store<Druid>, store: &MySQL) -> Vec<Obje
         .collect()
 }
 
+/// The Druids whose metadata is kept by somebody else, behind `binding`.
+pub(crate) fn of_binding(known: &Store<Druid>, binding: &AppBinding) -> Vec<ObjectRef<Druid>> {
+    let uses = |druid: &Arc<Druid>| {
+        let metadata = Metadata::of(druid);
+        !metadata.is_ours
+            && metadata.name == binding.name_any()
+            && Some(metadata.namespace) == binding.namespace()
+    };
+    let users = known.state().into_iter().filter(uses);
+    users
+        .map(|druid| ObjectRef::from_obj(druid.as_ref()))
+        .collect()
+}
+
 /// Brings one Druid in line with its object.
 pub(crate) async fn reconcile(
     druid: Arc<Druid>,
@@ -111,10 +125,15 @@ async fn keep(
         if has_been_ready {
             // It goes on following the Druid's annotations.
             apply::object(&context.client, &app_binding(druid, &secret)).await?;
-            changes.push(Fact::new(replica, false, "SomeReplicasNotReady", why.as_str()).into());
-            changes.push(Fact::new(accepts, false, "NotAcceptingConnection", why.as_str()).into());
         }
-        changes.push(Fact::new(status::READY, false, "MetadataStoreNotReady", why).into());
+        let text = why.as_deref().unwrap_or("The metadata store is starting.");
+        if has_been_ready {
+            changes.push(Fact::new(replica, false, "SomeReplicasNotReady", text).into());
+            changes.push(Fact::new(accepts, false, "NotAcceptingConnection", text).into());
+        }
+        if has_been_ready || why.is_some() {
+            changes.push(Fact::new(status::READY, false, "MetadataStoreNotReady", text).into());
+        }
         return Ok(changes);
     }
     // Not before there is something to back up: a backup starts as soon as the AppBinding is seen.

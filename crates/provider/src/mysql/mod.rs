@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use kubestash_api::appcatalog::{AppBinding, AppBindingSpec, ClientConfig, SecretReference};
 use kubestash_api::kubedb::{DatabaseDeletionPolicy, MySQL};
@@ -40,6 +41,22 @@ pub(crate) fn auth_secret(mysql: &MySQL) -> String {
     given
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| format!("{}-auth", mysql.name_any()))
+}
+
+/// Selects the Secrets of databases.
+pub(crate) fn secrets() -> String {
+    let selected = labels::of("mysqls", "");
+    let parts = selected.iter().filter(|(_, value)| !value.is_empty());
+    parts
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// The database that a Secret was made for.
+pub(crate) fn of_secret(secret: &Secret) -> Option<ObjectRef<MySQL>> {
+    let name = secret.labels().get(kubestash_api::labels::INSTANCE)?;
+    Some(ObjectRef::new(name).within(&secret.namespace()?))
 }
 
 /// Whether somebody else keeps the auth Secret.

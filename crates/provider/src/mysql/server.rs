@@ -120,6 +120,7 @@ struct Keeper {
 impl Keeper {
     async fn run(self, tell: impl Fn(State)) {
         let mut backoff = FIRST_BACKOFF;
+        let mut told = None;
         while !self.stop.is_cancelled() {
             let began = tokio::time::Instant::now();
             let reason = match self.run_once(&tell).await {
@@ -130,7 +131,10 @@ impl Keeper {
                 ),
                 Err(error) => error.told(),
             };
-            tracing::warn!(server = %self.wanted.label, "{reason}");
+            if told.as_ref() != Some(&reason) {
+                tracing::warn!(server = %self.wanted.label, "{reason}");
+                told = Some(reason.clone());
+            }
             tell(State::Starting(Some(reason)));
             if began.elapsed() > MAX_BACKOFF {
                 backoff = FIRST_BACKOFF;

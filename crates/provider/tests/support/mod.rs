@@ -158,6 +158,10 @@ impl Cluster {
 
     /// Connects to a database as a backup does: through its AppBinding.
     pub async fn connect(&self, binding: &str) -> mysql_async::Conn {
+        self.try_connect(binding).await.unwrap()
+    }
+
+    pub async fn try_connect(&self, binding: &str) -> mysql_async::Result<mysql_async::Conn> {
         let binding = self.api::<AppBinding>().get(binding).await.unwrap();
         let secret = self
             .api::<Secret>()
@@ -173,7 +177,7 @@ impl Cluster {
             .user(Some(text("username")))
             .pass(Some(text("password")))
             .prefer_socket(false);
-        mysql_async::Conn::new(options).await.unwrap()
+        mysql_async::Conn::new(options).await
     }
 
     pub async fn query(&self, binding: &str, sql: &str) -> Vec<String> {
