@@ -64,10 +64,12 @@ impl Cluster {
             .unwrap();
         let client = Client::try_from(config).unwrap();
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-        for crd in kubestash_api::crds()
+        // Only what the provider looks at: every definition costs time.
+        let kinds = ["AppBinding", "Druid", "MySQL", "RestoreSession"];
+        let all = kubestash_api::crds()
             .into_iter()
-            .chain(kubestash_api::foreign_crds())
-        {
+            .chain(kubestash_api::foreign_crds());
+        for crd in all.filter(|crd| kinds.contains(&crd.spec.names.kind.as_str())) {
             crds.create(&PostParams::default(), &crd).await.unwrap();
         }
         for name in ["demo", "dev"] {
