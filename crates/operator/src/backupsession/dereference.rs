@@ -9,16 +9,16 @@ use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, Resource, ResourceExt};
 use kubestash_api::{
     addons::Function,
+    appcatalog::AppBinding,
     core::{BackupConfiguration, BackupSession},
     kubedb::Druid,
-    shared::TypedObjectReference,
     storage::{BackupStorage, Repository, Snapshot},
 };
 
 use super::{
     claims::Claims,
     decide::{Stage, stage},
-    source::{Named, Source},
+    source::{Named, Source, druid_behind},
     world::{World, snapshot_name},
 };
 use crate::{
@@ -212,30 +212,27 @@ async fn source(world: &World, ctx: &Context) -> Result<Source, ApplyError> {
     if configuration.spec.target.is_none() {
         return Ok(Source::default());
     }
-    let target = target_reference(configuration);
-    let namespace = world.namespace();
-    let druid = druid(&target, &namespace, ctx).await?;
-    Ok(Source::find(
-        &target,
-        &namespace,
-        druid.as_ref(),
-        |binding: &Named| {
-            ctx.watches
-                .app_bindings
-                .get(&binding.namespace, &binding.name)
-        },
-    ))
-}
-
-async fn druid(
-    target: &TypedObjectReference,
-    namespace: &str,
-    ctx: &Context,
-) -> Result<Option<Druid>, ApplyError> {
-    if target.kind() != Druid::kind(&()) || target.group() != Druid::group(&()) {
-        return Ok(None);
-    }
-    apply::get(&ctx.api(target.namespace_or(namespace)), &target.name).await
+    let (target, namespace) = (target_reference(configuration), world.namespace());
+    let bindings = &ctx.watches.app_bindings;
+    let own = bindings.get(target.namespace_or(&namespace), &target.name);
+    let own = own.filter(|_| target.group() == AppBinding::group(&()));
+    // A Druid's own AppBinding leads to Druid, and what is backed up is the metadata store behind it.
+    let behind = own.as_deref().and_then(druid_behind);
+    let through = own.filter(|_| behind.is_some());
+    let target = behind.unwrap_or(target);
+    let druid: Option<Druid> = match (target.group(), target.kind()) {
+        (group, kind) if group == Druid::group(&()) && kind == Druid::kind(&()) => {
+            apply::get(&ctx.api(target.namespace_or(&namespace)), &target.name).await?
+        }
+        _ => None,
+    };
+    let source = Source::find(&target, &namespace, druid.as_ref(), |binding: &Named| {
+        bindings.get(&binding.namespace, &binding.name)
+    });
+    Ok(match through {
+        Some(binding) => source.begun_at(binding),
+        None => source,
+    })
 }
 
 fn with_job(world: &mut World, job: Option<Job>, ctx: &Context) {

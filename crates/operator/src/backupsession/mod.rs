@@ -42,7 +42,7 @@ use kubestash_api::{
     storage::{Repository, Snapshot},
 };
 
-pub use source::{Named, Source};
+pub use source::{Named, Source, druid_behind};
 
 use self::{claims::Claims, decide::Stage, dereference::Seen, world::is_finished};
 use crate::{

@@ -1,14 +1,16 @@
 //! Where the data of a target comes from: which objects lead to its database, and which Secrets open it.
 //!
 //! ```text
-//!   AppBinding                                       the target itself
-//!   kubedb.com database ─► AppBinding of its name
-//!   Druid ─► spec.metadataStorage ─► AppBinding of the metadata store
+//!   Druid ────────────────► spec.metadataStorage ─► AppBinding of the metadata store ─► Secret
+//!   AppBinding of a Druid ─► Druid ─► as above
+//!   AppBinding, or the one of a kubedb.com database ──────────────────────────────────► Secret
 //! ```
+//! It is the way that the executor goes. What lies beside it, such as a Druid's own AppBinding and Secret, is not on it,
+//! and the executor gets no right to read it.
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use kubestash_api::{
     appcatalog::AppBinding,
     kubedb::{Druid, MetadataStorageType},
@@ -36,16 +38,33 @@ impl Named {
 /// The way to a target's data.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
-    /// The Druid, if the target is one.
+    /// The Druid on the way.
     pub druid: Option<Named>,
-    /// AppBindings on the way, each with what it says if it exists.
+    /// Whether that Druid does not exist, so that the way ends there.
+    pub druid_missing: bool,
+    /// AppBindings on the way, each with what it says if it exists; the last one leads to the data.
     pub bindings: Vec<(Named, Option<Arc<AppBinding>>)>,
     /// Version of the target.
     pub version: Option<String>,
 }
 
+/// The Druid that a binding stands for, as a target; none if it stands for something else.
+#[must_use]
+pub fn druid_behind(binding: &AppBinding) -> Option<TypedObjectReference> {
+    let namespace = binding.namespace().unwrap_or_default();
+    let app = binding.spec.app_ref.as_ref().filter(|app| is_druid(app))?;
+    Some(TypedObjectReference {
+        namespace: Some(app.namespace_or(&namespace).to_owned()),
+        ..app.clone()
+    })
+}
+
+fn is_druid(target: &TypedObjectReference) -> bool {
+    target.group() == Druid::group(&()) && target.kind() == Druid::kind(&())
+}
+
 impl Source {
-    /// Finds the way to `target`, which is seen from `namespace`. `druid` is the Druid, if the target is one.
+    /// Finds the way to `target`, which is seen from `namespace`. `druid` is the Druid, if the target is one and exists.
     pub fn find(
         target: &TypedObjectReference,
         namespace: &str,
@@ -53,54 +72,63 @@ impl Source {
         binding: impl Fn(&Named) -> Option<Arc<AppBinding>>,
     ) -> Self {
         let own = Named::new(target.namespace_or(namespace), &target.name);
-        let mut names = vec![own.clone()];
-        names.extend(druid.map(|druid| metadata_store(druid, &own)));
-        let bindings: Vec<_> = names
-            .into_iter()
-            .map(|name| {
-                let found = binding(&name);
-                (name, found)
-            })
-            .collect();
-        let version = bindings
-            .first()
-            .and_then(|(_, found)| found.as_ref()?.spec.version.clone());
+        let own_binding = binding(&own);
+        let version = own_binding
+            .as_ref()
+            .and_then(|found| found.spec.version.clone());
+        if !is_druid(target) {
+            return Self {
+                bindings: vec![(own, own_binding)],
+                version,
+                ..Self::default()
+            };
+        }
+        let store = druid.map(|druid| metadata_store(druid, &own));
+        let of_druid = druid.map(|druid| druid.spec.version.clone());
         Self {
-            druid: (target.kind() == "Druid").then_some(own),
-            bindings,
-            version: version.or_else(|| {
-                druid
-                    .map(|druid| druid.spec.version.clone())
-                    .filter(|version| !version.is_empty())
-            }),
+            druid: Some(own),
+            druid_missing: druid.is_none(),
+            bindings: store
+                .into_iter()
+                .map(|store| (store.clone(), binding(&store)))
+                .collect(),
+            version: version.or_else(|| of_druid.filter(|version| !version.is_empty())),
         }
     }
 
-    /// The Secrets that the bindings name.
+    /// The same way, begun at the binding that stands for its target.
+    #[must_use]
+    pub fn begun_at(mut self, binding: Arc<AppBinding>) -> Self {
+        let name = Named::new(binding.namespace().unwrap_or_default(), binding.name_any());
+        self.bindings.insert(0, (name, Some(binding)));
+        self
+    }
+
+    /// The Secrets that open the data.
+    #[must_use]
     pub fn secrets(&self) -> Vec<Named> {
-        self.bindings
-            .iter()
-            .filter_map(|(name, found)| Some((name, found.as_deref()?)))
-            .flat_map(|(name, binding)| {
-                let spec = &binding.spec;
-                let transforms = spec
-                    .secret_transforms
-                    .iter()
-                    .filter_map(|transform| transform.add_keys_from.as_ref()?.secret_ref.as_ref());
-                let secrets = spec.secret.iter().chain(&spec.tls_secret).chain(transforms);
-                secrets
-                    .map(|secret| Named::new(&name.namespace, &secret.name))
-                    .collect::<Vec<_>>()
-            })
+        let Some((name, Some(binding))) = self.bindings.last() else {
+            return Vec::new();
+        };
+        let spec = &binding.spec;
+        let transforms = spec.secret_transforms.iter();
+        let added = transforms
+            .filter_map(|transform| transform.add_keys_from.as_ref()?.secret_ref.as_ref());
+        let secrets = spec.secret.iter().chain(&spec.tls_secret).chain(added);
+        secrets
+            .map(|secret| Named::new(&name.namespace, &secret.name))
             .collect()
     }
 
-    /// The bindings that do not exist, as text.
+    /// The objects on the way that do not exist, as text.
+    #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        self.bindings
-            .iter()
-            .filter(|(_, found)| found.is_none())
-            .map(|(name, _)| format!("AppBinding {}/{}", name.namespace, name.name))
+        let text = |kind: &str, name: &Named| format!("{kind} {}/{}", name.namespace, name.name);
+        let druid = self.druid.iter().filter(|_| self.druid_missing);
+        let bindings = self.bindings.iter().filter(|(_, found)| found.is_none());
+        druid
+            .map(|name| text("Druid", name))
+            .chain(bindings.map(|(name, _)| text("AppBinding", name)))
             .collect()
     }
 }
@@ -141,36 +169,61 @@ mod tests {
         Some(Arc::new(serde_json::from_value(binding).unwrap()))
     }
 
+    fn druid_target() -> TypedObjectReference {
+        TypedObjectReference::new("kubedb.com", "Druid", "d", "demo")
+    }
+
+    fn names(source: &Source) -> Vec<Named> {
+        source
+            .bindings
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
     #[test]
-    fn a_druid_leads_to_its_metadata_store() {
-        let target = TypedObjectReference::new("kubedb.com", "Druid", "d", "demo");
+    fn a_druid_leads_to_its_metadata_store_and_to_nothing_beside_it() {
         let cases = [
             (json!({}), "demo", "d-mysql-metadata"),
             (json!({"type": "PostgreSQL"}), "demo", "d-pg-metadata"),
             (json!({"name": "own", "namespace": "dev"}), "dev", "own"),
         ];
         for (storage, namespace, name) in cases {
-            let source = Source::find(&target, "demo", Some(&druid(storage)), binding);
+            let druid = druid(storage);
+            let source = Source::find(&druid_target(), "demo", Some(&druid), binding);
             assert_eq!(source.druid, Some(Named::new("demo", "d")));
-            let names: Vec<_> = source
-                .bindings
-                .iter()
-                .map(|(name, _)| name.clone())
-                .collect();
+            assert_eq!(names(&source), [Named::new(namespace, name)]);
             assert_eq!(
-                names,
-                [Named::new("demo", "d"), Named::new(namespace, name)]
-            );
-            let secrets = source.secrets();
-            assert_eq!(
-                secrets,
-                [
-                    Named::new("demo", "d-auth"),
-                    Named::new(namespace, format!("{name}-auth"))
-                ]
+                source.secrets(),
+                [Named::new(namespace, format!("{name}-auth"))]
             );
             assert_eq!(source.version.as_deref(), Some("30.0.0"));
         }
+    }
+
+    #[test]
+    fn the_binding_of_a_druid_leads_to_the_druid() {
+        let mut own = binding(&Named::new("demo", "d")).unwrap().as_ref().clone();
+        assert_eq!(druid_behind(&own), None);
+        own.spec.app_ref = Some(TypedObjectReference {
+            namespace: None,
+            ..druid_target()
+        });
+        assert_eq!(druid_behind(&own), Some(druid_target()));
+        let druid = druid(json!({}));
+        let source =
+            Source::find(&druid_target(), "demo", Some(&druid), binding).begun_at(Arc::new(own));
+        assert_eq!(
+            names(&source),
+            [
+                Named::new("demo", "d"),
+                Named::new("demo", "d-mysql-metadata")
+            ]
+        );
+        assert_eq!(
+            source.secrets(),
+            [Named::new("demo", "d-mysql-metadata-auth")]
+        );
     }
 
     #[test]
@@ -180,5 +233,7 @@ mod tests {
         assert_eq!(source.druid, None);
         assert_eq!(source.missing(), ["AppBinding demo/m"]);
         assert!(source.secrets().is_empty());
+        let source = Source::find(&druid_target(), "demo", None, binding);
+        assert_eq!(source.missing(), ["Druid demo/d"]);
     }
 }

@@ -126,14 +126,14 @@ fn the_job_has_the_sessions_name_the_tasks_arguments_and_exactly_the_rights_it_n
     assert_eq!(
         rights,
         [
-            "demo appbindings [\"sample-druid\", \"sample-druid-mysql-metadata\"] get".to_owned(),
+            "demo appbindings [\"sample-druid-mysql-metadata\"] get".to_owned(),
             "demo backupconfigurations [\"appbinding-sample-druid\"] get".to_owned(),
             format!("demo backupsessions [\"{SESSION}\"] get"),
             format!("demo backupsessions/status [\"{SESSION}\"] get,patch"),
             "demo druids [\"sample-druid\"] get".to_owned(),
             "demo repositories [\"default-blueprint\"] get".to_owned(),
             "demo retentionpolicies [\"demo-retention\"] get".to_owned(),
-            "demo secrets [\"encrypt-secret\", \"sample-druid-auth\", \"sample-druid-mysql-metadata-auth\"] get"
+            "demo secrets [\"encrypt-secret\", \"sample-druid-mysql-metadata-auth\"] get"
                 .to_owned(),
             format!("demo snapshots [\"{SNAPSHOT}\", \"older\"] get,patch,delete"),
             "demo snapshots [] list".to_owned(),
@@ -317,7 +317,7 @@ fn what_cannot_be_started_fails_with_the_reason() {
             "Function \"mysql-backup\"",
         ),
         (
-            with(|world| world.source.bindings[1].1 = None),
+            with(|world| world.source.bindings[0].1 = None),
             "BackupExecutorEnsured",
             "there is no AppBinding demo/sample-druid-mysql-metadata",
         ),
