@@ -3,16 +3,8 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::ServiceAccount,
-    rbac::v1::{Role, RoleBinding},
-};
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Preconditions, PropagationPolicy},
-    core::NamespaceResourceScope,
-};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::{Api, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope};
 use kubestash_api::{
     conditions::ConditionType,
     conditions::backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
@@ -37,6 +29,7 @@ use crate::{
     context::Context,
     controller::full_text,
     events::Notice,
+    job::run,
 };
 
 /// Does the step, then writes the status; returns after how long to look again.
@@ -63,7 +56,7 @@ pub(super) async fn apply(
             let made = launch(ctx, world, &executor).await;
             status = or_failed(made, status, BACKUP_EXECUTOR_ENSURED, now)?;
         }
-        Step::Stop(job) => stop(ctx, &job).await?,
+        Step::Stop(job) => run::stop(ctx, &job).await?,
         Step::Declare(unfinished) => declare(ctx, &unfinished).await?,
         Step::Finish(history) => {
             let error = clean_history(ctx, &history).await?;
@@ -187,30 +180,7 @@ async fn start(
 
 async fn launch(ctx: &Context, world: &World, executor: &Executor) -> Result<(), StepError> {
     let namespace = world.namespace();
-    let rbac = &executor.rbac;
-    if let Some(account) = &rbac.account {
-        apply::object(
-            &ctx.api::<ServiceAccount>(&namespace),
-            None,
-            account,
-            MANAGER,
-        )
-        .await?;
-    }
-    for role in &rbac.roles {
-        apply::object(
-            &ctx.api::<Role>(&role.namespace().unwrap_or_default()),
-            None,
-            role,
-            MANAGER,
-        )
-        .await?;
-    }
-    for binding in &rbac.bindings {
-        let api = ctx.api::<RoleBinding>(&binding.namespace().unwrap_or_default());
-        apply::object(&api, None, binding, MANAGER).await?;
-    }
-    let made = apply::create(&ctx.api::<Job>(&namespace), &executor.job, MANAGER).await?;
+    let made = run::launch(ctx, &namespace, &executor.rbac, &executor.job, MANAGER).await?;
     let own = world.session.uid();
     if made
         .owner_references()
@@ -223,24 +193,6 @@ async fn launch(ctx: &Context, world: &World, executor: &Executor) -> Result<(),
         "Job {} exists and belongs to something else: delete it",
         made.name_any()
     )))
-}
-
-/// Deletes a Job so that it is gone only when its pods are: nobody reports any more after that.
-async fn stop(ctx: &Context, job: &Job) -> Result<(), ApplyError> {
-    let api: Api<Job> = ctx.api(&job.namespace().unwrap_or_default());
-    let params = DeleteParams {
-        propagation_policy: Some(PropagationPolicy::Foreground),
-        preconditions: Some(Preconditions {
-            uid: job.uid(),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    match api.delete(&job.name_any(), &params).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        Err(source) => Err(apply::request("delete", job, source)),
-    }
 }
 
 async fn declare(
@@ -330,7 +282,7 @@ pub(super) async fn clean_up(
     step: Step,
 ) -> Result<Option<std::time::Duration>, ApplyError> {
     match step {
-        Step::Stop(job) => stop(ctx, &job).await.map(|()| None),
+        Step::Stop(job) => run::stop(ctx, &job).await.map(|()| None),
         Step::Declare(unfinished) => declare(ctx, &unfinished)
             .await
             .map(|()| Some(std::time::Duration::ZERO)),
