@@ -17,6 +17,7 @@ declare -A packages=(
   [restic]=restic
   [mariadbd]=mariadb-server
   [mariadb-dump]=mariadb-client
+  [pg_dump]=postgresql-client
   [hyperfine]=hyperfine
   [strace]=strace
   [setpriv]=util-linux
@@ -27,6 +28,8 @@ for tool in "${!packages[@]}"; do
   command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")
 done
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+# Its programs are in a folder for each version, not on PATH.
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 if ((${#missing[@]})); then
   say "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
@@ -38,7 +41,13 @@ if ((${#missing[@]})); then
     chmod +x "$policy"
     trap 'rm -f "$policy"' EXIT
   fi
-  apt-get install -q -y --no-install-recommends "${missing[@]}" >&2
+  # Nor is a cluster of PostgreSQL made that nobody uses.
+  settings=/etc/postgresql-common/createcluster.conf
+  if [[ ! -e $settings ]]; then
+    mkdir -p "${settings%/*}"
+    echo 'create_main_cluster = false' >"$settings"
+  fi
+  apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}" >&2
 fi
 
 command -v cargo >/dev/null || {

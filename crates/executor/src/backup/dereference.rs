@@ -9,11 +9,10 @@ use kubestash_api::core::{BackupConfiguration, BackupSession, Session};
 use kubestash_api::shared::RepositoryInfo;
 use kubestash_api::storage::{Repository, Snapshot};
 use kubestash_core::name;
-use kubestash_database::Family;
 
 use crate::arguments::Backup;
 use crate::cluster::Cluster;
-use crate::database::{self, Database};
+use crate::database::{self, Database, Wanted};
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -61,8 +60,7 @@ pub(super) async fn dereference(
             .iter()
             .map(|info| target(cluster, settings, &session, info)),
     );
-    let (targets, database) =
-        tokio::join!(targets, database(cluster, &configuration, backup.family));
+    let (targets, database) = tokio::join!(targets, database(cluster, &configuration, backup));
     Ok(World {
         session,
         configuration,
@@ -162,7 +160,7 @@ async fn target(
 async fn database(
     cluster: &Cluster,
     configuration: &BackupConfiguration,
-    family: Family,
+    backup: &Backup,
 ) -> Result<Database, Failure> {
     let namespace = configuration.namespace().unwrap_or_default();
     let named_by = format!(
@@ -170,5 +168,9 @@ async fn database(
         configuration.name_any()
     );
     let target = configuration.spec.target.as_ref();
-    database::find(cluster, target, &namespace, &named_by, family).await
+    let wanted = Wanted {
+        family: backup.family,
+        user: &backup.user,
+    };
+    database::find(cluster, target, &namespace, &named_by, wanted).await
 }

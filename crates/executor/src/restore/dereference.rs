@@ -8,7 +8,7 @@ use kubestash_core::layout;
 
 use crate::arguments::Restore;
 use crate::cluster::Cluster;
-use crate::database::{self, Database};
+use crate::database::{self, Database, Wanted};
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -51,7 +51,11 @@ pub(super) async fn dereference(
         async {
             let named_by = format!("spec.target of {named_by}");
             let target = session.spec.target.as_ref();
-            database::find(cluster, target, &own, &named_by, restore.family).await
+            let wanted = Wanted {
+                family: restore.family,
+                user: &restore.user,
+            };
+            database::find(cluster, target, &own, &named_by, wanted).await
         },
     );
     let (store, part) = store?;
