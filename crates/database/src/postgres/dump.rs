@@ -138,7 +138,7 @@ fn scope(
     existing: &selection::Existing,
 ) -> Result<Option<Scope>, SelectionError> {
     let without = |flag: &&str| args.flags.iter().any(|given| given.name == **flag);
-    if plan::SERVER_ONLY.iter().any(|flag| without(&flag)) {
+    if plan::SERVER_ONLY.iter().any(without) {
         return Ok(None);
     }
     let ignored: Vec<String> = args

@@ -46,8 +46,8 @@ const ALWAYS: [&str; 5] = [
 ];
 /// Loads everything or nothing.
 const TRANSACTION: [&str; 2] = ["--single-transaction", "--set=ON_ERROR_STOP=1"];
-/// Time that a psql gets to end after it has stopped reading.
-const ENDING: Duration = Duration::from_secs(10);
+/// Time that a psql gets to end after it has stopped reading: it stops only because it ends.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// Waits for the server and starts the clients.
 pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
@@ -355,14 +355,12 @@ impl Work {
                 return Err(self.reason(undone).await);
             }
         }
-        let mut committed = 0;
-        for session in std::mem::take(&mut self.sessions) {
+        for (committed, session) in std::mem::take(&mut self.sessions).into_iter().enumerate() {
             let Session {
                 mut client, input, ..
             } = session;
             drop(input);
             client.wait(undone && committed == 0).await?;
-            committed += 1;
         }
         Ok(())
     }
