@@ -142,6 +142,11 @@ impl Backend {
         let text = std::str::from_utf8(&content).map_err(|error| invalid(error.to_string()))?;
         serde_saphyr::from_str(text)
             .map(Some)
-            .map_err(|error| invalid(error.to_string()))
+            // The lines below the first repeat the file.
+            .map_err(|error| {
+                let text = error.to_string();
+                let line = text.lines().next().unwrap_or_default();
+                invalid(line.trim_start_matches("error: ").to_owned())
+            })
     }
 }

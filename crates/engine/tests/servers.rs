@@ -12,7 +12,7 @@ use kubestash_engine::{
     StorageConfig,
     storage::{Azure, AzureCredentials, Provider, S3, S3Credentials},
 };
-use servers::{AzureServer, BUCKET, S3Server, Tls};
+use servers::{AzureServer, BUCKET, S3Server, Tls, Trust};
 use support::*;
 
 fn config(provider: Provider) -> StorageConfig {
@@ -144,6 +144,14 @@ async fn an_s3_bucket_is_used_and_the_real_restic_reads_it_there() {
         ..s3(&server)
     };
     refused(&open(Provider::S3(missing)), "BucketMissing").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_an_s3_server_does_not_know_is_an_access_problem() {
+    let server = S3Server::trusting(Trust::Keys, None);
+    let good = open(Provider::S3(s3(&server)));
+    good.write("x", "y".into(), None).await.unwrap();
+    assert_eq!(good.read("x").await.unwrap(), "y");
     for (id, key) in [
         (server.access_key_id.as_str(), "wrong"),
         ("nobody", server.secret_access_key.as_str()),
@@ -155,7 +163,9 @@ async fn an_s3_bucket_is_used_and_the_real_restic_reads_it_there() {
             },
             ..s3(&server)
         };
-        refused(&open(Provider::S3(wrong)), "AccessDenied").await;
+        let store = open(Provider::S3(wrong));
+        refused(&store, "AccessDenied").await;
+        assert_eq!(store.read("x").await.unwrap_err().kind(), "AccessDenied");
     }
 }
 

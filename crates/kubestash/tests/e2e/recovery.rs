@@ -302,17 +302,16 @@ fn what_kubestash_and_the_real_restic_left_is_read_and_restored() {
     system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
     crate::crash::load_metadata(&system, "sample-druid");
     let before = contents(&system, "sample-druid");
-    let dump_of = |what: &[&str]| {
+    let dump = {
         let (mut dump, _file) = client(&system, "sample-druid", "mariadb-dump");
-        output(dump.args(what)).unwrap()
+        output(dump.args(["--databases", "druid"])).unwrap()
     };
-    let (dump, dump_of_all) = (dump_of(&["druid"]), dump_of(&["--databases", "druid"]));
 
     let theirs = Foreign { root: &volume };
     let mut ids = Vec::new();
-    for (session, dump) in [("frequent-backup", &dump), ("nightly", &dump_of_all)] {
+    for session in ["frequent-backup", "nightly"] {
         theirs.restic(session, &["init"], None);
-        ids.push(theirs.back_up(session, dump));
+        ids.push(theirs.back_up(session, &dump));
     }
     theirs.write(
         "metadata.yaml",
