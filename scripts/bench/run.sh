@@ -70,10 +70,12 @@ o = json.load(sys.stdin)
 o['metadata'] = {'name': 'idle-$i', 'namespace': 'demo'}
 del o['status']
 s = o['spec']['sessions'][0]
-s['scheduler'].update(schedule='0 0 1 1 *', suspend=True)
+s['scheduler']['schedule'] = '0 0 1 1 *'
 s['repositories'][0].update(name='idle-$i', directory='idle/$i')
 print(json.dumps(o))"
-done | kubectl apply -f - >/dev/null
+done >"$work/hundred.yaml"
+began=$(now)
+kubectl apply -f "$work/hundred.yaml" >/dev/null
 all_ready() { (($(kubectl get backupconfiguration -n demo --no-headers | awk '$2 == "Ready"' | wc -l) >= 101)); }
 # Every configuration has had its instant session, and none is without a final phase.
 all_ended() {
@@ -83,6 +85,7 @@ all_ended() {
 }
 eventually 300 "100 configurations to be Ready" all_ready
 eventually 600 "their instant sessions to end" all_ended
+row "100 configurations applied until all their first sessions have ended" "$(since "$began") s" "-"
 versions() { kubectl get "$(kubectl api-resources --verbs=list -o name | grep -vE '^(leases|events)' | paste -sd,)" -A -o json \
   | python3 -c 'import json,sys; [print(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"], o["metadata"]["resourceVersion"]) for o in json.load(sys.stdin)["items"]]' | sort; }
 kubectl patch backupconfiguration -n demo appbinding-sample-druid --type=merge -p '{"spec":{"paused":true}}' >/dev/null
