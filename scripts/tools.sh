@@ -17,6 +17,7 @@ declare -A packages=(
   [restic]=restic
   [mariadbd]=mariadb-server
   [mariadb-dump]=mariadb-client
+  [psql]=postgresql-client
   [hyperfine]=hyperfine
   [strace]=strace
   [setpriv]=util-linux
@@ -27,18 +28,27 @@ missing=()
 for tool in "${!packages[@]}"; do
   command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")
 done
+# Debian keeps PostgreSQL's server out of PATH, in a folder for each major version.
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if ((${#missing[@]})); then
   say "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -q >&2
+  made=()
+  trap 'rm -f "${made[@]}"' EXIT
   # The database servers are started by us, as processes of our own; Debian's service stays off.
   policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
-    trap 'rm -f "$policy"' EXIT
+    made+=("$policy")
   fi
+  # Nor is a cluster of Debian's own made.
+  cluster=/etc/postgresql-common/createcluster.d/kubestash.conf
+  mkdir -p "${cluster%/*}"
+  printf 'create_main_cluster = off\n' >"$cluster"
+  made+=("$cluster")
   apt-get install -q -y --no-install-recommends "${missing[@]}" >&2
 fi
 
