@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Backs up and restores the metadata of Druid databases on Kubernetes, without a licence key.
+/// Backs up and restores databases on Kubernetes, without a licence key.
 #[derive(Parser)]
 #[command(
     name = "kubestash",
