@@ -10,6 +10,7 @@
 mod bad_input;
 mod canary;
 mod crash;
+mod manifest;
 mod restore;
 mod support;
 mod tutorial;

@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, eventually, find_binary, output};
 
-/// Runs statements on the metadata database's server of a Druid, as `root`.
-fn sql(system: &System, druid: &str, statements: &str) -> String {
+/// Runs statements on the metadata database's server of a Druid, as `root`. In another namespace than `demo` the Druid
+/// is named as `namespace/name`.
+pub fn sql(system: &System, druid: &str, statements: &str) -> String {
+    let (namespace, druid) = druid.split_once('/').unwrap_or(("demo", druid));
     let secret = system
-        .object("demo", &format!("secret/{druid}-mysql-metadata-auth"))
+        .object(namespace, &format!("secret/{druid}-mysql-metadata-auth"))
         .unwrap();
     let binding = system
-        .object("demo", &format!("appbinding/{druid}-mysql-metadata"))
+        .object(namespace, &format!("appbinding/{druid}-mysql-metadata"))
         .unwrap();
     let url = binding["spec"]["clientConfig"]["url"].as_str().unwrap();
     let port = url.trim_end_matches(")/").rsplit(':').next().unwrap();
@@ -52,7 +54,7 @@ fn tables(system: &System, druid: &str) -> Vec<String> {
 }
 
 /// Checksums and definitions of those tables.
-fn contents(system: &System, druid: &str) -> String {
+pub fn contents(system: &System, druid: &str) -> String {
     let statements: Vec<String> = tables(system, druid)
         .iter()
         .map(|table| {
