@@ -7,11 +7,15 @@
     unreachable_pub
 )]
 
+mod backends;
 mod bad_input;
 mod canary;
 mod crash;
 mod manifest;
+mod recovery;
 mod restore;
+#[path = "../../../engine/tests/support/servers.rs"]
+mod servers;
 mod support;
 mod tutorial;
 mod up;
