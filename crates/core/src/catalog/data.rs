@@ -51,48 +51,32 @@ type Parameter = (&'static str, Option<&'static str>, &'static str);
 pub fn addons() -> Vec<Addon> {
     vec![addon(
         "druid-addon",
-        vec![
-            task(
-                "mysql-metadata-storage-backup",
-                "mysql-backup",
-                &[
-                    (
-                        "args",
-                        Some("--set-gtid-purged=OFF --ignore-table=druid.druid_config"),
-                        "Further flags of the dump client. Given ones replace the default.",
-                    ),
-                    (
-                        "databases",
-                        None,
-                        "Comma-separated databases to dump. Without it, the one that holds Druid's tables.",
-                    ),
-                ],
-            ),
-            manifest_backup(),
-        ],
-        vec![
-            task(
-                "mysql-metadata-storage-restore",
-                "mysql-restore",
-                &[(
+        vec![task(
+            "mysql-metadata-storage-backup",
+            "mysql-backup",
+            &[
+                (
                     "args",
+                    Some("--set-gtid-purged=OFF --ignore-table=druid.druid_config"),
+                    "Further flags of the dump client. Given ones replace the default.",
+                ),
+                (
+                    "databases",
                     None,
-                    "Further flags of the client that loads the dump.",
-                )],
-            ),
-            manifest_restore(),
-        ],
+                    "Comma-separated databases to dump. Without it, the one that holds Druid's tables.",
+                ),
+            ],
+        )],
+        vec![task(
+            "mysql-metadata-storage-restore",
+            "mysql-restore",
+            &[(
+                "args",
+                None,
+                "Further flags of the client that loads the dump.",
+            )],
+        )],
     )]
-}
-
-/// The task that saves the Kubernetes objects of a database: the same for all of them.
-fn manifest_backup() -> Task {
-    task("manifest-backup", "kubedbmanifest-backup", &[])
-}
-
-/// The task that makes them anew.
-fn manifest_restore() -> Task {
-    task("manifest-restore", "kubedbmanifest-restore", &[])
 }
 
 /// The Functions that the Addons name, with the image that holds this program.
@@ -103,6 +87,8 @@ pub fn functions(image: &str) -> Vec<Function> {
         "--db-version=${dbVersion:=}",
     ];
     vec![
+        function("kubedbmanifest-backup", image, BACKUP.iter()),
+        function("kubedbmanifest-restore", image, RESTORE.iter()),
         function(
             "mysql-backup",
             image,
@@ -112,12 +98,13 @@ pub fn functions(image: &str) -> Vec<Function> {
                 .chain(&["--databases=${databases:=}"]),
         ),
         function("mysql-restore", image, RESTORE.iter().chain(&mysql)),
-        function("kubedbmanifest-backup", image, BACKUP.iter()),
-        function("kubedbmanifest-restore", image, RESTORE.iter()),
     ]
 }
 
-fn addon(name: &str, backup_tasks: Vec<Task>, restore_tasks: Vec<Task>) -> Addon {
+/// An Addon with these tasks and those for the manifests of its databases, which are the same for all.
+fn addon(name: &str, mut backup_tasks: Vec<Task>, mut restore_tasks: Vec<Task>) -> Addon {
+    backup_tasks.push(task("manifest-backup", "kubedbmanifest-backup", &[]));
+    restore_tasks.push(task("manifest-restore", "kubedbmanifest-restore", &[]));
     let mut addon = Addon::new(
         name,
         AddonSpec {
