@@ -11,6 +11,7 @@ mod backends;
 mod bad_input;
 mod canary;
 mod crash;
+mod manifest;
 mod recovery;
 mod restore;
 #[path = "../../../engine/tests/support/servers.rs"]

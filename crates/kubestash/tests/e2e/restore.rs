@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, eventually, find_binary, output};
 
-/// A program of the database on the metadata database's server of a Druid, as `root`. The file has to outlive it.
+/// A program of the database on the metadata database's server of a Druid, as `root`. The file has to outlive it. In
+/// another namespace than `demo` the Druid is named as `namespace/name`.
 pub fn client(system: &System, druid: &str, program: &str) -> (Command, tempfile::NamedTempFile) {
+    let (namespace, druid) = druid.split_once('/').unwrap_or(("demo", druid));
     let secret = system
-        .object("demo", &format!("secret/{druid}-mysql-metadata-auth"))
+        .object(namespace, &format!("secret/{druid}-mysql-metadata-auth"))
         .unwrap();
     let binding = system
-        .object("demo", &format!("appbinding/{druid}-mysql-metadata"))
+        .object(namespace, &format!("appbinding/{druid}-mysql-metadata"))
         .unwrap();
     let url = binding["spec"]["clientConfig"]["url"].as_str().unwrap();
     let port = url.trim_end_matches(")/").rsplit(':').next().unwrap();

@@ -4,7 +4,7 @@
 use kube::ResourceExt;
 
 use super::world::{World, snapshot_name};
-use crate::job::Access;
+use crate::job::{Access, manifest};
 
 const READ: &[&str] = &["get"];
 const REPORT: &[&str] = &["get", "patch"];
@@ -47,6 +47,7 @@ pub(super) fn of(world: &World) -> Access {
     }
     backends(&mut access, world);
     source(&mut access, world);
+    manifest::allow_backup(&mut access, &world.manifests);
     access
 }
 

@@ -11,7 +11,7 @@ use kubestash_api::{
     shared::RepositoryInfo,
     storage::{BackupStorage, Repository, Snapshot},
 };
-use kubestash_core::name;
+use kubestash_core::{manifest::Item, name};
 
 use super::source::Source;
 use crate::config::JobEnvironment;
@@ -42,6 +42,8 @@ pub(super) struct World {
     pub functions: BTreeMap<String, Arc<Function>>,
     /// Where the data comes from.
     pub source: Source,
+    /// The objects whose manifests are backed up, if a task does that.
+    pub manifests: Vec<Item>,
     /// The session's Job, as the API server has it now.
     pub job: Option<Job>,
     /// The pods of that Job.

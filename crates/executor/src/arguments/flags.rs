@@ -1,0 +1,93 @@
+//! Words that are flags.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ArgumentsError;
+
+/// The flags behind the word that a Function's arguments begin with, which may be missing.
+pub(super) fn without_verb<'a>(
+    function: &str,
+    words: &'a [String],
+    expected: &'static str,
+) -> Result<&'a [String], ArgumentsError> {
+    match words.split_first() {
+        Some((verb, rest)) if verb == expected => Ok(rest),
+        Some((verb, _)) if !verb.starts_with("--") => Err(ArgumentsError::Verb {
+            function: function.to_owned(),
+            verb: verb.clone(),
+            expected,
+        }),
+        _ => Ok(words),
+    }
+}
+
+/// Flags by name, each taken out once it is understood.
+pub(super) struct Flags(BTreeMap<String, Option<String>>);
+
+impl Flags {
+    pub(super) fn read(words: &[String]) -> Result<Self, ArgumentsError> {
+        let mut flags = BTreeMap::new();
+        for word in words {
+            let flag = word.strip_prefix("--").filter(|flag| !flag.is_empty());
+            let flag = flag.ok_or_else(|| ArgumentsError::NoFlag(word.clone()))?;
+            let (name, value) = match flag.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (flag, None),
+            };
+            flags.insert(name.to_owned(), value);
+        }
+        Ok(Self(flags))
+    }
+
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name).flatten()
+    }
+
+    pub(super) fn needed(&mut self, name: &'static str) -> Result<String, ArgumentsError> {
+        self.take(name)
+            .filter(|value| !value.is_empty())
+            .ok_or(ArgumentsError::Missing(name))
+    }
+
+    pub(super) fn switch(&mut self, name: &'static str) -> Result<bool, ArgumentsError> {
+        match self.0.remove(name) {
+            None => Ok(false),
+            Some(None) => Ok(true),
+            Some(Some(value)) => value.parse().map_err(|_| ArgumentsError::Value {
+                flag: name,
+                value,
+                must: "true or false",
+            }),
+        }
+    }
+
+    /// A number of seconds; a Go duration is understood as well.
+    pub(super) fn seconds(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Duration>, ArgumentsError> {
+        let Some(value) = self.take(name).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let seconds = value.parse().map(Duration::from_secs).ok();
+        seconds
+            .or_else(|| kubestash_core::format::parse_go_duration(&value).ok())
+            .map(Some)
+            .ok_or(ArgumentsError::Value {
+                flag: name,
+                value,
+                must: "a number of seconds",
+            })
+    }
+
+    pub(super) fn scratch_dir(&mut self) -> PathBuf {
+        let given = self.take("scratch-dir").filter(|dir| !dir.is_empty());
+        given.map_or_else(|| PathBuf::from("/kubestash-tmp"), PathBuf::from)
+    }
+
+    pub(super) fn rest(self) -> Vec<String> {
+        self.0.into_keys().collect()
+    }
+}
