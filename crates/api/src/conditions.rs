@@ -233,6 +233,12 @@ pub mod restore_session {
         "SuccessfullyExecutedPostRestoreHooks",
         "FailedToExecutePostRestoreHooks",
     );
+    /// The manifests were restored; the message says which objects were made and which were kept.
+    pub const MANIFEST_RESTORED: ConditionType = ConditionType::new(
+        "ManifestRestored",
+        "SuccessfullyRestoredManifest",
+        "FailedToRestoreManifest",
+    );
     /// The restore ended before it was complete; True is bad.
     pub const RESTORE_INCOMPLETE: ConditionType = ConditionType::new(
         "RestoreIncomplete",

@@ -10,6 +10,7 @@ pub mod condition;
 pub mod format;
 pub mod layout;
 pub mod lock_holder;
+pub mod manifest;
 pub mod name;
 pub mod period;
 pub mod phase;

@@ -16,7 +16,7 @@ pub type ByteSource = Box<dyn Read + Send>;
 pub struct BackupRequest {
     /// Host that the restic snapshot carries, e.g. `host-0`.
     pub host: String,
-    /// Name of the one file in the snapshot, e.g. `dumpfile.sql`. No slashes.
+    /// Path of the one file in the snapshot, e.g. `dumpfile.sql` or `folder/file`.
     pub file_name: String,
     /// Tags of the restic snapshot.
     pub tags: Vec<String>,

@@ -4,6 +4,9 @@
 //! Freshly made Roles reach an API server's authorizer a moment late, and an API server may be away for a
 //! moment; neither must cost a backup that took hours.
 
+mod dynamic;
+
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -14,6 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+
+pub use dynamic::Created;
 
 /// Field manager of everything the executor writes.
 pub const FIELD_MANAGER: &str = "kubestash-executor";
@@ -30,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub enum ClusterError {
     /// We may not do that.
     #[error(
-        "failed to {verb} {what}: forbidden; allow the verb {verb} on {resource} to the Job's ServiceAccount ({said})"
+        "failed to {verb} {what}: forbidden; allow the verb {verb} on {resource} in namespace {namespace} to the Job's ServiceAccount, or name another one in addon.jobTemplate.spec.serviceAccountName ({said})"
     )]
     Forbidden {
         /// The verb, as RBAC spells it.
@@ -39,8 +44,22 @@ pub enum ClusterError {
         what: String,
         /// The resource with its group, as RBAC spells it.
         resource: String,
+        /// The namespace.
+        namespace: String,
         /// What the API server said.
         said: String,
+    },
+    /// Nothing can be made in the namespace.
+    #[error(
+        "failed to create {what}: namespace {namespace} {state}; create it, or name another one"
+    )]
+    Namespace {
+        /// Resource and object.
+        what: String,
+        /// The namespace.
+        namespace: String,
+        /// What is the matter with it.
+        state: &'static str,
     },
     /// There is no such object.
     #[error("failed to {verb} {what}: it does not exist{}", hint(.needed_for))]
@@ -79,6 +98,7 @@ impl ClusterError {
         match self {
             Self::Forbidden { .. } => "ApiForbidden",
             Self::Missing { .. } => "ApiNotFound",
+            Self::Namespace { .. } => "NamespaceMissing",
             Self::Request { .. } => "ApiFailed",
         }
     }
@@ -90,13 +110,13 @@ impl ClusterError {
             Self::Request { source, .. } => {
                 matches!(source.as_ref(), kube::Error::Api(status) if status.is_conflict())
             }
-            Self::Forbidden { .. } => false,
+            Self::Forbidden { .. } | Self::Namespace { .. } => false,
         }
     }
 
     /// Whether the same attempt must fail again until somebody changes something.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Missing { .. })
+        matches!(self, Self::Missing { .. } | Self::Namespace { .. })
     }
 }
 
@@ -168,7 +188,7 @@ impl Cluster {
             .await?
             .ok_or_else(|| ClusterError::Missing {
                 verb: "get",
-                what: what::<K>(namespace, name),
+                what: Noun::of::<K>().what(namespace, name),
                 needed_for: needed_for.to_owned(),
             })
     }
@@ -270,15 +290,42 @@ fn key<K: Kind>(object: &K) -> (String, String) {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-fn what<K: Kind>(namespace: &str, name: &str) -> String {
-    match name {
-        "" => format!("{} in namespace {namespace}", K::plural(&())),
-        name => format!("{} {namespace}/{name}", K::kind(&())),
+/// How a kind is spelled.
+struct Noun<'a> {
+    group: Cow<'a, str>,
+    kind: Cow<'a, str>,
+    plural: Cow<'a, str>,
+}
+
+impl Noun<'_> {
+    fn of<K: Kind>() -> Self {
+        Self {
+            group: K::group(&()),
+            kind: K::kind(&()),
+            plural: K::plural(&()),
+        }
+    }
+
+    fn what(&self, namespace: &str, name: &str) -> String {
+        match name {
+            "" => format!("{} in namespace {namespace}", self.plural),
+            name => format!("{} {namespace}/{name}", self.kind),
+        }
     }
 }
 
-/// Sends a request until it succeeds or there is no hope or time left.
 async fn request<K: Kind, T, F: Future<Output = Result<T, kube::Error>>>(
+    verb: &'static str,
+    namespace: &str,
+    name: &str,
+    send: impl Fn() -> F,
+) -> Result<T, ClusterError> {
+    send_until(&Noun::of::<K>(), verb, namespace, name, send).await
+}
+
+/// Sends a request until it succeeds or there is no hope or time left.
+async fn send_until<T, F: Future<Output = Result<T, kube::Error>>>(
+    noun: &Noun<'_>,
     verb: &'static str,
     namespace: &str,
     name: &str,
@@ -292,11 +339,11 @@ async fn request<K: Kind, T, F: Future<Output = Result<T, kube::Error>>>(
             Err(error) => error,
         };
         if started.elapsed() + pause >= patience(&error) {
-            return Err(explain::<K>(verb, namespace, name, error));
+            return Err(explain(noun, verb, namespace, name, error));
         }
         tracing::debug!(
             "{verb} {}: {error}; trying again",
-            what::<K>(namespace, name)
+            noun.what(namespace, name)
         );
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -316,26 +363,46 @@ fn patience(error: &kube::Error) -> Duration {
     }
 }
 
-fn explain<K: Kind>(
+fn explain(
+    noun: &Noun<'_>,
     verb: &'static str,
     namespace: &str,
     name: &str,
     error: kube::Error,
 ) -> ClusterError {
-    let what = what::<K>(namespace, name);
+    let what = noun.what(namespace, name);
+    let namespace = namespace.to_owned();
     match error {
+        kube::Error::Api(status)
+            if status.is_forbidden() && status.message.contains("being terminated") =>
+        {
+            let state = "is being deleted";
+            ClusterError::Namespace {
+                what,
+                namespace,
+                state,
+            }
+        }
         kube::Error::Api(status) if status.is_forbidden() => {
             let (verb, subresource) = match verb {
                 "patch the status of" => ("patch", "/status"),
                 verb => (verb, ""),
             };
-            let group = K::group(&());
-            let dot = if group.is_empty() { "" } else { "." };
+            let dot = if noun.group.is_empty() { "" } else { "." };
             ClusterError::Forbidden {
                 verb,
                 what,
-                resource: format!("{}{subresource}{dot}{group}", K::plural(&())),
+                resource: format!("{}{subresource}{dot}{}", noun.plural, noun.group),
+                namespace,
                 said: status.message.clone(),
+            }
+        }
+        kube::Error::Api(status) if status.is_not_found() && verb == "create" => {
+            let state = "does not exist";
+            ClusterError::Namespace {
+                what,
+                namespace,
+                state,
             }
         }
         kube::Error::Api(status) if status.is_not_found() => ClusterError::Missing {

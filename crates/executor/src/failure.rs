@@ -7,6 +7,7 @@
 use std::error::Error;
 
 use kubestash_backend::BackendError;
+use kubestash_core::manifest::DocumentError;
 use kubestash_core::period::PeriodError;
 use kubestash_database::locate::LocateError;
 use kubestash_engine::EngineError;
@@ -128,6 +129,12 @@ impl From<kubestash_database::Error> for Failure {
 impl From<kubestash_database::LoadError> for Failure {
     fn from(error: kubestash_database::LoadError) -> Self {
         Self::of(error.kind(), error.is_permanent(), &error)
+    }
+}
+
+impl From<DocumentError> for Failure {
+    fn from(error: DocumentError) -> Self {
+        Self::of(error.kind(), true, &error)
     }
 }
 

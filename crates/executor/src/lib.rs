@@ -4,6 +4,7 @@
 //!   arguments ─► backup ──► database (dump)  ─► engine (restic) ─► Snapshot's status
 //!   (pure)    │    └─► retention ─► engine (forget, prune)      ─► BackupSession's status
 //!             ├► restore ─► engine (restic) ─► database (load)  ─► RestoreSession's status
+//!             ├► manifest: the same for the Kubernetes objects around a database
 //!             └► cleanup: what a `local` storage needs done in a pod
 //! ```
 //! It speaks to the Kubernetes API with the rights of the Job's ServiceAccount and knows nothing of where
@@ -20,6 +21,7 @@ pub mod cluster;
 mod database;
 pub mod failure;
 mod log;
+mod manifest;
 pub mod restore;
 pub mod retention;
 pub mod settings;
@@ -73,8 +75,16 @@ pub async fn run(
     }
     let cluster = Cluster::new(client);
     let result = match &arguments.command {
-        Command::Backup(backup) => backup::run(&cluster, settings, backup, cancel).await,
+        Command::Backup(backup) => {
+            backup::run(&cluster, settings, backup::Task::Dump(backup), cancel).await
+        }
+        Command::ManifestBackup(backup) => {
+            backup::run(&cluster, settings, backup::Task::Manifests(backup), cancel).await
+        }
         Command::Restore(restore) => restore::run(&cluster, settings, restore, cancel)
+            .await
+            .map_err(|failure| vec![failure]),
+        Command::ManifestRestore(restore) => manifest::restore(&cluster, settings, restore, cancel)
             .await
             .map_err(|failure| vec![failure]),
         command => other(&cluster, settings, command, cancel)
@@ -93,7 +103,10 @@ async fn other(
     let work = async {
         match command {
             // These report before they end, also when they are stopped.
-            Command::Backup(_) | Command::Restore(_) => Ok(()),
+            Command::Backup(_)
+            | Command::ManifestBackup(_)
+            | Command::Restore(_)
+            | Command::ManifestRestore(_) => Ok(()),
             Command::StorageInit(object) => cleanup::init_storage(cluster, settings, object).await,
             Command::StorageCleanup(object) => {
                 cleanup::clean_storage(cluster, settings, object).await

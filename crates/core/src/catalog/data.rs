@@ -192,6 +192,8 @@ pub fn functions(image: &str) -> Vec<Function> {
     let postgres = [WAIT, "--pg-args=${args:=}"];
     let user = ["--user=${user:=}"];
     vec![
+        function("kubedbmanifest-backup", image, BACKUP.iter()),
+        function("kubedbmanifest-restore", image, RESTORE.iter()),
         function(
             "mysql-backup",
             image,
@@ -220,7 +222,10 @@ pub fn functions(image: &str) -> Vec<Function> {
     ]
 }
 
-fn addon(name: &str, backup_tasks: Vec<Task>, restore_tasks: Vec<Task>) -> Addon {
+/// An Addon with these tasks and those for the manifests of its databases, which are the same for all.
+fn addon(name: &str, mut backup_tasks: Vec<Task>, mut restore_tasks: Vec<Task>) -> Addon {
+    backup_tasks.push(task("manifest-backup", "kubedbmanifest-backup", &[]));
+    restore_tasks.push(task("manifest-restore", "kubedbmanifest-restore", &[]));
     let mut addon = Addon::new(
         name,
         AddonSpec {

@@ -75,6 +75,9 @@ impl Default for Summary {
     }
 }
 
+/// The bit by which restic, as Go does, marks the mode of a directory.
+const DIRECTORY: u32 = 1 << 31;
+
 /// A directory.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tree {
@@ -127,26 +130,43 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 impl Tree {
-    /// The text of a tree that holds one regular file, mode 0644.
+    /// The texts of the trees on the way to one regular file, mode 0644; the last one is the root.
     pub(super) fn of_one_file(
-        name: &str,
+        path: &str,
         time: Timestamp,
         size: u64,
         content: Vec<Id>,
-    ) -> Result<Vec<u8>, serde_json::Error> {
-        let node = Node {
+    ) -> Result<Vec<Vec<u8>>, serde_json::Error> {
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let node = |name: &str, kind: &str, mode| Node {
             name: name.to_owned(),
-            kind: "file".to_owned(),
-            mode: 0o644,
+            kind: kind.to_owned(),
+            mode,
             mtime: Some(time),
             atime: Some(time),
             ctime: Some(time),
             uid: 0,
             gid: 0,
-            size,
-            content,
+            size: 0,
+            content: Vec::new(),
             subtree: None,
         };
+        let mut texts = vec![Self::text(Node {
+            size,
+            content,
+            ..node(name, "file", 0o644)
+        })?];
+        for folder in folders.rsplit('/').filter(|folder| !folder.is_empty()) {
+            let subtree = texts.last().map(|text| Id::of(text));
+            texts.push(Self::text(Node {
+                subtree,
+                ..node(folder, "dir", DIRECTORY | 0o755)
+            })?);
+        }
+        Ok(texts)
+    }
+
+    fn text(node: Node) -> Result<Vec<u8>, serde_json::Error> {
         let mut text = serde_json::to_vec(&Self { nodes: vec![node] })?;
         // As restic does; the id of the tree depends on it.
         text.push(b'\n');
@@ -257,7 +277,26 @@ mod tests {
         let expected = format!(
             "{{\"nodes\":[{{\"name\":\"dumpfile.sql\",\"type\":\"file\",\"mode\":420,\"mtime\":\"2024-09-19T10:30:46Z\",\"atime\":\"2024-09-19T10:30:46Z\",\"ctime\":\"2024-09-19T10:30:46Z\",\"uid\":0,\"gid\":0,\"size\":3,\"content\":[\"{id}\"]}}]}}\n"
         );
-        assert_eq!(String::from_utf8(text).unwrap(), expected);
+        assert_eq!(text.len(), 1);
+        assert_eq!(std::str::from_utf8(&text[0]).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_file_in_folders_has_a_tree_for_each_that_names_the_next() {
+        let time: Timestamp = "2024-09-19T10:30:46Z".parse().unwrap();
+        let texts = Tree::of_one_file("kubestash-tmp/manifest", time, 3, Vec::new()).unwrap();
+        let trees: Vec<Tree> = texts
+            .iter()
+            .map(|text| serde_json::from_slice(text).unwrap())
+            .collect();
+        let (file, folder) = (&trees[0].nodes[0], &trees[1].nodes[0]);
+        assert_eq!((file.name.as_str(), file.size), ("manifest", 3));
+        assert_eq!(
+            (folder.name.as_str(), folder.kind.as_str()),
+            ("kubestash-tmp", "dir")
+        );
+        assert_eq!(folder.subtree, Some(Id::of(&texts[0])));
+        assert_eq!(folder.mode, 2_147_484_141);
     }
 
     #[test]

@@ -91,12 +91,13 @@ async fn run(
 
 fn validate(request: &BackupRequest) -> Result<(), EngineError> {
     let name = &request.file_name;
-    if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
-        return Err(EngineError::InvalidRequest {
-            reason: format!("{name:?} is no file name; give one without slashes"),
-        });
+    let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+    if name.split('/').all(is_part) {
+        return Ok(());
     }
-    Ok(())
+    Err(EngineError::InvalidRequest {
+        reason: format!("{name:?} is no file name; give one like folder/file"),
+    })
 }
 
 /// What was read of the stream.
@@ -138,11 +139,15 @@ async fn store(
     // If one side fails, the other one is of no use any more.
     let (read, upload) = tokio::try_join!(reading, packing)?;
 
-    let tree = Tree::of_one_file(&request.file_name, request.time, read.size, read.content)
+    let trees = Tree::of_one_file(&request.file_name, request.time, read.size, read.content)
         .map_err(|error| EngineError::internal("describe the stored file", error))?;
-    let tree_id = Id::of(&tree);
-    if !index.contains(BlobKind::Tree, &tree_id) {
-        let blob = encode(&opened.key, opened.compress, tree_id, &tree).map_err(|error| {
+    let mut tree_id = Id::of(b"");
+    for tree in &trees {
+        tree_id = Id::of(tree);
+        if index.contains(BlobKind::Tree, &tree_id) {
+            continue;
+        }
+        let blob = encode(&opened.key, opened.compress, tree_id, tree).map_err(|error| {
             EngineError::internal("encode the stored file's description", error)
         })?;
         upload.add(BlobKind::Tree, blob).await?;

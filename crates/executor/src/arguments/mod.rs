@@ -10,6 +10,7 @@
 mod backup;
 mod error;
 mod flags;
+mod manifest;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use kubestash_database::Family;
 
 pub use backup::Backup;
 pub use error::ArgumentsError;
+pub use manifest::{ManifestBackup, ManifestRestore};
 pub use restore::Restore;
 
 use flags::Flags;
@@ -32,6 +34,10 @@ pub enum Command {
     Backup(Backup),
     /// Restore a database.
     Restore(Restore),
+    /// Back up the manifests of a database.
+    ManifestBackup(ManifestBackup),
+    /// Restore the manifests of a database.
+    ManifestRestore(ManifestRestore),
     /// Make a volume ready to be a storage.
     StorageInit(Object),
     /// Remove everything from a storage.
@@ -78,6 +84,8 @@ pub fn parse(words: &[String]) -> Result<Arguments, ArgumentsError> {
         "postgres-backup" => backup::parse(function, rest, Family::Postgres, "pg-args"),
         "mariadb-restore" => restore::parse(function, rest, Family::MySql, "mariadb-args"),
         "postgres-restore" => restore::parse(function, rest, Family::Postgres, "pg-args"),
+        "kubedbmanifest-backup" => manifest::backup(function, rest),
+        "kubedbmanifest-restore" => manifest::restore(function, rest),
         "storage-init" => object(rest, "storage-")
             .map(Command::StorageInit)
             .map(Arguments::of),

@@ -256,3 +256,46 @@ fn postgresqls_functions_have_flags_of_their_own() {
     );
     assert!(arguments.unused.is_empty());
 }
+
+#[test]
+fn the_catalogs_arguments_of_manifests_are_understood() {
+    let object = |name: &str| Object {
+        namespace: "demo".into(),
+        name: name.into(),
+    };
+    let common = [
+        "--enable-cache=true",
+        "--scratch-dir=/kubestash-tmp",
+        "--task-name=t",
+    ];
+    let backup = [
+        "kubedbmanifest-backup",
+        "backup",
+        "--namespace=demo",
+        "--backupsession=s-1",
+    ];
+    let backup = parsed(&[&backup[..], &common].concat()).unwrap();
+    let expected = ManifestBackup {
+        session: object("s-1"),
+        last_task: false,
+    };
+    assert_eq!(backup.command, Command::ManifestBackup(expected));
+    assert!(backup.unused.is_empty());
+    let restore = [
+        "kubedbmanifest-restore",
+        "restore",
+        "--namespace=demo",
+        "--restoresession=r-1",
+        "--snapshot=s",
+        "--last-task",
+        "--other=1",
+    ];
+    let restore = parsed(&[&restore[..], &common].concat()).unwrap();
+    let expected = ManifestRestore {
+        session: object("r-1"),
+        snapshot: "s".into(),
+        last_task: true,
+    };
+    assert_eq!(restore.command, Command::ManifestRestore(expected));
+    assert_eq!(restore.unused, ["other"]);
+}

@@ -8,25 +8,36 @@ use kube::ResourceExt;
 use kubestash_api::core::{BackupConfiguration, BackupSession, Session};
 use kubestash_api::shared::RepositoryInfo;
 use kubestash_api::storage::{Repository, Snapshot};
+use kubestash_core::manifest::Document;
 use kubestash_core::name;
 
+use super::task::Task;
 use crate::arguments::Backup;
 use crate::cluster::Cluster;
 use crate::database::{self, Database, Wanted};
 use crate::failure::Failure;
+use crate::manifest;
 use crate::settings::Settings;
 use crate::store::Store;
 
 /// What a backup works on.
-pub(super) struct World {
+pub(super) struct World<'a> {
     /// The BackupSession.
     pub(super) session: BackupSession,
     /// Its BackupConfiguration.
     pub(super) configuration: BackupConfiguration,
     /// The repositories, in the session's order.
     pub(super) targets: Vec<Target>,
-    /// The database, or why it cannot be found.
-    pub(super) database: Result<Database, Failure>,
+    /// What is backed up, or why it cannot be found.
+    pub(super) source: Result<Source<'a>, Failure>,
+}
+
+/// Where the bytes of a backup come from.
+pub(super) enum Source<'a> {
+    /// A database is dumped.
+    Dump(&'a Backup, Database),
+    /// The manifests are here.
+    Manifests(Document),
 }
 
 /// A repository that the session writes to.
@@ -43,14 +54,14 @@ pub(super) struct Target {
 ///
 /// # Errors
 /// If the session itself, or what it is a run of, cannot be read.
-pub(super) async fn dereference(
+pub(super) async fn dereference<'a>(
     cluster: &Cluster,
     settings: &Settings,
-    backup: &Backup,
-) -> Result<World, Failure> {
-    let namespace = &backup.session.namespace;
+    task: Task<'a>,
+) -> Result<World<'a>, Failure> {
+    let namespace = &task.session().namespace;
     let session: BackupSession = cluster
-        .get(namespace, &backup.session.name, "--backupsession")
+        .get(namespace, &task.session().name, "--backupsession")
         .await?;
     let configuration = configuration(cluster, namespace, &session).await?;
     let entry = entry(&configuration, &session)?;
@@ -60,12 +71,12 @@ pub(super) async fn dereference(
             .iter()
             .map(|info| target(cluster, settings, &session, info)),
     );
-    let (targets, database) = tokio::join!(targets, database(cluster, &configuration, backup));
+    let (targets, source) = tokio::join!(targets, source(cluster, &configuration, task));
     Ok(World {
         session,
         configuration,
         targets,
-        database,
+        source,
     })
 }
 
@@ -156,21 +167,30 @@ async fn target(
     }
 }
 
-/// Follows the target to its database.
-async fn database(
+/// Follows the target to its database, or to the objects that belong to it.
+async fn source<'a>(
     cluster: &Cluster,
     configuration: &BackupConfiguration,
-    backup: &Backup,
-) -> Result<Database, Failure> {
+    task: Task<'a>,
+) -> Result<Source<'a>, Failure> {
     let namespace = configuration.namespace().unwrap_or_default();
     let named_by = format!(
         "spec.target of BackupConfiguration {namespace}/{}",
         configuration.name_any()
     );
     let target = configuration.spec.target.as_ref();
-    let wanted = Wanted {
-        family: backup.family,
-        user: &backup.user,
-    };
-    database::find(cluster, target, &namespace, &named_by, wanted).await
+    match task {
+        Task::Dump(backup) => {
+            let wanted = Wanted {
+                family: backup.family,
+                user: &backup.user,
+            };
+            database::find(cluster, target, &namespace, &named_by, wanted)
+                .await
+                .map(|database| Source::Dump(backup, database))
+        }
+        Task::Manifests(_) => manifest::collect(cluster, target, &namespace, &named_by)
+            .await
+            .map(Source::Manifests),
+    }
 }

@@ -1,37 +1,60 @@
 //! The running dump, and the repositories that it is streamed into.
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kubestash_api::storage::Snapshot;
 use kubestash_core::layout;
-use kubestash_database::{DumpRequest, DumpStream};
+use kubestash_database::DumpRequest;
 use kubestash_engine::{
     BackupRequest, CancellationToken, CheckDepth, Destination, EngineError, Repository,
     ResticRepository, backup_streams,
 };
 
+use super::dereference::Source;
 use super::plan;
 use super::report::Stored;
 use super::source::Watched;
+use super::task::Task;
 use crate::arguments::Backup;
 use crate::database::Database;
 use crate::failure::Failure;
 
 /// A dump that has begun.
 pub(super) struct Running {
-    stream: DumpStream,
+    stream: Box<dyn Read + Send>,
+    /// Path of the file it becomes.
+    file: &'static str,
     /// The database, if it is one whose name is not in the dump.
     single: Option<String>,
 }
 
-/// Waits for the database and starts its client.
+/// Begins the stream of what a task stores.
 ///
 /// # Errors
 /// If the database does not answer, refuses, or does not have what was asked for.
 pub(super) async fn start(
+    task: Task<'_>,
+    source: Source<'_>,
+    cancel: &CancellationToken,
+) -> Result<Running, Failure> {
+    let file = task.file();
+    match source {
+        Source::Dump(backup, database) => dump(backup, &database, file, cancel).await,
+        Source::Manifests(document) => Ok(Running {
+            stream: Box::new(io::Cursor::new(document.to_bytes())),
+            file,
+            single: None,
+        }),
+    }
+}
+
+/// Waits for the database and starts its client.
+async fn dump(
     backup: &Backup,
     database: &Database,
+    file: &'static str,
     cancel: &CancellationToken,
 ) -> Result<Running, Failure> {
     let connection = &database.connection;
@@ -67,7 +90,8 @@ pub(super) async fn start(
     );
     let single = dump.databases.first().filter(|_| dump.single).cloned();
     Ok(Running {
-        stream: dump.stream,
+        stream: Box::new(dump.stream),
+        file,
         single,
     })
 }
@@ -85,7 +109,7 @@ pub(super) async fn into_all(
             repository,
             request: BackupRequest {
                 host: layout::HOST.to_owned(),
-                file_name: layout::DUMP_FILE.to_owned(),
+                file_name: dump.file.to_owned(),
                 tags: plan::tags(&snapshot, dump.single.as_deref()),
                 time,
             },
@@ -93,10 +117,7 @@ pub(super) async fn into_all(
         .collect();
     let (stream, watch) = Watched::new(dump.stream);
     let results = backup_streams(destinations, Box::new(stream), cancel.clone()).await;
-    tracing::info!(
-        "read {} of dump",
-        kubestash_core::format::bytes(watch.bytes())
-    );
+    tracing::info!("read {}", kubestash_core::format::bytes(watch.bytes()));
     results
         .into_iter()
         .map(|result| {
@@ -116,9 +137,13 @@ pub(super) async fn into_all(
 ///
 /// # Errors
 /// If something of it is missing.
-pub(super) async fn size_of(repository: &ResticRepository, id: &str) -> Result<u64, Failure> {
+pub(super) async fn size_of(
+    repository: &ResticRepository,
+    id: &str,
+    file: &str,
+) -> Result<u64, Failure> {
     let verified = repository
-        .verify_snapshot(id, layout::DUMP_FILE, CheckDepth::Structure)
+        .verify_snapshot(id, file, CheckDepth::Structure)
         .await?;
     match verified.errors.as_slice() {
         [] => Ok(verified.size),

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use kubestash_api::storage::{Snapshot, SnapshotStatus};
-use kubestash_core::layout;
 use kubestash_engine::{CancellationToken, CheckDepth, Repository, ResticRepository};
 
 use super::report::{self, Stored};
+use super::task::Task;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::store::Store;
@@ -18,8 +18,8 @@ pub(super) struct Finish<'a> {
     pub(super) cluster: &'a Cluster,
     /// The Snapshot as it was read.
     pub(super) snapshot: &'a Snapshot,
-    /// Name of the component.
-    pub(super) component: &'static str,
+    /// What is stored.
+    pub(super) task: Task<'a>,
     /// Path of the component.
     pub(super) path: &'a str,
     /// The Repository and its storage.
@@ -49,13 +49,13 @@ impl Finish<'_> {
         }
         let component = report::component(
             self.path,
-            layout::DUMP_FILE,
+            &self.task.host_path(),
             &stored,
             check.is_sound(),
             stats.total_size,
             started.elapsed(),
         );
-        let status = report::stored(self.snapshot, self.component, component);
+        let status = report::stored(self.snapshot, self.task.component(), component);
         self.publish(status).await?;
         self.forget(surplus).await;
         Ok(())
@@ -67,10 +67,14 @@ impl Finish<'_> {
     /// If one of these fails.
     pub(super) async fn publish_recorded(&self) -> Result<(), Failure> {
         let recorded = self.snapshot.status.as_ref();
-        let component = recorded.and_then(|status| status.components.get(self.component));
+        let component = recorded.and_then(|status| status.components.get(self.task.component()));
         let component = component.cloned().unwrap_or_default();
-        self.publish(report::stored(self.snapshot, self.component, component))
-            .await
+        self.publish(report::stored(
+            self.snapshot,
+            self.task.component(),
+            component,
+        ))
+        .await
     }
 
     async fn publish(&self, status: SnapshotStatus) -> Result<(), Failure> {

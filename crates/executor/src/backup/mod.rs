@@ -1,4 +1,4 @@
-//! A backup: one dump, streamed into all repositories of a session, and reported.
+//! A backup: one stream, the dump of a database or its manifests, into all repositories of a session, and reported.
 //!
 //! ```text
 //!   dereference ──► plan ──► dump ═╦═► repository 1 ──► check, size ──► file beside the data ──► status
@@ -16,6 +16,7 @@ mod finish;
 mod plan;
 mod report;
 mod source;
+mod task;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,19 +26,19 @@ use kubestash_api::storage::Snapshot;
 use kubestash_core::format;
 use kubestash_engine::{CancellationToken, Repository as _, ResticRepository};
 
-use crate::arguments::{Backup, component_path};
+use crate::arguments::component_path;
 use crate::cluster::Cluster;
-use crate::database::Database;
 use crate::failure::Failure;
 use crate::retention;
 use crate::settings::Settings;
 use crate::store::Store;
-use dereference::{Target, World};
+use dereference::{Source, Target, World};
 use finish::Finish;
 use plan::Todo;
 use report::Stored;
 
 pub use plan::uid_tag;
+pub use task::Task;
 
 /// Time that is left to report after the Job was told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -49,17 +50,17 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 pub async fn run(
     cluster: &Cluster,
     settings: &Settings,
-    backup: &Backup,
+    task: Task<'_>,
     cancel: &CancellationToken,
 ) -> Result<(), Vec<Failure>> {
-    let world = dereference::dereference(cluster, settings, backup)
+    let world = dereference::dereference(cluster, settings, task)
         .await
         .map_err(|f| vec![f])?;
     let World {
         session,
         configuration,
         targets,
-        database,
+        source,
     } = world;
     let mut failures = Vec::new();
     let mut works = Vec::new();
@@ -80,7 +81,7 @@ pub async fn run(
                 let path = component_path(
                     &snapshot.spec.version,
                     &snapshot.spec.session,
-                    backup.component,
+                    task.component(),
                 );
                 let name = info.name.clone();
                 works.push(Work {
@@ -88,15 +89,15 @@ pub async fn run(
                     name,
                     snapshot,
                     path,
-                    component: backup.component,
+                    task,
                     store,
                 });
             }
         }
     }
-    let outcomes = back_up(backup, works, database, cancel).await;
+    let outcomes = back_up(task, works, source, cancel).await;
     failures.extend(outcomes.into_iter().flatten());
-    if backup.last_task && !cancel.is_cancelled() {
+    if task.is_last() && !cancel.is_cancelled() {
         let applied = retention::apply(cluster, &session, &configuration, &stores, cancel).await;
         failures.extend(applied.err());
     }
@@ -113,7 +114,7 @@ struct Work<'a> {
     name: String,
     snapshot: Snapshot,
     path: String,
-    component: &'static str,
+    task: Task<'a>,
     store: Result<Store, Failure>,
 }
 
@@ -127,15 +128,15 @@ struct Opened<'a> {
 
 /// One failure for each repository that has one.
 async fn back_up(
-    backup: &Backup,
+    task: Task<'_>,
     works: Vec<Work<'_>>,
-    database: Result<Database, Failure>,
+    source: Result<Source<'_>, Failure>,
     cancel: &CancellationToken,
 ) -> Vec<Option<Failure>> {
     let started = Instant::now();
     let (done, works): (Vec<_>, Vec<_>) = works
         .into_iter()
-        .partition(|work| plan::recorded(&work.snapshot, backup.component) == Some(Todo::Nothing));
+        .partition(|work| plan::recorded(&work.snapshot, task.component()) == Some(Todo::Nothing));
     for work in &done {
         tracing::info!("{}: already done by an earlier attempt", work.name);
     }
@@ -157,8 +158,8 @@ async fn back_up(
         opened
     };
     let dump = async {
-        match database {
-            Ok(database) => dump::start(backup, &database, &unwanted).await,
+        match source {
+            Ok(source) => dump::start(task, source, &unwanted).await,
             Err(failure) => Err(failure),
         }
     };
@@ -186,7 +187,7 @@ async fn open<'a>(work: Work<'a>) -> Result<Opened<'a>, (Work<'a>, Failure)> {
     let opened = async {
         let store = work.store.clone()?;
         let repository = store.open_or_init(&work.path).await?;
-        let todo = match plan::recorded(&work.snapshot, work.component) {
+        let todo = match plan::recorded(&work.snapshot, work.task.component()) {
             Some(todo) => todo,
             None => plan::stored(&work.snapshot, &repository.snapshots().await?),
         };
@@ -257,7 +258,7 @@ impl Opened<'_> {
                     "{}: restic snapshot {id} of an earlier attempt is complete, using it",
                     self.work.name
                 );
-                match dump::size_of(&self.repository, &id).await {
+                match dump::size_of(&self.repository, &id, self.work.task.file()).await {
                     Ok(size) => {
                         let stored = Stored {
                             id,
@@ -288,7 +289,11 @@ impl Opened<'_> {
         surplus: Vec<String>,
         started: Instant,
     ) -> Option<Failure> {
-        let what = format!("{} of dump", format::bytes(stored.size));
+        let what = format!(
+            "{} of {}",
+            format::bytes(stored.size),
+            self.work.task.component()
+        );
         match self.finishing().all(stored, surplus, started).await {
             Ok(()) => {
                 tracing::info!(
@@ -306,7 +311,7 @@ impl Opened<'_> {
         Finish {
             cluster: self.work.cluster,
             snapshot: &self.work.snapshot,
-            component: self.work.component,
+            task: self.work.task,
             path: &self.work.path,
             store: &self.store,
             repository: &self.repository,
@@ -321,7 +326,7 @@ impl Work<'_> {
 
     /// Says that the component is being made.
     async fn begin(&self) {
-        let status = report::attempt(&self.snapshot, self.component, &self.path, None);
+        let status = report::attempt(&self.snapshot, self.task.component(), &self.path, None);
         if let Err(error) = self.cluster.apply_status(&self.snapshot, &status).await {
             tracing::warn!("{}: {error}", self.name);
         }
@@ -330,7 +335,12 @@ impl Work<'_> {
     /// Says why this attempt failed, in the log and in the Snapshot.
     async fn fail(&self, failure: Failure) -> Failure {
         tracing::error!("{}: {failure}", self.name);
-        let status = report::attempt(&self.snapshot, self.component, &self.path, Some(&failure));
+        let status = report::attempt(
+            &self.snapshot,
+            self.task.component(),
+            &self.path,
+            Some(&failure),
+        );
         let reporting = self.cluster.apply_status(&self.snapshot, &status);
         match tokio::time::timeout(LAST_WORDS, reporting).await {
             Ok(Ok(_)) => {}

@@ -2,10 +2,11 @@
 
 use kube::ResourceExt;
 use kubestash_api::core::RestoreSession;
-use kubestash_api::shared::ObjectReference;
+use kubestash_api::shared::{ObjectReference, TypedObjectReference};
 use kubestash_api::storage::{Repository, Snapshot};
-use kubestash_core::layout;
+use kubestash_core::{layout, manifest};
 
+use super::awaited;
 use crate::arguments::Restore;
 use crate::cluster::Cluster;
 use crate::database::{self, Database, Wanted};
@@ -21,17 +22,19 @@ pub(super) struct World {
     pub(super) part: Part,
     /// Where it goes.
     pub(super) database: Database,
+    /// The database object, if this session has made it, so that it waits for its data.
+    pub(super) made: Option<TypedObjectReference>,
 }
 
 /// A component of a Snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Path of its restic repository, below the Repository's directory.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Id of the restic snapshot.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// The file in it.
-    pub(super) file: String,
+    pub(crate) file: String,
 }
 
 /// Reads everything.
@@ -46,42 +49,71 @@ pub(super) async fn dereference(
 ) -> Result<World, Failure> {
     let own = session.namespace().unwrap_or_default();
     let named_by = format!("RestoreSession {own}/{}", session.name_any());
-    let (store, database) = tokio::join!(
-        stored(cluster, settings, restore, session, &named_by),
-        async {
-            let named_by = format!("spec.target of {named_by}");
-            let target = session.spec.target.as_ref();
-            let wanted = Wanted {
-                family: restore.family,
-                user: &restore.user,
-            };
-            database::find(cluster, target, &own, &named_by, wanted).await
-        },
-    );
-    let (store, part) = store?;
+    let (store, part, snapshot) = stored(
+        cluster,
+        settings,
+        &restore.snapshot,
+        restore.component,
+        session,
+    )
+    .await?;
+    let target = target(session, &snapshot);
+    let wanted = Wanted {
+        family: restore.family,
+        user: &restore.user,
+    };
+    let database = if awaited::is_made_by(session) {
+        let made = awaited::database(cluster, session, &target, wanted).await;
+        return Ok(World {
+            store,
+            part,
+            database: made?,
+            made: Some(target),
+        });
+    } else {
+        let named_by = format!("spec.target of {named_by}");
+        database::find(cluster, Some(&target), &own, &named_by, wanted).await?
+    };
     Ok(World {
         store,
         part,
-        database: database?,
+        database,
+        made: None,
     })
 }
 
-async fn stored(
+/// Where data goes: into the target that the session names, else into what its manifests make of the one that was backed
+/// up.
+fn target(session: &RestoreSession, snapshot: &Snapshot) -> TypedObjectReference {
+    let own = session.namespace().unwrap_or_default();
+    let options = session.spec.manifest_options.as_deref();
+    session.spec.target.clone().unwrap_or_else(|| {
+        let app_ref = snapshot.spec.app_ref.clone().unwrap_or_default();
+        manifest::effective_target(&app_ref, &own, options.unwrap_or(&Default::default()))
+    })
+}
+
+/// Reads everything that leads to a component of a Snapshot.
+///
+/// # Errors
+/// If an object is missing or says too little.
+pub(crate) async fn stored(
     cluster: &Cluster,
     settings: &Settings,
-    restore: &Restore,
+    snapshot: &str,
+    component: &str,
     session: &RestoreSession,
-    named_by: &str,
-) -> Result<(Store, Part), Failure> {
+) -> Result<(Store, Part, Snapshot), Failure> {
     let own = session.namespace().unwrap_or_default();
+    let named_by = format!("RestoreSession {own}/{}", session.name_any());
     let source = session.spec.data_source.clone().unwrap_or_default();
     let namespace = source.namespace.filter(|namespace| !namespace.is_empty());
     let namespace = namespace.unwrap_or_else(|| own.clone());
-    let snapshot: Snapshot = cluster.get(&namespace, &restore.snapshot, named_by).await?;
-    let part = part(&snapshot, restore.component)?;
+    let snapshot: Snapshot = cluster.get(&namespace, snapshot, &named_by).await?;
+    let part = part(&snapshot, component)?;
     let named_by = format!(
         "spec.repository of Snapshot {namespace}/{}",
-        restore.snapshot
+        snapshot.name_any()
     );
     let mut repository: Repository = cluster
         .get(&namespace, &snapshot.spec.repository, &named_by)
@@ -93,7 +125,7 @@ async fn stored(
         ));
     }
     let store = Store::of(cluster, settings, repository, &session.name_any()).await?;
-    Ok((store, part))
+    Ok((store, part, snapshot))
 }
 
 /// Where a component's data is, as its Snapshot says.

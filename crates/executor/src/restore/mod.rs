@@ -9,6 +9,7 @@
 //! - A dump that breaks off never looks like one that is complete: the client is ended before its input is.
 //! - The session says why an attempt failed before the process ends; only the operator says that it was the last one.
 
+mod awaited;
 mod dereference;
 mod load;
 mod preflight;
@@ -17,13 +18,18 @@ mod report;
 use std::time::{Duration, Instant};
 
 use kubestash_api::core::{RestoreComponentStatus, RestorePhase, RestoreSession};
+use kubestash_api::shared::Condition;
 use kubestash_core::format;
 use kubestash_engine::CancellationToken;
 
-use crate::arguments::Restore;
+use crate::arguments::{Object, Restore};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::settings::Settings;
+
+pub(crate) use dereference::stored;
+pub(crate) use preflight::read;
+pub(crate) use report::unedited;
 
 /// Time that is left to report after the Job was told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -38,29 +44,43 @@ pub async fn run(
     restore: &Restore,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
+    let session = (&restore.session, restore.component);
+    reported(cluster, session, async |session| {
+        let bytes = attempt(cluster, settings, restore, session, cancel).await?;
+        Ok((bytes, None))
+    })
+    .await
+}
+
+/// Does the work for a component of a session, unless an earlier attempt did, and reports how it went. The work returns
+/// how many bytes it restored, and what else there is to say.
+///
+/// # Errors
+/// The failure, which is already reported.
+pub(crate) async fn reported(
+    cluster: &Cluster,
+    (object, component): (&Object, &'static str),
+    attempt: impl AsyncFnOnce(&RestoreSession) -> Result<(u64, Option<Condition>), Failure>,
+) -> Result<(), Failure> {
     let started = Instant::now();
     let session: RestoreSession = cluster
-        .get(
-            &restore.session.namespace,
-            &restore.session.name,
-            "--restoresession",
-        )
+        .get(&object.namespace, &object.name, "--restoresession")
         .await?;
-    if report::is_done(&session, restore.component) {
+    if report::is_done(&session, component) {
         tracing::info!("already restored by an earlier attempt");
         return Ok(());
     }
     let work = Work {
         cluster,
         session,
-        component: restore.component,
+        component,
     };
     // Shown while it lasts, and takes the reason of an earlier attempt away.
     work.tell(report::running(None)).await;
-    match attempt(cluster, settings, restore, &work.session, cancel).await {
-        Ok(bytes) => {
+    match attempt(&work.session).await {
+        Ok((bytes, said)) => {
             let took = started.elapsed();
-            work.report(report::succeeded(took)).await?;
+            work.report(report::succeeded(took), said).await?;
             tracing::info!(
                 "restored {} in {}",
                 format::bytes(bytes),
@@ -98,10 +118,14 @@ async fn attempt(
         () = cancel.cancelled() => return Err(preflight::untouched(stopped())),
         result = before => result.map_err(preflight::untouched)?,
     };
-    load::load(restore, &world, ready, cancel).await
+    let bytes = load::load(restore, &world, ready, cancel).await?;
+    if let Some(made) = &world.made {
+        awaited::release(cluster, made).await?;
+    }
+    Ok(bytes)
 }
 
-fn stopped() -> Failure {
+pub(crate) fn stopped() -> Failure {
     Failure::transient("Cancelled", "failed to finish: the Job was told to stop")
 }
 
@@ -115,14 +139,18 @@ struct Work<'a> {
 impl Work<'_> {
     /// Reports, and leaves it at a line in the log if that fails.
     async fn tell(&self, status: RestoreComponentStatus) {
-        if let Err(failure) = self.report(status).await {
+        if let Err(failure) = self.report(status, None).await {
             tracing::warn!("{failure}");
         }
     }
 
-    async fn report(&self, status: RestoreComponentStatus) -> Result<(), Failure> {
+    async fn report(
+        &self,
+        status: RestoreComponentStatus,
+        said: Option<Condition>,
+    ) -> Result<(), Failure> {
         debug_assert_ne!(status.phase, Some(RestorePhase::Failed));
-        let status = report::with(&self.session, self.component, status);
+        let status = report::with(&self.session, self.component, status, said);
         self.cluster.apply_status(&self.session, &status).await?;
         Ok(())
     }

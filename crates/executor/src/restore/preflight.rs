@@ -9,9 +9,12 @@ use kubestash_engine::{
     SnapshotVerification,
 };
 
-use super::dereference::World;
+use zeroize::Zeroizing;
+
+use super::dereference::{Part, World};
 use crate::arguments::Restore;
 use crate::failure::Failure;
+use crate::store::Store;
 
 /// Tag of a restic snapshot that holds one database: its name is not in the dump.
 const DATABASE_TAG: &str = "database=";
@@ -133,6 +136,56 @@ fn sound(verified: &SnapshotVerification, id: &str, location: &str) -> Result<()
             "failed to restore: the data of restic snapshot {id} at {location} is damaged: {shown}; restore another Snapshot"
         ),
     ))
+}
+
+/// Reads a whole file of a component, all of whose data is compared with its hashes; for files that fit into memory.
+///
+/// # Errors
+/// If the repository cannot be opened, data is missing or damaged, or there is too much of it.
+pub(crate) async fn read(
+    store: &Store,
+    part: &Part,
+    most: u64,
+    cancel: &CancellationToken,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let repository = store.open(&part.path).await?;
+    tracing::info!("opened the repository at {}", repository.location());
+    let verified = repository
+        .verify_snapshot(&part.id, &part.file, CheckDepth::ReadData)
+        .await?;
+    sound(&verified, &part.id, &repository.location())?;
+    if verified.size > most {
+        return Err(Failure::permanent(
+            "ManifestUnreadable",
+            format!(
+                "failed to restore: {} of restic snapshot {} has {} bytes and at most {most} are read; restore another Snapshot",
+                part.file, part.id, verified.size
+            ),
+        ));
+    }
+    let whole = Whole::default();
+    let sink = Box::new(whole.clone());
+    repository
+        .dump(&part.id, &part.file, sink, cancel.clone())
+        .await?;
+    let mut bytes = whole.0.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *bytes))
+}
+
+/// Takes a whole stream.
+#[derive(Clone, Default)]
+struct Whole(Arc<Mutex<Zeroizing<Vec<u8>>>>);
+
+impl Write for Whole {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut whole = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Takes the beginning of a stream, and either its end or nothing more.

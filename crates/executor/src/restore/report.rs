@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use kubestash_api::conditions::restore_session::MANIFEST_RESTORED;
 use kubestash_api::core::{
     RestoreComponentStatus, RestorePhase, RestoreSession, RestoreSessionStatus,
 };
-use kubestash_core::format;
+use kubestash_api::shared::Condition;
+use kubestash_core::{condition, format};
 
 use crate::failure::Failure;
 
@@ -21,7 +23,7 @@ pub(super) fn is_done(session: &RestoreSession, component: &str) -> bool {
 ///
 /// # Errors
 /// If it was edited since.
-pub(super) fn unedited(session: &RestoreSession) -> Result<(), Failure> {
+pub(crate) fn unedited(session: &RestoreSession) -> Result<(), Failure> {
     let observed = session
         .status
         .as_ref()
@@ -53,20 +55,21 @@ pub(super) fn succeeded(took: Duration) -> RestoreComponentStatus {
     }
 }
 
-/// The status with this component: a server-side apply removes what it leaves out, so other tasks' are kept.
+/// The status with this component, and with what there is to say about manifests: a server-side apply removes what it
+/// leaves out, so what other tasks have said is kept.
 pub(super) fn with(
     session: &RestoreSession,
     component: &str,
     status: RestoreComponentStatus,
+    said: Option<Condition>,
 ) -> RestoreSessionStatus {
-    let mut components = session
-        .status
-        .as_ref()
-        .map(|status| status.components.clone())
-        .unwrap_or_default();
+    let before = session.status.clone().unwrap_or_default();
+    let mut components = before.components;
     components.insert(component.to_owned(), status);
+    let known = condition::find(&before.conditions, MANIFEST_RESTORED.type_).cloned();
     RestoreSessionStatus {
         components,
+        conditions: said.or(known).into_iter().collect(),
         ..RestoreSessionStatus::default()
     }
 }
@@ -108,7 +111,7 @@ mod tests {
             "phase": "Running", "totalComponents": 2,
             "components": {"manifest": {"phase": "Succeeded"}, "dump": {"phase": "Running", "error": "old"}},
         }));
-        let written = |status| serde_json::to_value(with(&session, "dump", status)).unwrap();
+        let written = |status| serde_json::to_value(with(&session, "dump", status, None)).unwrap();
         assert_eq!(
             written(succeeded(Duration::from_millis(1500))),
             json!({"components": {"dump": {"phase": "Succeeded", "duration": "1.5s"}, "manifest": {"phase": "Succeeded"}}})

@@ -186,6 +186,7 @@ impl Stage {
                 rule("appcatalog.appscode.com", &["appbindings"], &["get"]),
                 rule("kubedb.com", &["druids"], &["get"]),
                 rule("", &["secrets"], &["get"]),
+                rule("", &["configmaps"], &["get", "patch"]),
             ],
         }))
         .await;

@@ -7,11 +7,16 @@
     unreachable_pub
 )]
 
+mod backends;
 mod bad_input;
 mod canary;
 mod crash;
+mod manifest;
 mod postgres;
+mod recovery;
 mod restore;
+#[path = "../../../engine/tests/support/servers.rs"]
+mod servers;
 mod support;
 mod tutorial;
 mod up;

@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, eventually, find_binary, output};
 
-/// Runs statements on the metadata database's server of a Druid, as `root`.
-fn sql(system: &System, druid: &str, statements: &str) -> String {
+/// A program of the database on the metadata database's server of a Druid, as `root`. The file has to outlive it. In
+/// another namespace than `demo` the Druid is named as `namespace/name`.
+pub fn client(system: &System, druid: &str, program: &str) -> (Command, tempfile::NamedTempFile) {
+    let (namespace, druid) = druid.split_once('/').unwrap_or(("demo", druid));
     let secret = system
-        .object("demo", &format!("secret/{druid}-mysql-metadata-auth"))
+        .object(namespace, &format!("secret/{druid}-mysql-metadata-auth"))
         .unwrap();
     let binding = system
-        .object("demo", &format!("appbinding/{druid}-mysql-metadata"))
+        .object(namespace, &format!("appbinding/{druid}-mysql-metadata"))
         .unwrap();
     let url = binding["spec"]["clientConfig"]["url"].as_str().unwrap();
     let port = url.trim_end_matches(")/").rsplit(':').next().unwrap();
@@ -33,12 +35,15 @@ fn sql(system: &System, druid: &str, statements: &str) -> String {
         decode("password")
     );
     std::fs::write(file.path(), options).unwrap();
-    output(
-        Command::new(find_binary("mariadb"))
-            .arg(format!("--defaults-extra-file={}", file.path().display()))
-            .args(["--batch", "--skip-column-names", "--execute", statements]),
-    )
-    .unwrap()
+    let mut command = Command::new(find_binary(program));
+    command.arg(format!("--defaults-extra-file={}", file.path().display()));
+    (command, file)
+}
+
+/// Runs statements on the metadata database's server of a Druid, as `root`.
+pub fn sql(system: &System, druid: &str, statements: &str) -> String {
+    let (mut command, _file) = client(system, druid, "mariadb");
+    output(command.args(["--batch", "--skip-column-names", "--execute", statements])).unwrap()
 }
 
 /// Names of the tables that a backup holds by default: all but the one with Druid's users.
@@ -52,7 +57,7 @@ fn tables(system: &System, druid: &str) -> Vec<String> {
 }
 
 /// Checksums and definitions of those tables.
-fn contents(system: &System, druid: &str) -> String {
+pub fn contents(system: &System, druid: &str) -> String {
     let statements: Vec<String> = tables(system, druid)
         .iter()
         .map(|table| {
@@ -67,7 +72,7 @@ fn contents(system: &System, druid: &str) -> String {
 }
 
 /// Drops those tables.
-fn lose(system: &System, druid: &str) {
+pub fn lose(system: &System, druid: &str) {
     let drops: String = tables(system, druid)
         .iter()
         .map(|table| format!("DROP TABLE druid.{table};"))
@@ -107,17 +112,17 @@ fn ended(system: &System, name: &str) -> Value {
 }
 
 /// Restores and returns the ended session.
-fn restore(system: &System, name: &str, target: &str, source: &Value, spec: &Value) -> Value {
+pub fn restore(system: &System, name: &str, target: &str, source: &Value, spec: &Value) -> Value {
     system.apply(&session(name, target, source, spec));
     ended(system, name)
 }
 
-fn latest() -> Value {
+pub fn latest() -> Value {
     json!({"repository": "repo", "snapshot": "latest"})
 }
 
 /// A Druid whose metadata is backed up once, into a local storage.
-fn backed_up(system: &System, directory: &Path) -> PathBuf {
+pub fn backed_up(system: &System, directory: &Path) -> PathBuf {
     let volume = directory.join("volume");
     local_backend(system, &volume);
     system.apply(&druid("demo", "sample-druid", &[]));

@@ -4,7 +4,7 @@
 use kube::ResourceExt;
 
 use super::world::{World, snapshot_name};
-use crate::job::Access;
+use crate::job::{Access, manifest};
 
 const READ: &[&str] = &["get"];
 const REPORT: &[&str] = &["get", "patch"];
@@ -34,8 +34,9 @@ pub(super) fn of(world: &World) -> Access {
     }
     // The Snapshots of the Repositories have to be known before some can be found stale, and a name cannot limit that.
     access.any(&namespace, STORAGE, "snapshots", LIST);
-    for name in &world.old_snapshots {
+    for (name, session) in &world.old_snapshots {
         access.one(&namespace, STORAGE, "snapshots", REMOVE, name);
+        access.one(&namespace, CORE, "backupsessions", READ, session);
     }
     for info in world.targets() {
         let own = snapshot_name(&world.session, &info.name);
@@ -46,6 +47,7 @@ pub(super) fn of(world: &World) -> Access {
     }
     backends(&mut access, world);
     source(&mut access, world);
+    manifest::allow_backup(&mut access, &world.manifests);
     access
 }
 

@@ -14,6 +14,7 @@ use kubestash_api::{
     kubedb::Druid,
     storage::{BackupStorage, Repository, Snapshot},
 };
+use kubestash_core::manifest::Item;
 
 use super::{
     claims::Claims,
@@ -25,6 +26,7 @@ use crate::{
     apply::{self, ApplyError},
     backupconfiguration::target_reference,
     context::Context,
+    job::manifest,
 };
 
 /// A session and its Job as they are now.
@@ -72,6 +74,7 @@ pub(super) async fn world(seen: Seen, claims: &Claims, ctx: &Context) -> Result<
     if matches!(stage, Stage::Starting | Stage::Launching) {
         world.repositories = repositories(&world, ctx).await?;
         world.source = source(&world, ctx).await?;
+        world.manifests = manifests(&world, ctx).await?;
     }
     if stage == Stage::Launching {
         world.storages = storages(&world, ctx);
@@ -196,13 +199,16 @@ fn storages(world: &World, ctx: &Context) -> BTreeMap<String, Arc<BackupStorage>
         .collect()
 }
 
-fn old_snapshots(world: &World, ctx: &Context) -> Vec<String> {
+fn old_snapshots(world: &World, ctx: &Context) -> Vec<(String, String)> {
     let namespace = world.namespace();
     let found = ctx.watches.snapshots.select(|snapshot| {
         snapshot.namespace().as_ref() == Some(&namespace)
             && world.repositories.contains_key(&snapshot.spec.repository)
     });
-    found.iter().map(|snapshot| snapshot.name_any()).collect()
+    found
+        .iter()
+        .map(|snapshot| (snapshot.name_any(), snapshot.spec.backup_session.clone()))
+        .collect()
 }
 
 async fn source(world: &World, ctx: &Context) -> Result<Source, ApplyError> {
@@ -233,6 +239,19 @@ async fn source(world: &World, ctx: &Context) -> Result<Source, ApplyError> {
         Some(binding) => source.begun_at(binding),
         None => source,
     })
+}
+
+/// The objects of the target, if a task backs up manifests.
+async fn manifests(world: &World, ctx: &Context) -> Result<Vec<Item>, ApplyError> {
+    let addon = world.entry().and_then(|entry| entry.addon.as_ref());
+    let mut tasks = addon.into_iter().flat_map(|addon| &addon.tasks);
+    let wanted = tasks.any(|task| manifest::is_for_manifests(&task.name));
+    match &world.configuration {
+        Some(configuration) if wanted && configuration.spec.target.is_some() => {
+            manifest::of_target(ctx, &target_reference(configuration), &world.namespace()).await
+        }
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn with_job(world: &mut World, job: Option<Job>, ctx: &Context) {

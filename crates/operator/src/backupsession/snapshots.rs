@@ -1,6 +1,6 @@
 //! The Snapshots of a session: how they are made, and how those end that were not completed. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
@@ -18,7 +18,7 @@ use kubestash_api::{
 use kubestash_core::{condition, name, phase};
 
 use super::world::{World, snapshot_name};
-use crate::backupconfiguration::target_reference;
+use crate::{backupconfiguration::target_reference, job::manifest};
 
 /// A Snapshot that cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,11 +109,13 @@ fn build(world: &World, repository: &Repository) -> Snapshot {
         .map(|(key, value)| (key.to_owned(), name::join(&[value])))
         .into(),
     );
-    snapshot.metadata.annotations = world
-        .source
-        .version
-        .as_ref()
-        .map(|version| [(labels::DB_VERSION.to_owned(), version.clone())].into());
+    let version = world.source.version.clone();
+    let version = version.map(|version| (labels::DB_VERSION.to_owned(), version));
+    let annotations: BTreeMap<_, _> = version
+        .into_iter()
+        .chain(manifest::annotation(&world.manifests))
+        .collect();
+    snapshot.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
     snapshot
 }
 
@@ -129,7 +131,7 @@ pub(super) fn total_components(world: &World) -> i32 {
 
 /// The component that a task saves: one of objects, or the dump of a database.
 fn component_of(task: &str) -> &'static str {
-    if task.starts_with("manifest") {
+    if manifest::is_for_manifests(task) {
         "manifest"
     } else {
         "dump"

@@ -11,7 +11,7 @@ use kubestash_api::{
     shared::RepositoryInfo,
     storage::{BackupStorage, Repository, Snapshot},
 };
-use kubestash_core::name;
+use kubestash_core::{manifest::Item, name};
 
 use super::source::Source;
 use crate::config::JobEnvironment;
@@ -33,14 +33,17 @@ pub(super) struct World {
     pub storages: BTreeMap<String, Arc<BackupStorage>>,
     /// The session's Snapshots, by name of the Repository, as the API server has them now.
     pub snapshots: BTreeMap<String, Snapshot>,
-    /// Names of all Snapshots in those Repositories: retention may remove them.
-    pub old_snapshots: Vec<String>,
+    /// All Snapshots in those Repositories, each with its session: retention may remove them, and whether such a session
+    /// has ended says whether a lock that its Job left is stale.
+    pub old_snapshots: Vec<(String, String)>,
     /// The Addon that the session names.
     pub addon: Option<Arc<Addon>>,
     /// The Functions there are, by name.
     pub functions: BTreeMap<String, Arc<Function>>,
     /// Where the data comes from.
     pub source: Source,
+    /// The objects whose manifests are backed up, if a task does that.
+    pub manifests: Vec<Item>,
     /// The session's Job, as the API server has it now.
     pub job: Option<Job>,
     /// The pods of that Job.

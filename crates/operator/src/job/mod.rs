@@ -5,6 +5,7 @@
 //!   tasks.rs     the addon's tasks and their Functions ─────────┐
 //!   template.rs  the user's settings, from scheduler and addon ─┤
 //!   pod.rs       image, volumes, order ─────────────────────────┴─► Job
+//!   manifest.rs  the objects of a database that it reads or makes
 //!   rbac.rs      the objects the Job works on ─► ServiceAccount, Roles, RoleBindings
 //!   run.rs       Job and rights made, and taken away
 //!   outcome.rs   Job + pods ─► running, succeeded, failed why, stuck why
@@ -12,6 +13,7 @@
 //!
 //! A backup's and a restore's Job are built from the same parts; what differs is who asks and for which objects.
 
+pub mod manifest;
 pub mod outcome;
 pub mod pod;
 pub mod rbac;

@@ -1,10 +1,15 @@
 //! What the executor of a restore may do: read the objects it works on, and report on its own. Pure.
 
 use kube::ResourceExt;
-use kubestash_api::storage::Snapshot;
 
-use super::world::{World, data_namespace, data_source};
-use crate::{backupsession::Source, job::Access};
+use super::{
+    data::Data,
+    world::{World, data_namespace, data_source},
+};
+use crate::{
+    backupsession::Source,
+    job::{Access, manifest},
+};
 
 const READ: &[&str] = &["get"];
 const REPORT: &[&str] = &["get", "patch"];
@@ -15,9 +20,10 @@ const STORAGE: &str = "storage.kubestash.com";
 const CATALOG: &str = "appcatalog.appscode.com";
 const DATABASES: &str = "kubedb.com";
 
-/// The rights of the executor that restores `snapshot`.
-pub(super) fn of(world: &World, snapshot: &Snapshot) -> Access {
+/// The rights of the executor that restores what `restored` says.
+pub(super) fn of(world: &World, restored: &Data) -> Access {
     let mut access = Access::default();
+    let snapshot = &restored.snapshot;
     let (own, data) = (world.namespace(), data_namespace(&world.session));
     let session = world.session.name_any();
     access.one(&own, CORE, "restoresessions", READ, &session);
@@ -54,6 +60,9 @@ pub(super) fn of(world: &World, snapshot: &Snapshot) -> Access {
         access.one(&owner, "", "secrets", READ, secret.unwrap_or_default());
     }
     target(&mut access, world);
+    if restored.makes_target() {
+        manifest::allow_restore(&mut access, &world.placements, restored.has_data());
+    }
     access
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{Api, Resource, ResourceExt};
 use kubestash_api::{
-    conditions::restore_session::RESTORE_EXECUTOR_ENSURED,
+    conditions::restore_session::{MANIFEST_RESTORED, RESTORE_EXECUTOR_ENSURED},
     core::{RestorePhase, RestoreSession, RestoreSessionStatus},
 };
 use kubestash_core::{condition, phase};
@@ -39,7 +39,7 @@ pub(super) async fn apply(
     match step {
         Step::Wait(after) => again = after,
         Step::Begin => {
-            if !claims.take(&world.session) {
+            if !claims.take(world.target.as_ref(), &world.session) {
                 // Another one was faster; the next look finds it.
                 return Ok(Some(Duration::from_secs(1)));
             }
@@ -140,6 +140,10 @@ async fn tell_of_edit(ctx: &Context, world: &World) {
 }
 
 async fn tell(ctx: &Context, world: &World, status: &RestoreSessionStatus) {
+    if let Some(restored) = condition::find(&status.conditions, MANIFEST_RESTORED.type_) {
+        let notice = Notice::normal("ManifestRestored", restored.message.clone());
+        ctx.events.tell(world.session.as_ref(), &notice).await;
+    }
     let failure = phase::restore_session_failure(status);
     let (Some(failure), true) = (failure, status.phase != Some(RestorePhase::Succeeded)) else {
         return;

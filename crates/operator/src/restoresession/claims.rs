@@ -12,8 +12,6 @@ use std::{
 use kube::ResourceExt;
 use kubestash_api::{core::RestoreSession, shared::TypedObjectReference};
 
-use super::world::target;
-
 /// Much longer than any write takes to show.
 const LASTS: Duration = Duration::from_secs(10);
 
@@ -30,15 +28,23 @@ struct Claim {
 
 impl Claims {
     /// Name of another restore that was let through just now.
-    pub(super) fn holder(&self, session: &RestoreSession) -> Option<String> {
+    pub(super) fn holder(
+        &self,
+        target: Option<&TypedObjectReference>,
+        session: &RestoreSession,
+    ) -> Option<String> {
         let claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let claim = claims.get(&target(session))?;
+        let claim = claims.get(&target.cloned())?;
         (Some(&claim.uid) != session.uid().as_ref() && claim.since.elapsed() < LASTS)
             .then(|| claim.name.clone())
     }
 
     /// Lets a restore through, unless another one was just now.
-    pub(super) fn take(&self, session: &RestoreSession) -> bool {
+    pub(super) fn take(
+        &self,
+        target: Option<&TypedObjectReference>,
+        session: &RestoreSession,
+    ) -> bool {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         claims.retain(|_, claim| claim.since.elapsed() < LASTS);
         let uid = session.uid().unwrap_or_default();
@@ -47,7 +53,7 @@ impl Claims {
             name: session.name_any(),
             since: Instant::now(),
         };
-        claims.entry(target(session)).or_insert(claim).uid == uid
+        claims.entry(target.cloned()).or_insert(claim).uid == uid
     }
 
     /// Forgets what a restore claimed, because it has ended.
@@ -59,6 +65,7 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
+    use super::super::world::target;
     use super::*;
 
     fn session(name: &str, of: &str, namespace: Option<&str>) -> RestoreSession {
@@ -76,12 +83,14 @@ mod tests {
         let one = session("one", "druid", None);
         let two = session("two", "druid", Some("demo"));
         let other = session("other", "druid", Some("dev"));
-        assert!(claims.take(&one) && claims.take(&one));
-        assert!(!claims.take(&two));
-        assert!(claims.take(&other));
-        assert_eq!(claims.holder(&two).as_deref(), Some("one"));
-        assert_eq!(claims.holder(&one), None);
+        let take = |session| claims.take(target(session, None).as_ref(), session);
+        let holder = |session| claims.holder(target(session, None).as_ref(), session);
+        assert!(take(&one) && take(&one));
+        assert!(!take(&two));
+        assert!(take(&other));
+        assert_eq!(holder(&two).as_deref(), Some("one"));
+        assert_eq!(holder(&one), None);
         claims.release(&one);
-        assert!(claims.take(&two));
+        assert!(take(&two));
     }
 }

@@ -9,9 +9,13 @@ use kubestash_api::{
     shared::{ResourceFoundStatus, TaskReference},
     storage::{Snapshot, SnapshotPhase},
 };
-use kubestash_core::catalog::{self, Direction};
+use kubestash_core::{
+    catalog::{self, Direction},
+    manifest,
+};
 
-use super::world::{World, data_namespace, data_source};
+use super::world::{World, data_namespace, data_source, has_begun};
+use crate::job::manifest::is_for_manifests;
 
 /// Why a restore cannot begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +54,26 @@ impl Data {
         components.dedup();
         i32::try_from(components.len()).unwrap_or(i32::MAX)
     }
+
+    /// Whether manifests are restored, so that the target need not be there yet.
+    pub(super) fn makes_target(&self) -> bool {
+        self.tasks
+            .iter()
+            .any(|(_, component)| *component == manifest::COMPONENT)
+    }
+
+    /// Whether data is restored.
+    pub(super) fn has_data(&self) -> bool {
+        self.tasks
+            .iter()
+            .any(|(_, component)| *component != manifest::COMPONENT)
+    }
 }
 
 /// The component that a Function restores.
 fn component_of(function: &str) -> &'static str {
-    if function.starts_with("kubedbmanifest") {
-        "manifest"
+    if is_for_manifests(function) {
+        manifest::COMPONENT
     } else {
         "dump"
     }
@@ -64,16 +82,6 @@ fn component_of(function: &str) -> &'static str {
 /// Looks up what the session asks for. `pinned` is the Snapshot that was found when the restore began.
 pub(super) fn resolve(world: &World, pinned: Option<&str>) -> Result<Data, Obstacle> {
     let session = &world.session;
-    if session
-        .spec
-        .target
-        .as_ref()
-        .is_none_or(|target| target.name.is_empty())
-    {
-        return Err(Never(
-            "spec.target is missing: name the object to restore into".to_owned(),
-        ));
-    }
     let hooks = session.spec.hooks.as_ref();
     if hooks.is_some_and(|hooks| !hooks.pre_restore.is_empty() || !hooks.post_restore.is_empty()) {
         return Err(Never(
@@ -83,7 +91,29 @@ pub(super) fn resolve(world: &World, pinned: Option<&str>) -> Result<Data, Obsta
     let snapshot = snapshot(world, pinned)?;
     readable(world)?;
     let tasks = tasks(world, &snapshot)?;
-    Ok(Data { snapshot, tasks })
+    let data = Data { snapshot, tasks };
+    let named = session.spec.target.as_ref();
+    if named.is_none_or(|target| target.name.is_empty()) && !data.makes_target() {
+        return Err(Never(
+            "spec.target is missing: name the object to restore into".to_owned(),
+        ));
+    }
+    if let Some(namespace) = world
+        .namespaces_missing
+        .first()
+        .filter(|_| data.makes_target())
+    {
+        return Err(NotYet(format!(
+            "spec.manifestOptions: namespace {namespace}, which the manifests go to, does not exist or is being deleted: create it (kubectl create namespace {namespace}), or name another one in restoreNamespace"
+        )));
+    }
+    Ok(data)
+}
+
+/// The Snapshot that the session asks for, if it can be told already.
+pub(super) fn found(world: &World) -> Option<Snapshot> {
+    let pinned = pinned(&world.session).filter(|_| has_begun(&world.session));
+    snapshot(world, pinned).ok()
 }
 
 fn snapshot(world: &World, pinned: Option<&str>) -> Result<Snapshot, Obstacle> {
@@ -277,6 +307,8 @@ fn tasks(
         }
         tasks.push((task.clone(), component));
     }
+    // What is restored into comes before what is restored, whatever the order in which they are written.
+    tasks.sort_by_key(|(_, component)| *component != manifest::COMPONENT);
     if tasks.is_empty() {
         return Err(Never(format!(
             "none of spec.addon.tasks restores a component of spec.dataSource.components ({})",

@@ -200,7 +200,9 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
 
     let is_over = |limit: Option<Timestamp>| limit.is_some_and(|limit| limit <= now);
     status.target_found = Some(world.target_missing.is_none());
-    if let Some(missing) = &world.target_missing {
+    // What the session makes itself is not waited for here; the executor does, once it is made.
+    let missing = world.target_missing.as_ref();
+    if let Some(missing) = missing.filter(|_| !data.makes_target()) {
         let limit = deadline.or_else(|| since(TARGET_LIMIT));
         if !is_over(limit) {
             return wait_for(world, status, "WaitingForTarget", missing, limit, now);
@@ -209,13 +211,10 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
         set(&mut status, RESTORE_TARGET_FOUND, false, &reason, now);
         return end(world, status, &reason, now);
     }
-    set(
-        &mut status,
-        RESTORE_TARGET_FOUND,
-        true,
-        "The target's database is there.",
-        now,
-    );
+    if !data.makes_target() {
+        let message = "The target's database is there.";
+        set(&mut status, RESTORE_TARGET_FOUND, true, message, now);
+    }
     if let Some(rival) = &world.rival {
         let message = format!(
             "waits until RestoreSession {rival}, which restores into the same target, has ended"

@@ -15,12 +15,13 @@ use kubestash_api::{
     shared::TypedObjectReference,
     storage::Snapshot,
 };
+use kubestash_core::manifest::place;
 
 use super::{
     claims::Claims,
     data,
     decide::{Stage, stage},
-    world::{World, data_namespace, data_source, has_begun, is_finished, target},
+    world::{World, data_namespace, data_source, has_begun, is_finished, options, target},
 };
 use crate::{
     admission::rules::allows,
@@ -28,6 +29,7 @@ use crate::{
     backupconfiguration::target_reference,
     backupsession::{Named, Source},
     context::Context,
+    job::manifest,
 };
 
 /// Reads the Job, and after it the session, as they are now; none if the session is gone. In this order, because the
@@ -73,6 +75,9 @@ pub(super) async fn world(
     let stage = stage(&world.session);
     if matches!(stage, Stage::Waiting | Stage::Launching) {
         stored(world, ctx).await?;
+        let found = data::found(world);
+        world.target = target(&world.session, found.as_ref());
+        manifests(world, found.as_ref(), ctx);
         destination(world, ctx).await?;
         let info = world.session.spec.addon.as_ref();
         world.addon = info.and_then(|addon| ctx.watches.addons.get("", &addon.name));
@@ -82,11 +87,11 @@ pub(super) async fn world(
             .collect();
     }
     if stage == Stage::Waiting {
-        world.rival = match rival(&world.session, ctx).await? {
-            None => claims.holder(&world.session),
+        world.rival = match rival(world, ctx).await? {
+            None => claims.holder(world.target.as_ref(), &world.session),
             rival => rival,
         };
-        world.backups = backups(&world.session, ctx).await?;
+        world.backups = backups(world, ctx).await?;
     }
     Ok(())
 }
@@ -144,9 +149,29 @@ async fn stored(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
     Ok(())
 }
 
+/// Where the manifests of the Snapshot go, if a task restores them.
+fn manifests(world: &mut World, found: Option<&Snapshot>, ctx: &Context) {
+    let addon = world.session.spec.addon.as_ref();
+    let mut tasks = addon.into_iter().flat_map(|addon| &addon.tasks);
+    let (true, Some(snapshot)) = (
+        tasks.any(|task| manifest::is_for_manifests(&task.name)),
+        found,
+    ) else {
+        return;
+    };
+    let items = manifest::of_snapshot(snapshot);
+    world.placements = place(&items, &options(&world.session));
+    let restored = world.placements.iter().filter(|one| one.restored);
+    let mut namespaces: Vec<String> = restored.map(|one| one.target.namespace.clone()).collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    namespaces.retain(|namespace| ctx.is_terminating(namespace));
+    world.namespaces_missing = namespaces;
+}
+
 /// The way to the target's database, and whether it leads there.
 async fn destination(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
-    let Some(mut target) = target(&world.session) else {
+    let Some(mut target) = world.target.clone() else {
         return Ok(());
     };
     let own = world.namespace();
@@ -199,16 +224,24 @@ async fn destination(world: &mut World, ctx: &Context) -> Result<(), ApplyError>
 }
 
 /// Another restore that has the same target to itself.
-async fn rival(session: &RestoreSession, ctx: &Context) -> Result<Option<String>, ApplyError> {
+async fn rival(world: &World, ctx: &Context) -> Result<Option<String>, ApplyError> {
+    let session = world.session.as_ref();
+    // One that has begun says which Snapshot it restores.
+    let target_of = |other: &RestoreSession| {
+        let namespace = data_namespace(other);
+        let snapshot =
+            data::pinned(other).and_then(|name| ctx.watches.snapshots.get(&namespace, name));
+        target(other, snapshot.as_deref())
+    };
     let listed = Api::<RestoreSession>::all(ctx.client.clone())
         .list(&ListParams::default())
         .await
         .map_err(|source| apply::request("list the restores beside", session, source))?;
     let found = listed.items.iter().find(|other| {
         other.uid() != session.uid()
-            && target(other) == target(session)
             && has_begun(other)
             && !is_finished(other)
+            && target_of(other) == world.target
     });
     Ok(found.map(|other| {
         format!(
@@ -220,11 +253,9 @@ async fn rival(session: &RestoreSession, ctx: &Context) -> Result<Option<String>
 }
 
 /// The target's BackupConfigurations that are not paused.
-async fn backups(
-    session: &RestoreSession,
-    ctx: &Context,
-) -> Result<Vec<TypedObjectReference>, ApplyError> {
-    let Some(target) = target(session) else {
+async fn backups(world: &World, ctx: &Context) -> Result<Vec<TypedObjectReference>, ApplyError> {
+    let session = world.session.as_ref();
+    let Some(target) = world.target.clone() else {
         return Ok(Vec::new());
     };
     let own = session.namespace().unwrap_or_default();

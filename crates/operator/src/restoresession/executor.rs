@@ -120,7 +120,7 @@ pub(super) fn build(
         labels: &labels,
     };
     Ok(Executor {
-        rbac: rbac::build(holder, &access::of(world, &data.snapshot)),
+        rbac: rbac::build(holder, &access::of(world, data)),
         job,
     })
 }

@@ -57,6 +57,10 @@ pub(super) fn finish(
     );
     let phase = phase::restore_session(&status);
     status.phase = Some(phase);
+    if phase == RestorePhase::Succeeded {
+        // Also the target that was made on the way.
+        status.target_found = Some(true);
+    }
     let took = world
         .created()
         .and_then(|created| Duration::try_from(now.duration_since(created)).ok());

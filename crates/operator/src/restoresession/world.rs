@@ -7,11 +7,14 @@ use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Resource, ResourceExt};
 use kubestash_api::{
     addons::{Addon, Function},
-    core::{RestoreDataSource, RestoreSession},
+    core::{ManifestOptions, RestoreDataSource, RestoreSession},
     shared::TypedObjectReference,
     storage::{BackupStorage, Repository, Snapshot},
 };
-use kubestash_core::phase;
+use kubestash_core::{
+    manifest::{Placement, effective_target},
+    phase,
+};
 
 use crate::{backupsession::Source, config::JobEnvironment};
 
@@ -32,6 +35,12 @@ pub(super) struct World {
     pub addon: Option<Arc<Addon>>,
     /// The Functions there are, by name.
     pub functions: BTreeMap<String, Arc<Function>>,
+    /// The object that is restored into, with its namespace; none if nothing says which.
+    pub target: Option<TypedObjectReference>,
+    /// Where the manifests of the Snapshot go, if a task restores them.
+    pub placements: Vec<Placement>,
+    /// Namespaces that the manifests go to and that are not there, or are being deleted.
+    pub namespaces_missing: Vec<String>,
     /// The way to the target's database.
     pub source: Source,
     /// Why the target cannot be restored into yet; none if it can.
@@ -77,14 +86,27 @@ pub(super) fn data_namespace(session: &RestoreSession) -> String {
         .unwrap_or_default()
 }
 
-/// The target, with its namespace.
-pub(super) fn target(session: &RestoreSession) -> Option<TypedObjectReference> {
+/// The target, with its namespace: the one that the session names, else what its manifests make of the one that
+/// `snapshot` was taken of.
+pub(super) fn target(
+    session: &RestoreSession,
+    snapshot: Option<&Snapshot>,
+) -> Option<TypedObjectReference> {
     let own = session.namespace().unwrap_or_default();
-    let target = session.spec.target.as_ref()?;
-    Some(TypedObjectReference {
-        namespace: Some(target.namespace_or(&own).to_owned()),
-        ..target.clone()
-    })
+    if let Some(target) = &session.spec.target {
+        return Some(TypedObjectReference {
+            namespace: Some(target.namespace_or(&own).to_owned()),
+            ..target.clone()
+        });
+    }
+    let app = snapshot?.spec.app_ref.as_ref()?;
+    Some(effective_target(app, &own, &options(session)))
+}
+
+/// What the session says about manifests.
+pub(super) fn options(session: &RestoreSession) -> ManifestOptions {
+    let options = session.spec.manifest_options.as_deref();
+    options.cloned().unwrap_or_default()
 }
 
 /// Whether a restore has ended, however it did.

@@ -1,3 +1,5 @@
+mod manifests;
+
 use std::sync::Arc;
 
 use kube::ResourceExt;

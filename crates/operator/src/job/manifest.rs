@@ -1,0 +1,289 @@
+//! Manifests: which objects a Job reads or makes, so that it gets rights to exactly these.
+//!
+//! Rights are given in the namespace of the database and in those that a restore's options name. Where a Druid's
+//! databases are elsewhere, the user's own ServiceAccount has to have them: whoever may write a Druid in one namespace
+//! must not get at the Secrets of another one by it.
+
+use kube::{
+    Api, ResourceExt,
+    api::{ApiResource, DynamicObject, GroupVersionKind},
+};
+use kubestash_api::{
+    appcatalog::AppBinding, kubedb::Druid, shared::TypedObjectReference, storage::Snapshot,
+};
+use kubestash_core::manifest::{
+    DatabaseKind, GROUP, INVENTORY_ANNOTATION, Item, Part, Placement, dependencies, inventory,
+};
+use serde_json::{Value, json};
+
+use super::Access;
+use crate::{
+    apply::{self, ApplyError},
+    context::Context,
+};
+
+const READ: &[&str] = &["get"];
+const RELEASE: &[&str] = &["get", "patch"];
+const MAKE: &[&str] = &["create"];
+const CATALOG: &str = "appcatalog.appscode.com";
+
+/// The component that a task of this name, or one that runs a Function of this name, saves or restores.
+#[must_use]
+pub fn is_for_manifests(task_or_function: &str) -> bool {
+    task_or_function.starts_with("manifest") || task_or_function.starts_with("kubedbmanifest")
+}
+
+/// The objects of the database that `target` names, as seen from `namespace`; none if there is no such.
+///
+/// # Errors
+/// When a request fails.
+pub async fn of_target(
+    ctx: &Context,
+    target: &TypedObjectReference,
+    namespace: &str,
+) -> Result<Vec<Item>, ApplyError> {
+    let mut target = TypedObjectReference {
+        namespace: Some(target.namespace_or(namespace).to_owned()),
+        ..target.clone()
+    };
+    if target.group() == CATALOG {
+        let own = target.namespace_or(namespace).to_owned();
+        let binding = ctx.watches.app_bindings.get(&own, &target.name);
+        let Some(app) = binding.as_deref().and_then(app_of) else {
+            return Ok(Vec::new());
+        };
+        target = app;
+    }
+    let Some(kind) = DatabaseKind::of(target.group(), target.kind()) else {
+        return Ok(Vec::new());
+    };
+    let root = Item {
+        of: kind,
+        part: Part::Database,
+        namespace: target.namespace_or(namespace).to_owned(),
+        name: target.name.clone(),
+    };
+    let Some(database) = read(ctx, &root).await? else {
+        return Ok(vec![root]);
+    };
+    let mut needed: Vec<(Item, Value)> = Vec::new();
+    if kind == DatabaseKind::Druid {
+        for item in dependencies(&database) {
+            if item.part == Part::Database
+                && let Some(found) = read(ctx, &item).await?
+            {
+                needed.push((item, found));
+            }
+        }
+    }
+    Ok(inventory(kind, &database, |item| {
+        let mut all = needed.iter();
+        all.find(|(known, _)| known == item).map(|(_, found)| found)
+    }))
+}
+
+/// The object that a binding stands for.
+fn app_of(binding: &AppBinding) -> Option<TypedObjectReference> {
+    let namespace = binding.namespace().unwrap_or_default();
+    let app = binding.spec.app_ref.as_ref()?;
+    Some(TypedObjectReference {
+        namespace: Some(app.namespace_or(&namespace).to_owned()),
+        ..app.clone()
+    })
+}
+
+async fn read(ctx: &Context, item: &Item) -> Result<Option<Value>, ApplyError> {
+    // All of these kinds have this version, whatever others they have; the fields that matter are the same in all.
+    let version = GroupVersionKind::gvk(GROUP, "v1alpha2", item.of.name());
+    let resource = ApiResource::from_gvk_with_plural(&version, item.of.plural());
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(ctx.client.clone(), &item.namespace, &resource);
+    match api.get(&item.name).await {
+        Ok(found) => Ok(Some(json!({
+            "metadata": {"name": item.name, "namespace": item.namespace},
+            "spec": found.data.get("spec").cloned().unwrap_or_default(),
+        }))),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(source) => {
+            let mut named = Druid::new(&item.name, Default::default());
+            named.metadata.namespace = Some(item.namespace.clone());
+            Err(apply::request("read the manifest of", &named, source))
+        }
+    }
+}
+
+/// The annotation by which a Snapshot says which objects it holds.
+#[must_use]
+pub fn annotation(items: &[Item]) -> Option<(String, String)> {
+    let text = serde_json::to_string(items).ok()?;
+    (!items.is_empty()).then(|| (INVENTORY_ANNOTATION.to_owned(), text))
+}
+
+/// The objects that a Snapshot holds, as it says; of one that does not say, those with usual names.
+#[must_use]
+pub fn of_snapshot(snapshot: &Snapshot) -> Vec<Item> {
+    let said = snapshot.annotations().get(INVENTORY_ANNOTATION);
+    if let Some(items) = said.and_then(|text| serde_json::from_str(text).ok()) {
+        return items;
+    }
+    let Some(app) = &snapshot.spec.app_ref else {
+        return Vec::new();
+    };
+    let namespace = snapshot.namespace().unwrap_or_default();
+    let metadata =
+        json!({"metadata": {"name": app.name, "namespace": app.namespace_or(&namespace)}});
+    DatabaseKind::of(app.group(), app.kind())
+        .map(|kind| inventory(kind, &metadata, |_| None))
+        .unwrap_or_default()
+}
+
+/// Lets a Job read the objects that it backs up.
+pub fn allow_backup(access: &mut Access, items: &[Item]) {
+    let Some(root) = items.first() else {
+        return;
+    };
+    for item in items.iter().filter(|item| item.part != Part::External) {
+        if item.namespace == root.namespace {
+            access.one(
+                &item.namespace,
+                item.group(),
+                item.plural(),
+                READ,
+                &item.name,
+            );
+        }
+    }
+}
+
+/// Lets a Job make the objects that it restores, look at those that exist already, and, if `data_follows`, find the new
+/// database and tell it that its data is there.
+pub fn allow_restore(access: &mut Access, placements: &[Placement], data_follows: bool) {
+    let Some(root) = placements.first() else {
+        return;
+    };
+    for placement in placements {
+        let Placement { source, target, .. } = placement;
+        let namespace = &target.namespace;
+        let is_moved = *namespace != source.namespace;
+        if *namespace != root.target.namespace && !is_moved {
+            continue;
+        }
+        let (group, plural) = (target.group(), target.plural());
+        access.one(namespace, group, plural, READ, &target.name);
+        if placement.restored {
+            access.any(namespace, group, plural, MAKE);
+        }
+        if target.part == Part::Database {
+            access.one(namespace, CATALOG, "appbindings", READ, &target.name);
+        }
+        if target.part == Part::Database && data_follows {
+            let certificate = format!("{}-client-cert", target.name);
+            access.one(namespace, "", "secrets", READ, &certificate);
+        }
+    }
+    if data_follows {
+        let target = &root.target;
+        access.one(
+            &target.namespace,
+            target.group(),
+            target.plural(),
+            RELEASE,
+            &target.name,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+    use kubestash_api::core::ManifestOptions;
+    use kubestash_core::manifest::place;
+
+    use super::*;
+    use crate::job::{Holder, rbac};
+
+    fn items(spec: Value) -> Vec<Item> {
+        let druid = json!({"metadata": {"name": "d", "namespace": "demo"}, "spec": spec});
+        inventory(DatabaseKind::Druid, &druid, |_| None)
+    }
+
+    /// `namespace verb resource name`, of every rule.
+    fn rules(access: &Access) -> Vec<String> {
+        let (owner, labels) = (OwnerReference::default(), BTreeMap::new());
+        let holder = Holder {
+            name: "s",
+            namespace: "demo",
+            own_account: None,
+            owner: &owner,
+            labels: &labels,
+        };
+        let mut found = Vec::new();
+        for role in rbac::build(holder, access).roles {
+            let namespace = role.metadata.namespace.unwrap_or_default();
+            for rule in role.rules.unwrap_or_default() {
+                let names = rule
+                    .resource_names
+                    .map_or("*".to_owned(), |names| names.join(","));
+                let resources = rule.resources.unwrap_or_default().join(",");
+                found.push(format!(
+                    "{namespace} {} {resources} {names}",
+                    rule.verbs.join(",")
+                ));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_backup_may_read_exactly_the_objects_beside_its_database() {
+        let mut access = Access::default();
+        let spec = json!({"deepStorage": {"configSecret": {"name": "deep"}}, "zookeeperRef": {"name": "zk", "namespace": "other"}});
+        allow_backup(&mut access, &items(spec));
+        assert_eq!(
+            rules(&access),
+            [
+                "demo get secrets d-auth,deep",
+                "demo get druids d",
+                "demo get mysqls d-mysql-metadata"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_restore_may_make_objects_where_the_options_say_and_nowhere_else() {
+        let options: ManifestOptions =
+            serde_json::from_value(json!({"druid": {"dbName": "new", "restoreNamespace": "dev"}}))
+                .unwrap();
+        let spec = json!({"zookeeperRef": {"name": "zk", "namespace": "other"}});
+        let placements = place(&items(spec), &options);
+        let mut access = Access::default();
+        allow_restore(&mut access, &placements, false);
+        assert_eq!(
+            rules(&access),
+            [
+                "dev create secrets *",
+                "dev get secrets new-auth",
+                "dev get appbindings new,new-mysql-metadata",
+                "dev create druids *",
+                "dev get druids new",
+                "dev create mysqls *",
+                "dev get mysqls new-mysql-metadata",
+            ]
+        );
+        allow_restore(&mut access, &placements, true);
+        assert!(rules(&access).contains(&"dev get,patch druids new".to_owned()));
+    }
+
+    #[test]
+    fn a_snapshot_says_what_it_holds_and_usual_names_are_assumed_of_one_that_does_not() {
+        let mut snapshot = Snapshot::default();
+        snapshot.metadata.namespace = Some("demo".to_owned());
+        snapshot.spec.app_ref = Some(TypedObjectReference::new("kubedb.com", "Druid", "d", ""));
+        assert_eq!(of_snapshot(&snapshot), items(json!({})));
+        let all = items(json!({"configuration": {"secretName": "c"}}));
+        snapshot.metadata.annotations = Some(annotation(&all).into_iter().collect());
+        assert_eq!(of_snapshot(&snapshot), all);
+    }
+}
