@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine;
 use serde_json::{Value, json};
 
-use crate::bad_input::{configuration, local_backend};
+use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, eventually, free_port, output};
 
 const PASSWORD: &str = "canary:Pa55'w\\rd";
@@ -253,4 +254,121 @@ fn an_external_postgresql_is_backed_up_and_restored_over_itself_and_into_another
     }
     assert_eq!(server.sql("shop", sum), changed);
     assert!(!system.log_text().contains("canary"));
+}
+
+/// Runs statements in the metadata database of a Druid.
+fn metadata(system: &System, druid: &str, statements: &str) -> String {
+    let name = format!("{druid}-pg-metadata");
+    let object = |kind: &str, name: &str| system.object("demo", &format!("{kind}/{name}")).unwrap();
+    let binding = object("appbinding", &name);
+    let url = binding["spec"]["clientConfig"]["url"].as_str().unwrap();
+    let port = url.trim_end_matches('/').rsplit(':').next().unwrap();
+    let secret = object(
+        "secret",
+        binding["spec"]["secret"]["name"].as_str().unwrap(),
+    );
+    let decode = |key: &str| {
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(secret["data"][key].as_str().unwrap())
+            .unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), statements).unwrap();
+    output(
+        Command::new("psql")
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                "druid",
+            ])
+            .args(["-h", "127.0.0.1", "-p", port, "-U", &decode("username")])
+            .arg("-f")
+            .arg(file.path())
+            .env("PGPASSWORD", decode("password")),
+    )
+    .unwrap()
+}
+
+/// A Druid that keeps its metadata in PostgreSQL.
+fn postgres_druid(name: &str) -> Value {
+    let mut object: Value = serde_json::from_str(&druid("demo", name, &[])).unwrap();
+    object["spec"]["metadataStorage"] = json!({"type": "PostgreSQL"});
+    object
+}
+
+fn restore_druid(system: &System, name: &str, into: &str) -> Value {
+    let session = json!({
+        "apiVersion": "core.kubestash.com/v1alpha1",
+        "kind": "RestoreSession",
+        "metadata": {"name": name, "namespace": "demo"},
+        "spec": {
+            "target": {"apiGroup": "kubedb.com", "kind": "Druid", "name": into, "namespace": "demo"},
+            "dataSource": {"repository": "repo", "snapshot": "latest"},
+            "addon": {"name": "druid-addon", "tasks": [{"name": "postgres-metadata-storage-restore"}]},
+        },
+    });
+    system.apply(&session.to_string());
+    let ended = system.wait_phase(
+        "demo",
+        &format!("restoresession/{name}"),
+        &["Succeeded", "Failed", "Invalid"],
+    );
+    assert_eq!(
+        ended["status"]["phase"],
+        "Succeeded",
+        "{:#}\n{}",
+        ended["status"],
+        system.log_text()
+    );
+    ended
+}
+
+#[test]
+fn a_druid_on_postgresql_comes_back_over_itself_and_into_a_new_one_which_keeps_its_users() {
+    let system = System::start();
+    let directory = tempfile::tempdir().unwrap();
+    local_backend(&system, &directory.path().join("volume"));
+    system.apply(&postgres_druid("sample-druid").to_string());
+    system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
+    metadata(
+        &system,
+        "sample-druid",
+        "CREATE TABLE IF NOT EXISTS own (id int PRIMARY KEY, payload bytea);\n\
+         INSERT INTO own SELECT n, decode(md5(n::text), 'hex') FROM generate_series(1, 500) n;\n\
+         INSERT INTO druid_config (name, payload) VALUES ('users', 'source');",
+    );
+    let sum = "SELECT count(*), md5(string_agg(own::text, ',' ORDER BY id)) FROM own";
+    let before = metadata(&system, "sample-druid", sum);
+
+    let mut manual: Value = serde_json::from_str(&configuration(&json!({}))).unwrap();
+    // The guides' wrong name.
+    manual["spec"]["sessions"][0]["addon"] =
+        json!({"name": "druid-addon", "tasks": [{"name": "pg-metadata-storage-backup"}]});
+    system.apply(&manual.to_string());
+    let first = crate::tutorial::first_session(&system, "manual");
+    assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}");
+
+    metadata(
+        &system,
+        "sample-druid",
+        "DROP TABLE own; DROP TABLE druid_segments; UPDATE druid_config SET payload = 'newer' WHERE name = 'users';",
+    );
+    restore_druid(&system, "over", "sample-druid");
+    assert_eq!(metadata(&system, "sample-druid", sum), before);
+    let users = "SELECT convert_from(payload, 'UTF8') FROM druid_config WHERE name = 'users'";
+    assert_eq!(metadata(&system, "sample-druid", users).trim(), "newer");
+
+    let mut fresh = postgres_druid("restored-druid");
+    fresh["spec"]["init"] = json!({"waitForInitialRestore": true});
+    system.apply(&fresh.to_string());
+    restore_druid(&system, "into-new", "restored-druid");
+    system.wait_phase("demo", "druid/restored-druid", &["Ready"]);
+    assert_eq!(metadata(&system, "restored-druid", sum), before);
+    assert_eq!(metadata(&system, "restored-druid", users).trim(), "");
 }
