@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::params::ValidationDirective;
 use serde_json::json;
-use support::{api, create, define_widgets, object, server, status, widget, widgets};
+use support::{api, define_widgets, object, server, status, widget, widgets};
 
 #[tokio::test]
 async fn a_secret_is_created_read_listed_replaced_and_deleted() {

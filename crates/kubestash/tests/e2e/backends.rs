@@ -1,11 +1,13 @@
 //! Several backends in one session: one dump for all, and each with its own outcome.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::bad_input::{configuration, druid};
 use crate::restore::{contents, lose, restore};
 use crate::servers::{BUCKET, S3Server};
-use crate::support::{Gcs, System};
+use crate::support::{Gcs, System, eventually};
 use crate::tutorial::{first_session, prepare_backend, trigger};
 
 const BACKENDS: [&str; 3] = ["gcs-storage", "volume", "s3-storage"];
@@ -89,11 +91,14 @@ fn one_dump_goes_to_all_backends_and_one_that_is_dead_fails_alone() {
     let endpoint = s3.endpoint.clone();
     drop(s3);
     let name = trigger(&system, "manual");
-    let second = system.wait_phase(
-        "demo",
-        &format!("backupsession/{name}"),
-        &["Succeeded", "Failed"],
-    );
+    // Connections to the dead server are tried again for a while.
+    let second = eventually("the session to end", Duration::from_secs(180), || {
+        let session = system.object("demo", &format!("backupsession/{name}"))?;
+        match session["status"]["phase"].as_str() {
+            Some("Succeeded" | "Failed") => Ok(session),
+            _ => Err(format!("{:#}", session["status"])),
+        }
+    });
     assert_eq!(
         second["status"]["phase"], "Failed",
         "{:#}",
