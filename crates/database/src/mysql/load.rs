@@ -1,127 +1,21 @@
 //! A running `mariadb` or `mysql` that reads a dump.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use kubestash_core::args::{self, Tool};
-use tokio::process::Child;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use super::client::{Client, Purpose};
 use super::dump::judge;
 use super::options_file;
-use super::plan::PlanError;
 use super::server::Server;
 use crate::family::{Error, Load, LoadRequest};
+use crate::flags;
+use crate::load::{LoadClient, LoadSink, RunningLoad};
 use crate::private_dir::PrivateDir;
-use crate::stderr_tail::StderrTail;
-use crate::stream::{collect, status_text};
-
-/// Why a dump could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The client ended with an error.
-    #[error("failed to load the dump: {program} ended with {status}: {reason}")]
-    Client {
-        /// The client's name.
-        program: String,
-        /// `exit code 1`.
-        status: String,
-        /// The end of what it said, with the failing statement's line.
-        reason: String,
-        /// Whether the same attempt must fail again.
-        permanent: bool,
-    },
-    /// The caller cancelled.
-    #[error("failed to load the dump: cancelled; the database may hold a part of it")]
-    Cancelled,
-    /// The client could not be waited for.
-    #[error("failed to wait for {program}")]
-    Wait {
-        /// The client's name.
-        program: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl LoadError {
-    /// Stable name of the kind of error.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Client { .. } => "LoadFailed",
-            Self::Cancelled => "Cancelled",
-            Self::Wait { .. } => "LoadUnreadable",
-        }
-    }
-
-    /// Whether the same attempt must fail again until somebody changes something.
-    pub fn is_permanent(&self) -> bool {
-        matches!(
-            self,
-            Self::Client {
-                permanent: true,
-                ..
-            }
-        )
-    }
-}
-
-/// Where the dump is written to. Dropping it says "that was all", so drop it only after the last byte;
-/// otherwise drop the [`RunningLoad`] first, which ends the client.
-pub struct LoadSink(File);
-
-impl Write for LoadSink {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.write(buffer)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-/// The client at work.
-pub struct RunningLoad {
-    child: Child,
-    program: String,
-    said: JoinHandle<StderrTail>,
-    secret: Zeroizing<String>,
-    _private: PrivateDir,
-}
-
-impl RunningLoad {
-    /// Waits until the client has worked off everything that was written to its sink.
-    ///
-    /// # Errors
-    /// What the client said about the statement that failed.
-    pub async fn finish(mut self, cancel: &CancellationToken) -> Result<(), LoadError> {
-        let status = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Err(LoadError::Cancelled),
-            status = self.child.wait() => status,
-        };
-        let status = status.map_err(|source| LoadError::Wait {
-            program: self.program.clone(),
-            source,
-        })?;
-        if status.success() {
-            return Ok(());
-        }
-        let reason = self.said.await.unwrap_or_default().text(&[&self.secret]);
-        let permanent = judge(&reason).permanent;
-        Err(LoadError::Client {
-            program: self.program,
-            status: status_text(status),
-            reason,
-            permanent,
-        })
-    }
-}
+use crate::stream::collect;
 
 /// Waits for the server and starts the client.
 pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
@@ -136,17 +30,8 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     let mut words = vec!["--max-allowed-packet=1G".to_owned()];
     let mut notes = Vec::new();
     for flag in &args.flags {
-        if client.knows(&flag.name) || client.knows(flag.option()) {
+        if flags::fits(flag, &client.name(), |name| client.knows(name), &mut notes)? {
             words.push(flag.word.clone());
-        } else if flag.documented {
-            notes.push(format!(
-                "{} does not know --{}: left out",
-                client.name(),
-                flag.name
-            ));
-        } else {
-            let (flag, client) = (flag.name.clone(), client.name());
-            return Err(PlanError::UnknownFlag { flag, client }.into());
         }
     }
     // The dump has the same character set in its first lines; binary mode keeps `\r\n` and NULs in data.
@@ -177,17 +62,18 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     let (Some(stdin), Some(stderr)) = (child.stdin.take(), child.stderr.take()) else {
         return Err(start(io::ErrorKind::BrokenPipe.into()));
     };
-    let sink = LoadSink(File::from(stdin.into_owned_fd().map_err(start)?));
-    let running = RunningLoad {
+    let sink = LoadSink::new(File::from(stdin.into_owned_fd().map_err(start)?));
+    let mut running = LoadClient {
         child,
         program: client.name(),
         said: collect(stderr),
         secret: request.connection.credentials.password().to_owned().into(),
-        _private: private,
+        judge,
+        _private: Arc::new(private),
     };
     Ok(Load {
         sink,
-        running,
+        running: RunningLoad::new(async move { running.wait(false).await }, false),
         program: client.name(),
         server_version: info.version,
         words,

@@ -128,6 +128,7 @@ impl MariaDb {
         Connection {
             host: "127.0.0.1".into(),
             port: self.port,
+            database: None,
             credentials: Credentials::new("root", ROOT_PASSWORD.to_owned()),
             tls: None,
             origin: "AppBinding demo/sample-mysql".into(),

@@ -9,7 +9,7 @@ use kubestash_core::{layout, manifest};
 use super::awaited;
 use crate::arguments::Restore;
 use crate::cluster::Cluster;
-use crate::database::{self, Database};
+use crate::database::{self, Database, Wanted};
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -58,18 +58,21 @@ pub(super) async fn dereference(
     )
     .await?;
     let target = target(session, &snapshot);
-    let database = if awaited::is_made_by(session) {
-        let made = awaited::database(cluster, session, &target, restore.family).await;
+    let wanted = Wanted {
+        family: restore.family,
+        user: &restore.user,
+    };
+    if awaited::is_made_by(session) {
+        let database = awaited::database(cluster, session, &target, wanted).await?;
         return Ok(World {
             store,
             part,
-            database: made?,
+            database,
             made: Some(target),
         });
-    } else {
-        let named_by = format!("spec.target of {named_by}");
-        database::find(cluster, Some(&target), &own, &named_by, restore.family).await?
-    };
+    }
+    let named_by = format!("spec.target of {named_by}");
+    let database = database::find(cluster, Some(&target), &own, &named_by, wanted).await?;
     Ok(World {
         store,
         part,

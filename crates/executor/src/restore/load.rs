@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kubestash_core::format;
-use kubestash_database::LoadRequest;
-use kubestash_database::mysql::{LoadError, LoadSink};
+use kubestash_database::{LoadError, LoadRequest, LoadSink};
 use kubestash_engine::{CancellationToken, EngineError, Repository as _};
 
 use super::dereference::World;
@@ -30,12 +29,14 @@ pub(super) async fn load(
     let Ready {
         repository,
         target,
+        missing,
+        outline,
         id,
         size,
     } = ready;
     let database = &world.database;
     let connection = &database.connection;
-    if let Some(name) = target.database.as_deref().filter(|_| !target.exists) {
+    for name in &missing {
         tracing::info!("creating the database {name:?}, which is not there");
         database
             .family
@@ -46,7 +47,8 @@ pub(super) async fn load(
         .family
         .load(LoadRequest {
             connection,
-            database: target.database.as_deref(),
+            database: target.database(),
+            outline: &outline,
             args: &restore.args,
             scratch_dir: &restore.scratch_dir,
             wait_timeout: restore.wait_timeout,
@@ -58,10 +60,7 @@ pub(super) async fn load(
     tracing::info!(
         "loading {} into {} on {} with {} {}",
         format::bytes(size),
-        target
-            .database
-            .as_deref()
-            .unwrap_or("the databases it names"),
+        target.database().unwrap_or("the databases it names"),
         started.server_version,
         started.program,
         started.words.join(" ")
@@ -77,13 +76,13 @@ pub(super) async fn load(
         .await;
     match written {
         Ok(bytes) => {
-            // Only now may the client see the end of its input.
-            drop(sink);
+            // Only now may the clients see the end of their input. What goes wrong with it, they know better.
+            let _ = sink.finish().await;
             running.finish(cancel).await.map_err(partial)?;
             Ok(bytes)
         }
         Err(error @ EngineError::SinkFailed { .. }) => {
-            // The client has ended and knows why.
+            // A client has ended and knows why.
             drop(sink);
             Err(match running.finish(cancel).await {
                 Err(error) => partial(error),
@@ -91,29 +90,32 @@ pub(super) async fn load(
             })
         }
         Err(error) => {
-            // First the client, then its input: half a dump must not look like a whole one.
+            // First the clients, then their input: half a dump must not look like a whole one.
+            let undone = running.is_undone_by_drop();
             drop(running);
             drop(sink);
             Err(match error {
-                EngineError::Cancelled => partial(LoadError::Cancelled),
-                error => unfinished(error.into()),
+                EngineError::Cancelled => partial(LoadError::Cancelled { undone }),
+                error => unfinished(error.into(), undone),
             })
         }
     }
 }
 
 fn partial(error: LoadError) -> Failure {
-    match &error {
-        LoadError::Cancelled => error.into(),
-        _ => unfinished(error.into()),
-    }
+    let undone = error.is_undone();
+    unfinished(error.into(), undone)
 }
 
-/// A failure after the first byte, which is worth knowing.
-fn unfinished(failure: Failure) -> Failure {
+/// A failure after the first byte, which is worth knowing, and so is whether the server took everything back.
+fn unfinished(failure: Failure, undone: bool) -> Failure {
     let message = format!(
-        "{}; the database may hold a part of the restore: restore again",
-        failure.message
+        "{}; {}",
+        failure.message,
+        match undone {
+            true => "the database is as it was before",
+            false => "the database may hold a part of the restore: restore again",
+        }
     );
     match failure.permanent {
         true => Failure::permanent(&failure.kind, message),
@@ -126,7 +128,7 @@ fn unfinished(failure: Failure) -> Failure {
 struct Shared(Arc<Mutex<Counted>>);
 
 struct Counted {
-    sink: LoadSink,
+    sink: Option<LoadSink>,
     written: u64,
     total: u64,
     started: Instant,
@@ -137,19 +139,35 @@ impl Shared {
     fn new(sink: LoadSink, total: u64) -> Self {
         let now = Instant::now();
         Self(Arc::new(Mutex::new(Counted {
-            sink,
+            sink: Some(sink),
             written: 0,
             total,
             started: now,
             reported: now,
         })))
     }
+
+    /// Tells the clients that this was all.
+    async fn finish(self) -> io::Result<()> {
+        let sink = {
+            let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            counted.sink.take()
+        };
+        let Some(sink) = sink else {
+            return Ok(());
+        };
+        // A client that is busy takes its time.
+        tokio::task::spawn_blocking(move || sink.finish())
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
 }
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counted.sink.write(bytes)?;
+        let sink = counted.sink.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let count = sink.write(bytes)?;
         counted.written += count as u64;
         if counted.reported.elapsed() >= REPORT {
             counted.reported = Instant::now();
@@ -166,6 +184,6 @@ impl Write for Shared {
 
     fn flush(&mut self) -> io::Result<()> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.sink.flush()
+        counted.sink.as_mut().map_or(Ok(()), Write::flush)
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kubestash_database::mysql::Target;
+use kubestash_database::{ExamineRequest, OUTLINE, Outline, Target};
 use kubestash_engine::{
     CancellationToken, CheckDepth, EngineError, Repository as _, ResticRepository,
     SnapshotVerification,
@@ -16,8 +16,6 @@ use crate::arguments::Restore;
 use crate::failure::Failure;
 use crate::store::Store;
 
-/// As much of a dump as says on which server it was made.
-const HEAD: usize = 4096;
 /// Tag of a restic snapshot that holds one database: its name is not in the dump.
 const DATABASE_TAG: &str = "database=";
 /// At most this many damages in a message.
@@ -28,7 +26,11 @@ pub(super) struct Ready {
     /// The open repository.
     pub(super) repository: Arc<ResticRepository>,
     /// The server.
-    pub(super) target: Target,
+    pub(super) target: Box<dyn Target>,
+    /// Databases to make before.
+    pub(super) missing: Vec<String>,
+    /// How the dump begins and ends.
+    pub(super) outline: Outline,
     /// Full id of the restic snapshot.
     pub(super) id: String,
     /// Bytes to load.
@@ -56,24 +58,27 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
     let database = &world.database;
     let (data, target) = tokio::join!(
         examine(&repository, &found.id, &part.file),
-        database.family.examine(
-            &database.connection,
-            &database.role,
+        database.family.examine(ExamineRequest {
+            connection: &database.connection,
+            role: &database.role,
             source,
-            restore.wait_timeout
-        ),
+            args: &restore.args,
+            wait_timeout: restore.wait_timeout,
+        }),
     );
-    let (size, head) = data?;
+    let (size, outline) = data?;
     let target = target?;
-    for note in target
-        .accepts(&head)
-        .map_err(kubestash_database::Error::from)?
-    {
+    let accepted = target
+        .accepts(&outline)
+        .map_err(kubestash_database::Error::from)?;
+    for note in &accepted.notes {
         tracing::warn!("{note}");
     }
     Ok(Ready {
         repository,
         target,
+        missing: accepted.missing,
+        outline,
         id: found.id.clone(),
         size,
     })
@@ -88,25 +93,33 @@ pub(super) fn untouched(failure: Failure) -> Failure {
     }
 }
 
-/// Reads all data of a file; returns its size and its beginning.
+/// Reads all data of a file; returns its size, its beginning and, if that says so, its end.
 async fn examine(
     repository: &ResticRepository,
     id: &str,
     file: &str,
-) -> Result<(u64, Vec<u8>), Failure> {
+) -> Result<(u64, Outline), Failure> {
     let verified = repository
         .verify_snapshot(id, file, CheckDepth::ReadData)
         .await?;
     sound(&verified, id, &repository.location())?;
     tracing::info!("all data of restic snapshot {id} is there and readable");
-    let head = Head::default();
-    let reading = repository.dump(id, file, Box::new(head.clone()), CancellationToken::new());
-    match reading.await {
-        // It stops by itself when it has seen enough.
-        Ok(_) | Err(EngineError::SinkFailed { .. }) => {}
-        Err(error) => return Err(error.into()),
+    let read = async |ends: Ends| {
+        let sink = Box::new(ends.clone());
+        match repository
+            .dump(id, file, sink, CancellationToken::new())
+            .await
+        {
+            // It stops by itself when it has seen enough.
+            Ok(_) | Err(EngineError::SinkFailed { .. }) => Ok(ends.take()),
+            Err(error) => Err(Failure::from(error)),
+        }
+    };
+    let mut outline = read(Ends::head()).await?;
+    if outline.wants_tail() {
+        outline = read(Ends::both()).await?;
     }
-    Ok((verified.size, head.take()))
+    Ok((verified.size, outline))
 }
 
 fn sound(verified: &SnapshotVerification, id: &str, location: &str) -> Result<(), Failure> {
@@ -175,25 +188,48 @@ impl Write for Whole {
     }
 }
 
-/// Takes the beginning of a stream and refuses the rest.
-#[derive(Clone, Default)]
-struct Head(Arc<Mutex<Vec<u8>>>);
+/// Takes the beginning of a stream, and either its end or nothing more.
+#[derive(Clone)]
+struct Ends(Arc<Mutex<(Outline, bool)>>);
 
-impl Head {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+impl Ends {
+    /// The beginning; the rest is refused.
+    fn head() -> Self {
+        Self(Arc::new(Mutex::new((Outline::default(), false))))
+    }
+
+    /// Beginning and end.
+    fn both() -> Self {
+        Self(Arc::new(Mutex::new((Outline::default(), true))))
+    }
+
+    fn take(&self) -> Outline {
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (outline, _) = &mut *ends;
+        let surplus = outline.tail.len().saturating_sub(OUTLINE);
+        outline.tail.drain(..surplus);
+        std::mem::take(outline)
     }
 }
 
-impl Write for Head {
+impl Write for Ends {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = HEAD.saturating_sub(head.len()).min(bytes.len());
-        if wanted == 0 && !bytes.is_empty() {
-            return Err(io::ErrorKind::BrokenPipe.into());
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (outline, to_end) = &mut *ends;
+        let wanted = OUTLINE.saturating_sub(outline.head.len()).min(bytes.len());
+        outline.head.extend_from_slice(&bytes[..wanted]);
+        if *to_end {
+            outline.tail.extend_from_slice(bytes);
+            if outline.tail.len() > 4 * OUTLINE {
+                let surplus = outline.tail.len() - OUTLINE;
+                outline.tail.drain(..surplus);
+            }
+            return Ok(bytes.len());
         }
-        head.extend_from_slice(&bytes[..wanted]);
-        Ok(wanted)
+        match wanted {
+            0 if !bytes.is_empty() => Err(io::ErrorKind::BrokenPipe.into()),
+            wanted => Ok(wanted),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -206,12 +242,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_head_of_a_stream_is_kept_and_the_rest_refused() {
-        let mut head = Head::default();
+    fn the_ends_of_a_stream_are_kept() {
+        let mut head = Ends::head();
         head.write_all(&[1; 100]).unwrap();
-        assert!(head.write_all(&[2; HEAD]).is_err());
+        assert!(head.write_all(&[2; OUTLINE]).is_err());
         let kept = head.take();
-        assert_eq!((kept.len(), kept[99], kept[HEAD - 1]), (HEAD, 1, 2));
+        assert_eq!(
+            (kept.head.len(), kept.head[99], kept.head[100]),
+            (OUTLINE, 1, 2)
+        );
+        assert!(kept.tail.is_empty());
+
+        let mut both = Ends::both();
+        for byte in 0..20 {
+            both.write_all(&vec![byte; OUTLINE / 2]).unwrap();
+        }
+        both.write_all(b"end").unwrap();
+        let kept = both.take();
+        assert_eq!((kept.head[0], kept.head[OUTLINE - 1]), (0, 1));
+        assert_eq!((kept.tail.len(), kept.tail[0]), (OUTLINE, 18));
+        assert!(kept.tail.ends_with(b"end"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod bad_input;
 mod canary;
 mod crash;
 mod manifest;
+mod postgres;
 mod recovery;
 mod restore;
 #[path = "../../../engine/tests/support/servers.rs"]
