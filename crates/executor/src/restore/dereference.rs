@@ -62,18 +62,17 @@ pub(super) async fn dereference(
         family: restore.family,
         user: &restore.user,
     };
-    let database = if awaited::is_made_by(session) {
-        let made = awaited::database(cluster, session, &target, wanted).await;
+    if awaited::is_made_by(session) {
+        let database = awaited::database(cluster, session, &target, wanted).await?;
         return Ok(World {
             store,
             part,
-            database: made?,
+            database,
             made: Some(target),
         });
-    } else {
-        let named_by = format!("spec.target of {named_by}");
-        database::find(cluster, Some(&target), &own, &named_by, wanted).await?
-    };
+    }
+    let named_by = format!("spec.target of {named_by}");
+    let database = database::find(cluster, Some(&target), &own, &named_by, wanted).await?;
     Ok(World {
         store,
         part,
