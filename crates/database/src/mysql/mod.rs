@@ -6,6 +6,7 @@
 //!   selection  which databases (pure)            plan  the command line (pure)
 //!   dump       all of that, then the running client as a stream
 //!   target     the server to load into, looked at beforehand
+//!   statements how long those of a dump are (pure)
 //!   load       the client that reads a dump
 //! ```
 
@@ -16,6 +17,7 @@ mod options_file;
 mod plan;
 mod selection;
 mod server;
+mod statements;
 mod target;
 
 pub use client::{Client, ClientError, Purpose, Vendor};
@@ -23,6 +25,7 @@ pub use load::{LoadError, LoadSink, RunningLoad};
 pub use plan::{Plan, PlanError, plan};
 pub use selection::{DRUID, Scope, SelectionError, Wanted, metadata_database, select};
 pub use server::{Existing, Server, ServerError, ServerInfo};
+pub use statements::Statements;
 pub use target::{Target, TargetError};
 
 pub(crate) use dump::dump;

@@ -3,10 +3,13 @@
 //! ```text
 //!   examine  answers? takes writes? which database?  ─► Target      (reads only)
 //!   Target::accepts  the first lines of the dump     ─► fits, or why not (pure)
+//!   Target::takes    its longest statement           ─► fits, or why not (pure)
 //!   create_database  the one change, when all else is known to be well
 //! ```
 
 use std::time::Duration;
+
+use kubestash_core::format;
 
 use super::client::Vendor;
 use super::selection::{DRUID, find, metadata_database};
@@ -58,6 +61,31 @@ pub enum TargetError {
         /// Version of this server.
         server: String,
     },
+    /// It does not take so long a statement.
+    #[error(
+        "failed to restore into the database at {address}: the dump holds a row that takes a statement of {}, and the server takes at most {} (max_allowed_packet); {}",
+        format::bytes(*.statement), format::bytes(*.limit), raise(*.statement)
+    )]
+    Packet {
+        /// `host:port`.
+        address: String,
+        /// Bytes of the longest statement.
+        statement: u64,
+        /// Bytes that the server takes.
+        limit: u64,
+    },
+}
+
+/// The most that any server takes.
+const MOST: u64 = 1 << 30;
+
+fn raise(statement: u64) -> String {
+    match (statement + 2).checked_next_power_of_two() {
+        Some(enough) if enough <= MOST => {
+            format!("raise it with SET GLOBAL max_allowed_packet = {enough}, and restore again")
+        }
+        _ => "no server takes more than 1 GiB: restore another Snapshot".to_owned(),
+    }
 }
 
 impl TargetError {
@@ -65,7 +93,9 @@ impl TargetError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ReadOnly { .. } => "DatabaseReadOnly",
-            Self::Older { .. } | Self::Collation { .. } => "DatabaseIncompatible",
+            Self::Older { .. } | Self::Collation { .. } | Self::Packet { .. } => {
+                "DatabaseIncompatible"
+            }
         }
     }
 }
@@ -80,12 +110,28 @@ pub struct Target {
     info: ServerInfo,
     address: String,
     knows_mysql_8: bool,
+    max_statement: u64,
 }
 
 impl Target {
     /// What the server says it is.
     pub fn server_version(&self) -> &str {
         &self.info.version
+    }
+
+    /// Whether a dump can be loaded here whose longest statement has so many bytes.
+    ///
+    /// # Errors
+    /// If the server does not take it.
+    pub fn takes(&self, statement: u64) -> Result<(), TargetError> {
+        if statement + 1 < self.max_statement {
+            return Ok(());
+        }
+        Err(TargetError::Packet {
+            address: self.address.clone(),
+            statement,
+            limit: self.max_statement,
+        })
     }
 
     /// Whether the dump that begins with `head` can be loaded here; what is doubtful is returned as notes.
@@ -157,7 +203,7 @@ pub(crate) async fn examine(
     let looked = look(&mut server).await;
     let info = server.info.clone();
     server.close().await;
-    let (read_only, knows_mysql_8, existing) = looked?;
+    let (read_only, knows_mysql_8, max_statement, existing) = looked?;
     if let Some(variable) = read_only {
         let (address, origin) = (connection.address(), connection.origin.clone());
         return Err(TargetError::ReadOnly {
@@ -175,13 +221,17 @@ pub(crate) async fn examine(
         info,
         address: connection.address(),
         knows_mysql_8,
+        max_statement,
     })
 }
 
-async fn look(server: &mut Server) -> Result<(Option<&'static str>, bool, Existing), ServerError> {
+async fn look(
+    server: &mut Server,
+) -> Result<(Option<&'static str>, bool, u64, Existing), ServerError> {
     Ok((
         server.read_only().await?,
         server.has_collation(MYSQL_8_COLLATION).await?,
+        server.max_statement().await?,
         server.databases().await?,
     ))
 }
@@ -234,6 +284,25 @@ mod tests {
             info: ServerInfo::new(version.to_owned(), 0),
             address: "h:3306".to_owned(),
             knows_mysql_8,
+            max_statement: 16 << 20,
+        }
+    }
+
+    #[test]
+    fn a_statement_that_the_server_does_not_take_is_told_with_the_remedy() {
+        let target = target("8.0.36", true);
+        assert!(target.takes(0).is_ok() && target.takes((16 << 20) - 2).is_ok());
+        let cases = [
+            ((16 << 20) - 1, "SET GLOBAL max_allowed_packet = 33554432"),
+            (16 << 20, "SET GLOBAL max_allowed_packet = 33554432"),
+            (1 << 29, "SET GLOBAL max_allowed_packet = 1073741824"),
+            ((1 << 30) - 1, "no server takes more than 1 GiB"),
+        ];
+        for (statement, words) in cases {
+            let error = target.takes(statement).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.to_string().contains("at most 16.000 MiB"), "{error}");
+            assert_eq!(error.kind(), "DatabaseIncompatible");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kubestash_database::mysql::Target;
+use kubestash_database::mysql::{Statements, Target};
 use kubestash_engine::{
     CancellationToken, CheckDepth, EngineError, Repository as _, ResticRepository,
     SnapshotVerification,
@@ -39,13 +39,10 @@ pub(super) struct Ready {
 pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready, Failure> {
     let part = &world.part;
     let repository = world.store.open(&part.path).await?;
-    tracing::info!("opened the repository at {}", repository.location());
-    let existing = repository.snapshots().await?;
-    let found = existing.iter().find(|info| info.id.starts_with(&part.id));
-    let found = found.ok_or_else(|| EngineError::SnapshotMissing {
-        id: part.id.clone(),
-        location: repository.location(),
-    })?;
+    let location = repository.location();
+    tracing::info!("opened the repository at {location}");
+    let found = repository.snapshot(&part.id).await;
+    let found = found.map_err(|error| explain(error, &part.id, &location))?;
     let source = found
         .tags
         .iter()
@@ -60,12 +57,13 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
             restore.wait_timeout
         ),
     );
-    let (size, head) = data?;
+    let (size, seen) = data?;
     let target = target?;
-    for note in target
-        .accepts(&head)
-        .map_err(kubestash_database::Error::from)?
-    {
+    let fits = target
+        .accepts(&seen.head)
+        .and_then(|notes| target.takes(seen.statements.longest()).map(|()| notes))
+        .map_err(kubestash_database::Error::from)?;
+    for note in fits {
         tracing::warn!("{note}");
     }
     Ok(Ready {
@@ -85,62 +83,87 @@ pub(super) fn untouched(failure: Failure) -> Failure {
     }
 }
 
-/// Reads all data of a file; returns its size and its beginning.
+/// Reads all data of a file; returns its size and what was seen on the way.
 async fn examine(
     repository: &ResticRepository,
     id: &str,
     file: &str,
-) -> Result<(u64, Vec<u8>), Failure> {
+) -> Result<(u64, Seen), Failure> {
+    let location = repository.location();
+    // What is missing is found, and told all at once, before anything is read.
     let verified = repository
-        .verify_snapshot(id, file, CheckDepth::ReadData)
-        .await?;
-    sound(&verified, id, &repository.location())?;
-    tracing::info!("all data of restic snapshot {id} is there and readable");
-    let head = Head::default();
-    let reading = repository.dump(id, file, Box::new(head.clone()), CancellationToken::new());
+        .verify_snapshot(id, file, CheckDepth::Structure)
+        .await
+        .map_err(|error| explain(error, id, &location))?;
+    sound(&verified, id, &location)?;
+    let seen = Examiner::default();
+    let reading = repository.dump(id, file, Box::new(seen.clone()), CancellationToken::new());
     match reading.await {
-        // It stops by itself when it has seen enough.
-        Ok(_) | Err(EngineError::SinkFailed { .. }) => {}
-        Err(error) => return Err(error.into()),
+        Ok(size) => {
+            tracing::info!("all data of restic snapshot {id} is there and readable");
+            Ok((size, seen.take()))
+        }
+        Err(error) => Err(explain(error, id, &location)),
     }
-    Ok((verified.size, head.take()))
+}
+
+/// A failure of the repository; what is damaged is told as what [`sound`] finds is.
+fn explain(error: EngineError, id: &str, location: &str) -> Failure {
+    match error {
+        EngineError::RepositoryDamaged { reason, .. } => damaged(&[reason], id, location),
+        EngineError::SnapshotMissing { .. } => {
+            damaged(&["it is no longer there".to_owned()], id, location)
+        }
+        error => error.into(),
+    }
 }
 
 fn sound(verified: &SnapshotVerification, id: &str, location: &str) -> Result<(), Failure> {
-    if verified.errors.is_empty() {
-        return Ok(());
+    match verified.errors.as_slice() {
+        [] => Ok(()),
+        errors => Err(damaged(errors, id, location)),
     }
-    let mut shown = verified.errors[..verified.errors.len().min(SHOWN)].join("; ");
-    if verified.errors.len() > SHOWN {
-        shown.push_str(&format!("; and {} more", verified.errors.len() - SHOWN));
+}
+
+fn damaged(errors: &[String], id: &str, location: &str) -> Failure {
+    let mut shown = errors[..errors.len().min(SHOWN)].join("; ");
+    if errors.len() > SHOWN {
+        shown.push_str(&format!("; and {} more", errors.len() - SHOWN));
     }
-    Err(Failure::permanent(
+    Failure::permanent(
         "repository-damaged",
         format!(
             "failed to restore: the data of restic snapshot {id} at {location} is damaged: {shown}; restore another Snapshot"
         ),
-    ))
+    )
 }
 
-/// Takes the beginning of a stream and refuses the rest.
-#[derive(Clone, Default)]
-struct Head(Arc<Mutex<Vec<u8>>>);
+/// What is known of a dump that was read once.
+#[derive(Default)]
+struct Seen {
+    /// Its beginning.
+    head: Vec<u8>,
+    /// Its statements.
+    statements: Statements,
+}
 
-impl Head {
-    fn take(&self) -> Vec<u8> {
+/// Looks at a stream that goes nowhere.
+#[derive(Clone, Default)]
+struct Examiner(Arc<Mutex<Seen>>);
+
+impl Examiner {
+    fn take(&self) -> Seen {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Write for Head {
+impl Write for Examiner {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = HEAD.saturating_sub(head.len()).min(bytes.len());
-        if wanted == 0 && !bytes.is_empty() {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        head.extend_from_slice(&bytes[..wanted]);
-        Ok(wanted)
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = HEAD.saturating_sub(seen.head.len()).min(bytes.len());
+        seen.head.extend_from_slice(&bytes[..wanted]);
+        seen.statements.take(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -153,12 +176,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_head_of_a_stream_is_kept_and_the_rest_refused() {
-        let mut head = Head::default();
-        head.write_all(&[1; 100]).unwrap();
-        assert!(head.write_all(&[2; HEAD]).is_err());
-        let kept = head.take();
-        assert_eq!((kept.len(), kept[99], kept[HEAD - 1]), (HEAD, 1, 2));
+    fn of_a_stream_its_beginning_and_its_longest_statement_are_kept() {
+        let mut examiner = Examiner::default();
+        examiner
+            .write_all(b"-- Server version\nSELECT 1;\n")
+            .unwrap();
+        examiner.write_all(&[b'x'; 2 * HEAD]).unwrap();
+        examiner.write_all(b";\nSELECT 2;\n").unwrap();
+        let seen = examiner.take();
+        assert_eq!(seen.head.len(), HEAD);
+        assert!(seen.head.starts_with(b"-- Server version\nSELECT 1;\nxxx"));
+        assert_eq!(seen.statements.longest(), 2 * HEAD as u64 + 1);
     }
 
     #[test]

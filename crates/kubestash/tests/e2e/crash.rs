@@ -73,10 +73,10 @@ pub fn load_metadata(system: &System, druid: &str) {
 }
 
 /// A small random number generator, so that a failing moment can be run again.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -86,7 +86,7 @@ impl Random {
 
 /// What is killed.
 #[derive(Clone, Copy, Debug)]
-enum Victim {
+pub enum Victim {
     Executor,
     Database,
     Up,
@@ -153,7 +153,8 @@ fn kill_9_of_executor_database_or_up_at_any_moment_loses_nothing_and_claims_noth
     check_local(&volume, "repo", "changeit", claimed.len());
 }
 
-fn create(system: &System, name: &str) {
+/// Makes a BackupSession of the configuration `manual`.
+pub fn create(system: &System, name: &str) {
     system.apply(
         &json!({
             "apiVersion": "core.kubestash.com/v1alpha1",
@@ -169,13 +170,14 @@ fn create(system: &System, name: &str) {
     );
 }
 
-fn kill(system: &mut System, victim: Victim) {
+/// Ends the victim; the executor is that of a backup or a restore.
+pub fn kill(system: &mut System, victim: Victim) {
     match victim {
         Victim::Up => {
             system.kill();
             system.restart();
         }
-        Victim::Executor => signal_all(&descendants(system.pid(), "execute mysql-backup")),
+        Victim::Executor => signal_all(&descendants(system.pid(), "execute mysql-")),
         Victim::Database => {
             let servers = eventually("the database server", Duration::from_secs(30), || {
                 let found = descendants(system.pid(), "--datadir=");
@@ -190,7 +192,8 @@ fn kill(system: &mut System, victim: Victim) {
     }
 }
 
-fn signal_all(processes: &[u32]) {
+/// Kills processes.
+pub fn signal_all(processes: &[u32]) {
     for pid in processes {
         // It may have ended by itself a moment ago.
         let _ = Command::new("kill")

@@ -10,7 +10,9 @@
 mod bad_input;
 mod canary;
 mod crash;
+mod failpoint;
 mod restore;
+mod restore_faults;
 mod support;
 mod tutorial;
 mod up;

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, eventually, find_binary, output};
 
-/// Runs statements on the metadata database's server of a Druid, as `root`.
-fn sql(system: &System, druid: &str, statements: &str) -> String {
+/// The option file that leads a client to the metadata database's server of a Druid, as `root`.
+pub fn options(system: &System, druid: &str) -> tempfile::NamedTempFile {
     let secret = system
         .object("demo", &format!("secret/{druid}-mysql-metadata-auth"))
         .unwrap();
@@ -33,6 +33,12 @@ fn sql(system: &System, druid: &str, statements: &str) -> String {
         decode("password")
     );
     std::fs::write(file.path(), options).unwrap();
+    file
+}
+
+/// Runs statements there.
+pub fn sql(system: &System, druid: &str, statements: &str) -> String {
+    let file = options(system, druid);
     output(
         Command::new(find_binary("mariadb"))
             .arg(format!("--defaults-extra-file={}", file.path().display()))
@@ -52,7 +58,7 @@ fn tables(system: &System, druid: &str) -> Vec<String> {
 }
 
 /// Checksums and definitions of those tables.
-fn contents(system: &System, druid: &str) -> String {
+pub fn contents(system: &System, druid: &str) -> String {
     let statements: Vec<String> = tables(system, druid)
         .iter()
         .map(|table| {
@@ -81,7 +87,7 @@ fn lose(system: &System, druid: &str) {
 }
 
 /// A RestoreSession into a Druid; `spec` adds to its spec.
-fn session(name: &str, target: &str, source: &Value, spec: &Value) -> String {
+pub fn session(name: &str, target: &str, source: &Value, spec: &Value) -> String {
     let mut object = json!({
         "apiVersion": "core.kubestash.com/v1alpha1",
         "kind": "RestoreSession",
@@ -98,7 +104,7 @@ fn session(name: &str, target: &str, source: &Value, spec: &Value) -> String {
     object.to_string()
 }
 
-fn ended(system: &System, name: &str) -> Value {
+pub fn ended(system: &System, name: &str) -> Value {
     system.wait_phase(
         "demo",
         &format!("restoresession/{name}"),
@@ -107,17 +113,17 @@ fn ended(system: &System, name: &str) -> Value {
 }
 
 /// Restores and returns the ended session.
-fn restore(system: &System, name: &str, target: &str, source: &Value, spec: &Value) -> Value {
+pub fn restore(system: &System, name: &str, target: &str, source: &Value, spec: &Value) -> Value {
     system.apply(&session(name, target, source, spec));
     ended(system, name)
 }
 
-fn latest() -> Value {
+pub fn latest() -> Value {
     json!({"repository": "repo", "snapshot": "latest"})
 }
 
 /// A Druid whose metadata is backed up once, into a local storage.
-fn backed_up(system: &System, directory: &Path) -> PathBuf {
+pub fn backed_up(system: &System, directory: &Path) -> PathBuf {
     let volume = directory.join("volume");
     local_backend(system, &volume);
     system.apply(&druid("demo", "sample-druid", &[]));
