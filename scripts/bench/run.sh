@@ -11,7 +11,10 @@ keep=0
 . "$root/scripts/demo/tutorial.sh"
 idle_seconds=${IDLE_SECONDS:-300}
 
-finish() { stop_servers; rm -rf "$work"; }
+finish() {
+  stop_servers
+  if ((keep == 0)); then rm -rf "$work"; fi
+}
 trap finish EXIT
 trap 'exit 130' INT TERM
 
@@ -57,8 +60,8 @@ row "session of a 3.75 MiB dump, median of 5" "$(printf '%s\n' "${times[@]}" | s
 row "component (dump, upload, check) of the last one" \
   "$(kubectl get snapshots.storage.kubestash.com -n demo --sort-by=.metadata.creationTimestamp -o jsonpath='{.items[-1:].status.components.dump.duration}')" "1 s"
 
-# A hundred configurations of targets that do not exist, and of the one that does: none may make the operator write.
-kubectl create ns idle >/dev/null
+# A hundred configurations, each with a repository of its own: once they have had their first backup, none may make the
+# operator write.
 for i in $(seq 100); do
   printf -- '---\n'
   kubectl get backupconfiguration -n demo appbinding-sample-druid -o json | python3 -c "
@@ -67,12 +70,22 @@ o = json.load(sys.stdin)
 o['metadata'] = {'name': 'idle-$i', 'namespace': 'demo'}
 del o['status']
 s = o['spec']['sessions'][0]
-s['scheduler'].update(schedule='0 0 1 1 *', suspend=True)
+s['scheduler']['schedule'] = '0 0 1 1 *'
 s['repositories'][0].update(name='idle-$i', directory='idle/$i')
 print(json.dumps(o))"
-done | kubectl apply -f - >/dev/null
-eventually 300 "100 configurations to be Ready" test "$(kubectl get backupconfiguration -n demo --no-headers | grep -c Ready)" -ge 101
-eventually 600 "their instant sessions to end" eval '! kubectl get backupsession -n demo --no-headers | grep -qE "Running|Pending|  +  "'
+done >"$work/hundred.yaml"
+began=$(now)
+kubectl apply -f "$work/hundred.yaml" >/dev/null
+all_ready() { (($(kubectl get backupconfiguration -n demo --no-headers | awk '$2 == "Ready"' | wc -l) >= 101)); }
+# Every configuration has had its instant session, and none is without a final phase.
+all_ended() {
+  local phases
+  phases=$(kubectl get backupsession -n demo -o 'jsonpath={range .items[*]}{.metadata.name} {.status.phase}{"\n"}{end}')
+  (($(grep -c '^idle-' <<<"$phases") >= 100)) && ! grep -qvE ' (Succeeded|Failed|Skipped)$' <<<"$phases"
+}
+eventually 300 "100 configurations to be Ready" all_ready
+eventually 600 "their instant sessions to end" all_ended
+row "100 configurations applied until all their first sessions have ended" "$(since "$began") s" "-"
 versions() { kubectl get "$(kubectl api-resources --verbs=list -o name | grep -vE '^(leases|events)' | paste -sd,)" -A -o json \
   | python3 -c 'import json,sys; [print(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"], o["metadata"]["resourceVersion"]) for o in json.load(sys.stdin)["items"]]' | sort; }
 kubectl patch backupconfiguration -n demo appbinding-sample-druid --type=merge -p '{"spec":{"paused":true}}' >/dev/null

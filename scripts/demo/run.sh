@@ -12,6 +12,7 @@ keep=0
 . "$here/tutorial.sh"
 . "$here/proof.sh"
 . "$here/restore.sh"
+. "$here/recovery.sh"
 
 finish() {
   local code=$?
@@ -47,6 +48,10 @@ restore_new
 step "Clean up as the tutorial does"
 tutorial_cleanup
 check_what_remains
+step "Lose everything but the bucket"
+lose_everything
+step "Recover from the bucket"
+recover recovered-druid customize-blueprint
 finish_step
 
 printf '\n%s== What was proved ==%s\n' "$bold" "$plain"

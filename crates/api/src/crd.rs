@@ -19,25 +19,42 @@ use crate::kubedb::{Druid, MariaDB, MySQL, Postgres};
 use crate::storage::{BackupStorage, Repository, RetentionPolicy, Snapshot};
 use crate::{labels, schema};
 
+type Make = fn() -> CustomResourceDefinition;
+
+const OURS: &[Make] = &[
+    ours::<Addon>,
+    ours::<Function>,
+    ours::<BackupBatch>,
+    ours::<BackupBlueprint>,
+    ours::<BackupConfiguration>,
+    ours::<BackupSession>,
+    ours::<BackupVerificationSession>,
+    ours::<BackupVerifier>,
+    ours::<HookTemplate>,
+    ours::<RestoreSession>,
+    ours::<BackupStorage>,
+    ours::<Repository>,
+    ours::<RetentionPolicy>,
+    ours::<Snapshot>,
+];
+
+const FOREIGN: &[Make] = &[
+    definition::<AppBinding>,
+    definition::<Druid>,
+    || with_v1(definition::<MariaDB>()),
+    || with_v1(definition::<MySQL>()),
+    || with_v1(definition::<Postgres>()),
+];
+
 /// The definitions of our own kinds.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![
-        ours::<Addon>(),
-        ours::<Function>(),
-        ours::<BackupBatch>(),
-        ours::<BackupBlueprint>(),
-        ours::<BackupConfiguration>(),
-        ours::<BackupSession>(),
-        ours::<BackupVerificationSession>(),
-        ours::<BackupVerifier>(),
-        ours::<HookTemplate>(),
-        ours::<RestoreSession>(),
-        ours::<BackupStorage>(),
-        ours::<Repository>(),
-        ours::<RetentionPolicy>(),
-        ours::<Snapshot>(),
-    ]
+    OURS.iter().map(|make| make()).collect()
+}
+
+/// What makes each definition, ours and the foreign ones: all of them at once take a lot of memory.
+pub fn definitions() -> impl Iterator<Item = fn() -> CustomResourceDefinition> {
+    OURS.iter().chain(FOREIGN).copied()
 }
 
 /// The definitions of the foreign kinds, for an API server that has no KubeDB.
@@ -45,13 +62,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 /// MySQL, MariaDB and Postgres are also served as `v1`, as KubeDB does; what is stored is `v1alpha2`.
 #[must_use]
 pub fn foreign_crds() -> Vec<CustomResourceDefinition> {
-    vec![
-        definition::<AppBinding>(),
-        definition::<Druid>(),
-        with_v1(definition::<MariaDB>()),
-        with_v1(definition::<MySQL>()),
-        with_v1(definition::<Postgres>()),
-    ]
+    FOREIGN.iter().map(|make| make()).collect()
 }
 
 /// The definition of a kind of ours, marked as such.

@@ -43,4 +43,4 @@ pub mod labels;
 pub mod shared;
 pub mod storage;
 
-pub use crd::{crds, foreign_crds};
+pub use crd::{crds, definitions, foreign_crds};

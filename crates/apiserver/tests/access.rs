@@ -7,7 +7,7 @@ use kube::Client;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kubestash_apiserver::testing::TestServer;
 use serde_json::{Value, json};
-use support::{api, create, object, server, status};
+use support::{Kubectl, api, create, object, server, status};
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
@@ -361,4 +361,97 @@ async fn nobody_gives_away_more_than_they_have() {
         .code,
         403
     );
+}
+
+#[tokio::test]
+async fn acting_as_another_needs_the_right_to_and_then_means_their_rights() {
+    let (server, admin) = server().await;
+    let kubectl = Kubectl::new(&server);
+    let account = "--as=system:serviceaccount:demo:worker";
+    let worker = worker(
+        &server,
+        &admin,
+        json!([
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]},
+            {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["impersonate"], "resourceNames": ["other"]},
+        ]),
+    )
+    .await;
+    kubectl.ok(&["get", "secrets", "-n", "demo", account]).await;
+    let refused = kubectl
+        .fails(&["get", "configmaps", "-n", "demo", account])
+        .await;
+    assert!(
+        refused.contains(
+            "User \"system:serviceaccount:demo:worker\" cannot list resource \"configmaps\""
+        ),
+        "{refused}"
+    );
+    let can = |verb: &'static str| ["auth", "can-i", verb, "secrets", "-n", "demo", account];
+    assert_eq!(kubectl.ok(&can("list")).await, "yes\n");
+    assert_eq!(
+        String::from_utf8_lossy(&kubectl.run(&can("delete")).await.stdout),
+        "no\n"
+    );
+    let who = kubectl
+        .ok(&[
+            "auth",
+            "whoami",
+            "--as=jane",
+            "--as-group=ops",
+            "--as-uid=7",
+        ])
+        .await;
+    for part in ["jane", "[ops system:authenticated]", "7"] {
+        assert!(who.contains(part), "{who}");
+    }
+    let masters = ["get", "ns", "--as=jane", "--as-group=system:masters"];
+    kubectl.ok(&masters).await;
+
+    // A worker may be what its rules name, and nothing else.
+    let ask = |headers: &'static [(&'static str, &'static str)]| {
+        let mut request = http::Request::builder().uri("/api/v1/namespaces/demo/secrets");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let worker = worker.clone();
+        async move {
+            worker
+                .request::<Value>(request.body(Vec::new()).unwrap())
+                .await
+        }
+    };
+    ask(&[]).await.unwrap();
+    for (headers, code, message) in [
+        (
+            &[("impersonate-user", "system:serviceaccount:demo:other")][..],
+            403,
+            "secrets is forbidden: User \"system:serviceaccount:demo:other\" cannot list resource \"secrets\" in API group \"\" in the namespace \"demo\"",
+        ),
+        (
+            &[("impersonate-user", "system:serviceaccount:demo:admin")],
+            403,
+            "serviceaccounts \"admin\" is forbidden: User \"system:serviceaccount:demo:worker\" cannot impersonate resource \"serviceaccounts\" in API group \"\" in the namespace \"demo\"",
+        ),
+        (
+            &[
+                ("impersonate-user", "system:serviceaccount:demo:other"),
+                ("impersonate-group", "system:masters"),
+            ],
+            403,
+            "groups \"system:masters\" is forbidden: User \"system:serviceaccount:demo:worker\" cannot impersonate resource \"groups\" in API group \"\" at the cluster scope",
+        ),
+        (
+            &[("impersonate-group", "system:masters")],
+            400,
+            "groups, UIDs and extra fields cannot be impersonated without a user: set the header Impersonate-User (kubectl --as)",
+        ),
+    ] {
+        let refused = status(ask(headers).await);
+        assert_eq!(
+            (refused.code, refused.message.as_str()),
+            (code, message),
+            "{headers:?}"
+        );
+    }
 }

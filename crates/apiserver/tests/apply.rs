@@ -1,11 +1,11 @@
-//! Server-side apply: ownership, conflicts, removal of fields no longer applied.
+//! Server-side apply (ownership, conflicts, removal of fields no longer applied) and the other patches.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use support::{api, define_widgets, server, status, widget, widgets};
+use support::{api, create, define_widgets, server, status, widget, widgets};
 
 fn config(spec: Value) -> Patch<Value> {
     Patch::Apply(json!({
@@ -245,4 +245,93 @@ async fn built_in_kinds_are_applied_by_their_merge_keys() {
         .await
         .unwrap();
     assert_eq!(both.data["secrets"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn json_merge_and_strategic_patches_work_and_the_last_not_on_custom_resources() {
+    let (_server, client) = server().await;
+    define_widgets(&client).await;
+    create(
+        &client,
+        "v1",
+        "ServiceAccount",
+        Some("demo"),
+        json!({"metadata": {"name": "sa"}, "secrets": [{"name": "a"}]}),
+    )
+    .await;
+    let accounts = api(&client, "v1", "ServiceAccount", Some("demo"));
+    let strategic = Patch::Strategic(json!({"secrets": [{"name": "b"}]}));
+    let patched = accounts
+        .patch("sa", &PatchParams::default(), &strategic)
+        .await
+        .unwrap();
+    assert_eq!(
+        patched.data["secrets"].as_array().unwrap().len(),
+        2,
+        "merged by name: {:?}",
+        patched.data["secrets"]
+    );
+    let operations = serde_json::from_value(
+        json!([{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]),
+    )
+    .unwrap();
+    let patched = accounts
+        .patch(
+            "sa",
+            &PatchParams::default(),
+            &Patch::<()>::Json(operations),
+        )
+        .await
+        .unwrap();
+    assert_eq!(patched.metadata.labels.unwrap()["a"], "b");
+    let failing =
+        serde_json::from_value(json!([{"op": "test", "path": "/metadata/name", "value": "x"}]))
+            .unwrap();
+    let refused = status(
+        accounts
+            .patch("sa", &PatchParams::default(), &Patch::<()>::Json(failing))
+            .await,
+    );
+    assert_eq!(refused.code, 422);
+
+    let widgets = widgets(&client);
+    widgets
+        .create(&PostParams::default(), &widget("w", json!({"size": 1})))
+        .await
+        .unwrap();
+    let refused = status(
+        widgets
+            .patch("w", &PatchParams::default(), &strategic)
+            .await,
+    );
+    assert_eq!(
+        (refused.code, refused.reason.as_str()),
+        (415, "UnsupportedMediaType")
+    );
+}
+
+#[tokio::test]
+async fn concurrent_patches_of_one_object_are_all_kept() {
+    let (_server, client) = server().await;
+    create(
+        &client,
+        "v1",
+        "ConfigMap",
+        Some("demo"),
+        json!({"metadata": {"name": "c"}}),
+    )
+    .await;
+    let maps = api(&client, "v1", "ConfigMap", Some("demo"));
+    let patches = (0..20).map(|n| {
+        let maps = maps.clone();
+        async move {
+            let patch = Patch::Merge(json!({"data": {format!("k{n}"): "v"}}));
+            maps.patch("c", &PatchParams::default(), &patch)
+                .await
+                .unwrap();
+        }
+    });
+    futures::future::join_all(patches).await;
+    let map = maps.get("c").await.unwrap();
+    assert_eq!(map.data["data"].as_object().unwrap().len(), 20);
 }

@@ -87,7 +87,7 @@ async fn namespaces_and_secrets_are_made_shown_and_deleted() {
     assert!(kubectl.ok(&["get", "all", "-n", "tried"]).await.is_empty());
     assert_eq!(
         kubectl.ok(&["delete", "secret", "s", "-n", "tried"]).await,
-        "secret \"s\" deleted\n"
+        "secret \"s\" deleted from tried namespace\n"
     );
     assert_eq!(
         kubectl.ok(&["delete", "ns", "tried"]).await,

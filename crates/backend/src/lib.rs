@@ -12,6 +12,7 @@
 mod backend;
 mod error;
 mod forget;
+mod inventory;
 mod password;
 mod resolve;
 mod yaml;
@@ -19,5 +20,6 @@ mod yaml;
 pub use backend::Backend;
 pub use error::BackendError;
 pub use forget::{SnapshotData, forget};
+pub use inventory::{REPORT_KEY, REPORT_LIMIT, StoredRepository, pack, unpack};
 pub use password::{ENCRYPTION_KEY, encryption_password};
 pub use resolve::{Environment, LocalRoot, resolve, secret_reference};

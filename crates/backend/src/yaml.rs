@@ -1,6 +1,5 @@
 //! The files beside the data: YAML for people and for disaster recovery.
 
-use futures::{StreamExt, TryStreamExt, stream};
 use kubestash_api::config::BackendMeta;
 use kubestash_api::storage::{Repository, Snapshot};
 use kubestash_core::layout;
@@ -9,8 +8,6 @@ use serde::de::DeserializeOwned;
 
 use crate::{Backend, BackendError};
 
-/// Files read at a time: a repository may have thousands.
-const READS: usize = 8;
 const CONTENT_TYPE: &str = "application/yaml";
 
 impl Backend {
@@ -88,20 +85,37 @@ impl Backend {
         Ok(found)
     }
 
-    /// All Snapshots of the repository in `directory`, in the order of their names.
-    pub async fn snapshots(&self, directory: &str) -> Result<Vec<Snapshot>, BackendError> {
-        let folder = layout::snapshots_dir(directory);
-        let entries = self.store().list(&folder).await?;
-        let paths = entries
+    /// Paths of the files of all Snapshots of the repository in `directory`, in the order of their names.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub(crate) async fn snapshot_files(
+        &self,
+        directory: &str,
+    ) -> Result<Vec<String>, BackendError> {
+        let entries = self.store().list(&layout::snapshots_dir(directory)).await?;
+        Ok(entries
             .into_iter()
             .map(|entry| entry.path)
-            .filter(|path| path.ends_with(".yaml"));
-        stream::iter(paths.map(|path| async move { self.read_yaml(&path).await }))
-            .buffered(READS)
-            // Removed between the listing and this look at it.
-            .try_filter_map(|snapshot| async move { Ok(snapshot) })
-            .try_collect()
-            .await
+            .filter(|path| path.ends_with(".yaml"))
+            .collect())
+    }
+
+    /// Reads the file of a Snapshot; `None` if there is none.
+    pub(crate) async fn read_snapshot(&self, path: &str) -> Result<Option<Snapshot>, BackendError> {
+        let snapshot: Option<Snapshot> = self.read_yaml(path).await?;
+        let has_name = |snapshot: &Snapshot| {
+            let name = snapshot.metadata.name.as_deref();
+            name.is_some_and(|name| !name.is_empty())
+        };
+        match snapshot {
+            Some(snapshot) if !has_name(&snapshot) => Err(BackendError::InvalidFile {
+                path: path.to_owned(),
+                place: self.store().place().to_owned(),
+                reason: "it has no metadata.name".to_owned(),
+            }),
+            snapshot => Ok(snapshot),
+        }
     }
 
     async fn write_yaml(&self, path: &str, content: &impl Serialize) -> Result<(), BackendError> {
@@ -128,6 +142,11 @@ impl Backend {
         let text = std::str::from_utf8(&content).map_err(|error| invalid(error.to_string()))?;
         serde_saphyr::from_str(text)
             .map(Some)
-            .map_err(|error| invalid(error.to_string()))
+            // The lines below the first repeat the file.
+            .map_err(|error| {
+                let text = error.to_string();
+                let line = text.lines().next().unwrap_or_default();
+                invalid(line.trim_start_matches("error: ").to_owned())
+            })
     }
 }

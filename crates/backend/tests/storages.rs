@@ -169,11 +169,19 @@ async fn objects_beside_the_data_lie_where_the_tutorial_finds_them_and_are_read_
             .await
             .unwrap();
         assert_eq!(read, Some(second));
+        let stored = backend
+            .stored_repository("default-blueprint")
+            .await
+            .unwrap();
         assert_eq!(
-            backend.snapshots("default-blueprint").await.unwrap(),
-            [made]
+            (stored.repository, stored.snapshots, stored.errors),
+            (Some(first), vec![made], vec![])
         );
-        assert_eq!(backend.snapshots("demo/sample-druid-2").await.unwrap(), []);
+        let other = backend
+            .stored_repository("demo/sample-druid-2")
+            .await
+            .unwrap();
+        assert_eq!(other.snapshots, []);
         let nameless = Snapshot::default();
         assert!(backend.write_snapshot("x", &nameless).await.is_err());
     }
@@ -319,8 +327,69 @@ async fn without_data_no_password_is_asked_for_and_with_a_wrong_one_nothing_is_r
     let error = run(&made, Ok(Secret::new("wrong"))).await.unwrap_err();
     assert_eq!(error.kind(), "WrongPassword");
     assert!(error.is_permanent());
-    let left = backend.snapshots("default-blueprint").await.unwrap();
-    assert_eq!(left, [made]);
+    backend
+        .write_repository(&repository("default-blueprint", "default-blueprint"))
+        .await
+        .unwrap();
+    let left = backend
+        .stored_repository("default-blueprint")
+        .await
+        .unwrap();
+    assert_eq!(left.snapshots, [made]);
+}
+
+#[tokio::test]
+async fn files_that_somebody_spoilt_hinder_no_other_and_are_told() {
+    let storages = Storages::start().await;
+    for backend in storages.backends() {
+        let store = backend.store();
+        let first = repository("one", "one");
+        backend.write_repository(&first).await.unwrap();
+        let good = snapshot("good", &[(COMPONENT, "aa")], false);
+        backend.write_snapshot("one", &good).await.unwrap();
+        for (name, content) in [
+            (
+                "cut",
+                "apiVersion: storage.kubestash.com/v1alpha1\nkind: Snapshot\nmetadata: {",
+            ),
+            ("empty", ""),
+            ("nameless", "spec: {repository: one}"),
+            ("binary", "\u{0}\u{1}"),
+        ] {
+            let path = format!("one/snapshots/{name}.yaml");
+            store.write(&path, content.into(), None).await.unwrap();
+        }
+        store
+            .write("one/snapshots/readme.txt", "no Snapshot".into(), None)
+            .await
+            .unwrap();
+        let stored = backend.stored_repository("one").await.unwrap();
+        assert_eq!(stored.repository, Some(first));
+        assert_eq!(stored.snapshots, [good]);
+        assert_eq!(stored.errors.len(), 4, "{:?}", stored.errors);
+        for (error, name) in stored
+            .errors
+            .iter()
+            .zip(["binary", "cut", "empty", "nameless"])
+        {
+            assert!(
+                error.contains(&format!("one/snapshots/{name}.yaml")),
+                "{error}"
+            );
+        }
+
+        store
+            .write("two/repository.yaml", "{".into(), None)
+            .await
+            .unwrap();
+        let stored = backend.stored_repository("two").await.unwrap();
+        assert_eq!(stored.repository, None);
+        assert!(
+            stored.errors[0].contains("two/repository.yaml"),
+            "{:?}",
+            stored.errors
+        );
+    }
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::ResourceExt;
+use kubestash_api::core::{BackupSession, RestoreSession};
 use kubestash_api::labels;
 use kubestash_api::storage::{BackupStorage, Provider, Repository, Snapshot, SnapshotPhase};
 use kubestash_backend::{Backend, BackendError, encryption_password, resolve, secret_reference};
 use kubestash_core::lock_holder::LockHolder;
-use kubestash_core::name;
+use kubestash_core::{name, phase};
 use kubestash_engine::{EngineError, LockOwner, OpenOptions, ResticRepository, Secret};
 
 use crate::cluster::{Cluster, ClusterError};
@@ -210,9 +211,7 @@ async fn password(cluster: &Cluster, repository: &Repository) -> (Result<Secret,
     (password, from)
 }
 
-/// Who we are in lock files, and how to find out whether another Job of ours is over: a session's Job is
-/// when its Snapshot is, for the operator ends Snapshots only after their Job, and no other session of
-/// the configuration runs meanwhile.
+/// Who we are in lock files, and how to find out whether another Job of ours is over.
 fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
     let own = LockHolder::new(job, repository.uid().unwrap_or_default());
     let namespace = repository.namespace().unwrap_or_default();
@@ -226,18 +225,56 @@ fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
             if own.sees_gone(&hostname, |_| false) {
                 return true;
             }
-            if !own.sees_gone(&hostname, |_| true) {
+            let Some(other) = LockHolder::parse(&hostname)
+                .filter(|other| other.repository_uid == own.repository_uid)
+            else {
                 return false;
-            }
-            // Without an answer nothing is certain.
-            let snapshots = snapshots_of(&cluster, &namespace, &repository)
-                .await
-                .unwrap_or_default();
-            own.sees_gone(&hostname, |job| {
-                snapshots.iter().any(|snapshot| has_ended(snapshot, job))
-            })
+            };
+            has_ended(&cluster, &namespace, &repository, &other.job).await
         })
     }))
+}
+
+/// Whether the Job of a session is over. What proves that are words that only the operator says, and only after the
+/// Job: that a Snapshot has failed, or that the session has come to its end. A Snapshot that succeeded proves nothing,
+/// for its Job goes on with retention. Without an answer nothing is certain.
+async fn has_ended(cluster: &Cluster, namespace: &str, repository: &str, job: &str) -> bool {
+    if let Some((restored_in, name)) = LockHolder::restore_of(job) {
+        // Restores elsewhere cannot be seen from here; their locks become stale by restic's rule.
+        return restored_in == namespace && restore_has_ended(cluster, namespace, name).await;
+    }
+    let snapshots = snapshots_of(cluster, namespace, repository)
+        .await
+        .unwrap_or_default();
+    let Some(snapshot) = snapshots
+        .iter()
+        .find(|snapshot| snapshot.spec.backup_session == job)
+    else {
+        return false;
+    };
+    match snapshot.status.as_ref().and_then(|status| status.phase) {
+        Some(SnapshotPhase::Failed) => true,
+        Some(SnapshotPhase::Succeeded) => {
+            let session = cluster.find::<BackupSession>(namespace, job).await;
+            session.ok().flatten().is_some_and(|session| {
+                let phase = session.status.and_then(|status| status.phase);
+                phase.is_some_and(phase::backup_session_completed)
+            })
+        }
+        _ => false,
+    }
+}
+
+/// Whether the Job of a restore is over: its session goes, and comes to its end, only after it.
+async fn restore_has_ended(cluster: &Cluster, namespace: &str, name: &str) -> bool {
+    let Ok(sessions) = cluster.all::<RestoreSession>(namespace).await else {
+        return false;
+    };
+    let session = sessions.iter().find(|session| session.name_any() == name);
+    session.is_none_or(|session| {
+        let phase = session.status.as_ref().and_then(|status| status.phase);
+        phase.is_some_and(phase::restore_session_completed)
+    })
 }
 
 /// The Snapshots of a Repository.
@@ -256,13 +293,4 @@ pub async fn snapshots_of(
         .await?;
     snapshots.retain(|snapshot| snapshot.spec.repository == repository);
     Ok(snapshots)
-}
-
-fn has_ended(snapshot: &Snapshot, job: &str) -> bool {
-    let phase = snapshot.status.as_ref().and_then(|status| status.phase);
-    snapshot.spec.backup_session == job
-        && matches!(
-            phase,
-            Some(SnapshotPhase::Succeeded | SnapshotPhase::Failed)
-        )
 }

@@ -5,11 +5,15 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use kubestash_api::storage::Repository;
+use kubestash_engine::{CancellationToken, Repository as _};
+use kubestash_executor::cluster::Cluster;
+use kubestash_executor::store::Store;
 use serde_json::{Value, json};
 
 mod support;
 use support::{
-    Process, RESTIC_PASSWORD, ROOT_PASSWORD, STORAGE, Stage, eventually, files_below, seeded,
+    CORE, Process, RESTIC_PASSWORD, ROOT_PASSWORD, STORAGE, Stage, eventually, files_below, seeded,
     snapshot_name,
 };
 
@@ -261,4 +265,64 @@ async fn locks_of_ended_jobs_do_not_hold_up_retention() {
     assert!(stage.snapshot(REPO, "s-1").await.is_none());
     assert_eq!(held(), 0);
     stage.restic(REPO, &["check", "--read-data"]);
+}
+
+#[tokio::test]
+async fn a_lock_stays_until_its_session_has_ended_also_when_its_snapshot_has_succeeded() {
+    let stage = Stage::new(&[REPO]).await;
+    stage.database.fill_druid("weight", 60_000).await;
+    stage.back_up("s-1").await;
+    stage
+        .database
+        .run(&["CREATE TABLE druid.druid_upgradeSegments AS SELECT * FROM weight.druid_segments"])
+        .await;
+    stage.session("s-2").await;
+    let process = start(&stage, "s-2", None);
+    let locks = stage.restic_dir(REPO).join("locks");
+    let held = || {
+        let names = std::fs::read_dir(&locks).unwrap().flatten();
+        names.filter(|file| file.file_name().len() == 64).count()
+    };
+    eventually("a lock is there", || held() > 0).await;
+    // It lives and works on the repository, as a Job does with retention after its Snapshot has succeeded.
+    process.signal("-STOP");
+    let name = snapshot_name(REPO, "s-2");
+    stage
+        .status(STORAGE, "Snapshot", &name, json!({"phase": "Succeeded"}))
+        .await;
+
+    let cluster = Cluster::new(stage.executor().await);
+    let repository: Repository = cluster.get("demo", REPO, "").await.unwrap();
+    let store = Store::of(&cluster, &stage.settings(), repository, "s-3")
+        .await
+        .unwrap();
+    let mut options = store.options().clone();
+    options.lock_wait = Duration::from_millis(300);
+    options.lock_poll = Duration::from_millis(50);
+    let ours = store
+        .backend
+        .open_repository(
+            store.directory(),
+            "repository/v1/frequent-backup/dump",
+            &store.password().unwrap(),
+            options,
+        )
+        .await
+        .unwrap();
+    let oldest = stage.dump(REPO, "s-1").await["resticStats"][0]["id"].clone();
+    let forget = || {
+        let ids = vec![oldest.as_str().unwrap().to_owned()];
+        ours.forget(ids, CancellationToken::new())
+    };
+    let error = forget().await.unwrap_err();
+    assert_eq!(error.kind(), "RepositoryLocked");
+    assert_eq!(held(), 1, "the lock of one that lives is gone");
+
+    stage
+        .status(CORE, "BackupSession", "s-2", json!({"phase": "Succeeded"}))
+        .await;
+    forget().await.unwrap();
+    assert_eq!(held(), 0);
+    process.signal("-9");
+    process.end().await;
 }

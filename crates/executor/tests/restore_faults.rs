@@ -452,6 +452,7 @@ async fn killed_at_any_moment_a_restore_is_mended_by_the_next_one() {
     let mut random = seeded(20_261_127);
     let mut killed = 0;
     let mut round = 0;
+    let mut sessions = Vec::new();
     while killed < 10 {
         round += 1;
         assert!(round < 40, "only {killed} were killed at work");
@@ -466,6 +467,7 @@ async fn killed_at_any_moment_a_restore_is_mended_by_the_next_one() {
             continue;
         }
         killed += 1;
+        sessions.push(name.clone());
         let scratch = format!("--defaults-file={}", stage.scratch.path().display());
         eventually("the client ends with its input", || {
             !std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
@@ -481,6 +483,25 @@ async fn killed_at_any_moment_a_restore_is_mended_by_the_next_one() {
         succeeds(&stage, &format!("after-{round}"), "sample-druid").await;
         assert_eq!(contents(&stage.database).await, before, "round {round}");
     }
-    // Its lock is removed when it is stale; data it has not touched.
-    stage.restic(REPO, &["check", "--read-data", "--no-lock"]);
+    // Their locks are held by nobody, once the operator says that they have ended: retention goes on.
+    let locks = || stage.restic(REPO, &["list", "locks", "--no-lock"]).stdout;
+    assert!(!locks().is_empty());
+    for name in sessions {
+        let failed = json!({"phase": "Failed"});
+        stage.status(CORE, "RestoreSession", &name, failed).await;
+    }
+    for backup in ["s-2", "s-3"] {
+        stage.back_up(backup).await;
+    }
+    let applied = stage
+        .backup_session("s-3")
+        .await
+        .status
+        .unwrap()
+        .retention_policy[0]
+        .clone();
+    assert_eq!(applied.phase.unwrap().as_str(), "Applied", "{applied:?}");
+    assert!(stage.snapshot(REPO, BACKUP).await.is_none());
+    assert!(locks().is_empty());
+    stage.restic(REPO, &["check", "--read-data"]);
 }

@@ -1,6 +1,7 @@
 //! What a `local` storage needs done in a pod.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use kubestash_backend::{REPORT_KEY, unpack};
 use kubestash_engine::CancellationToken;
 use serde_json::json;
 
@@ -56,6 +57,46 @@ async fn a_volume_is_made_ready_used_and_emptied_step_by_step() {
         none
     );
     assert!(files_below(stage.volume.path()).is_empty());
+}
+
+#[tokio::test]
+async fn what_a_volume_holds_is_told_to_who_asked_by_a_config_map() {
+    let stage = Stage::new(&["one"]).await;
+    stage.back_up("s-1").await;
+    let broken = stage.snapshot_file("one", "s-0");
+    std::fs::write(&broken, "kind: Snapshot\nmetadata: {").unwrap();
+    let init = [
+        "storage-init",
+        "--storage-namespace=demo",
+        "--storage-name=volume",
+    ];
+    stage
+        .create(
+            "v1",
+            "ConfigMap",
+            json!({"metadata": {"name": "init-volume", "namespace": "demo"}}),
+        )
+        .await;
+    assert_eq!(run(&stage, &init).await, [""; 0]);
+    let report = stage
+        .api("v1", "ConfigMap")
+        .get("init-volume")
+        .await
+        .unwrap();
+    let content: k8s_openapi::ByteString =
+        serde_json::from_value(report.data["binaryData"][REPORT_KEY].clone()).unwrap();
+    let found = unpack(&content.0).unwrap();
+    assert_eq!(found.len(), 1);
+    let repository = found[0].repository.as_ref().unwrap();
+    assert_eq!(repository.metadata.name.as_deref(), Some("one"));
+    assert_eq!(found[0].snapshots.len(), 1);
+    assert_eq!(
+        found[0].snapshots[0].metadata.name,
+        Some(snapshot_name("one", "s-1"))
+    );
+    assert_eq!(found[0].errors.len(), 1, "{:?}", found[0].errors);
+    let metadata = std::fs::read_to_string(stage.volume.path().join("metadata.yaml")).unwrap();
+    assert!(metadata.contains("name: one"), "{metadata}");
 }
 
 #[tokio::test]

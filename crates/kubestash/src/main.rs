@@ -6,15 +6,17 @@
 
 mod install;
 mod logging;
+mod memory;
 mod operator;
 mod print;
 mod up;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Backs up and restores the metadata of Druid databases on Kubernetes, without a licence key.
+/// Backs up and restores databases on Kubernetes, without a licence key.
 #[derive(Parser)]
 #[command(
     name = "kubestash",
@@ -58,20 +60,38 @@ fn main() -> ExitCode {
         // Entering namespaces needs a process without threads, so no runtime here.
         Command::Supervise { args: _ } => kubestash_node::supervisor::main(),
         Command::Execute { args } => {
-            blocking(async move { ExitCode::from(kubestash_executor::main(args).await) })
+            let workers = processors();
+            blocking(workers, async move {
+                ExitCode::from(kubestash_executor::main(args).await)
+            })
         }
-        Command::Up(args) => blocking(async move { report(up::run(args).await) }),
-        Command::Operator(args) => blocking(async move { report(operator::run(args).await) }),
+        // These wait most of the time, on the largest machine too.
+        Command::Up(args) => blocking(
+            processors().min(FEW),
+            async move { report(up::run(args).await) },
+        ),
+        Command::Operator(args) => blocking(processors().min(FEW), async move {
+            report(operator::run(args).await)
+        }),
         Command::Crds(args) => report(print::crds(&args)),
         Command::Catalog(args) => report(print::catalog(&args)),
     }
 }
 
-/// Runs a future to its end on a runtime of this process.
-fn blocking(future: impl Future<Output = ExitCode>) -> ExitCode {
+/// As many threads as are enough for what mostly waits.
+const FEW: usize = 4;
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Runs a future to its end on a runtime of this process, with so many threads.
+fn blocking(workers: usize, future: impl Future<Output = ExitCode>) -> ExitCode {
+    memory::return_unused();
     // Every TLS connection of the process uses this provider; a second installation changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
         .enable_all()
         .build()
     {

@@ -54,6 +54,7 @@ mod config;
 mod leader;
 mod locks;
 mod run;
+mod takedown;
 
 pub use config::{
     JobEnvironment, OperatorConfig, STORAGE_EMULATOR_HOST, WebhookAddress, WebhookConfig,

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kubestash_api::storage::BackupStorage;
 use kubestash_backend::{Backend, BackendError, Environment, LocalRoot, resolve, secret_reference};
+use kubestash_engine::{EngineError, StorageError};
 
 use crate::{
     apply::{self, ApplyError},
@@ -28,6 +29,26 @@ pub enum StoreError {
     /// Storage or Secret are not usable.
     #[error(transparent)]
     Backend(#[from] BackendError),
+}
+
+impl StoreError {
+    /// Whether trying again is pointless until somebody changes something.
+    pub(crate) fn is_permanent(&self) -> bool {
+        matches!(self, Self::Backend(error) if error.is_permanent())
+    }
+
+    /// Whether the bucket itself is gone, and all data with it.
+    pub(crate) fn is_bucket_missing(&self) -> bool {
+        matches!(
+            self,
+            Self::Backend(
+                BackendError::Storage(StorageError::BucketMissing { .. })
+                    | BackendError::Engine(EngineError::Storage(
+                        StorageError::BucketMissing { .. }
+                    ))
+            )
+        )
+    }
 }
 
 impl Reason for StoreError {

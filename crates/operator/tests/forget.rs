@@ -215,3 +215,53 @@ async fn without_the_password_the_snapshot_says_so_and_goes_when_it_is_there() {
     assert!(restic.snapshots().await.unwrap().is_empty());
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_a_bucket_that_is_gone() {
+    let Stored { world, .. } = stored(2).await;
+    let wipe = || json!({"spec": {"deletionPolicy": "WipeOut"}});
+    world.merge::<BackupStorage>("gcs-storage", wipe()).await;
+    world.merge::<Repository>("default-blueprint", wipe()).await;
+    world.gcs.remove_bucket().await;
+    world.delete::<Snapshot>("snap-0").await;
+    world.until_gone::<Snapshot>("snap-0").await;
+    // Also when the Secrets are gone with it.
+    world.delete::<KubeSecret>("gcs-secret").await;
+    world.delete::<Repository>("default-blueprint").await;
+    world.until_gone::<Repository>("default-blueprint").await;
+    world.until_gone::<Snapshot>("snap-1").await;
+    world.delete::<BackupStorage>("gcs-storage").await;
+    world.until_gone::<BackupStorage>("gcs-storage").await;
+    let note = world.event("gcs-storage", "NothingToWipe").await;
+    assert!(note.contains("does not exist any more"), "{note}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_deleted_does_not_wait_for_a_password_that_is_gone() {
+    let Stored { world, restic, .. } = stored(2).await;
+    world.delete::<KubeSecret>("encrypt-secret").await;
+    world.delete::<Snapshot>("snap-0").await;
+    world.event("snap-0", "EncryptionSecretInvalid").await;
+    let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> =
+        kube::Api::all(world.client.clone());
+    namespaces
+        .delete(NAMESPACE, &Default::default())
+        .await
+        .unwrap();
+    for name in ["snap-0", "snap-1"] {
+        world.until_gone::<Snapshot>(name).await;
+    }
+    world.until_gone::<Repository>("default-blueprint").await;
+    world.until_gone::<BackupStorage>("gcs-storage").await;
+    let gone = async {
+        while namespaces.get_opt(NAMESPACE).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone)
+        .await
+        .unwrap();
+    assert_eq!(restic.snapshots().await.unwrap().len(), 2);
+    world.stop().await;
+}

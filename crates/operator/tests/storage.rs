@@ -378,6 +378,61 @@ async fn a_deletion_that_cannot_go_on_says_what_to_do_and_goes_on_when_it_is_don
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_wiped_without_the_secret_says_what_to_do_and_goes_when_it_is_done() {
+    let mut world = World::start().await;
+    ready_storage(&world, "Delete").await;
+    for name in ["mended", "kept"] {
+        ready_repository(&world, name, "WipeOut").await;
+    }
+    let repository = ready_repository(&world, "other", "Delete").await;
+    world
+        .create::<Snapshot>(snapshot("snap", &repository, "WipeOut"))
+        .await;
+    report(&world, "snap").await;
+    world.delete::<Secret>("gcs-secret").await;
+    // A new process has no store in memory.
+    world.stop_operator().await;
+    world.start_operator().await;
+    world.delete::<Snapshot>("snap").await;
+    for name in ["mended", "kept"] {
+        world.delete::<Repository>(name).await;
+    }
+    for name in ["mended", "kept", "snap"] {
+        let note = world.event(name, "StorageUnreachable").await;
+        assert!(note.contains("create it again"), "{name}: {note}");
+    }
+    let blocked = |conditions: &[Condition]| {
+        condition(conditions, "Ready").is_some_and(|ready| ready.reason == "StorageUnreachable")
+    };
+    let found = world
+        .api::<Repository>(NAMESPACE)
+        .get("kept")
+        .await
+        .unwrap();
+    assert!(blocked(&found.status.unwrap().conditions));
+    let found = world.api::<Snapshot>(NAMESPACE).get("snap").await.unwrap();
+    assert!(blocked(&found.status.unwrap().conditions));
+
+    let keep = json!({"spec": {"deletionPolicy": "Delete"}});
+    world.merge::<Repository>("kept", keep.clone()).await;
+    world.merge::<Snapshot>("snap", keep).await;
+    world.until_gone::<Repository>("kept").await;
+    world.until_gone::<Snapshot>("snap").await;
+    world.make_secret("gcs-secret").await;
+    world.until_gone::<Repository>("mended").await;
+    let files = world.gcs.paths().await;
+    assert!(
+        files.contains(&"blueprint/kept/repository.yaml".to_owned()),
+        "{files:?}"
+    );
+    assert!(
+        !files.contains(&"blueprint/mended/repository.yaml".to_owned()),
+        "{files:?}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_is_deleted_takes_its_storages_along() {
     let world = World::start().await;
     ready_storage(&world, "WipeOut").await;

@@ -16,6 +16,8 @@ pub struct ProviderConfig {
     pub supervisor: Supervisor,
     /// Where server programs, and what they need, are looked for, as in `PATH`.
     pub search_path: String,
+    /// Where PostgreSQL's programs are looked for when they are not in the search path: `<dir>/<major>/bin`.
+    pub postgresql_dir: PathBuf,
     /// How long a server may take to shut down cleanly when the provider is stopped.
     pub shutdown_grace: Duration,
     /// Paths that no server may see, besides the data directory: the administrator's kubeconfig, say.
@@ -34,6 +36,7 @@ impl ProviderConfig {
             data_dir: data_dir.into(),
             supervisor: Supervisor::new(own_binary),
             search_path: with_system_dirs(std::env::var("PATH").unwrap_or_default()),
+            postgresql_dir: "/usr/lib/postgresql".into(),
             shutdown_grace: Duration::from_secs(8),
             masked_paths: Vec::new(),
         }

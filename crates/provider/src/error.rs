@@ -26,10 +26,15 @@ pub enum ProviderError {
         source: io::Error,
     },
     /// There is no server program.
-    #[error(
-        "failed to find a MySQL-compatible server: neither mysqld nor mariadbd is on PATH; install the package mariadb-server"
-    )]
-    NoServer,
+    #[error("failed to find a {server} server: {names} is on PATH; install the package {package}")]
+    NoServer {
+        /// What kind of server.
+        server: &'static str,
+        /// What was looked for, with its negation.
+        names: &'static str,
+        /// The Debian package that has it.
+        package: &'static str,
+    },
     /// A helper program of the server failed.
     #[error("failed to {action}: {reason}; its output is in {log:?}")]
     Program {
@@ -47,7 +52,7 @@ pub enum ProviderError {
         action: &'static str,
         /// The cause.
         #[source]
-        source: Box<mysql_async::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A Secret that should hold credentials does not.
     #[error(
@@ -79,7 +84,7 @@ impl ProviderError {
         match self {
             Self::Api { .. } => "ApiRequestFailed",
             Self::Disk { .. } => "DataDirUnusable",
-            Self::NoServer => "ServerProgramMissing",
+            Self::NoServer { .. } => "ServerProgramMissing",
             Self::Program { .. } => "ServerProgramFailed",
             Self::Database { .. } => "ServerUnreachable",
             Self::Secret { .. } => "AuthSecretInvalid",
@@ -103,11 +108,19 @@ impl ProviderError {
     }
 
     /// For use with `map_err`.
-    pub(crate) fn database(action: &'static str) -> impl FnOnce(mysql_async::Error) -> Self {
+    pub(crate) fn database<E>(action: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
         move |source| Self::Database {
             action,
             source: Box::new(source),
         }
+    }
+
+    /// Whether it lasts until somebody changes an object.
+    pub(crate) fn is_the_users(&self) -> bool {
+        matches!(self, Self::Secret { .. } | Self::Foreign { .. })
     }
 
     /// The error with its causes, for a condition or an Event.

@@ -37,16 +37,21 @@ pub(crate) fn target<K: Resource<DynamicType = ()>>(
         return fits.then(|| ObjectRef::new(&target.name).within(&namespace));
     }
     let options = session.spec.manifest_options.as_ref()?;
-    let (name, namespace) = match K::kind(&()).as_ref() {
-        "Druid" => {
-            let druid = options.druid.as_ref()?;
-            (druid.db_name.clone()?, druid.restore_namespace.clone())
-        }
-        "MySQL" => {
-            let mysql = options.my_sql.as_ref()?;
-            (mysql.db_name.clone()?, mysql.restore_namespace.clone())
-        }
-        _ => return None,
+    let kind = K::kind(&());
+    let (name, namespace) = if kind == "Druid" {
+        let druid = options.druid.as_ref()?;
+        (druid.db_name.clone()?, druid.restore_namespace.clone())
+    } else {
+        let database = match kind.as_ref() {
+            "MySQL" => options.my_sql.as_ref(),
+            "MariaDB" => options.maria_db.as_ref(),
+            "Postgres" => options.postgres.as_ref(),
+            _ => None,
+        }?;
+        (
+            database.db_name.clone()?,
+            database.restore_namespace.clone(),
+        )
     };
     Some(ObjectRef::new(&name).within(&namespace.or(own)?))
 }
@@ -126,7 +131,7 @@ pub(crate) fn is_awaited(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kubestash_api::kubedb::{Druid, MySQL};
+    use kubestash_api::kubedb::{Druid, MariaDB, MySQL, Postgres};
     use serde_json::{Value, json};
 
     fn session(spec: Value, phase: &str, second: u8) -> RestoreSession {
@@ -161,6 +166,17 @@ mod tests {
             assert_eq!(found, expected, "{spec}");
         }
         assert!(target::<MySQL>(&session(named("MySQL", Value::Null), "Running", 0)).is_some());
+        let made = |field: &str| {
+            session(
+                json!({"manifestOptions": {field: {"dbName": "new"}}}),
+                "Running",
+                0,
+            )
+        };
+        assert!(target::<MySQL>(&made("mySQL")).is_some());
+        assert!(target::<MariaDB>(&made("mariaDB")).is_some());
+        assert!(target::<Postgres>(&made("postgres")).is_some());
+        assert!(target::<Postgres>(&made("mySQL")).is_none());
     }
 
     #[test]

@@ -4,22 +4,26 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::core::RestoreSession;
-use kubestash_api::kubedb::{DatabaseStatus, Druid, MySQL};
+use kubestash_api::kubedb::{DatabaseStatus, Druid, MariaDB, MySQL, Postgres};
 use kubestash_api::shared::ConditionStatus;
 use tokio_util::sync::CancellationToken;
 
-use crate::mysql::Servers;
+use crate::database::{self, Database};
+use crate::mysql::Mysql;
+use crate::server::Servers;
 use crate::status::{self, Change};
-use crate::{ProviderConfig, ProviderError, apply, druid, mysql, restore};
+use crate::{ProviderConfig, ProviderError, apply, druid, postgres, restore};
 
 /// Shortest and longest pause before a failed reconciliation is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
@@ -27,9 +31,18 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// What the reconcilers share.
 pub(crate) struct Context {
     pub(crate) client: kube::Client,
-    pub(crate) servers: Servers,
+    pub(crate) mysql: Servers<Mysql>,
+    pub(crate) postgres: Servers<postgres::Postgres>,
+    pub(crate) changed: Changed,
     recorder: Recorder,
     failures: Mutex<HashMap<String, u32>>,
+}
+
+/// Where to tell that the server of a database has changed, so that its object is looked at.
+pub(crate) struct Changed {
+    pub(crate) mysql: UnboundedSender<ObjectRef<MySQL>>,
+    pub(crate) mariadb: UnboundedSender<ObjectRef<MariaDB>>,
+    pub(crate) postgres: UnboundedSender<ObjectRef<Postgres>>,
 }
 
 impl Context {
@@ -106,54 +119,95 @@ impl Context {
 /// # Errors
 /// If the data directory cannot be used. Trouble with single databases becomes their conditions and Events.
 pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<(), ProviderError> {
-    let databases = config.data_dir.join("databases");
-    std::fs::create_dir_all(&databases).map_err(ProviderError::disk(&databases))?;
+    let dir = config.data_dir.join("databases");
+    std::fs::create_dir_all(&dir).map_err(ProviderError::disk(&dir))?;
     let client = config.client.clone();
-    let (changed, changes) = futures::channel::mpsc::unbounded();
     let reporter = Reporter {
         controller: apply::MANAGER.to_owned(),
         instance: None,
     };
+    let (mysql, of_mysql) = unbounded();
+    let (mariadb, of_mariadb) = unbounded();
+    let (postgres, of_postgres) = unbounded();
     let context = Arc::new(Context {
         client: client.clone(),
-        servers: Servers::new(config, changed),
-        recorder: Recorder::new(client.clone(), reporter),
+        mysql: Servers::new(config.clone()),
+        postgres: Servers::new(config),
+        changed: Changed {
+            mysql,
+            mariadb,
+            postgres,
+        },
+        recorder: Recorder::new(client, reporter),
         failures: Mutex::default(),
     });
+    let warm_up = async {
+        tokio::select! {
+            // Nearly everybody has a database of this family; the others are prepared when the first one is made.
+            () = context.mysql.warm_up(MySQL::NAME) => {}
+            () = stop.cancelled() => {}
+        }
+    };
+    tokio::join!(
+        databases::<MySQL>(&context, of_mysql, &stop),
+        databases::<MariaDB>(&context, of_mariadb, &stop),
+        databases::<Postgres>(&context, of_postgres, &stop),
+        druids(&context, &stop),
+        warm_up,
+    );
+    tokio::join!(context.mysql.stop_all(), context.postgres.stop_all());
+    Ok(())
+}
 
-    let mysql = Controller::new(
-        Api::<MySQL>::all(client.clone()),
-        watcher::Config::default(),
-    )
-    .owns(
-        Api::<AppBinding>::all(client.clone()),
-        watcher::Config::default(),
-    )
-    .watches(
-        Api::<RestoreSession>::all(client.clone()),
-        watcher::Config::default(),
-        |session| restore::target::<MySQL>(&session),
-    )
-    .watches(
-        Api::<Secret>::all(client.clone()),
-        watcher::Config::default().labels(&mysql::secrets()),
-        |secret| mysql::of_secret(&secret),
-    )
-    .reconcile_on(changes)
-    .graceful_shutdown_on(stop.clone().cancelled_owned())
-    .run(guarded(mysql::reconcile), retry, context.clone())
-    .for_each(|result| async move { log("MySQL", result.err()) });
-    let druids = Controller::new(
+/// The controller of one kind of database.
+fn databases<D: Database>(
+    context: &Arc<Context>,
+    changes: UnboundedReceiver<ObjectRef<D>>,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + use<D> {
+    let client = &context.client;
+    let controller = Controller::new(Api::<D>::all(client.clone()), watcher::Config::default());
+    let known = controller.store();
+    controller
+        .owns(
+            Api::<AppBinding>::all(client.clone()),
+            watcher::Config::default(),
+        )
+        .watches(
+            Api::<RestoreSession>::all(client.clone()),
+            watcher::Config::default(),
+            |session| restore::target::<D>(&session),
+        )
+        .watches(
+            Api::<Secret>::all(client.clone()),
+            watcher::Config::default(),
+            move |secret| database::of_secret(&known, &secret),
+        )
+        .reconcile_on(changes)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(guarded(database::reconcile::<D>), retry, context.clone())
+        .for_each(|result| async move { log(&D::kind(&()), result.err()) })
+}
+
+/// The controller of Druids.
+fn druids(context: &Arc<Context>, stop: &CancellationToken) -> impl Future<Output = ()> + use<> {
+    let client = &context.client;
+    let controller = Controller::new(
         Api::<Druid>::all(client.clone()),
         watcher::Config::default(),
     );
-    let known = druids.store();
-    let known_too = known.clone();
-    let druids = druids
+    let (of_mysql, of_postgres, of_binding) =
+        (controller.store(), controller.store(), controller.store());
+    controller
         .watches(
             Api::<MySQL>::all(client.clone()),
             watcher::Config::default(),
-            move |store| druid::of_metadata_store(&known, &store),
+            move |store| druid::of_metadata_store(&of_mysql, &store),
+        )
+        .watches(
+            Api::<Postgres>::all(client.clone()),
+            watcher::Config::default(),
+            move |store| druid::of_metadata_store(&of_postgres, &store),
         )
         .owns(
             Api::<AppBinding>::all(client.clone()),
@@ -162,26 +216,16 @@ pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<(), 
         .watches(
             Api::<AppBinding>::all(client.clone()),
             watcher::Config::default(),
-            move |binding| druid::of_binding(&known_too, &binding),
+            move |binding| druid::of_binding(&of_binding, &binding),
         )
         .watches(
-            Api::<RestoreSession>::all(client),
+            Api::<RestoreSession>::all(client.clone()),
             watcher::Config::default(),
             |session| restore::target::<Druid>(&session),
         )
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(guarded(druid::reconcile), retry, context.clone())
-        .for_each(|result| async move { log("Druid", result.err()) });
-
-    let prepare = async {
-        tokio::select! {
-            () = context.servers.prepare() => {}
-            () = stop.cancelled() => {}
-        }
-    };
-    tokio::join!(mysql, druids, prepare);
-    context.servers.stop_all().await;
-    Ok(())
+        .for_each(|result| async move { log("Druid", result.err()) })
 }
 
 /// A reconciler that forgets earlier failures when it succeeds.

@@ -21,6 +21,8 @@ pub(crate) const READY: &str = "Ready";
 pub(crate) const PROVISIONED: &str = "Provisioned";
 /// The database is stopped because its object says so.
 pub(crate) const HALTED: &str = "Halted";
+/// A server process on this machine stands for the database.
+pub(crate) const EMBEDDED_SERVER: &str = "EmbeddedServer";
 /// Only the metadata store of a Druid runs here.
 pub(crate) const METADATA_STORE_ONLY: &str = "MetadataStoreOnly";
 

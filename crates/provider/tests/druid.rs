@@ -620,37 +620,27 @@ async fn a_store_that_somebody_else_keeps_is_used_and_never_touched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_provided_is_told_on_the_druid() {
+async fn a_name_that_is_taken_is_told_on_the_druid() {
     let cluster = Cluster::start().await;
     let provider = cluster.provider();
-    cluster
-        .create::<Druid>(
-            "pg",
-            spec(json!({"metadataStorage": {"type": "PostgreSQL"}})),
-        )
-        .await;
     // Somebody's own database has the name that the Druid's would have.
     cluster
         .create::<MySQL>("taken-mysql-metadata", json!({"version": "8.0.35"}))
         .await;
     cluster.create::<Druid>("taken", spec(json!({}))).await;
-    for (name, text) in [
-        ("pg", "PostgreSQL, which cannot be provided here yet"),
-        ("taken", "belongs to something else"),
-    ] {
-        let told = move |druid: Option<&Druid>| {
-            condition(druid.and_then(|druid| druid.status.as_ref()), "Ready")
-                .is_some_and(|(holds, _, message)| !holds && message.contains(text))
-        };
-        let druid = cluster.until(name, text, told).await.unwrap();
-        assert_eq!(druid.status.unwrap().phase.as_deref(), Some("Provisioning"));
-        cluster
-            .api::<Druid>()
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
-        cluster.is_gone::<Druid>(name).await;
-    }
+    let told = |druid: Option<&Druid>| {
+        condition(druid.and_then(|druid| druid.status.as_ref()), "Ready").is_some_and(
+            |(holds, _, message)| !holds && message.contains("belongs to something else"),
+        )
+    };
+    let druid = cluster.until("taken", "a refusal", told).await.unwrap();
+    assert_eq!(druid.status.unwrap().phase.as_deref(), Some("Provisioning"));
+    cluster
+        .api::<Druid>()
+        .delete("taken", &DeleteParams::default())
+        .await
+        .unwrap();
+    cluster.is_gone::<Druid>("taken").await;
     assert_eq!(cluster.names::<MySQL>().await, ["taken-mysql-metadata"]);
     provider.stop().await;
 }

@@ -1,7 +1,9 @@
 use super::*;
 use crate::Schema;
-use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+mod history;
+mod properties;
 
 const T1: &str = "2026-01-01T00:00:00Z";
 const T2: &str = "2026-01-02T00:00:00Z";
@@ -409,71 +411,6 @@ fn a_configuration_that_does_not_fit_is_refused_with_the_path() {
 }
 
 #[test]
-fn kubectl_takes_over_from_its_own_client_side_apply() {
-    let last = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "n"}, "spec": {"a": "1"}});
-    let mut live = object(json!({"a": "1", "b": 1}));
-    live["metadata"]["annotations"] =
-        json!({"kubectl.kubernetes.io/last-applied-configuration": last.to_string()});
-    update(
-        None,
-        &mut live,
-        &writer("kubectl-client-side-apply", "", T1),
-        &schema(),
-    );
-    let new = applied(Some(&live), json!({"a": "2"}), "kubectl", T2).unwrap();
-    assert_eq!(new["spec"]["a"], "2");
-    let annotation =
-        new["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
-            .as_str()
-            .unwrap();
-    assert!(annotation.contains(r#""a":"2""#) && annotation.ends_with('\n'));
-    assert!(
-        applied(Some(&live), json!({"a": "2", "b": 2}), "kubectl", T2)
-            .unwrap_err()
-            .ends_with(": .spec.b")
-    );
-    assert!(applied(Some(&live), json!({"a": "2"}), "other", T2).is_err());
-}
-
-#[test]
-fn an_object_that_nobody_kept_book_of_belongs_to_its_past() {
-    let live = object(json!({"a": "1", "b": 1}));
-    assert_eq!(
-        applied(Some(&live), json!({"a": "2"}), "me", T1).unwrap_err(),
-        "Apply failed with 1 conflict: conflict with \"before-first-apply\" using example.com/v1: .spec.a"
-    );
-    let new = applied(Some(&live), json!({"a": "1"}), "me", T1).unwrap();
-    assert_eq!(
-        fields(&new, "before-first-apply"),
-        json!({"f:spec": {".": {}, "f:a": {}, "f:b": {}}})
-    );
-}
-
-#[test]
-fn more_than_ten_updaters_are_thrown_together() {
-    let mut object = object(json!({}));
-    update(None, &mut object, &writer("m00", "", T1), &schema());
-    for n in 0..15 {
-        let live = object.clone();
-        object["spec"]["map"][format!("k{n}")] = json!("v");
-        let now = format!("2026-01-01T00:00:{n:02}Z");
-        update(
-            Some(&live),
-            &mut object,
-            &writer(&format!("m{n:02}"), "", &now),
-            &schema(),
-        );
-    }
-    let managers = object["metadata"]["managedFields"].as_array().unwrap();
-    assert_eq!(managers.len(), 10);
-    assert!(
-        fields(&object, "ancient-changes")["f:spec"]["f:map"]
-            .get("f:k0")
-            .is_some()
-    );
-}
-
-#[test]
 fn built_in_kinds_know_their_own_list_keys() {
     let schema = Schema::builtin("batch", "v1", "Job").unwrap();
     let config = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "labels": {"l": "1"}},
@@ -498,85 +435,4 @@ fn built_in_kinds_know_their_own_list_keys() {
             }}}}}
         })
     );
-}
-
-fn spec() -> impl Strategy<Value = Value> {
-    let map = prop::collection::btree_map("[k-m]", "[x-z]", 0..3);
-    let set = prop::collection::btree_set("[s-v]", 0..3);
-    let items = prop::collection::btree_map(
-        "[a-d]",
-        (prop::option::of("[x-z]"), prop::option::of("[x-z]")),
-        0..4,
-    );
-    (prop::option::of("[x-z]"), map, set, items).prop_map(|(a, map, set, items)| {
-        let mut spec = Map::new();
-        if let Some(a) = a {
-            spec.insert("a".into(), a.into());
-        }
-        if !map.is_empty() {
-            spec.insert("map".into(), json!(map));
-        }
-        if !set.is_empty() {
-            spec.insert("set".into(), json!(set));
-        }
-        if !items.is_empty() {
-            let items = items.into_iter().map(|(name, (x, y))| {
-                let mut item = json!({"name": name});
-                for (key, value) in [("x", x), ("y", y)] {
-                    if let Some(value) = value {
-                        item[key] = value.into();
-                    }
-                }
-                item
-            });
-            spec.insert("items".into(), items.collect());
-        }
-        Value::Object(spec)
-    })
-}
-
-proptest! {
-    #[test]
-    fn an_apply_repeated_equals_the_object_it_made(one in spec(), two in spec()) {
-        let schema = schema();
-        let first = apply(None, &object(one), &writer("me", "", T1), true, &schema).unwrap();
-        let second = apply(Some(&first), &object(two.clone()), &writer("you", "", T1), true, &schema).unwrap();
-        let again = apply(Some(&second), &object(two), &writer("you", "", T2), true, &schema).unwrap();
-        prop_assert_eq!(again, second);
-    }
-
-    #[test]
-    fn a_lone_applier_gets_exactly_what_it_applies(one in spec(), two in spec()) {
-        let schema = schema();
-        let first = apply(None, &object(one), &writer("me", "", T1), false, &schema).unwrap();
-        let second = apply(Some(&first), &object(two.clone()), &writer("me", "", T2), false, &schema).unwrap();
-        let mut names: Vec<_> = second["spec"].as_object().cloned().unwrap_or_default().into_iter().collect();
-        names.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut want: Vec<_> = two.as_object().unwrap().clone().into_iter().collect();
-        want.sort_by(|a, b| a.0.cmp(&b.0));
-        prop_assert_eq!(names, want);
-    }
-
-    #[test]
-    fn every_applied_leaf_is_in_the_object_and_owned(one in spec(), two in spec()) {
-        // To say that there is a spec says nothing of one that is there already.
-        prop_assume!(two != json!({}));
-        let schema = schema();
-        let first = apply(None, &object(one), &writer("me", "", T1), true, &schema).unwrap();
-        let second = apply(Some(&first), &object(two.clone()), &writer("you", "", T2), true, &schema).unwrap();
-        let root = Some(schema.root());
-        let owned = serialize::from_json(&fields(&second, "you")).unwrap_or_default();
-        let said = strip_system_fields(&field_set::of(&object(two), root));
-        prop_assert_eq!(&owned, &said);
-        prop_assert!(said.difference(&field_set::of(&second, root)).is_empty());
-    }
-
-    #[test]
-    fn an_update_that_changes_nothing_changes_no_ownership(one in spec()) {
-        let schema = schema();
-        let live = apply(None, &object(one), &writer("me", "", T1), false, &schema).unwrap();
-        let mut new = live.clone();
-        update(Some(&live), &mut new, &writer("you", "", T2), &schema);
-        prop_assert_eq!(new, live);
-    }
 }

@@ -63,6 +63,16 @@ pub(crate) fn validate_update(
             errors.push(FieldError::forbidden(path.child("finalizers"), detail));
         }
     }
+    let empty =
+        |metadata| items(metadata, "finalizers").any(|f| f.as_str().is_none_or(str::is_empty));
+    if empty(metadata) && !empty(old) {
+        push_all(
+            errors,
+            path.child("finalizers"),
+            "",
+            syntax::qualified_name(""),
+        );
+    }
     for field in [
         "name",
         "namespace",
@@ -204,7 +214,10 @@ fn owners(list: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
 
 fn finalizers(metadata: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let path = path.child("finalizers");
-    let finalizers = strings(metadata, "finalizers");
+    // A null is an empty string to Go, and an empty finalizer would be one that nobody removes.
+    let finalizers: Vec<&str> = items(metadata, "finalizers")
+        .map(|item| item.as_str().unwrap_or_default())
+        .collect();
     for finalizer in &finalizers {
         push_all(errors, path, finalizer, syntax::qualified_name(finalizer));
     }
@@ -233,8 +246,12 @@ fn text<'v>(map: &'v Map<String, Value>, name: &str) -> Option<&'v str> {
 }
 
 fn strings<'v>(map: &'v Map<String, Value>, name: &str) -> Vec<&'v str> {
+    items(map, name).filter_map(Value::as_str).collect()
+}
+
+fn items<'v>(map: &'v Map<String, Value>, name: &str) -> impl Iterator<Item = &'v Value> {
     map.get(name)
         .and_then(Value::as_array)
-        .map(|l| l.iter().filter_map(Value::as_str).collect())
-        .unwrap_or_default()
+        .into_iter()
+        .flatten()
 }

@@ -249,6 +249,25 @@ fn immutable_fields_stay() {
 }
 
 #[test]
+fn a_finalizer_without_a_name_is_refused() {
+    for empty in [json!([null]), json!([""])] {
+        let secret =
+            |finalizers: &Value| json!({"metadata": {"name": "s", "finalizers": finalizers}});
+        let refused = errors("Secret", secret(&empty));
+        assert!(
+            refused[0].starts_with(
+                r#"metadata.finalizers: Invalid value: "": name part must be non-empty"#
+            ),
+            "{refused:?}"
+        );
+        let add = |secret: &mut Value| secret["metadata"]["finalizers"] = empty.clone();
+        assert_eq!(update_errors("Secret", secret(&json!([])), add), refused);
+        let label = |secret: &mut Value| secret["metadata"]["labels"] = json!({"a": "b"});
+        assert_eq!(update_errors("Secret", secret(&empty), label), [""; 0]);
+    }
+}
+
+#[test]
 fn an_object_being_deleted_takes_no_new_finalizer() {
     let mut old = created(
         "Secret",

@@ -2,11 +2,17 @@
 
 /// Group of all that have authenticated.
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
+/// Group of all that have not.
+pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// Name of a user that has not authenticated; only ever impersonated here.
+pub(crate) const ANONYMOUS: &str = "system:anonymous";
 /// Group that may do everything.
 pub(crate) const MASTERS: &str = "system:masters";
 
+const ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+
 /// An authenticated user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) uid: String,
@@ -52,6 +58,11 @@ impl User {
         }
     }
 
+    /// Namespace and name, if the name is that of a ServiceAccount.
+    pub(crate) fn account(&self) -> Option<(&str, &str)> {
+        self.name.strip_prefix(ACCOUNT_PREFIX)?.split_once(':')
+    }
+
     /// Whether no rule binds the user.
     pub(crate) fn is_master(&self) -> bool {
         self.groups.iter().any(|group| group == MASTERS)
@@ -72,5 +83,5 @@ impl User {
 
 /// `system:serviceaccount:<namespace>:<name>`.
 pub(crate) fn service_account_user_name(namespace: &str, name: &str) -> String {
-    format!("system:serviceaccount:{namespace}:{name}")
+    format!("{ACCOUNT_PREFIX}{namespace}:{name}")
 }

@@ -26,6 +26,7 @@ use kubestash_apimachinery::selector::FieldSelector;
 use kubestash_apimachinery::{Status, managed_fields};
 
 use crate::app::App;
+use crate::auth::impersonation;
 use crate::auth::rbac::Attributes;
 use crate::auth::user::User;
 use crate::registry::{Caller, Refused, Target, now};
@@ -93,6 +94,7 @@ fn authenticate(app: &App, parts: &Parts) -> Result<User, Refused> {
                 .authenticate(&app.store, token.trim(), &[], now())
         })
         .ok_or_else(|| Box::new(Status::unauthorized()))
+        .and_then(|user| impersonation::act_as(&app.rbac, &app.store, user, &parts.headers))
 }
 
 fn authorize_path(app: &App, user: &User, parts: &Parts) -> Result<(), Refused> {

@@ -1,6 +1,9 @@
 //! From method and path to what a request is about.
 
+use std::borrow::Cow;
+
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 /// What a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,24 +86,12 @@ fn segments(path: &str) -> Option<Vec<String>> {
 }
 
 fn decode(segment: &str) -> Option<String> {
-    if !segment.contains('%') {
-        return Some(segment.to_owned());
-    }
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-        bytes.push(u8::try_from(high * 16 + low).ok()?);
-    }
     // A decoded slash would be taken for two segments by whoever reads the name.
-    String::from_utf8(bytes)
+    percent_decode_str(segment)
+        .decode_utf8()
         .ok()
         .filter(|text| !text.contains('/'))
+        .map(Cow::into_owned)
 }
 
 /// The verb of a request on a resource, as rules and messages name it.

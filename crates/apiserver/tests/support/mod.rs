@@ -1,7 +1,7 @@
 //! What the integration tests share.
 #![allow(dead_code, unreachable_pub)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -181,6 +181,16 @@ pub fn widget(name: &str, spec: Value) -> DynamicObject {
     }))
 }
 
+/// Which kubectl the tests run: `KUBESTASH_KUBECTL`, so that other versions can be tried; else the one that
+/// `make tools` installed; else the one on PATH.
+fn kubectl() -> PathBuf {
+    if let Some(given) = std::env::var_os("KUBESTASH_KUBECTL") {
+        return given.into();
+    }
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/venv/bin/kubectl");
+    if own.exists() { own } else { "kubectl".into() }
+}
+
 /// The real kubectl on a server.
 pub struct Kubectl {
     kubeconfig: std::path::PathBuf,
@@ -198,7 +208,7 @@ impl Kubectl {
 
     /// A kubectl command, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
+        let mut command = Command::new(kubectl());
         command
             .env("KUBECONFIG", &self.kubeconfig)
             .env("HOME", &self.home)

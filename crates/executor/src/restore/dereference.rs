@@ -5,6 +5,7 @@ use kubestash_api::core::RestoreSession;
 use kubestash_api::shared::ObjectReference;
 use kubestash_api::storage::{Repository, Snapshot};
 use kubestash_core::layout;
+use kubestash_core::lock_holder::LockHolder;
 
 use crate::arguments::Restore;
 use crate::cluster::Cluster;
@@ -88,7 +89,8 @@ async fn stored(
             secret.namespace_or(&own),
         ));
     }
-    let store = Store::of(cluster, settings, repository, &session.name_any()).await?;
+    let job = LockHolder::restore_job(&own, &session.name_any());
+    let store = Store::of(cluster, settings, repository, &job).await?;
     Ok((store, part))
 }
 

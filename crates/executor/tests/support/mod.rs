@@ -181,7 +181,8 @@ impl Stage {
         self.create("rbac.authorization.k8s.io/v1", "Role", json!({
             "metadata": {"name": "executor", "namespace": "demo"},
             "rules": [
-                rule("core.kubestash.com", &["backupsessions", "backupconfigurations", "restoresessions"], &["get"]),
+                rule("core.kubestash.com", &["backupsessions", "backupconfigurations"], &["get"]),
+                rule("core.kubestash.com", &["restoresessions"], &["get", "list"]),
                 rule("core.kubestash.com", &["backupsessions/status", "restoresessions/status"], &["get", "patch"]),
                 rule("storage.kubestash.com", &["snapshots"], &["list", "get", "patch", "delete"]),
                 rule("storage.kubestash.com", &["snapshots/status"], &["get", "patch"]),
@@ -189,6 +190,7 @@ impl Stage {
                 rule("appcatalog.appscode.com", &["appbindings"], &["get"]),
                 rule("kubedb.com", &["druids"], &["get"]),
                 rule("", &["secrets"], &["get"]),
+                rule("", &["configmaps"], &["get", "patch"]),
             ],
         }))
         .await;

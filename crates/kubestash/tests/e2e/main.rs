@@ -7,12 +7,16 @@
     unreachable_pub
 )]
 
+mod backends;
 mod bad_input;
 mod canary;
 mod crash;
 mod failpoint;
+mod recovery;
 mod restore;
 mod restore_faults;
+#[path = "../../../engine/tests/support/servers.rs"]
+mod servers;
 mod support;
 mod tutorial;
 mod up;

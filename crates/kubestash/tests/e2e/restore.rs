@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, eventually, find_binary, output};
 
-/// The option file that leads a client to the metadata database's server of a Druid, as `root`.
-pub fn options(system: &System, druid: &str) -> tempfile::NamedTempFile {
+/// A program of the database on the metadata database's server of a Druid, as `root`. The file has to outlive it.
+pub fn client(system: &System, druid: &str, program: &str) -> (Command, tempfile::NamedTempFile) {
     let secret = system
         .object("demo", &format!("secret/{druid}-mysql-metadata-auth"))
         .unwrap();
@@ -33,18 +33,15 @@ pub fn options(system: &System, druid: &str) -> tempfile::NamedTempFile {
         decode("password")
     );
     std::fs::write(file.path(), options).unwrap();
-    file
+    let mut command = Command::new(find_binary(program));
+    command.arg(format!("--defaults-extra-file={}", file.path().display()));
+    (command, file)
 }
 
-/// Runs statements there.
+/// Runs statements on the metadata database's server of a Druid, as `root`.
 pub fn sql(system: &System, druid: &str, statements: &str) -> String {
-    let file = options(system, druid);
-    output(
-        Command::new(find_binary("mariadb"))
-            .arg(format!("--defaults-extra-file={}", file.path().display()))
-            .args(["--batch", "--skip-column-names", "--execute", statements]),
-    )
-    .unwrap()
+    let (mut command, _file) = client(system, druid, "mariadb");
+    output(command.args(["--batch", "--skip-column-names", "--execute", statements])).unwrap()
 }
 
 /// Names of the tables that a backup holds by default: all but the one with Druid's users.
@@ -73,7 +70,7 @@ pub fn contents(system: &System, druid: &str) -> String {
 }
 
 /// Drops those tables.
-fn lose(system: &System, druid: &str) {
+pub fn lose(system: &System, druid: &str) {
     let drops: String = tables(system, druid)
         .iter()
         .map(|table| format!("DROP TABLE druid.{table};"))

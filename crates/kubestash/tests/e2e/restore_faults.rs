@@ -1,27 +1,23 @@
 //! Restores that are disturbed: killed, edited, held up, out of time. Each ends with a reason, and the next one succeeds.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::crash::{Random, Victim, create, kill, load_metadata};
-use crate::restore::{backed_up, contents, ended, latest, options, restore, session, sql};
-use crate::support::{System, eventually, find_binary};
+use crate::restore::{backed_up, client, contents, ended, latest, restore, session, sql};
+use crate::support::{System, eventually};
 
 /// A session of the database that has read a table, which therefore cannot be dropped; it ends when this is dropped.
 struct Holder(Child);
 
 impl Holder {
     fn of(system: &System, druid: &str, table: &str) -> Self {
-        let options = options(system, druid);
-        let mut client = Command::new(find_binary("mariadb"))
-            .arg(format!(
-                "--defaults-extra-file={}",
-                options.path().display()
-            ))
+        let (mut command, _options) = client(system, druid, "mariadb");
+        let mut client = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -205,7 +201,6 @@ fn kill_9_of_executor_database_or_up_during_a_restore_is_mended_by_the_next_one(
                 "{status:#}"
             );
         }
-        system.wait_phase("demo", "druid/sample-druid", &["Ready"]);
         let after = restore(
             &system,
             &format!("after-{round}"),

@@ -34,6 +34,27 @@ fn the_kubeconfig_is_private_and_no_token_means_no_answer() {
 }
 
 #[test]
+fn what_the_start_and_a_big_document_took_goes_back_to_the_system() {
+    let system = System::start();
+    system.kubectl("get --raw /openapi/v2");
+    // Data of the process, without the pages of its program.
+    eventually("the memory to go back", Duration::from_secs(30), || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", system.pid()))
+            .map_err(|error| error.to_string())?;
+        let data = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+            .ok_or("no RssAnon")?;
+        if data < 64 * 1024 {
+            Ok(())
+        } else {
+            Err(format!("{data} KiB"))
+        }
+    });
+}
+
+#[test]
 fn a_second_up_on_the_same_data_directory_is_refused_with_the_reason() {
     let system = System::start();
     let second = Command::new(env!("CARGO_BIN_EXE_kubestash"))

@@ -74,6 +74,16 @@ impl std::fmt::Display for Exit {
     }
 }
 
+/// What a process is asked to end with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopSignal {
+    /// SIGTERM, the usual one.
+    #[default]
+    Terminate,
+    /// SIGINT, for those that wait for their clients on SIGTERM, as PostgreSQL does.
+    Interrupt,
+}
+
 /// Why a process could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -226,9 +236,14 @@ impl Child {
 
     /// Asks the process to end: SIGTERM now, SIGKILL for it and all its children after `grace`. Does not wait.
     pub fn stop(&self, grace: Duration) {
+        self.stop_by(StopSignal::Terminate, grace);
+    }
+
+    /// As [`stop`](Self::stop), with a signal of choice in SIGTERM's place.
+    pub fn stop_by(&self, signal: StopSignal, grace: Duration) {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         // Fails only when the process has ended.
-        let _ = self.orders.send(Order::Stop { grace_ms });
+        let _ = self.orders.send(Order::Stop { signal, grace_ms });
     }
 }
 

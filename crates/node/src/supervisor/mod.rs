@@ -24,7 +24,7 @@ mod root;
 mod spec;
 mod wire;
 
-pub use child::{Child, Exit, SpawnError, Supervisor};
+pub use child::{Child, Exit, SpawnError, StopSignal, Supervisor};
 pub use spec::{
     FileEntry, Identity, MAX_STDIN, Mount, MountSource, POD_EXECUTABLE, PrivateRoot, ProcessSpec,
     SecretBytes,

@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 
 use super::output::Stamper;
 use super::wire::{self, Order, Report, Stage};
-use super::{Exit, ProcessSpec};
+use super::{Exit, ProcessSpec, StopSignal};
 
 /// Runs the monitor to its end.
 pub(super) fn run(mut control: UnixStream, spec: ProcessSpec) -> ExitCode {
@@ -44,7 +44,7 @@ struct Watch {
     output: [Option<(io::PipeReader, Stamper)>; 2],
     kill_at: Option<Instant>,
     running: bool,
-    stopping: bool,
+    stopping: Option<StopSignal>,
 }
 
 fn start(spec: ProcessSpec) -> Result<Watch, String> {
@@ -86,7 +86,7 @@ fn spawn_init(spec: ProcessSpec, log: File) -> io::Result<Watch> {
         ],
         kill_at: None,
         running: false,
-        stopping: false,
+        stopping: None,
     };
     if let Err(error) = wire::send(&mut reports, &Stage::Init(Box::new(spec))) {
         watch.kill();
@@ -131,8 +131,8 @@ impl Watch {
             }
             if ready.control {
                 match wire::receive(control) {
-                    Ok(Some(Order::Stop { grace_ms })) => {
-                        self.stop(Duration::from_millis(grace_ms))
+                    Ok(Some(Order::Stop { signal, grace_ms })) => {
+                        self.stop(signal, Duration::from_millis(grace_ms))
                     }
                     Ok(None) | Err(_) => {
                         listening = false;
@@ -208,8 +208,8 @@ impl Watch {
         }
     }
 
-    fn stop(&mut self, grace: Duration) {
-        self.stopping = true;
+    fn stop(&mut self, signal: StopSignal, grace: Duration) {
+        self.stopping = Some(signal);
         self.pass_stop_on();
         let at = Instant::now() + grace;
         self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
@@ -217,10 +217,15 @@ impl Watch {
 
     /// Before it reports that the process runs, init is deaf: a PID 1 does not receive what it has no handler for.
     fn pass_stop_on(&self) {
-        if let (true, true, Ok(pid)) = (self.stopping, self.running, i32::try_from(self.init.id()))
+        if let (Some(signal), true, Ok(pid)) =
+            (self.stopping, self.running, i32::try_from(self.init.id()))
         {
+            let signal = match signal {
+                StopSignal::Terminate => Signal::SIGTERM,
+                StopSignal::Interrupt => Signal::SIGINT,
+            };
             // Fails only if init has ended already, which is what is wanted.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            let _ = kill(Pid::from_raw(pid), signal);
         }
     }
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Exit, ProcessSpec};
+use super::{Exit, ProcessSpec, StopSignal};
 
 /// Larger than any pod's Secrets together may be; smaller than what would hurt.
 const MAX_FRAME: usize = 64 << 20;
@@ -27,8 +27,10 @@ pub(super) enum Stage {
 /// From `up` to the monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Order {
-    /// SIGTERM now, SIGKILL for everything after the grace.
+    /// The signal now, SIGKILL for everything after the grace.
     Stop {
+        /// What the process is asked with.
+        signal: StopSignal,
         /// Milliseconds between the two.
         grace_ms: u64,
     },

@@ -3,8 +3,7 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::{Api, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope};
+use kube::{Api, ResourceExt};
 use kubestash_api::{
     conditions::ConditionType,
     conditions::backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
@@ -13,14 +12,13 @@ use kubestash_api::{
     storage::{Snapshot, SnapshotPhase, SnapshotStatus},
 };
 use kubestash_core::{condition, phase};
-use serde::{Serialize, de::DeserializeOwned};
 use ulid::Ulid;
 
 use super::{
     MANAGER,
     claims::Claims,
     decide::{Plan, Step},
-    executor::{Executor, session_labels},
+    executor::Executor,
     finish, snapshots,
     world::World,
 };
@@ -290,52 +288,4 @@ pub(super) async fn clean_up(
         // No other step is part of a deletion.
         Step::Start(..) | Step::Launch(_) | Step::Finish(_) | Step::Retry(_) => Ok(None),
     }
-}
-
-/// Deletes the rights of a session in other namespaces, where no owner takes them along.
-pub(super) async fn remove_foreign_rights(
-    ctx: &Context,
-    session: &BackupSession,
-) -> Result<(), ApplyError> {
-    let labels = session_labels(session);
-    let selector: Vec<_> = labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    let params = ListParams::default().labels(&selector.join(","));
-    remove::<RoleBinding>(ctx, session, &params).await?;
-    remove::<Role>(ctx, session, &params).await
-}
-
-async fn remove<K>(
-    ctx: &Context,
-    session: &BackupSession,
-    params: &ListParams,
-) -> Result<(), ApplyError>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Serialize
-        + DeserializeOwned
-        + Clone
-        + std::fmt::Debug,
-{
-    let all: Api<K> = Api::all(ctx.client.clone());
-    let found = all
-        .list(params)
-        .await
-        .map_err(|source| apply::request("list the rights of", session, source))?;
-    for object in found
-        .items
-        .iter()
-        .filter(|object| object.namespace() != session.namespace())
-    {
-        if object.name_any() == session.name_any() {
-            apply::delete(
-                &ctx.api::<K>(&object.namespace().unwrap_or_default()),
-                object,
-            )
-            .await?;
-        }
-    }
-    Ok(())
 }

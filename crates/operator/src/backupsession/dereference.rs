@@ -196,13 +196,16 @@ fn storages(world: &World, ctx: &Context) -> BTreeMap<String, Arc<BackupStorage>
         .collect()
 }
 
-fn old_snapshots(world: &World, ctx: &Context) -> Vec<String> {
+fn old_snapshots(world: &World, ctx: &Context) -> Vec<(String, String)> {
     let namespace = world.namespace();
     let found = ctx.watches.snapshots.select(|snapshot| {
         snapshot.namespace().as_ref() == Some(&namespace)
             && world.repositories.contains_key(&snapshot.spec.repository)
     });
-    found.iter().map(|snapshot| snapshot.name_any()).collect()
+    found
+        .iter()
+        .map(|snapshot| (snapshot.name_any(), snapshot.spec.backup_session.clone()))
+        .collect()
 }
 
 async fn source(world: &World, ctx: &Context) -> Result<Source, ApplyError> {

@@ -49,7 +49,7 @@ use crate::{
     apply::{ApplyError, Manager},
     context::Context,
     controller::Controller,
-    finalizer,
+    finalizer, job,
 };
 
 /// Owner of what a session makes and of its status, the executor's part aside.
@@ -161,7 +161,8 @@ async fn delete(seen: Seen, ctx: &Context, claims: &Claims) -> Result<Action, Ap
     if let Some(step) = running::clean_up(&world, Timestamp::now()) {
         return Ok(action(apply::clean_up(ctx, step).await?));
     }
-    apply::remove_foreign_rights(ctx, &session).await?;
+    let own = executor::session_labels(&session);
+    job::run::remove_foreign_rights(ctx, session.as_ref(), &own).await?;
     claims.release(&session);
     let api = ctx.api::<BackupSession>(&session.namespace().unwrap_or_default());
     finalizer::remove(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;

@@ -33,8 +33,9 @@ pub(super) struct World {
     pub storages: BTreeMap<String, Arc<BackupStorage>>,
     /// The session's Snapshots, by name of the Repository, as the API server has them now.
     pub snapshots: BTreeMap<String, Snapshot>,
-    /// Names of all Snapshots in those Repositories: retention may remove them.
-    pub old_snapshots: Vec<String>,
+    /// All Snapshots in those Repositories, each with its session: retention may remove them, and whether such a session
+    /// has ended says whether a lock that its Job left is stale.
+    pub old_snapshots: Vec<(String, String)>,
     /// The Addon that the session names.
     pub addon: Option<Arc<Addon>>,
     /// The Functions there are, by name.

@@ -221,7 +221,7 @@ fn repositories(world: &World<'_>, before: &[StorageRepository]) -> Vec<StorageR
         .collect();
     for (key, entry) in read_back {
         // What was read back and deleted since is gone; what could not be read back stays to be seen.
-        if entry.error.is_some() || world.synced.iter().any(|synced| synced.entry == entry) {
+        if entry.synced == Some(false) || world.synced.iter().any(|synced| synced.entry == entry) {
             entries.entry(key).or_insert(entry);
         }
     }

@@ -191,6 +191,9 @@ async fn reconcile(
         }
         Outcome::Working(_) => {}
     }
+    if let Some(notice) = read_back::notice(&set_up.synced) {
+        ctx.events.tell(storage.as_ref(), &notice).await;
+    }
     Ok(set_up
         .again
         .map_or_else(Action::await_change, Action::requeue))

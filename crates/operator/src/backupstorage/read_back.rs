@@ -16,7 +16,7 @@ use kubestash_api::{
         BackupStorage, Repository, RepositorySpec, Snapshot, SnapshotStatus, StorageRepository,
     },
 };
-use kubestash_backend::Backend;
+use kubestash_backend::{Backend, StoredRepository};
 use kubestash_core::{condition, layout, phase};
 use serde_json::json;
 
@@ -25,6 +25,7 @@ use crate::{
     apply::{self, ApplyError, Manager, Owns, request},
     context::Context,
     controller::full_text,
+    events::Notice,
     stores::StoreError,
 };
 
@@ -32,6 +33,8 @@ const MANAGER: Manager = Manager("kubestash-read-back");
 /// Set once a storage has been read back.
 const MARK: &str = "kubestash.com/read-back";
 const UPLOADED: &str = "Metadata uploaded to backend successfully";
+/// How many errors of one repository its entry in the status shows.
+const SHOWN: usize = 3;
 /// What `kubectl apply` remembers is not ours to restore.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -59,80 +62,138 @@ pub(super) async fn mark(ctx: &Context, storage: &BackupStorage) -> Result<(), A
     Ok(())
 }
 
-/// Makes the objects that the bucket tells of. One repository that cannot be read does not hinder the others; only a
+/// Makes the objects that a bucket tells of. One repository that cannot be read does not hinder the others; only a
 /// bucket that fails altogether does.
-pub(super) async fn read_back(
+pub(super) async fn from_bucket(
     ctx: &Context,
     storage: &BackupStorage,
     backend: &Backend,
 ) -> Result<Vec<Synced>, StoreError> {
     let mut synced = Vec::new();
     for directory in backend.repository_directories().await? {
-        let mut entry = StorageRepository {
-            path: Some(directory.clone()),
-            ..StorageRepository::default()
-        };
-        let outcome = one(ctx, storage, backend, &directory, &mut entry).await;
-        if let Err(error) = &outcome {
-            let text = full_text(error);
-            tracing::warn!(
-                storage = storage.name_any(),
+        let stored = match backend.stored_repository(&directory).await {
+            Ok(stored) => stored,
+            Err(error) if error.is_permanent() => StoredRepository {
                 directory,
-                error = text,
-                "failed to read back a Repository"
-            );
-            entry.error = Some(text);
-        }
-        entry.synced = Some(outcome.is_ok());
-        if entry.name.is_empty() {
-            // Its file does not even tell the name.
-            entry.name.clone_from(&directory);
-        }
-        synced.push(Synced { entry });
+                errors: vec![full_text(&error)],
+                ..StoredRepository::default()
+            },
+            Err(error) => return Err(error.into()),
+        };
+        synced.push(make(ctx, storage, stored).await?);
     }
     Ok(synced)
 }
 
-/// Why one repository could not be read back.
+/// Makes the objects that a Job found in a volume.
+pub(super) async fn from_report(
+    ctx: &Context,
+    storage: &BackupStorage,
+    stored: Vec<StoredRepository>,
+) -> Result<Vec<Synced>, ApplyError> {
+    let mut synced = Vec::new();
+    for stored in stored {
+        synced.push(make(ctx, storage, stored).await?);
+    }
+    Ok(synced)
+}
+
+/// Why a Repository is not made.
 #[derive(Debug, thiserror::Error)]
-enum ReadBackError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
+enum Refusal {
     #[error(
         "failed to make its objects: namespace {0} does not exist; create it, then delete and create the BackupStorage again"
     )]
     NamespaceMissing(String),
     #[error(
-        "failed to make Repository {0}: one of that name exists with another storage or directory"
+        "failed to make Repository {0}: one of that name exists with another storage or directory; \
+         delete one of them, then delete and create the BackupStorage again"
     )]
     NameTaken(String),
-    #[error("failed to read repository.yaml in {0}: it is gone")]
-    Gone(String),
+    #[error(transparent)]
+    Api(#[from] ApplyError),
 }
 
-impl From<ApplyError> for ReadBackError {
-    fn from(error: ApplyError) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl From<kubestash_backend::BackendError> for ReadBackError {
-    fn from(error: kubestash_backend::BackendError) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-async fn one(
+/// Makes the objects of one repository, as far as they can be made, and says what became of it.
+///
+/// # Errors
+/// If the API server does not answer: then it is worth trying again, and what was made already is found.
+async fn make(
     ctx: &Context,
     storage: &BackupStorage,
-    backend: &Backend,
+    mut stored: StoredRepository,
+) -> Result<Synced, ApplyError> {
+    let mut entry = StorageRepository {
+        // If its file is broken, the directory is all that is known.
+        name: stored.directory.clone(),
+        path: Some(stored.directory.clone()),
+        synced: Some(false),
+        ..StorageRepository::default()
+    };
+    if let Some(repository) = stored.repository.take() {
+        match make_repository(ctx, storage, &stored.directory, &repository, &mut entry).await {
+            Ok(live) => {
+                entry.synced = Some(true);
+                make_snapshots(ctx, &live, &mut stored).await?;
+            }
+            Err(Refusal::Api(error)) if !is_final(&error) => return Err(error),
+            Err(refusal) => stored.errors.insert(0, full_text(&refusal)),
+        }
+    }
+    entry.error = told(&stored.errors);
+    if let Some(error) = &entry.error {
+        tracing::warn!(
+            storage = storage.name_any(),
+            directory = stored.directory,
+            error,
+            "not everything of a Repository could be read back"
+        );
+    }
+    Ok(Synced { entry })
+}
+
+/// Whether the API server would say the same again.
+fn is_final(error: &ApplyError) -> bool {
+    let ApplyError::Request { source, .. } = error else {
+        return true;
+    };
+    matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 422))
+}
+
+/// What went wrong, in a line that a status can hold.
+fn told(errors: &[String]) -> Option<String> {
+    let first: Vec<_> = errors.iter().take(SHOWN).map(String::as_str).collect();
+    let more = match errors.len().checked_sub(SHOWN) {
+        None | Some(0) => String::new(),
+        Some(more) => format!("; and {more} more"),
+    };
+    (!first.is_empty()).then(|| first.join("; ") + &more)
+}
+
+/// What to say about repositories that did not come back whole.
+pub(super) fn notice(synced: &[Synced]) -> Option<Notice> {
+    let names: Vec<_> = synced
+        .iter()
+        .filter(|synced| synced.entry.error.is_some())
+        .map(|synced| synced.entry.name.as_str())
+        .collect();
+    (!names.is_empty()).then(|| {
+        let note = format!(
+            "not everything could be read back from the storage: {}; status.repositories[].error says what and why, \
+             and the data itself is untouched",
+            names.join(", ")
+        );
+        Notice::warning("ReadBackIncomplete", note)
+    })
+}
+
+async fn make_repository(
+    ctx: &Context,
+    storage: &BackupStorage,
     directory: &str,
+    stored: &Repository,
     entry: &mut StorageRepository,
-) -> Result<(), ReadBackError> {
-    let stored = backend
-        .read_repository(directory)
-        .await?
-        .ok_or_else(|| ReadBackError::Gone(directory.to_owned()))?;
+) -> Result<Repository, Refusal> {
     let namespace = stored
         .namespace()
         .unwrap_or_else(|| storage.namespace().unwrap_or_default());
@@ -140,27 +201,49 @@ async fn one(
     entry.namespace = Some(namespace.clone());
     entry.path = Some(stored.spec.path.clone());
     if ctx.is_terminating(&namespace) {
-        return Err(ReadBackError::NamespaceMissing(namespace));
+        return Err(Refusal::NamespaceMissing(namespace));
     }
-    let wanted = repository(storage, &stored, &namespace, directory);
+    let wanted = repository(storage, stored, &namespace, directory);
     let live = apply::create(&ctx.api::<Repository>(&namespace), &wanted, MANAGER).await?;
     let same_storage = match (&live.spec.storage_ref, &wanted.spec.storage_ref) {
         (Some(live), Some(wanted)) => live.same_object(wanted, &namespace),
         _ => false,
     };
     if !same_storage || !layout::same_directory(&live.spec.path, &wanted.spec.path) {
-        return Err(ReadBackError::NameTaken(format!(
-            "{namespace}/{}",
-            wanted.name_any()
-        )));
+        let name = format!("{namespace}/{}", wanted.name_any());
+        return Err(Refusal::NameTaken(name));
     }
-    let api: Api<Snapshot> = ctx.api(&namespace);
-    for stored in backend.snapshots(directory).await? {
-        let live = apply::create(&api, &snapshot(&live, &stored), MANAGER).await?;
-        if live.status.is_none() {
-            let status = status_of(&stored);
-            apply::status(&api, &live, &status, Owns::Given, MANAGER).await?;
+    Ok(live)
+}
+
+/// Makes the Snapshots of a Repository; one that the API server refuses is told, and hinders no other.
+async fn make_snapshots(
+    ctx: &Context,
+    repository: &Repository,
+    stored: &mut StoredRepository,
+) -> Result<(), ApplyError> {
+    let api: Api<Snapshot> = ctx.api(&repository.namespace().unwrap_or_default());
+    let StoredRepository {
+        snapshots, errors, ..
+    } = stored;
+    for stored in snapshots.iter() {
+        match make_snapshot(&api, repository, stored).await {
+            Ok(()) => {}
+            Err(error) if is_final(&error) => errors.push(full_text(&error)),
+            Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+async fn make_snapshot(
+    api: &Api<Snapshot>,
+    repository: &Repository,
+    stored: &Snapshot,
+) -> Result<(), ApplyError> {
+    let live = apply::create(api, &snapshot(repository, stored), MANAGER).await?;
+    if live.status.is_none() {
+        apply::status(api, &live, &status_of(stored), Owns::Given, MANAGER).await?;
     }
     Ok(())
 }
@@ -323,6 +406,19 @@ mod tests {
             &status.conditions,
             SNAPSHOT_METADATA_UPLOADED.type_
         ));
+    }
+
+    #[test]
+    fn many_errors_are_told_in_one_line() {
+        let errors = |count: usize| -> Vec<_> { (0..count).map(|at| format!("e{at}")).collect() };
+        for (count, expected) in [
+            (0, None),
+            (1, Some("e0")),
+            (3, Some("e0; e1; e2")),
+            (5, Some("e0; e1; e2; and 2 more")),
+        ] {
+            assert_eq!(told(&errors(count)).as_deref(), expected);
+        }
     }
 
     #[test]

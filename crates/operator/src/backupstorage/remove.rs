@@ -2,17 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use jiff::Timestamp;
 use kube::{Api, ResourceExt, runtime::controller::Action};
 use kubestash_api::{
-    conditions::READY,
     labels,
-    shared::ConditionStatus,
-    storage::{BackupStorage, BackupStoragePhase, Repository},
+    shared::Condition,
+    storage::{BackupStorage, BackupStoragePhase, BackupStorageStatus, Repository},
 };
-use kubestash_backend::BackendError;
 use kubestash_core::condition;
-use kubestash_engine::StorageError;
 
 use super::{
     BackupStorageError, MANAGER,
@@ -20,15 +16,14 @@ use super::{
     repositories_of, set_up,
 };
 use crate::{
-    apply::{self, Owns},
-    attempt::{Attempt, Fingerprint},
+    apply::{self, Manager, Owns},
+    attempt::Fingerprint,
     context::Context,
-    controller::Reason,
     events::Notice,
-    failure::Failure,
     finalizer,
     stores::StoreError,
-    volume_job::{self, Progress, Task},
+    takedown::{self, TakenDown},
+    volume_job::Task,
 };
 
 /// Does the next step of the deletion.
@@ -57,51 +52,37 @@ pub(super) async fn remove(
                 let api: Api<Repository> = ctx.api(&repository.namespace().unwrap_or_default());
                 apply::delete(&api, repository.as_ref()).await?;
             }
-            tell(ctx, storage, "Deleting", &waiting).await?;
+            takedown::tell(ctx, storage.as_ref(), "Deleting", &waiting).await?;
             Ok(Action::await_change())
         }
         Step::WipeObjects => wipe_objects(ctx, storage).await,
         Step::WipeVolume => wipe_volume(ctx, storage).await,
         Step::Blocked(failure) => {
-            blocked(ctx, storage, &failure).await?;
+            takedown::blocked(ctx, storage.as_ref(), &failure).await?;
             Ok(Action::await_change())
         }
         Step::Release(notice) => release(ctx, storage, notice).await,
     }
 }
 
-/// Says in the status what the deletion waits for.
-async fn tell(
-    ctx: &Context,
-    storage: &BackupStorage,
-    reason: &str,
-    message: &str,
-) -> Result<(), BackupStorageError> {
-    let mut status = storage.status.clone().unwrap_or_default();
-    let generation = storage.metadata.generation;
-    let waiting = condition::ready(
-        ConditionStatus::False,
-        reason,
-        message,
-        generation,
-        Timestamp::now(),
-    );
-    condition::set(&mut status.conditions, waiting);
-    status.phase = Some(BackupStoragePhase::NotReady);
-    let api = ctx.api(&storage.namespace().unwrap_or_default());
-    apply::status(&api, storage, &status, Owns::All, MANAGER).await?;
-    Ok(())
-}
+impl TakenDown for BackupStorage {
+    const MANAGER: Manager = MANAGER;
+    const OWNS: Owns = Owns::All;
+    type Status = BackupStorageStatus;
 
-async fn blocked(
-    ctx: &Context,
-    storage: &BackupStorage,
-    failure: &Failure,
-) -> Result<(), BackupStorageError> {
-    ctx.events
-        .tell(storage, &Notice::warning(&failure.kind, &failure.message))
-        .await;
-    tell(ctx, storage, &failure.kind, &failure.message).await
+    fn conditions(&self) -> &[Condition] {
+        self.status
+            .as_ref()
+            .map(|status| status.conditions.as_slice())
+            .unwrap_or_default()
+    }
+
+    fn with(&self, ready: Condition) -> BackupStorageStatus {
+        let mut status = self.status.clone().unwrap_or_default();
+        condition::set(&mut status.conditions, ready);
+        status.phase = Some(BackupStoragePhase::NotReady);
+        status
+    }
 }
 
 async fn release(
@@ -109,22 +90,7 @@ async fn release(
     storage: &BackupStorage,
     notice: Option<Notice>,
 ) -> Result<Action, BackupStorageError> {
-    let namespace = storage.namespace().unwrap_or_default();
-    if let Some(notice) = notice {
-        // In a namespace that is being deleted the Event is refused; the log keeps the word.
-        tracing::warn!(
-            namespace,
-            name = storage.name_any(),
-            reason = notice.reason,
-            note = notice.note,
-            "a BackupStorage is deleted"
-        );
-        ctx.events.tell(storage, &notice).await;
-    }
-    finalizer::remove(&ctx.api(&namespace), storage, labels::CLEANUP_FINALIZER).await?;
-    let uid = storage.uid().unwrap_or_default();
-    ctx.attempts.forget(&uid);
-    ctx.stores.forget(&uid);
+    takedown::release(ctx, storage, notice).await?;
     Ok(Action::await_change())
 }
 
@@ -158,32 +124,16 @@ async fn wipe_objects(
                 );
                 return release(ctx, storage, None).await;
             }
-            Err(BackendError::Storage(StorageError::BucketMissing { .. })) => {
-                let note = "the bucket does not exist any more, so there was no data to remove";
-                return release(ctx, storage, Some(Notice::normal("NothingToWipe", note))).await;
-            }
             Err(error) => error.into(),
         },
         Err(StoreError::Api(error)) => return Err(error.into()),
         Err(error) => error,
     };
-    let failure = Failure::of(error.kind(), &error, ready_message(storage));
-    let attempt = Attempt::after(
-        last.as_ref(),
-        fingerprint.clone(),
-        Some(failure.clone()),
-        Instant::now(),
-    );
-    let wait = attempt
-        .wait(&fingerprint, Instant::now())
-        .unwrap_or_default();
-    ctx.attempts.remember(&uid, attempt);
-    blocked(ctx, storage, &failure).await?;
-    Ok(Action::requeue(wait))
-}
-
-fn ready_message(storage: &BackupStorage) -> Option<&str> {
-    Some(&condition::find(&storage.status.as_ref()?.conditions, READY)?.message)
+    if error.is_bucket_missing() {
+        let notice = Notice::normal("NothingToWipe", takedown::BUCKET_GONE);
+        return release(ctx, storage, Some(notice)).await;
+    }
+    Ok(takedown::failed(ctx, storage.as_ref(), last.as_ref(), fingerprint, &error).await?)
 }
 
 async fn wipe_volume(
@@ -192,22 +142,8 @@ async fn wipe_volume(
 ) -> Result<Action, BackupStorageError> {
     let (namespace, name) = (storage.namespace().unwrap_or_default(), storage.name_any());
     let work = set_up::work(Task::CleanStorage, storage, &namespace, &name);
-    let uid = storage.uid().unwrap_or_default();
-    let (progress, again) =
-        volume_job::persist(ctx, &uid, storage.metadata.generation, &work).await?;
-    match progress {
-        Progress::Done => {
-            volume_job::discard(ctx, &work).await?;
-            return release(ctx, storage, None).await;
-        }
-        Progress::Failed(failure) => {
-            let message = format!(
-                "{}; the data could not be removed: mend the cause, or set spec.deletionPolicy to Delete to keep the data",
-                failure.message
-            );
-            blocked(ctx, storage, &Failure::new(&failure.kind, message)).await?;
-        }
-        Progress::Working(doing) => tell(ctx, storage, "Deleting", &doing).await?,
+    match takedown::by_job(ctx, storage.as_ref(), &work).await? {
+        None => release(ctx, storage, None).await,
+        Some(action) => Ok(action),
     }
-    Ok(again.map_or_else(Action::await_change, Action::requeue))
 }

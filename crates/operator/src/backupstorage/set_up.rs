@@ -12,7 +12,7 @@ use kubestash_api::{
     config::BackendMeta,
     storage::{BackupStorage, Repository, StorageRepository},
 };
-use kubestash_backend::Backend;
+use kubestash_backend::{Backend, BackendError, unpack};
 use kubestash_core::condition;
 
 use super::{
@@ -147,16 +147,23 @@ async fn attempt(
 ) -> Result<Vec<Synced>, AttemptError> {
     let backend = ctx.stores.open(ctx, storage).await?;
     backend.probe().await?;
-    let before = backend.read_metadata().await?;
+    let before = match backend.read_metadata().await {
+        // It only repeats what the storage holds, and is written anew.
+        Err(BackendError::InvalidFile { .. }) => None,
+        before => before?,
+    };
     let synced = if read_back::is_due(storage) {
-        let synced = read_back::read_back(ctx, storage, &backend).await?;
+        let synced = read_back::from_bucket(ctx, storage, &backend).await?;
         read_back::mark(ctx, storage).await?;
         synced
     } else {
         Vec::new()
     };
     // What was read back a moment ago is not in the store of Repositories yet; the next attempt lists it.
-    if synced.iter().all(|synced| synced.entry.error.is_some()) {
+    if synced
+        .iter()
+        .all(|synced| synced.entry.synced == Some(false))
+    {
         describe(&backend, before, contents).await?;
     }
     Ok(synced)
@@ -226,7 +233,11 @@ pub(super) fn work<'a>(
         name,
     );
     let owner = match task {
-        Task::InitStorage => storage.controller_owner_ref(&()),
+        Task::InitStorage => {
+            let report = volume_job::job_name(task, name);
+            access.one(namespace, "", "configmaps", &["get", "patch"], &report);
+            storage.controller_owner_ref(&())
+        }
         _ => None,
     };
     Work {
@@ -265,14 +276,30 @@ pub(super) async fn volume(
     let uid = storage.uid().unwrap_or_default();
     let (progress, again) =
         volume_job::persist(ctx, &uid, storage.metadata.generation, &work).await?;
+    let mut synced = Vec::new();
     let outcome = match progress {
+        Progress::Done if read_back::is_due(storage) => {
+            let report = volume_job::report(ctx, &work).await?;
+            let Some(stored) = report.and_then(|packed| unpack(&packed).ok()) else {
+                // Somebody has deleted it, or the Job is of a version that made none.
+                volume_job::discard(ctx, &work).await?;
+                let doing = "what the volume holds is looked at again".to_owned();
+                return Ok(SetUp {
+                    again: Some(volume_job::LAST_REGARD),
+                    ..SetUp::of(Outcome::Working(doing))
+                });
+            };
+            synced = read_back::from_report(ctx, storage, stored).await?;
+            read_back::mark(ctx, storage).await?;
+            Outcome::Initialized
+        }
         Progress::Done => Outcome::Initialized,
         Progress::Working(doing) => Outcome::Working(doing),
         Progress::Failed(failure) => Outcome::Failed(failure),
     };
     Ok(SetUp {
         outcome,
-        synced: Vec::new(),
+        synced,
         again,
     })
 }

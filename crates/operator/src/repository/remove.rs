@@ -2,17 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 use kubestash_api::{
-    conditions::READY,
     labels,
-    shared::{ConditionStatus, RepositoryPhase},
-    storage::{BackupStorage, Repository, Snapshot},
+    shared::{Condition, RepositoryPhase},
+    storage::{BackupStorage, Repository, RepositoryStatus, Snapshot},
 };
-use kubestash_backend::BackendError;
 use kubestash_core::condition;
-use kubestash_engine::StorageError;
 
 use super::{
     MANAGER, RepositoryError,
@@ -20,16 +16,15 @@ use super::{
     snapshots_of, storage_in,
 };
 use crate::{
-    apply::{self, Owns},
-    attempt::{Attempt, Fingerprint},
+    apply::{self, Manager, Owns},
+    attempt::Fingerprint,
     context::Context,
-    controller::Reason,
     events::Notice,
-    failure::Failure,
     finalizer,
     job::Access,
     stores::StoreError,
-    volume_job::{self, Progress, STORAGE_GROUP, Task, Work},
+    takedown::{self, TakenDown},
+    volume_job::{self, STORAGE_GROUP, Task, Work},
 };
 
 /// Name of the Job that removes a Repository's directory from a volume.
@@ -67,13 +62,13 @@ pub(super) async fn remove(
             for snapshot in &snapshots {
                 apply::delete(&ctx.api::<Snapshot>(&namespace), snapshot.as_ref()).await?;
             }
-            tell(ctx, repository, "Deleting", &waiting).await?;
+            takedown::tell(ctx, repository.as_ref(), "Deleting", &waiting).await?;
             Ok(Action::await_change())
         }
         (Step::WipeObjects, Some(storage)) => wipe_objects(ctx, repository, &storage).await,
         (Step::WipeVolume, Some(storage)) => wipe_volume(ctx, repository, &storage).await,
         (Step::Blocked(failure), _) => {
-            blocked(ctx, repository, &failure).await?;
+            takedown::blocked(ctx, repository.as_ref(), &failure).await?;
             Ok(Action::await_change())
         }
         (Step::Release(notice), _) => release(ctx, repository, notice).await,
@@ -82,41 +77,24 @@ pub(super) async fn remove(
     }
 }
 
-/// Says in the status what the deletion waits for.
-async fn tell(
-    ctx: &Context,
-    repository: &Repository,
-    reason: &str,
-    message: &str,
-) -> Result<(), RepositoryError> {
-    let mut status = repository.status.clone().unwrap_or_default();
-    let generation = repository.metadata.generation;
-    let waiting = condition::ready(
-        ConditionStatus::False,
-        reason,
-        message,
-        generation,
-        Timestamp::now(),
-    );
-    condition::set(&mut status.conditions, waiting);
-    status.phase = Some(RepositoryPhase::NotReady);
-    let api = ctx.api(&repository.namespace().unwrap_or_default());
-    apply::status(&api, repository, &status, Owns::All, MANAGER).await?;
-    Ok(())
-}
+impl TakenDown for Repository {
+    const MANAGER: Manager = MANAGER;
+    const OWNS: Owns = Owns::All;
+    type Status = RepositoryStatus;
 
-async fn blocked(
-    ctx: &Context,
-    repository: &Repository,
-    failure: &Failure,
-) -> Result<(), RepositoryError> {
-    ctx.events
-        .tell(
-            repository,
-            &Notice::warning(&failure.kind, &failure.message),
-        )
-        .await;
-    tell(ctx, repository, &failure.kind, &failure.message).await
+    fn conditions(&self) -> &[Condition] {
+        self.status
+            .as_ref()
+            .map(|status| status.conditions.as_slice())
+            .unwrap_or_default()
+    }
+
+    fn with(&self, ready: Condition) -> RepositoryStatus {
+        let mut status = self.status.clone().unwrap_or_default();
+        condition::set(&mut status.conditions, ready);
+        status.phase = Some(RepositoryPhase::NotReady);
+        status
+    }
 }
 
 async fn release(
@@ -124,20 +102,7 @@ async fn release(
     repository: &Repository,
     notice: Option<Notice>,
 ) -> Result<Action, RepositoryError> {
-    let namespace = repository.namespace().unwrap_or_default();
-    if let Some(notice) = notice {
-        // In a namespace that is being deleted the Event is refused; the log keeps the word.
-        tracing::warn!(
-            namespace,
-            name = repository.name_any(),
-            reason = notice.reason,
-            note = notice.note,
-            "a Repository is deleted"
-        );
-        ctx.events.tell(repository, &notice).await;
-    }
-    finalizer::remove(&ctx.api(&namespace), repository, labels::CLEANUP_FINALIZER).await?;
-    ctx.attempts.forget(&repository.uid().unwrap_or_default());
+    takedown::release(ctx, repository, notice).await?;
     Ok(Action::await_change())
 }
 
@@ -172,36 +137,16 @@ async fn wipe_objects(
                 );
                 return release(ctx, repository, None).await;
             }
-            Err(BackendError::Storage(StorageError::BucketMissing { .. })) => {
-                let note = "the bucket does not exist any more, so there was no data to remove";
-                return release(ctx, repository, Some(Notice::normal("NothingToWipe", note))).await;
-            }
             Err(error) => error.into(),
         },
         Err(StoreError::Api(error)) => return Err(error.into()),
         Err(error) => error,
     };
-    let before = repository
-        .status
-        .as_ref()
-        .and_then(|status| condition::find(&status.conditions, READY));
-    let failure = Failure::of(
-        error.kind(),
-        &error,
-        before.map(|condition| condition.message.as_str()),
-    );
-    let attempt = Attempt::after(
-        last.as_ref(),
-        fingerprint.clone(),
-        Some(failure.clone()),
-        Instant::now(),
-    );
-    let wait = attempt
-        .wait(&fingerprint, Instant::now())
-        .unwrap_or_default();
-    ctx.attempts.remember(&uid, attempt);
-    blocked(ctx, repository, &failure).await?;
-    Ok(Action::requeue(wait))
+    if error.is_bucket_missing() {
+        let notice = Notice::normal("NothingToWipe", takedown::BUCKET_GONE);
+        return release(ctx, repository, Some(notice)).await;
+    }
+    Ok(takedown::failed(ctx, repository, last.as_ref(), fingerprint, &error).await?)
 }
 
 async fn wipe_volume(
@@ -231,22 +176,8 @@ async fn wipe_volume(
         access,
         owner: None,
     };
-    let uid = repository.uid().unwrap_or_default();
-    let (progress, again) =
-        volume_job::persist(ctx, &uid, repository.metadata.generation, &work).await?;
-    match progress {
-        Progress::Done => {
-            volume_job::discard(ctx, &work).await?;
-            return release(ctx, repository, None).await;
-        }
-        Progress::Failed(failure) => {
-            let message = format!(
-                "{}; the data could not be removed: mend the cause, or set spec.deletionPolicy to Delete to keep the data",
-                failure.message
-            );
-            blocked(ctx, repository, &Failure::new(&failure.kind, message)).await?;
-        }
-        Progress::Working(doing) => tell(ctx, repository, "Deleting", &doing).await?,
+    match takedown::by_job(ctx, repository, &work).await? {
+        None => release(ctx, repository, None).await,
+        Some(action) => Ok(action),
     }
-    Ok(again.map_or_else(Action::await_change, Action::requeue))
 }

@@ -4,13 +4,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 use kubestash_api::{
     conditions::READY,
     labels,
-    shared::{Condition, ConditionStatus, DeletionPolicy},
+    shared::{Condition, DeletionPolicy},
     storage::{BackupStorage, Repository, Snapshot},
 };
 use kubestash_backend::{SnapshotData, encryption_password, forget};
@@ -24,17 +23,16 @@ use super::{
     holder, repository_in,
 };
 use crate::{
-    apply::{self, Owns},
-    attempt::{Attempt, Fingerprint},
+    apply::{self, Manager, Owns},
+    attempt::Fingerprint,
     context::Context,
-    controller::Reason,
     events::Notice,
-    failure::Failure,
     finalizer,
     job::Access,
     repository::{snapshots_of, storage_in},
     stores::StoreError,
-    volume_job::{self, Progress, STORAGE_GROUP, Task, Work},
+    takedown::{self, TakenDown},
+    volume_job::{self, STORAGE_GROUP, Task, Work},
 };
 
 /// Name of the Job that removes a Snapshot's data from a volume.
@@ -76,20 +74,11 @@ pub(super) async fn remove(
             forget_volume(ctx, snapshot, &repository, &storage).await
         }
         (Step::Blocked(failure), ..) => {
-            blocked(ctx, snapshot, &failure).await?;
+            takedown::blocked(ctx, snapshot.as_ref(), &failure).await?;
             Ok(Action::await_change())
         }
         (Step::Release(notice), ..) => {
-            if let Some(notice) = notice {
-                tracing::warn!(
-                    name = snapshot.name_any(),
-                    reason = notice.reason,
-                    note = notice.note,
-                    "a Snapshot is deleted"
-                );
-                ctx.events.tell(snapshot.as_ref(), &notice).await;
-            }
-            release(ctx, snapshot).await?;
+            takedown::release(ctx, snapshot.as_ref(), notice).await?;
             Ok(Action::await_change())
         }
         // Neither is decided without them.
@@ -97,57 +86,32 @@ pub(super) async fn remove(
     }
 }
 
-async fn release(ctx: &Context, snapshot: &Snapshot) -> Result<(), SnapshotError> {
-    let api = ctx.api(&snapshot.namespace().unwrap_or_default());
-    finalizer::remove(&api, snapshot, labels::CLEANUP_FINALIZER).await?;
-    ctx.attempts.forget(&snapshot.uid().unwrap_or_default());
-    Ok(())
-}
-
 #[derive(Serialize)]
-struct Told {
+pub(crate) struct Told {
     conditions: Vec<Condition>,
 }
 
-async fn tell(
-    ctx: &Context,
-    snapshot: &Snapshot,
-    reason: &str,
-    message: &str,
-) -> Result<(), SnapshotError> {
-    let before = snapshot
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    let mut conditions: Vec<_> = before
-        .iter()
-        .filter(|condition| condition.type_ == READY)
-        .cloned()
-        .collect();
-    let generation = snapshot.metadata.generation;
-    let waiting = condition::ready(
-        ConditionStatus::False,
-        reason,
-        message,
-        generation,
-        Timestamp::now(),
-    );
-    condition::set(&mut conditions, waiting);
-    let api = ctx.api(&snapshot.namespace().unwrap_or_default());
-    apply::status(&api, snapshot, &Told { conditions }, Owns::Given, MANAGER).await?;
-    Ok(())
-}
+impl TakenDown for Snapshot {
+    const MANAGER: Manager = MANAGER;
+    const OWNS: Owns = Owns::Given;
+    type Status = Told;
 
-async fn blocked(
-    ctx: &Context,
-    snapshot: &Snapshot,
-    failure: &Failure,
-) -> Result<(), SnapshotError> {
-    ctx.events
-        .tell(snapshot, &Notice::warning(&failure.kind, &failure.message))
-        .await;
-    tell(ctx, snapshot, &failure.kind, &failure.message).await
+    fn conditions(&self) -> &[Condition] {
+        self.status
+            .as_ref()
+            .map(|status| status.conditions.as_slice())
+            .unwrap_or_default()
+    }
+
+    fn with(&self, ready: Condition) -> Told {
+        let before = self.conditions().iter();
+        let mut conditions: Vec<_> = before
+            .filter(|condition| condition.type_ == READY)
+            .cloned()
+            .collect();
+        condition::set(&mut conditions, ready);
+        Told { conditions }
+    }
 }
 
 /// All Snapshots of the Repository whose data is to be forgotten.
@@ -189,33 +153,21 @@ async fn forget_objects(
     match forget_all(ctx, repository, storage, &due).await {
         Ok(()) => {
             for snapshot in &due {
-                release(ctx, snapshot).await?;
+                takedown::release(ctx, snapshot.as_ref(), None).await?;
+            }
+            Ok(Action::await_change())
+        }
+        Err(error) if error.is_bucket_missing() => {
+            for snapshot in &due {
+                let notice = Notice::normal("NothingToWipe", takedown::BUCKET_GONE);
+                takedown::release(ctx, snapshot.as_ref(), Some(notice)).await?;
             }
             Ok(Action::await_change())
         }
         Err(StoreError::Api(error)) => Err(error.into()),
         Err(error) => {
-            let before = snapshot
-                .status
-                .as_ref()
-                .and_then(|status| condition::find(&status.conditions, READY));
-            let failure = Failure::of(
-                error.kind(),
-                &error,
-                before.map(|condition| condition.message.as_str()),
-            );
-            let attempt = Attempt::after(
-                last.as_ref(),
-                fingerprint.clone(),
-                Some(failure.clone()),
-                Instant::now(),
-            );
-            let wait = attempt
-                .wait(&fingerprint, Instant::now())
-                .unwrap_or_default();
-            ctx.attempts.remember(&uid, attempt);
-            blocked(ctx, snapshot, &failure).await?;
-            Ok(Action::requeue(wait))
+            let last = last.as_ref();
+            Ok(takedown::failed(ctx, snapshot.as_ref(), last, fingerprint, &error).await?)
         }
     }
 }
@@ -309,23 +261,9 @@ async fn forget_volume(
         access,
         owner: None,
     };
-    let uid = snapshot.uid().unwrap_or_default();
-    let (progress, again) =
-        volume_job::persist(ctx, &uid, snapshot.metadata.generation, &work).await?;
-    match progress {
-        Progress::Done => {
-            volume_job::discard(ctx, &work).await?;
-            release(ctx, snapshot).await?;
-            return Ok(Action::await_change());
-        }
-        Progress::Failed(failure) => {
-            let message = format!(
-                "{}; the data could not be removed: mend the cause, or set spec.deletionPolicy to Delete to keep the data",
-                failure.message
-            );
-            blocked(ctx, snapshot, &Failure::new(&failure.kind, message)).await?;
-        }
-        Progress::Working(doing) => tell(ctx, snapshot, "Deleting", &doing).await?,
+    if let Some(action) = takedown::by_job(ctx, snapshot.as_ref(), &work).await? {
+        return Ok(action);
     }
-    Ok(again.map_or_else(Action::await_change, Action::requeue))
+    takedown::release(ctx, snapshot.as_ref(), None).await?;
+    Ok(Action::await_change())
 }

@@ -4,8 +4,8 @@ use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
         core::v1::{
-            Container, EnvVar, PodSpec as CorePodSpec, PodTemplateSpec as CorePodTemplate, Volume,
-            VolumeMount,
+            ConfigMap, Container, EnvVar, PodSpec as CorePodSpec,
+            PodTemplateSpec as CorePodTemplate, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
@@ -143,6 +143,20 @@ fn template_of(settings: Option<&RuntimeSettings>) -> PodTemplateSpec {
         },
         ..PodTemplateSpec::default()
     }
+}
+
+/// The empty ConfigMap that the Job writes its answer into.
+pub(super) fn build_report(work: &Work<'_>) -> Option<ConfigMap> {
+    work.task.reports().then(|| ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(work.job_name()),
+            namespace: Some(work.namespace.to_owned()),
+            labels: Some(work.labels()),
+            owner_references: work.owner.clone().map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        ..ConfigMap::default()
+    })
 }
 
 pub(super) fn build_rbac(work: &Work<'_>) -> Rbac {

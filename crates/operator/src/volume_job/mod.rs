@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Invariant: such a Job may read exactly the objects it works on and change none; what it did is known by how it
-//! ended. Everything it needs has the Job's name and is removed together with it.
+//! ended. Everything it needs has the Job's name and is removed together with it. A Job that is asked what the volume
+//! holds may write its answer into one ConfigMap, made for it beforehand.
 
 mod build;
 mod run;
@@ -21,7 +22,7 @@ use kubestash_core::name;
 use crate::job::Access;
 
 pub use build::volume_of;
-pub(crate) use run::{Progress, persist};
+pub(crate) use run::{LAST_REGARD, Progress, persist, report};
 pub use run::{State, discard, run};
 
 /// The API group of what such Jobs read.
@@ -41,6 +42,11 @@ pub enum Task {
 }
 
 impl Task {
+    /// Whether the Job tells what the volume holds.
+    fn reports(self) -> bool {
+        self == Self::InitStorage
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             Self::InitStorage => "init",

@@ -5,27 +5,28 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1::Job,
-    core::v1::{Pod, ServiceAccount},
+    core::v1::{ConfigMap, Pod, ServiceAccount},
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
+use kubestash_backend::REPORT_KEY;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Work,
-    build::{build_job, build_rbac},
+    build::{build_job, build_rbac, build_report},
 };
 use crate::{
     apply::{self, ApplyError, Manager},
     attempt::{Attempt, Fingerprint},
     context::Context,
     failure::Failure,
-    job::{Outcome, judge},
+    job::{Outcome, judge, run::launch},
 };
 
 const MANAGER: Manager = Manager("kubestash-volume-job");
 /// The event of a Job that goes brings the next look; this is for one that is not ours to delete.
-const LAST_REGARD: Duration = Duration::from_secs(30);
+pub(crate) const LAST_REGARD: Duration = Duration::from_secs(30);
 
 /// How a Job stands.
 #[derive(Debug)]
@@ -66,36 +67,12 @@ pub async fn run(ctx: &Context, work: &Work<'_>) -> Result<State, ApplyError> {
 }
 
 async fn start(ctx: &Context, work: &Work<'_>) -> Result<Job, ApplyError> {
-    let rbac = build_rbac(work);
-    if let Some(account) = &rbac.account {
-        apply::object(
-            &ctx.api::<ServiceAccount>(work.namespace),
-            None,
-            account,
-            MANAGER,
-        )
-        .await?;
-    }
-    for role in &rbac.roles {
-        apply::object(
-            &ctx.api::<Role>(&role.namespace().unwrap_or_default()),
-            None,
-            role,
-            MANAGER,
-        )
-        .await?;
-    }
-    for binding in &rbac.bindings {
-        apply::object(
-            &ctx.api::<RoleBinding>(&binding.namespace().unwrap_or_default()),
-            None,
-            binding,
-            MANAGER,
-        )
-        .await?;
+    if let Some(report) = build_report(work) {
+        let api = ctx.api::<ConfigMap>(work.namespace);
+        apply::object(&api, None, &report, MANAGER).await?;
     }
     let job = build_job(work, &ctx.image, &ctx.environment);
-    apply::create(&ctx.api::<Job>(work.namespace), &job, MANAGER).await
+    launch(ctx, work.namespace, &build_rbac(work), &job, MANAGER).await
 }
 
 /// How the work stands, over all Jobs that were run for it.
@@ -169,6 +146,17 @@ pub(crate) async fn persist(
     ))
 }
 
+/// What a Job that has succeeded wrote into its ConfigMap; none if it wrote nothing.
+///
+/// # Errors
+/// When the API server refuses.
+pub(crate) async fn report(ctx: &Context, work: &Work<'_>) -> Result<Option<Vec<u8>>, ApplyError> {
+    let api = ctx.api::<ConfigMap>(work.namespace);
+    let found = apply::get(&api, &work.job_name()).await?;
+    let content = found.and_then(|found| found.binary_data?.remove(REPORT_KEY));
+    Ok(content.map(|content| content.0))
+}
+
 fn pods_of(ctx: &Context, job: &Job) -> Vec<Pod> {
     let uid = job.uid();
     let is_of = |pod: &Pod| {
@@ -213,6 +201,9 @@ pub async fn discard(ctx: &Context, work: &Work<'_>) -> Result<(), ApplyError> {
         remove::<RoleBinding>(ctx, work, &name).await?;
         remove::<Role>(ctx, work, &name).await?;
         remove::<ServiceAccount>(ctx, work, &name).await?;
+        if work.task.reports() {
+            remove::<ConfigMap>(ctx, work, &name).await?;
+        }
     }
     Ok(())
 }

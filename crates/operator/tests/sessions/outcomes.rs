@@ -113,15 +113,13 @@ async fn a_backup_that_takes_too_long_is_stopped_and_one_whose_job_is_deleted_en
             .is_none(),
         "its Job is gone"
     );
-    let error = snapshot_of(&cluster, "slow-1")
-        .await
-        .status
-        .unwrap()
-        .components["dump"]
-        .error
-        .clone()
-        .unwrap();
-    assert!(error.contains("deadline exceeded"), "{error}");
+    let snapshot = snapshot_of(&cluster, "slow-1").await.status.unwrap();
+    let incomplete = snapshot
+        .conditions
+        .iter()
+        .find(|found| found.type_ == "BackupIncomplete");
+    let why = &incomplete.unwrap().message;
+    assert!(why.contains("deadline exceeded"), "{why}");
 
     run(&cluster, "robbed-2", json!({})).await;
     let launched = |found: Option<&BackupSession>| {

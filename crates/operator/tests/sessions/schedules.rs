@@ -88,6 +88,63 @@ async fn runs_come_on_their_second_and_only_the_newest_ones_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_configuration_makes_no_sessions_and_goes_on_when_it_is_resumed() {
+    let cluster = Cluster::start().await;
+    let _node = Node::start(&cluster, Deed::Succeed);
+    let operator = cluster.operator().await;
+    cluster.tutorial().await;
+    cluster.sessions_ended(1).await;
+    let configuration = cluster
+        .api::<BackupConfiguration>()
+        .get(CONFIGURATION)
+        .await
+        .unwrap();
+    let mut spec = serde_json::to_value(configuration.spec).unwrap();
+    spec["sessions"][0]["scheduler"]["schedule"] = json!("@every 1s");
+    spec["sessions"][0]["sessionHistoryLimit"] = json!(1000);
+    spec["sessions"][0]["repositories"][0]["name"] = json!("every");
+    spec["sessions"][0]["repositories"][0]["directory"] = json!("every");
+    let object = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
+        "metadata": {"name": "every", "namespace": "demo"}, "spec": spec});
+    cluster.create::<BackupConfiguration>(object).await;
+    let made = || async {
+        let sessions = cluster.list::<BackupSession>().await;
+        let ours = sessions
+            .iter()
+            .filter(|found| found.name_any().starts_with("every-"));
+        ours.count()
+    };
+    cluster
+        .eventually("scheduled sessions", || async {
+            (made().await >= 3).then_some(())
+        })
+        .await;
+    cluster
+        .merge::<BackupConfiguration>("every", json!({"spec": {"paused": true}}))
+        .await;
+    let is_paused = |found: Option<&BackupConfiguration>| {
+        let status = found.and_then(|found| found.status.as_ref());
+        status.is_some_and(|status| status.sessions[0].next_schedule.is_none())
+    };
+    cluster.until("every", "a pause", is_paused).await;
+    let before = made().await;
+    // Several runs would have been due in this time.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let while_paused = made().await - before;
+    // One may have been on its way when the pause was seen.
+    assert!(while_paused <= 1, "{while_paused} sessions in a pause");
+    cluster
+        .merge::<BackupConfiguration>("every", json!({"spec": {"paused": false}}))
+        .await;
+    cluster
+        .eventually("sessions after the pause", || async {
+            (made().await > before + 1).then_some(())
+        })
+        .await;
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_nothing_is_due_nothing_is_written() {
     let cluster = Cluster::start().await;
     let _node = Node::start(&cluster, Deed::Succeed);

@@ -67,6 +67,14 @@ impl GcsEmulator {
         .unwrap()
     }
 
+    /// Removes the tutorial's bucket with all that is in it.
+    pub async fn remove_bucket(&self) {
+        self.store(BUCKET, "").remove_all("").await.unwrap();
+        let url = format!("{}/storage/v1/b/{BUCKET}", self.endpoint);
+        let response = reqwest::Client::new().delete(url).send().await.unwrap();
+        assert!(response.status().is_success(), "{}", response.status());
+    }
+
     /// Paths of all objects of the tutorial's bucket.
     pub async fn paths(&self) -> Vec<String> {
         self.store(BUCKET, "")

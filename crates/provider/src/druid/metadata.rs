@@ -1,32 +1,28 @@
-//! The metadata store of a Druid: a `MySQL` object of its own, or one that somebody else keeps.
+//! The metadata store of a Druid: a `MySQL` or `Postgres` object of its own, or one that somebody else keeps.
 
-use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::kubedb::{
-    DatabaseDeletionPolicy, Druid, MetadataStorage, MetadataStorageType, MySQL, MySQLSpec,
+    DatabaseDeletionPolicy, Druid, MetadataStorage, MetadataStorageType, MySQL, Postgres,
 };
 use serde_json::json;
 
-use super::schema;
+use super::store::Store;
 use crate::run::Context;
-use crate::{ProviderError, apply, labels, mysql, secret, status};
+use crate::{ProviderError, apply, database, labels, status};
 
 /// The database of Druid's tables when nothing else is said.
 const DATABASE: &str = "druid";
-/// Version of MySQL when nothing else is said.
-const VERSION: &str = "8.0.35";
-
 /// Where the metadata of a Druid is.
 pub(super) struct Metadata {
     pub(super) name: String,
     pub(super) namespace: String,
-    pub(super) is_mysql: bool,
+    pub(super) type_: MetadataStorageType,
     database: String,
     pub(super) is_ours: bool,
     makes_tables: bool,
-    version: String,
+    version: Option<String>,
 }
 
 impl Metadata {
@@ -43,22 +39,21 @@ impl Metadata {
             ..
         } = druid.spec.metadata_storage.clone().unwrap_or_default();
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let is_mysql = type_.is_none_or(|type_| type_ == MetadataStorageType::MySQL);
-        let suffix = if is_mysql {
-            "mysql-metadata"
-        } else {
-            "pg-metadata"
+        let type_ = type_.unwrap_or(MetadataStorageType::MySQL);
+        let suffix = match type_ {
+            MetadataStorageType::MySQL => MySQL::SUFFIX,
+            MetadataStorageType::PostgreSQL => Postgres::SUFFIX,
         };
         Self {
             name: some(name).unwrap_or_else(|| format!("{}-{suffix}", druid.name_any())),
             namespace: some(namespace)
                 .or_else(|| druid.namespace())
                 .unwrap_or_default(),
-            is_mysql,
+            type_,
             database: some(linked_db).unwrap_or_else(|| DATABASE.to_owned()),
             is_ours: externally_managed != Some(true),
             makes_tables: create_tables != Some(false),
-            version: some(version).unwrap_or_else(|| VERSION.to_owned()),
+            version: some(version),
         }
     }
 
@@ -72,26 +67,40 @@ impl Metadata {
         if !self.is_ours {
             return self.find(context).await;
         }
-        if !self.is_mysql {
-            return Ok(Err(Some(
-                "spec.metadataStorage.type is PostgreSQL, which cannot be provided here yet: use MySQL, or an \
-                 externally managed store."
-                    .to_owned(),
-            )));
+        match self.type_ {
+            MetadataStorageType::MySQL => self.make::<MySQL>(druid, has_been_ready, context).await,
+            MetadataStorageType::PostgreSQL => {
+                self.make::<Postgres>(druid, has_been_ready, context).await
+            }
         }
-        if let Some(known) = self.known(context).await?
+    }
+
+    async fn make<S: Store>(
+        &self,
+        druid: &Druid,
+        has_been_ready: bool,
+        context: &Context,
+    ) -> Result<Result<(), Option<String>>, ProviderError> {
+        if let Some(known) = self.known::<S>(context).await?
             && !is_of(druid, &known)
         {
             let taken = ProviderError::Foreign {
-                kind: "MySQL",
+                kind: S::KIND,
                 namespace: self.namespace.clone(),
                 name: self.name.clone(),
             };
             return Ok(Err(Some(taken.told())));
         }
-        let store = apply::object(&context.client, &self.store(druid)).await?;
-        if !status::holds(store.status.as_ref(), status::READY) {
-            let told = |why| format!("MySQL {}/{} is not ready: {why}", self.namespace, self.name);
+        let store = apply::object(&context.client, &self.store::<S>(druid)).await?;
+        if !status::holds(store.status(), status::READY) {
+            let told = |why| {
+                format!(
+                    "{} {}/{} is not ready: {why}",
+                    S::KIND,
+                    self.namespace,
+                    self.name
+                )
+            };
             return Ok(Err(not_ready(&store).map(told)));
         }
         // Druid makes its tables when it starts; it does not bring back what somebody dropped later, and neither do we.
@@ -116,43 +125,37 @@ impl Metadata {
         Ok(Err(Some(format!("AppBinding {place}, {why}"))))
     }
 
-    async fn known(&self, context: &Context) -> Result<Option<MySQL>, ProviderError> {
-        let api: Api<MySQL> = Api::namespaced(context.client.clone(), &self.namespace);
+    async fn known<S: Store>(&self, context: &Context) -> Result<Option<S>, ProviderError> {
+        let api: Api<S> = Api::namespaced(context.client.clone(), &self.namespace);
         let known = api.get_opt(&self.name).await;
         known.map_err(ProviderError::api("read the metadata store"))
     }
 
-    /// The MySQL object of the store, as it has to be.
-    fn store(&self, druid: &Druid) -> MySQL {
-        let spec = MySQLSpec {
-            version: self.version.clone(),
-            deletion_policy: druid.spec.deletion_policy,
-            ..MySQLSpec::default()
-        };
-        let mut store = MySQL::new(&self.name, spec);
-        store.metadata.namespace = Some(self.namespace.clone());
-        store.metadata.labels = Some(labels::of("druids", &druid.name_any()));
+    /// The object of the store, as it has to be.
+    fn store<S: Store>(&self, druid: &Druid) -> S {
+        let version = self.version.as_deref().unwrap_or(S::VERSION);
+        let mut store = S::with(&self.name, version, druid.spec.deletion_policy);
+        let meta = store.meta_mut();
+        meta.namespace = Some(self.namespace.clone());
+        meta.labels = Some(labels::of("druids", &druid.name_any()));
         // An owner must be in the same namespace.
         if druid.namespace().as_ref() == Some(&self.namespace) {
-            store.metadata.owner_references =
-                druid.controller_owner_ref(&()).map(|owner| vec![owner]);
+            meta.owner_references = druid.controller_owner_ref(&()).map(|owner| vec![owner]);
         }
         store
     }
 
     /// Makes database and tables; `false` if the server has gone down this moment, its coming back brings us here again.
-    async fn make_tables(&self, store: &MySQL, context: &Context) -> Result<bool, ProviderError> {
-        let name = mysql::auth_secret(store);
-        let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &self.namespace);
-        let secret = secrets.get(&name).await;
-        let secret = secret.map_err(ProviderError::api("read the metadata store's Secret"))?;
-        let credentials = secret::read(&secret, &self.namespace, &name)?;
-        let Some(port) = context.servers.port(&self.namespace, &self.name).await else {
+    async fn make_tables<S: Store>(
+        &self,
+        store: &S,
+        context: &Context,
+    ) -> Result<bool, ProviderError> {
+        let Some((port, credentials)) = database::access(store, context).await? else {
             return Ok(false);
         };
-        let statements = schema::statements(&self.database, self.makes_tables);
         let begin = tokio::time::Instant::now();
-        mysql::execute(port, &credentials, &statements, "make Druid's tables").await?;
+        S::make_tables(port, &credentials, &self.database, self.makes_tables).await?;
         tracing::debug!(store = self.name, after = ?begin.elapsed(), "made Druid's tables");
         Ok(true)
     }
@@ -166,39 +169,50 @@ impl Metadata {
     ) -> Result<bool, ProviderError> {
         let beside = druid.namespace().as_ref() == Some(&self.namespace);
         let goes_along = beside || policy == DatabaseDeletionPolicy::WipeOut;
-        if !self.is_ours || !self.is_mysql || !goes_along {
+        if !self.is_ours || !goes_along {
             return Ok(false);
         }
-        let Some(known) = self
-            .known(context)
-            .await?
-            .filter(|known| is_of(druid, known))
-        else {
+        match self.type_ {
+            MetadataStorageType::MySQL => self.remove_as::<MySQL>(druid, policy, context).await,
+            MetadataStorageType::PostgreSQL => {
+                self.remove_as::<Postgres>(druid, policy, context).await
+            }
+        }
+    }
+
+    async fn remove_as<S: Store>(
+        &self,
+        druid: &Druid,
+        policy: DatabaseDeletionPolicy,
+        context: &Context,
+    ) -> Result<bool, ProviderError> {
+        let known = self.known::<S>(context).await?;
+        let Some(known) = known.filter(|known| is_of(druid, known)) else {
             return Ok(false);
         };
-        if known.spec.deletion_policy() != Some(policy) {
+        if known.common().deletion_policy != Some(policy) {
             // The Druid's may have changed since the store last followed it.
-            let api: Api<MySQL> = Api::namespaced(context.client.clone(), &self.namespace);
+            let api: Api<S> = Api::namespaced(context.client.clone(), &self.namespace);
             let patch =
                 json!({"metadata": {"uid": known.uid()}, "spec": {"deletionPolicy": policy}});
             api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch))
                 .await
                 .map_err(ProviderError::api("hand the deletion policy on"))?;
         }
-        apply::delete::<MySQL>(&context.client, &self.namespace, &self.name).await
+        apply::delete::<S>(&context.client, &self.namespace, &self.name).await
     }
 }
 
 /// Whether `store` was made for `druid`.
-fn is_of(druid: &Druid, store: &MySQL) -> bool {
+fn is_of<S: Store>(druid: &Druid, store: &S) -> bool {
     let wanted = labels::of("druids", &druid.name_any());
     let mut wanted = wanted.iter();
     wanted.all(|(key, value)| store.labels().get(key) == Some(value))
 }
 
 /// Why a store is not ready, as it says itself.
-fn not_ready(store: &MySQL) -> Option<String> {
-    let conditions = &store.status.as_ref()?.conditions;
+fn not_ready<S: Store>(store: &S) -> Option<String> {
+    let conditions = &store.status()?.conditions;
     let ready = conditions.iter().find(|one| one.type_ == status::READY)?;
     Some(ready.message.clone()).filter(|message| !message.is_empty())
 }

@@ -2,6 +2,7 @@
 
 mod metadata;
 mod schema;
+mod store;
 
 use std::sync::Arc;
 
@@ -12,22 +13,27 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use kubestash_api::appcatalog::{AppBinding, AppBindingSpec, ClientConfig, SecretReference};
-use kubestash_api::kubedb::{DatabaseDeletionPolicy, Druid, MySQL};
+use kubestash_api::kubedb::{DatabaseDeletionPolicy, Druid};
 use kubestash_api::shared::TypedObjectReference;
 
 use crate::run::Context;
 use crate::secret::{self, Wanted};
 use crate::status::{self, Change, Fact};
-use crate::{ProviderError, apply, labels, mysql, restore};
+use crate::{ProviderError, apply, database, labels, restore};
 use metadata::Metadata;
+use store::Store as MetadataStore;
 
 /// Finalizer of a Druid.
 const FINALIZER: &str = "kubedb.com/druid";
+
 /// The Druids whose metadata is in `store`.
-pub(crate) fn of_metadata_store(known: &Store<Druid>, store: &MySQL) -> Vec<ObjectRef<Druid>> {
+pub(crate) fn of_metadata_store<S: MetadataStore>(
+    known: &Store<Druid>,
+    store: &S,
+) -> Vec<ObjectRef<Druid>> {
     let uses = |druid: &Arc<Druid>| {
         let metadata = Metadata::of(druid);
-        metadata.is_mysql
+        metadata.type_ == S::TYPE
             && metadata.name == store.name_any()
             && Some(metadata.namespace) == store.namespace()
     };
@@ -220,7 +226,7 @@ async fn remove(
         .deletion_policy
         .unwrap_or(DatabaseDeletionPolicy::Delete);
     if policy == DatabaseDeletionPolicy::DoNotTerminate {
-        context.tell(druid, mysql::refusal("Druid")).await;
+        context.tell(druid, database::refusal("Druid")).await;
         return Ok(Action::await_change());
     }
     if metadata.remove(druid, policy, context).await? {

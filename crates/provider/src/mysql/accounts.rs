@@ -6,7 +6,7 @@
 use mysql_async::prelude::Queryable;
 use zeroize::Zeroizing;
 
-use super::server::connect;
+use super::client::connect;
 use crate::ProviderError;
 use crate::secret::Credentials;
 
@@ -44,7 +44,7 @@ pub(crate) async fn remove_open_ones(
 ) -> Result<(), ProviderError> {
     let failed =
         || ProviderError::database("remove the accounts of a new server that have no password");
-    let mut connection = connect(port, credentials, None).await.map_err(failed())?;
+    let mut connection = connect(port, credentials).await.map_err(failed())?;
     let query = "SELECT User, Host FROM mysql.user \
                  WHERE User = '' OR (User = 'root' AND Host NOT IN ('%', 'localhost'))";
     let accounts: Vec<(String, String)> = connection.query(query).await.map_err(failed())?;

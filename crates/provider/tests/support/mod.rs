@@ -10,7 +10,7 @@ use kube::api::{ListParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition};
 use kube::{Api, Client, Resource};
 use kubestash_api::appcatalog::AppBinding;
-use kubestash_api::kubedb::{DatabaseStatus, Druid, MySQL};
+use kubestash_api::kubedb::{DatabaseStatus, Druid, MariaDB, MySQL, Postgres};
 use kubestash_apiserver::testing::TestServer;
 use kubestash_provider::{ProviderConfig, ProviderError};
 use mysql_async::prelude::Queryable;
@@ -44,6 +44,22 @@ impl<K> Object for K where
 {
 }
 
+/// What these tests ask every kind.
+pub trait Database {
+    fn status(&self) -> Option<&DatabaseStatus>;
+}
+
+macro_rules! database {
+    ($($kind:ty),+) => {$(
+        impl Database for $kind {
+            fn status(&self) -> Option<&DatabaseStatus> {
+                self.status.as_ref()
+            }
+        }
+    )+};
+}
+database!(Druid, MariaDB, MySQL, Postgres);
+
 pub struct Cluster {
     pub server: TestServer,
     pub client: Client,
@@ -65,7 +81,14 @@ impl Cluster {
         let client = Client::try_from(config).unwrap();
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
         // Only what the provider looks at: every definition costs time.
-        let kinds = ["AppBinding", "Druid", "MySQL", "RestoreSession"];
+        let kinds = [
+            "AppBinding",
+            "Druid",
+            "MariaDB",
+            "MySQL",
+            "Postgres",
+            "RestoreSession",
+        ];
         let all = kubestash_api::crds()
             .into_iter()
             .chain(kubestash_api::foreign_crds());
@@ -93,6 +116,13 @@ impl Cluster {
 
     pub fn provider(&self) -> RunningProvider {
         RunningProvider::start(self.config())
+    }
+
+    /// A provider that finds PostgreSQL only, and so spends no time on the others.
+    pub fn postgres_provider(&self) -> RunningProvider {
+        let mut config = self.config();
+        config.search_path = self.server.directory().display().to_string();
+        RunningProvider::start(config)
     }
 
     pub fn api<K: Object>(&self) -> Api<K> {
@@ -137,20 +167,20 @@ impl Cluster {
         }
     }
 
-    pub async fn druid_in_phase(&self, name: &str, phase: &'static str) -> Druid {
-        self.until(name, phase, move |druid: Option<&Druid>| {
-            in_phase(druid.and_then(|it| it.status.as_ref()), phase)
+    pub async fn in_phase<K: Object + Database>(&self, name: &str, phase: &'static str) -> K {
+        self.until(name, phase, move |object: Option<&K>| {
+            in_phase(object.and_then(Database::status), phase)
         })
         .await
         .unwrap()
     }
 
+    pub async fn druid_in_phase(&self, name: &str, phase: &'static str) -> Druid {
+        self.in_phase(name, phase).await
+    }
+
     pub async fn mysql_in_phase(&self, name: &str, phase: &'static str) -> MySQL {
-        self.until(name, phase, move |mysql: Option<&MySQL>| {
-            in_phase(mysql.and_then(|it| it.status.as_ref()), phase)
-        })
-        .await
-        .unwrap()
+        self.in_phase(name, phase).await
     }
 
     pub async fn is_gone<K: Object>(&self, name: &str) {
@@ -164,6 +194,12 @@ impl Cluster {
     }
 
     pub async fn try_connect(&self, binding: &str) -> mysql_async::Result<mysql_async::Conn> {
+        let (port, username, password) = self.access(binding).await;
+        mysql(port, &username, Some(&password)).await
+    }
+
+    /// Port, user name and password of the server that an AppBinding leads to.
+    pub async fn access(&self, binding: &str) -> (u16, String, String) {
         let binding = self.api::<AppBinding>().get(binding).await.unwrap();
         let secret = self
             .api::<Secret>()
@@ -173,13 +209,29 @@ impl Cluster {
             .data
             .unwrap();
         let text = |key: &str| String::from_utf8(secret[key].0.clone()).unwrap();
-        let options = mysql_async::OptsBuilder::default()
-            .ip_or_hostname("127.0.0.1")
-            .tcp_port(port_of(binding.spec.client_config.url.as_deref().unwrap()))
-            .user(Some(text("username")))
-            .pass(Some(text("password")))
-            .prefer_socket(false);
-        mysql_async::Conn::new(options).await
+        let port = port_of(binding.spec.client_config.url.as_deref().unwrap());
+        (port, text("username"), text("password"))
+    }
+
+    /// Runs one statement in a database of a PostgreSQL server, reached as a backup does; the rows' first column.
+    pub async fn pg_query(&self, binding: &str, database: &str, sql: &str) -> Vec<String> {
+        self.try_pg_query(binding, database, sql).await.unwrap()
+    }
+
+    pub async fn try_pg_query(
+        &self,
+        binding: &str,
+        database: &str,
+        sql: &str,
+    ) -> Result<Vec<String>, tokio_postgres::Error> {
+        let (port, username, password) = self.access(binding).await;
+        let client = postgres(port, &username, Some(&password), database).await?;
+        let messages = client.simple_query(sql).await?;
+        let column = |message: &tokio_postgres::SimpleQueryMessage| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        };
+        Ok(messages.iter().filter_map(column).collect())
     }
 
     pub async fn query(&self, binding: &str, sql: &str) -> Vec<String> {
@@ -202,8 +254,9 @@ impl Cluster {
         let ours = |entry: std::fs::DirEntry| {
             let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
             let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-            let is_server =
-                String::from_utf8_lossy(&line).contains("--datadir=/kubestash-database/data");
+            let line = String::from_utf8_lossy(&line);
+            let is_server = line.contains("--datadir=/kubestash-database/data")
+                || line.contains("hba_file=/kubestash-database/pg_hba.conf");
             let mounts = std::fs::read_to_string(entry.path().join("mountinfo")).ok()?;
             (is_server && mounts.contains(&directory)).then_some(pid)
         };
@@ -242,14 +295,78 @@ impl Cluster {
 }
 
 pub fn port_of(url: &str) -> u16 {
-    url.strip_prefix("tcp(127.0.0.1:")
-        .unwrap()
-        .strip_suffix(")/")
-        .unwrap()
-        .parse()
-        .unwrap()
+    let mysql = url.strip_prefix("tcp(127.0.0.1:");
+    let mysql = mysql.and_then(|rest| rest.strip_suffix(")/"));
+    let postgres = url.strip_prefix("postgresql://127.0.0.1:");
+    let postgres = postgres.and_then(|rest| rest.strip_suffix('/'));
+    mysql.or(postgres).unwrap().parse().unwrap()
 }
 
+/// Logs in to a MySQL-compatible server.
+pub async fn mysql(
+    port: u16,
+    username: &str,
+    password: Option<&str>,
+) -> mysql_async::Result<mysql_async::Conn> {
+    let options = mysql_async::OptsBuilder::default()
+        .ip_or_hostname("127.0.0.1")
+        .tcp_port(port)
+        .user(Some(username))
+        .pass(password)
+        .prefer_socket(false);
+    mysql_async::Conn::new(options).await
+}
+
+/// Logs in to a PostgreSQL server.
+pub async fn postgres(
+    port: u16,
+    username: &str,
+    password: Option<&str>,
+    database: &str,
+) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host("127.0.0.1")
+        .port(port)
+        .user(username)
+        .dbname(database);
+    if let Some(password) = password {
+        config.password(password);
+    }
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Files below a directory, and process arguments and environments, that hold these bytes.
+pub fn traces_of(needle: &[u8], dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let holds = |path: &std::path::Path| {
+        std::fs::read(path)
+            .is_ok_and(|content| content.windows(needle.len()).any(|it| it == needle))
+    };
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => dirs.push(entry.path()),
+                _ if holds(&entry.path()) => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let files = ["cmdline", "environ"].map(|name| entry.path().join(name));
+        found.extend(files.into_iter().filter(|path| holds(path)));
+    }
+    found
+}
+
+/// Ends a process as hard as it goes.
+pub fn kill(pid: u32) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+}
 pub fn in_phase(status: Option<&DatabaseStatus>, phase: &str) -> bool {
     status.and_then(|status| status.phase.as_deref()) == Some(phase)
 }

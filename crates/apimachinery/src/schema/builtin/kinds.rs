@@ -7,7 +7,6 @@ use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::events::v1 as events;
-use k8s_openapi::api::policy::v1 as policy;
 use k8s_openapi::api::rbac::v1 as rbac;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
@@ -46,14 +45,14 @@ macro_rules! builtin {
 }
 
 builtin! {
-    core::Binding, core::ConfigMap, core::Event, core::Namespace, core::Node, core::PersistentVolume,
+    core::ConfigMap, core::Event, core::Namespace, core::Node, core::PersistentVolume,
     core::PersistentVolumeClaim, core::Pod, core::Secret, core::Service, core::ServiceAccount,
     admissionregistration::MutatingWebhookConfiguration, admissionregistration::ValidatingWebhookConfiguration,
     apiextensions::CustomResourceDefinition,
     authentication::SelfSubjectReview, authentication::TokenRequest, authentication::TokenReview,
     authorization::LocalSubjectAccessReview, authorization::SelfSubjectAccessReview,
     authorization::SelfSubjectRulesReview, authorization::SubjectAccessReview,
-    batch::Job, coordination::Lease, events::Event, policy::Eviction,
+    batch::Job, coordination::Lease, events::Event,
     rbac::ClusterRole, rbac::ClusterRoleBinding, rbac::Role, rbac::RoleBinding,
 }
 

@@ -101,6 +101,17 @@ impl Gcs {
         }
     }
 
+    /// Puts an object into the tutorial's bucket.
+    pub fn upload(&self, name: &str, content: &str) {
+        let path = format!(
+            "upload/storage/v1/b/kubestash-qa/o?uploadType=media&name={}",
+            name.replace('/', "%2F")
+        );
+        let header = "Content-Type: application/yaml";
+        self.curl(&[&path, "-X", "POST", "-H", header, "--data-binary", content])
+            .unwrap();
+    }
+
     fn curl(&self, args: &[&str]) -> Result<String, String> {
         let url = format!("{}/{}", self.url, args[0]);
         super::output(

@@ -4,13 +4,17 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::{
+    ByteString,
+    api::{batch::v1::Job, core::v1::ConfigMap},
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams},
     runtime::{WatchStreamExt, watcher},
 };
 use kubestash_api::{core::BackupSession, labels, storage::Snapshot};
+use kubestash_backend::{REPORT_KEY, REPORT_LIMIT, pack};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -86,12 +90,24 @@ impl Worker {
             if job.labels().get(labels::COMPONENT).map(String::as_str)
                 != Some(labels::component::BACKUP)
             {
+                if job.name_any().starts_with("init-") {
+                    self.tell_that_the_volume_is_empty(&job).await;
+                }
                 self.finish(&job, true).await;
                 continue;
             }
             let deed = self.deed.lock().unwrap().clone();
             self.work(&job, deed).await;
         }
+    }
+
+    async fn tell_that_the_volume_is_empty(&self, job: &Job) {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &job.namespace().unwrap());
+        let report = ByteString(pack(Vec::new(), REPORT_LIMIT).unwrap());
+        let patch = Patch::Merge(json!({"binaryData": {REPORT_KEY: report}}));
+        api.patch(&job.name_any(), &PatchParams::default(), &patch)
+            .await
+            .unwrap();
     }
 
     async fn work(&self, job: &Job, deed: Deed) {

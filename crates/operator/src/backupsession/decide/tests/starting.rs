@@ -60,7 +60,7 @@ fn the_job_has_the_sessions_name_the_tasks_arguments_and_exactly_the_rights_it_n
     let (_, world) = step(&world(), after(0));
     let (plan, _) = step(
         &World {
-            old_snapshots: vec!["older".to_owned()],
+            old_snapshots: vec![("older".to_owned(), "a-session".to_owned())],
             ..world
         },
         after(0),
@@ -128,7 +128,7 @@ fn the_job_has_the_sessions_name_the_tasks_arguments_and_exactly_the_rights_it_n
         [
             "demo appbindings [\"sample-druid-mysql-metadata\"] get".to_owned(),
             "demo backupconfigurations [\"appbinding-sample-druid\"] get".to_owned(),
-            format!("demo backupsessions [\"{SESSION}\"] get"),
+            format!("demo backupsessions [\"a-session\", \"{SESSION}\"] get"),
             format!("demo backupsessions/status [\"{SESSION}\"] get,patch"),
             "demo druids [\"sample-druid\"] get".to_owned(),
             "demo repositories [\"default-blueprint\"] get".to_owned(),

@@ -1,8 +1,8 @@
-//! What a server has on disk: `<data dir>/databases/<namespace>/mysql-<name>/`.
+//! What a server has on disk: `<data dir>/databases/<namespace>/<kind>-<name>/`.
 //!
 //! ```text
-//!   databases/template-<version>/     an empty data directory, made once and copied for each server
-//!   databases/<namespace>/mysql-<name>/
+//!   databases/template-<product>-<version>/   an empty data directory, made once and copied for each server
+//!   databases/<namespace>/<kind>-<name>/      such as mysql-sample, mariadb-sample, postgres-sample
 //!     data/          the server's; complete when it exists, since it is renamed into place
 //!     tmp/           for sorting what does not fit into memory
 //!     server.log     what the server says
@@ -14,15 +14,14 @@
 //! closed to other users, and the path of its socket is short.
 
 use std::fs;
-use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use kubestash_node::supervisor::{Mount, MountSource, PrivateRoot};
 
+use super::Id;
+use super::disk::{copy_dir, make_dir, own, remove_dir, sync, sync_dir, write};
 use crate::ProviderError;
-use crate::identity;
 
 /// Where a server sees its directory.
 pub(crate) const HOME: &str = "/kubestash-database";
@@ -35,13 +34,17 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     dir: PathBuf,
+    /// The user whose files they are.
+    user: &'static str,
 }
 
 impl Files {
-    pub(crate) fn of(data_dir: &Path, namespace: &str, name: &str) -> Self {
+    pub(crate) fn of(data_dir: &Path, user: &'static str, id: &Id) -> Self {
         let databases = data_dir.join("databases");
+        let own = format!("{}-{}", id.kind, id.name);
         Self {
-            dir: databases.join(namespace).join(format!("mysql-{name}")),
+            dir: databases.join(&id.namespace).join(own),
+            user,
         }
     }
 
@@ -71,14 +74,24 @@ impl Files {
         write(&self.initialised(), b"", 0o644)
     }
 
-    /// Makes the directories, and the data by copying the template if there is none yet.
-    pub(crate) fn prepare(&self, template: &Path) -> Result<(), ProviderError> {
+    /// Makes the directories and the files beside the data, and the data by copying the template if there is none yet.
+    pub(crate) fn prepare(
+        &self,
+        template: &Path,
+        beside: &[(&str, &str)],
+    ) -> Result<(), ProviderError> {
         make_dir(&self.dir, 0o755)?;
         make_dir(&self.dir.join(STAGING), 0o700)?;
         let tmp = self.dir.join("tmp");
         remove_dir(&tmp)?;
         make_dir(&tmp, 0o700)?;
-        own(&tmp)?;
+        own(&tmp, self.user)?;
+        for (name, content) in beside {
+            let path = self.dir.join(name);
+            if fs::read(&path).ok().as_deref() != Some(content.as_bytes()) {
+                write(&path, content.as_bytes(), 0o644)?;
+            }
+        }
         if self.data().exists() && self.is_initialised() {
             return Ok(());
         }
@@ -86,7 +99,7 @@ impl Files {
         remove_dir(&self.data())?;
         let partial = self.dir.join("data.partial");
         remove_dir(&partial)?;
-        copy_dir(template, &partial)?;
+        copy_dir(template, &partial, self.user)?;
         fs::rename(&partial, self.data()).map_err(ProviderError::disk(self.data()))
     }
 
@@ -113,32 +126,6 @@ impl Files {
     /// Removes everything, data included.
     pub(crate) fn remove(&self) -> Result<(), ProviderError> {
         remove_dir(&self.dir)
-    }
-}
-
-/// Gives a path to the user that servers run as.
-pub(crate) fn own(path: &Path) -> Result<(), ProviderError> {
-    match identity::of_servers() {
-        Some(user) => {
-            chown(path, Some(user.uid), Some(user.gid)).map_err(ProviderError::disk(path))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Makes a directory and its parents, with these permissions.
-pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), ProviderError> {
-    fs::create_dir_all(path)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
-        .map_err(ProviderError::disk(path))
-}
-
-pub(crate) fn remove_dir(path: &Path) -> Result<(), ProviderError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(ProviderError::disk(path)(error))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -176,83 +163,4 @@ fn free_port() -> std::io::Result<u16> {
         .into_iter()
         .find(|port| is_free(*port))
         .ok_or_else(|| std::io::Error::other("no port of 20000 to 31999 is free on 127.0.0.1"))
-}
-
-fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), ProviderError> {
-    let partial = path.with_extension("partial");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&partial)
-        .map_err(ProviderError::disk(&partial))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(ProviderError::disk(&partial))?;
-    fs::rename(&partial, path).map_err(ProviderError::disk(path))
-}
-
-fn sync(path: &Path) -> Result<(), ProviderError> {
-    fs::File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(ProviderError::disk(path))
-}
-
-/// Syncs everything below a directory. Many at once, because the file system then does it for all of them in one go:
-/// one after the other takes twenty times as long.
-fn sync_dir(dir: &Path) -> Result<(), ProviderError> {
-    let mut paths = vec![dir.to_owned()];
-    let mut next = 0;
-    while let Some(path) = paths.get(next).cloned() {
-        next += 1;
-        if path.is_dir() {
-            let entries = fs::read_dir(&path).map_err(ProviderError::disk(&path))?;
-            paths.extend(entries.flatten().map(|entry| entry.path()));
-        }
-    }
-    std::thread::scope(|scope| {
-        let sync_all = |part: &[PathBuf]| part.iter().try_for_each(|path| sync_if_there(path));
-        let parts = paths.chunks(paths.len().div_ceil(16));
-        let running: Vec<_> = parts
-            .map(|part| scope.spawn(move || sync_all(part)))
-            .collect();
-        running.into_iter().try_for_each(|part| match part.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })
-}
-
-/// A file that the server has removed meanwhile needs no sync; its sockets and pipes have none.
-fn sync_if_there(path: &Path) -> Result<(), ProviderError> {
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_file() || meta.is_dir() => {}
-        _ => return Ok(()),
-    }
-    match sync(path) {
-        Err(_) if !path.exists() => Ok(()),
-        other => other,
-    }
-}
-
-/// Copies a directory with owners and permissions, without following links.
-fn copy_dir(from: &Path, to: &Path) -> Result<(), ProviderError> {
-    fs::create_dir(to).map_err(ProviderError::disk(to))?;
-    for entry in fs::read_dir(from).map_err(ProviderError::disk(from))? {
-        let entry = entry.map_err(ProviderError::disk(from))?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().map_err(ProviderError::disk(&source))?;
-        if kind.is_dir() {
-            copy_dir(&source, &target)?;
-        } else if kind.is_file() {
-            fs::copy(&source, &target).map_err(ProviderError::disk(&target))?;
-            own(&target)?;
-        }
-    }
-    let permissions = fs::metadata(from)
-        .map_err(ProviderError::disk(from))?
-        .permissions();
-    fs::set_permissions(to, permissions).map_err(ProviderError::disk(to))?;
-    own(to)
 }

@@ -1,17 +1,15 @@
 //! One server process: started, watched, started again when it ends.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kubestash_node::supervisor::{Child, Exit, ProcessSpec};
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::accounts;
-use super::files::{Files, HOME};
+use super::disk::on_disk;
+use super::files::Files;
 use super::template::Template;
+use super::{Command, Engine, Id, Program, Silence};
 use crate::secret::Credentials;
 use crate::{ProviderConfig, ProviderError, identity};
 
@@ -33,16 +31,16 @@ pub(crate) enum State {
     Ready {
         /// Its port on loopback.
         port: u16,
-        /// Its version, as AppBindings give it.
-        version: String,
+        /// What it runs.
+        program: Program,
     },
 }
 
 /// What a server is started for; other credentials need another start.
 #[derive(Clone)]
 pub(crate) struct Wanted {
+    pub(crate) id: Id,
     pub(crate) files: Files,
-    pub(crate) label: String,
     pub(crate) credentials: Credentials,
 }
 
@@ -56,9 +54,9 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts keeping a server running; `changed` is called whenever its state changes.
-    pub(crate) fn start(
+    pub(crate) fn start<E: Engine>(
         config: ProviderConfig,
-        template: Template,
+        template: Template<E>,
         wanted: Wanted,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Self {
@@ -110,14 +108,14 @@ impl Server {
     }
 }
 
-struct Keeper {
+struct Keeper<E> {
     config: ProviderConfig,
-    template: Template,
+    template: Template<E>,
     wanted: Wanted,
     stop: CancellationToken,
 }
 
-impl Keeper {
+impl<E: Engine> Keeper<E> {
     async fn run(self, tell: impl Fn(State)) {
         let mut backoff = FIRST_BACKOFF;
         let mut told = None;
@@ -132,7 +130,7 @@ impl Keeper {
                 Err(error) => error.told(),
             };
             if told.as_ref() != Some(&reason) {
-                tracing::warn!(server = %self.wanted.label, "{reason}");
+                tracing::warn!(server = %self.wanted.id, "{reason}");
                 told = Some(reason.clone());
             }
             tell(State::Starting(Some(reason)));
@@ -149,59 +147,82 @@ impl Keeper {
 
     /// Runs the server until it ends (how it did) or is told to (`None`).
     async fn run_once(&self, tell: &impl Fn(State)) -> Result<Option<Exit>, ProviderError> {
-        let (program, template) = self.template.ready().await?;
+        let (program, template) = self.template.ready(self.wanted.id.kind).await?;
         let files = self.wanted.files.clone();
         let (port, first) = on_disk(move || {
-            files.prepare(&template)?;
+            files.prepare(&template, E::FILES)?;
             Ok((files.port()?, !files.is_initialised()))
         })
         .await?;
-        let spec = self.process(&program.path, port, first);
-        let child = Child::spawn(&self.config.supervisor, spec).map_err(|error| {
-            ProviderError::Program {
-                action: "start the server",
-                reason: error.to_string(),
-                log: self.wanted.files.log(),
-            }
-        })?;
+        let credentials = &self.wanted.credentials;
+        if let Some(command) = E::prepare(&program, credentials)
+            && !self.run_to_its_end(command).await?
+        {
+            return Ok(None);
+        }
+        let child = self.spawn(E::serve(&program, port, credentials, first))?;
         tokio::select! {
             exit = child.wait() => return Ok(Some(exit)),
             () = self.stop.cancelled() => {}
             result = self.set_up(port, first) => {
                 result?;
-                let version = program.number().to_owned();
-                tell(State::Ready { port, version });
+                tell(State::Ready { port, program });
             }
         }
         tokio::select! {
             exit = child.wait() => return Ok(Some(exit)),
             () = self.stop.cancelled() => {}
         }
-        child.stop(self.config.shutdown_grace);
-        child.wait().await;
+        self.end(&child).await;
         Ok(None)
     }
 
-    /// The server process, which sets its passwords from standard input before it takes connections.
-    fn process(&self, program: &Path, port: u16, first: bool) -> ProcessSpec {
+    /// Whether it ran to its end, and not only until we were told to stop.
+    async fn run_to_its_end(&self, command: Command) -> Result<bool, ProviderError> {
+        let child = self.spawn(command)?;
+        tokio::select! {
+            exit = child.wait() => match exit {
+                Exit::Code(0) => Ok(true),
+                exit => Err(self.failed("prepare the start of the server", exit.to_string())),
+            },
+            () = self.stop.cancelled() => {
+                self.end(&child).await;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn end(&self, child: &Child) {
+        child.stop_by(E::STOP, self.config.shutdown_grace);
+        child.wait().await;
+    }
+
+    fn failed(&self, action: &'static str, reason: String) -> ProviderError {
+        ProviderError::Program {
+            action,
+            reason,
+            log: self.wanted.files.log(),
+        }
+    }
+
+    /// Starts a program in the server's view of the file system, as the servers' user.
+    fn spawn(&self, command: Command) -> Result<Child, ProviderError> {
         let mut masked = self.config.masked_paths.clone();
         masked.push(self.config.data_dir.clone());
-        ProcessSpec {
-            label: self.wanted.label.clone(),
-            program: program.display().to_string(),
-            args: arguments(port),
+        let spec = ProcessSpec {
+            label: self.wanted.id.to_string(),
+            program: command.program.display().to_string(),
+            args: command.args,
             env: vec![("PATH".to_owned(), self.config.search_path.as_str().into())],
             working_dir: None,
-            identity: identity::of_servers(),
+            identity: identity::of_servers(E::USER),
             root: Some(self.wanted.files.view(&masked)),
-            stdin: Some(
-                accounts::statements(&self.wanted.credentials, first)
-                    .as_str()
-                    .into(),
-            ),
+            stdin: command.stdin,
             log: self.wanted.files.log(),
             no_new_privileges: true,
-        }
+        };
+        Child::spawn(&self.config.supervisor, spec)
+            .map_err(|error| self.failed("start the server", error.to_string()))
     }
 
     /// Waits until the server answers; on its first start also until all it needs is on disk.
@@ -214,117 +235,25 @@ impl Keeper {
         let (ready, synced) =
             tokio::join!(self.wait_until_ready(port), on_disk(move || files.sync()));
         ready.and(synced)?;
-        tracing::debug!(server = self.wanted.label, after = ?begin.elapsed(), "a new server answers");
-        accounts::remove_open_ones(port, &self.wanted.credentials).await?;
+        tracing::debug!(server = %self.wanted.id, after = ?begin.elapsed(), "a new server answers");
+        E::finish(port, &self.wanted.credentials).await?;
         let files = self.wanted.files.clone();
         on_disk(move || files.set_initialised()).await?;
-        tracing::debug!(server = self.wanted.label, after = ?begin.elapsed(), "a new server is set up");
+        tracing::debug!(server = %self.wanted.id, after = ?begin.elapsed(), "a new server is set up");
         Ok(())
     }
 
     async fn wait_until_ready(&self, port: u16) -> Result<(), ProviderError> {
         let deadline = tokio::time::Instant::now() + START_LIMIT;
         loop {
-            match connect(port, &self.wanted.credentials, None).await {
-                Ok(connection) => {
-                    // The answer has been given; how the connection ends does not matter.
-                    let _ = connection.disconnect().await;
-                    return Ok(());
+            match E::probe(port, &self.wanted.credentials).await {
+                Ok(()) => return Ok(()),
+                Err(Silence::Refused(error)) => return Err(error),
+                Err(Silence::NotYet(error)) if tokio::time::Instant::now() > deadline => {
+                    return Err(error);
                 }
-                // It answers, but not as it should: waiting does not help.
-                Err(error @ mysql_async::Error::Server(_)) => {
-                    return Err(ProviderError::database("log in to the server")(error));
-                }
-                Err(error) if tokio::time::Instant::now() > deadline => {
-                    return Err(ProviderError::database("connect to the server")(error));
-                }
-                Err(_) => tokio::time::sleep(PROBE_EVERY).await,
+                Err(Silence::NotYet(_)) => tokio::time::sleep(PROBE_EVERY).await,
             }
         }
     }
-}
-
-/// Does something that may block, elsewhere.
-pub(super) async fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
-) -> Result<T, ProviderError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime shuts down, and this task with it.
-            Err(_) => std::future::pending().await,
-        },
-    }
-}
-
-/// Settings of a server: small, safe, and on loopback only. `loose` ones are unknown to some servers.
-fn arguments(port: u16) -> Vec<String> {
-    let mut arguments = vec![
-        "--no-defaults".to_owned(),
-        format!("--datadir={HOME}/data"),
-        format!("--socket={HOME}/data/mysqld.sock"),
-        format!("--pid-file={HOME}/data/mysqld.pid"),
-        format!("--tmpdir={HOME}/tmp"),
-        format!("--port={port}"),
-    ];
-    let fixed = [
-        "--bind-address=127.0.0.1",
-        "--skip-name-resolve",
-        "--init-file=/dev/stdin",
-        "--skip-log-bin",
-        "--character-set-server=utf8mb4",
-        "--max-allowed-packet=1G",
-        "--max-connections=100",
-        "--key-buffer-size=1M",
-        "--innodb-buffer-pool-size=32M",
-        "--innodb-flush-log-at-trx-commit=1",
-        "--loose-innodb-log-file-size=8M",
-        "--loose-aria-pagecache-buffer-size=8M",
-        "--loose-performance-schema=OFF",
-        "--loose-mysqlx=OFF",
-    ];
-    arguments.extend(fixed.map(str::to_owned));
-    arguments
-}
-
-/// Connects to a server on loopback.
-pub(crate) async fn connect(
-    port: u16,
-    credentials: &Credentials,
-    database: Option<&str>,
-) -> mysql_async::Result<Conn> {
-    let options: Opts = OptsBuilder::default()
-        .ip_or_hostname("127.0.0.1")
-        .tcp_port(port)
-        .user(Some(credentials.username.clone()))
-        .pass(Some(credentials.password.as_str()))
-        .db_name(database)
-        .prefer_socket(false)
-        .into();
-    let mut connection = Conn::new(options).await?;
-    connection.ping().await?;
-    Ok(connection)
-}
-
-/// Runs statements one after the other.
-pub(crate) async fn execute(
-    port: u16,
-    credentials: &Credentials,
-    statements: &[String],
-    action: &'static str,
-) -> Result<(), ProviderError> {
-    let mut connection = connect(port, credentials, None)
-        .await
-        .map_err(ProviderError::database(action))?;
-    for statement in statements {
-        connection
-            .query_drop(statement)
-            .await
-            .map_err(ProviderError::database(action))?;
-    }
-    connection
-        .disconnect()
-        .await
-        .map_err(ProviderError::database(action))
 }

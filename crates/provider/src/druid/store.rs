@@ -1,0 +1,94 @@
+//! The kinds that can keep a Druid's metadata.
+
+use std::future::Future;
+
+use kubestash_api::kubedb::{
+    DatabaseDeletionPolicy, MetadataStorageType, MySQL, MySQLSpec, Postgres, PostgresSpec,
+};
+
+use super::schema;
+use crate::database::Database;
+use crate::secret::Credentials;
+use crate::{ProviderError, mysql, postgres};
+
+/// What is tried, in errors.
+const MAKE_TABLES: &str = "make Druid's tables";
+
+/// A kind that can keep a Druid's metadata.
+pub(crate) trait Store: Database {
+    /// The kind.
+    const KIND: &'static str;
+    /// As `spec.metadataStorage.type` calls it.
+    const TYPE: MetadataStorageType;
+    /// What follows the Druid's name in the name of its store.
+    const SUFFIX: &'static str;
+    /// The version that is asked for when nothing else is said, as KubeDB does.
+    const VERSION: &'static str;
+
+    /// An object of this kind.
+    fn with(name: &str, version: &str, policy: Option<DatabaseDeletionPolicy>) -> Self;
+
+    /// Makes the database, if it is missing, and Druid's tables, if they are wanted.
+    fn make_tables(
+        port: u16,
+        credentials: &Credentials,
+        database: &str,
+        tables: bool,
+    ) -> impl Future<Output = Result<(), ProviderError>> + Send;
+}
+
+impl Store for MySQL {
+    const KIND: &'static str = "MySQL";
+    const TYPE: MetadataStorageType = MetadataStorageType::MySQL;
+    const SUFFIX: &'static str = "mysql-metadata";
+    const VERSION: &'static str = "8.0.35";
+
+    fn with(name: &str, version: &str, policy: Option<DatabaseDeletionPolicy>) -> Self {
+        let spec = MySQLSpec {
+            version: version.to_owned(),
+            deletion_policy: policy,
+            ..MySQLSpec::default()
+        };
+        Self::new(name, spec)
+    }
+
+    async fn make_tables(
+        port: u16,
+        credentials: &Credentials,
+        database: &str,
+        tables: bool,
+    ) -> Result<(), ProviderError> {
+        let statements = schema::mysql(database, tables);
+        mysql::execute(port, credentials, &statements, MAKE_TABLES).await
+    }
+}
+
+impl Store for Postgres {
+    const KIND: &'static str = "Postgres";
+    const TYPE: MetadataStorageType = MetadataStorageType::PostgreSQL;
+    const SUFFIX: &'static str = "pg-metadata";
+    const VERSION: &'static str = "13.13";
+
+    fn with(name: &str, version: &str, policy: Option<DatabaseDeletionPolicy>) -> Self {
+        let spec = PostgresSpec {
+            version: version.to_owned(),
+            deletion_policy: policy,
+            ..PostgresSpec::default()
+        };
+        Self::new(name, spec)
+    }
+
+    async fn make_tables(
+        port: u16,
+        credentials: &Credentials,
+        database: &str,
+        tables: bool,
+    ) -> Result<(), ProviderError> {
+        postgres::create_database(port, credentials, database, MAKE_TABLES).await?;
+        if !tables {
+            return Ok(());
+        }
+        let statements = schema::postgres();
+        postgres::execute(port, credentials, database, &statements, MAKE_TABLES).await
+    }
+}
