@@ -4,6 +4,7 @@ use kube::ResourceExt;
 use kubestash_api::core::RestoreSession;
 use kubestash_api::shared::{ObjectReference, TypedObjectReference};
 use kubestash_api::storage::{Repository, Snapshot};
+use kubestash_core::lock_holder::LockHolder;
 use kubestash_core::{layout, manifest};
 
 use super::awaited;
@@ -123,7 +124,8 @@ pub(crate) async fn stored(
             secret.namespace_or(&own),
         ));
     }
-    let store = Store::of(cluster, settings, repository, &session.name_any()).await?;
+    let job = LockHolder::restore_job(&own, &session.name_any());
+    let store = Store::of(cluster, settings, repository, &job).await?;
     Ok((store, part, snapshot))
 }
 
