@@ -13,10 +13,11 @@ use crate::client::ClientError;
 use crate::connection::Connection;
 use crate::flags::FlagError;
 use crate::load::{LoadSink, RunningLoad};
+use crate::outline::Outline;
 use crate::reach::ServerError;
 use crate::selection::SelectionError;
 use crate::stream::{DumpStream, StreamError};
-use crate::target::{Outline, Target, TargetError};
+use crate::target::{Target, TargetError};
 use crate::{mysql, postgres};
 
 /// Kinds of database servers that share their clients and their protocol.

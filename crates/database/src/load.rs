@@ -13,13 +13,13 @@ use zeroize::Zeroizing;
 
 use crate::private_dir::PrivateDir;
 use crate::stderr_tail::StderrTail;
-use crate::stream::{Judgement, status_text};
+use crate::stream::{Judgement, explained, status_text};
 
 /// Why a dump could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A client ended with an error.
-    #[error("failed to load the dump: {program} ended with {status}: {reason}")]
+    #[error("failed to load the dump: {program} ended with {status}{}", explained(.reason))]
     Client {
         /// The client's name.
         program: String,
@@ -175,7 +175,9 @@ pub(crate) struct LoadClient {
     pub(crate) said: JoinHandle<StderrTail>,
     /// Text that must not appear in messages.
     pub(crate) secret: Zeroizing<String>,
-    /// Turns what it said into a judgement and perhaps a hint.
+    /// Finds its reason in what it said, without the secrets.
+    pub(crate) reason: fn(&StderrTail, &[&str]) -> String,
+    /// Turns the reason into a judgement and perhaps a hint.
     pub(crate) judge: fn(&str) -> Judgement,
     /// What it needs on disk.
     pub(crate) _private: std::sync::Arc<PrivateDir>,
@@ -199,7 +201,7 @@ impl LoadClient {
 
     async fn failed(&mut self, status: ExitStatus, undone: bool) -> LoadError {
         let said = (&mut self.said).await.unwrap_or_default();
-        let mut reason = said.reason(&[&self.secret]);
+        let mut reason = (self.reason)(&said, &[&self.secret]);
         let Judgement { permanent, hint } = (self.judge)(&reason);
         if let Some(hint) = hint {
             reason = format!("{reason} ({hint})");

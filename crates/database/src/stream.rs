@@ -85,7 +85,7 @@ pub enum StreamError {
     Gone,
 }
 
-fn explained(reason: &str) -> String {
+pub(crate) fn explained(reason: &str) -> String {
     if reason.is_empty() {
         String::new()
     } else {

@@ -2,36 +2,15 @@
 //!
 //! ```text
 //!   Family::examine   answers? takes writes? which database?  ─► Target    (reads only)
-//!   Target::accepts   the beginning and end of the dump       ─► fits, or why not (pure)
+//!   Target::accepts   what was seen of the dump                ─► fits, or why not (pure)
 //!   Family::create_database   the one change, when all else is known to be well
 //! ```
 
 use std::fmt;
 
-/// Bytes at the beginning of a dump, and at its end, that are looked at.
-pub const OUTLINE: usize = 256 * 1024;
+use kubestash_core::format;
 
-/// How a dump begins and ends.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Outline {
-    /// Its first bytes, at most [`OUTLINE`].
-    pub head: Vec<u8>,
-    /// Its last bytes, at most [`OUTLINE`]; empty unless [`Outline::wants_tail`].
-    pub tail: Vec<u8>,
-}
-
-impl Outline {
-    /// Whether its family says at its end what is in it.
-    pub fn wants_tail(&self) -> bool {
-        crate::postgres::has_index(&self.head)
-    }
-}
-
-impl fmt::Debug for Outline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Outline({} + {} B)", self.head.len(), self.tail.len())
-    }
-}
+use crate::outline::Outline;
 
 /// A server that answers and takes writes.
 pub trait Target: fmt::Debug + Send + Sync {
@@ -98,6 +77,19 @@ pub enum TargetError {
         /// Version of this server.
         server: String,
     },
+    /// It does not take so long a statement.
+    #[error(
+        "failed to restore into the database at {address}: the dump holds a row that takes a statement of {}, and the server takes at most {} (max_allowed_packet); {}",
+        format::bytes(*.statement), format::bytes(*.limit), raise(*.statement)
+    )]
+    Packet {
+        /// `host:port`.
+        address: String,
+        /// Bytes of the longest statement.
+        statement: u64,
+        /// Bytes that the server takes.
+        limit: u64,
+    },
     /// The user lacks a right.
     #[error(
         "failed to restore into the database at {address}: the user {user:?} lacks the right {right} on {object}; grant it, or put another user into {secret}"
@@ -127,12 +119,26 @@ pub enum TargetError {
     Format(&'static str),
 }
 
+/// The most that any server takes.
+const MOST: u64 = 1 << 30;
+
+fn raise(statement: u64) -> String {
+    match (statement + 2).checked_next_power_of_two() {
+        Some(enough) if enough <= MOST => {
+            format!("raise it with SET GLOBAL max_allowed_packet = {enough}, and restore again")
+        }
+        _ => "no server takes more than 1 GiB: restore another Snapshot".to_owned(),
+    }
+}
+
 impl TargetError {
     /// Stable name of the kind of error.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ReadOnly { .. } => "DatabaseReadOnly",
-            Self::Older { .. } | Self::Collation { .. } => "DatabaseIncompatible",
+            Self::Older { .. } | Self::Collation { .. } | Self::Packet { .. } => {
+                "DatabaseIncompatible"
+            }
             Self::Right { .. } => "DatabaseRightMissing",
             Self::NoDatabase { .. } => "DatabaseUnknown",
             Self::Format(_) => "DumpUnreadable",

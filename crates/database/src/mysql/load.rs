@@ -15,7 +15,46 @@ use crate::family::{Error, Load, LoadRequest};
 use crate::flags;
 use crate::load::{LoadClient, LoadSink, RunningLoad};
 use crate::private_dir::PrivateDir;
-use crate::stream::collect;
+use crate::stderr_tail::StderrTail;
+use crate::stream::{Judgement, collect};
+
+/// The client's own words: MariaDB's puts the failing statement in front of them, and with it rows of the user's data,
+/// which are nobody else's business.
+fn complaint(said: &StderrTail, secrets: &[&str]) -> String {
+    let mut said = said.text(secrets);
+    if let Some(at) = said.rfind("\nERROR ") {
+        said.drain(..=at);
+    }
+    said
+}
+
+/// What the reason means, for whoever loads.
+fn judge_load(said: &str) -> Judgement {
+    let judgement = judge(said);
+    Judgement {
+        hint: judgement.hint.or_else(|| remedy(said)),
+        ..judgement
+    }
+}
+
+/// What to do about what the server said to a statement.
+fn remedy(said: &str) -> Option<&'static str> {
+    let lower = said.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
+    if says(&["lock wait timeout", "deadlock found"]) {
+        Some("another session holds it: SHOW FULL PROCESSLIST finds it; end that one")
+    } else if says(&["is full", "no space left", "errno: 28"]) {
+        Some("make room where the database keeps its data")
+    } else if says(&["max_allowed_packet"]) {
+        Some("raise it with SET GLOBAL max_allowed_packet = 1073741824")
+    } else if says(&["set user", "super", "set_user_id", "set_any_definer"]) {
+        Some(
+            "the dump holds objects that other users have defined: restore as a user with that right",
+        )
+    } else {
+        None
+    }
+}
 
 /// Waits for the server and starts the client.
 pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
@@ -29,6 +68,13 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     let client = Client::find(Purpose::Load, info.vendor, &path).await?;
     let mut words = vec!["--max-allowed-packet=1G".to_owned()];
     let mut notes = Vec::new();
+    // Left to the server, a table that somebody holds is waited for until tomorrow.
+    if client.knows("init-command") {
+        let seconds = request.wait_timeout.as_secs().max(1);
+        words.push(format!(
+            "--init-command=SET SESSION lock_wait_timeout={seconds}"
+        ));
+    }
     for flag in &args.flags {
         if flags::fits(flag, &client.name(), |name| client.knows(name), &mut notes)? {
             words.push(flag.word.clone());
@@ -68,7 +114,8 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
         program: client.name(),
         said: collect(stderr),
         secret: request.connection.credentials.password().to_owned().into(),
-        judge,
+        reason: complaint,
+        judge: judge_load,
         _private: Arc::new(private),
     };
     Ok(Load {
@@ -79,4 +126,70 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
         words,
         notes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(said: &str) -> String {
+        let mut tail = StderrTail::default();
+        tail.push(said.as_bytes());
+        complaint(&tail, &[])
+    }
+
+    #[test]
+    fn of_what_a_client_says_no_statement_remains() {
+        let error = "ERROR 1146 (42S02) at line 1: Table 'q.nope' doesn't exist";
+        let said = format!(
+            "--------------\ninsert into nope values ('private')\n--------------\n\n{error}"
+        );
+        assert_eq!(words(&said), error);
+        assert_eq!(words(error), error);
+        assert_eq!(
+            words("mariadb: unknown option '--x'"),
+            "mariadb: unknown option '--x'"
+        );
+    }
+
+    #[test]
+    fn what_can_be_done_about_a_failing_statement_is_said() {
+        let cases = [
+            (
+                "ERROR 1205 (HY000) at line 30: Lock wait timeout exceeded; try restarting transaction",
+                Some("PROCESSLIST"),
+            ),
+            (
+                "ERROR 1114 (HY000) at line 30: The table 'druid_segments' is full",
+                Some("make room"),
+            ),
+            (
+                "ERROR 1030 (HY000) at line 5: Got error 28 \"No space left on device\" from storage engine",
+                Some("make room"),
+            ),
+            (
+                "ERROR 1153 (08S01) at line 7: Got a packet bigger than 'max_allowed_packet' bytes",
+                Some("SET GLOBAL"),
+            ),
+            (
+                "ERROR 1227 (42000) at line 9: Access denied; you need (at least one of) the SUPER, SET USER privilege(s)",
+                Some("with that right"),
+            ),
+            (
+                "ERROR 1146 (42S02) at line 3: Table 'x.nope' doesn't exist",
+                None,
+            ),
+            ("", None),
+        ];
+        for (said, words) in cases {
+            let found = remedy(said);
+            match words {
+                Some(words) => assert!(
+                    found.is_some_and(|found| found.contains(words)),
+                    "{said}: {found:?}"
+                ),
+                None => assert_eq!(found, None, "{said}"),
+            }
+        }
+    }
 }

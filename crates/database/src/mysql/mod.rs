@@ -6,6 +6,7 @@
 //!   plan       the command line (pure)
 //!   dump       all of that, then the running client as a stream
 //!   target     the server to load into, looked at beforehand
+//!   statements how long those of a dump are (pure)
 //!   load       the client that reads a dump
 //! ```
 
@@ -15,6 +16,7 @@ mod load;
 mod options_file;
 mod plan;
 mod server;
+mod statements;
 mod target;
 
 use crate::family::Facts;
@@ -22,6 +24,7 @@ use crate::family::Facts;
 pub use client::{Client, Purpose, Vendor};
 pub use plan::{Plan, plan};
 pub use server::{Server, ServerInfo};
+pub use statements::Statements;
 
 pub(crate) use dump::dump;
 pub(crate) use load::load;

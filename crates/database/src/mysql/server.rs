@@ -155,6 +155,18 @@ impl Server {
         Ok(None)
     }
 
+    /// The longest statement that it takes, in bytes.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn max_statement(&mut self) -> Result<u64, ServerError> {
+        let query = "SELECT CAST(@@global.max_allowed_packet AS CHAR)";
+        let values = self.list("ask for max_allowed_packet", query).await?;
+        // A proxy may answer otherwise; then nothing is known, and nothing is refused.
+        let value = values.first().and_then(|value| value.parse().ok());
+        Ok(value.unwrap_or(u64::MAX))
+    }
+
     /// Whether the server knows a collation.
     ///
     /// # Errors

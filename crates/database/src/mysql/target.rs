@@ -1,4 +1,4 @@
-//! The server that a dump is to be loaded into: does it take writes, and what the dump is written in?
+//! The server that a dump is to be loaded into: does it take writes, what the dump is written in, and its longest statement?
 
 use std::time::Duration;
 
@@ -6,9 +6,10 @@ use super::client::Vendor;
 use super::server::{Server, ServerInfo};
 use crate::connection::Connection;
 use crate::family::ExamineRequest;
+use crate::outline::Outline;
 use crate::reach::ServerError;
 use crate::selection::{Existing, place};
-use crate::target::{Accepted, Outline, Target, TargetError};
+use crate::target::{Accepted, Target, TargetError};
 
 /// The collation that MySQL has used since 8.0 unless told otherwise.
 const MYSQL_8_COLLATION: &str = "utf8mb4_0900_ai_ci";
@@ -23,6 +24,7 @@ struct MySqlTarget {
     info: ServerInfo,
     address: String,
     knows_mysql_8: bool,
+    max_statement: u64,
 }
 
 impl Target for MySqlTarget {
@@ -36,14 +38,28 @@ impl Target for MySqlTarget {
 
     fn accepts(&self, outline: &Outline) -> Result<Accepted, TargetError> {
         let database = self.database.iter().filter(|_| !self.exists);
+        let notes = self.compare(&outline.head)?;
+        self.takes(outline.longest_statement)?;
         Ok(Accepted {
-            notes: self.compare(&outline.head)?,
+            notes,
             missing: database.cloned().collect(),
         })
     }
 }
 
 impl MySqlTarget {
+    /// Whether the server takes a statement of so many bytes.
+    fn takes(&self, statement: u64) -> Result<(), TargetError> {
+        if statement + 1 < self.max_statement {
+            return Ok(());
+        }
+        Err(TargetError::Packet {
+            address: self.address.clone(),
+            statement,
+            limit: self.max_statement,
+        })
+    }
+
     /// Compares the server with the one that was dumped; what is doubtful is returned as notes.
     fn compare(&self, head: &[u8]) -> Result<Vec<String>, TargetError> {
         let Some(dumped) = dumped_on(head) else {
@@ -106,7 +122,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
     let looked = look(&mut server).await;
     let info = server.info.clone();
     server.close().await;
-    let (read_only, knows_mysql_8, existing) = looked?;
+    let (read_only, knows_mysql_8, max_statement, existing) = looked?;
     if let Some((why, remedy)) = read_only {
         let (address, origin) = (connection.address(), connection.origin.clone());
         return Err(TargetError::ReadOnly {
@@ -127,13 +143,14 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
         info,
         address: connection.address(),
         knows_mysql_8,
+        max_statement,
     }))
 }
 
 /// What says that a server takes no writes, and how to switch it off.
 type ReadOnly = (&'static str, &'static str);
 
-async fn look(server: &mut Server) -> Result<(Option<ReadOnly>, bool, Existing), ServerError> {
+async fn look(server: &mut Server) -> Result<(Option<ReadOnly>, bool, u64, Existing), ServerError> {
     Ok((
         server.read_only().await?.map(|variable| match variable {
             "read_only" => (
@@ -146,6 +163,7 @@ async fn look(server: &mut Server) -> Result<(Option<ReadOnly>, bool, Existing),
             ),
         }),
         server.has_collation(MYSQL_8_COLLATION).await?,
+        server.max_statement().await?,
         server.databases().await?,
     ))
 }
@@ -176,6 +194,25 @@ mod tests {
             info: ServerInfo::new(version.to_owned(), 0),
             address: "h:3306".to_owned(),
             knows_mysql_8,
+            max_statement: 16 << 20,
+        }
+    }
+
+    #[test]
+    fn a_statement_that_the_server_does_not_take_is_told_with_the_remedy() {
+        let target = target("8.0.36", true);
+        assert!(target.takes(0).is_ok() && target.takes((16 << 20) - 2).is_ok());
+        let cases = [
+            ((16 << 20) - 1, "SET GLOBAL max_allowed_packet = 33554432"),
+            (16 << 20, "SET GLOBAL max_allowed_packet = 33554432"),
+            (1 << 29, "SET GLOBAL max_allowed_packet = 1073741824"),
+            ((1 << 30) - 1, "no server takes more than 1 GiB"),
+        ];
+        for (statement, words) in cases {
+            let error = target.takes(statement).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.to_string().contains("at most 16.000 MiB"), "{error}");
+            assert_eq!(error.kind(), "DatabaseIncompatible");
         }
     }
 

@@ -260,6 +260,7 @@ impl Starter<'_> {
             program: self.client.name(),
             said,
             secret: self.secret.clone(),
+            reason: StderrTail::reason,
             judge,
             _private: Arc::clone(&self.private),
         }

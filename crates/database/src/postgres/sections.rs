@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::target::OUTLINE;
+use crate::outline::OUTLINE;
 
 /// The first line.
 const HEADER: &str =

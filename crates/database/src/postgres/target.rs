@@ -11,8 +11,9 @@ use super::sections::{self, has_index};
 use super::server::{Database, Server, ServerInfo};
 use crate::connection::Connection;
 use crate::family::{Error, ExamineRequest, Role};
+use crate::outline::Outline;
 use crate::selection::{self, find};
-use crate::target::{Accepted, Outline, Target, TargetError};
+use crate::target::{Accepted, Target, TargetError};
 
 /// In the first lines of a dump, before the version of the server that it was made on.
 const DUMPED_FROM: &str = "-- Dumped from database version ";

@@ -109,6 +109,7 @@ pub fn outline(dump: &[u8]) -> Outline {
     Outline {
         head: dump[..dump.len().min(OUTLINE)].to_vec(),
         tail: dump[dump.len().saturating_sub(OUTLINE)..].to_vec(),
+        ..Outline::default()
     }
 }
 

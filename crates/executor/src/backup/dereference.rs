@@ -35,7 +35,7 @@ pub(super) struct World<'a> {
 /// Where the bytes of a backup come from.
 pub(super) enum Source<'a> {
     /// A database is dumped.
-    Dump(&'a Backup, Database),
+    Dump(&'a Backup, Box<Database>),
     /// The manifests are here.
     Manifests(Document),
 }
@@ -187,7 +187,7 @@ async fn source<'a>(
             };
             database::find(cluster, target, &namespace, &named_by, wanted)
                 .await
-                .map(|database| Source::Dump(backup, database))
+                .map(|database| Source::Dump(backup, Box::new(database)))
         }
         Task::Manifests(_) => manifest::collect(cluster, target, &namespace, &named_by)
             .await

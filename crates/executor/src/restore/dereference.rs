@@ -4,6 +4,7 @@ use kube::ResourceExt;
 use kubestash_api::core::RestoreSession;
 use kubestash_api::shared::{ObjectReference, TypedObjectReference};
 use kubestash_api::storage::{Repository, Snapshot};
+use kubestash_core::lock_holder::LockHolder;
 use kubestash_core::{layout, manifest};
 
 use super::awaited;
@@ -62,18 +63,17 @@ pub(super) async fn dereference(
         family: restore.family,
         user: &restore.user,
     };
-    let database = if awaited::is_made_by(session) {
-        let made = awaited::database(cluster, session, &target, wanted).await;
+    if awaited::is_made_by(session) {
+        let database = awaited::database(cluster, session, &target, wanted).await?;
         return Ok(World {
             store,
             part,
-            database: made?,
+            database,
             made: Some(target),
         });
-    } else {
-        let named_by = format!("spec.target of {named_by}");
-        database::find(cluster, Some(&target), &own, &named_by, wanted).await?
-    };
+    }
+    let named_by = format!("spec.target of {named_by}");
+    let database = database::find(cluster, Some(&target), &own, &named_by, wanted).await?;
     Ok(World {
         store,
         part,
@@ -124,7 +124,8 @@ pub(crate) async fn stored(
             secret.namespace_or(&own),
         ));
     }
-    let store = Store::of(cluster, settings, repository, &session.name_any()).await?;
+    let job = LockHolder::restore_job(&own, &session.name_any());
+    let store = Store::of(cluster, settings, repository, &job).await?;
     Ok((store, part, snapshot))
 }
 

@@ -1,14 +1,13 @@
 //! What has to be well before the first byte is written: all of it reads only.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kubestash_database::{ExamineRequest, OUTLINE, Outline, Target};
+use kubestash_database::{ExamineRequest, Outline, Outliner, Target};
 use kubestash_engine::{
     CancellationToken, CheckDepth, EngineError, Repository as _, ResticRepository,
     SnapshotVerification,
 };
-
 use zeroize::Zeroizing;
 
 use super::dereference::{Part, World};
@@ -27,9 +26,11 @@ pub(super) struct Ready {
     pub(super) repository: Arc<ResticRepository>,
     /// The server.
     pub(super) target: Box<dyn Target>,
+    /// The database that was dumped, if its name is not in the dump.
+    pub(super) source: Option<String>,
     /// Databases to make before.
     pub(super) missing: Vec<String>,
-    /// How the dump begins and ends.
+    /// What was seen of the dump.
     pub(super) outline: Outline,
     /// Full id of the restic snapshot.
     pub(super) id: String,
@@ -44,13 +45,10 @@ pub(super) struct Ready {
 pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready, Failure> {
     let part = &world.part;
     let repository = world.store.open(&part.path).await?;
-    tracing::info!("opened the repository at {}", repository.location());
-    let existing = repository.snapshots().await?;
-    let found = existing.iter().find(|info| info.id.starts_with(&part.id));
-    let found = found.ok_or_else(|| EngineError::SnapshotMissing {
-        id: part.id.clone(),
-        location: repository.location(),
-    })?;
+    let location = repository.location();
+    tracing::info!("opened the repository at {location}");
+    let found = repository.snapshot(&part.id).await;
+    let found = found.map_err(|error| explain(error, &part.id, &location))?;
     let source = found
         .tags
         .iter()
@@ -75,6 +73,7 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
         tracing::warn!("{note}");
     }
     Ok(Ready {
+        source: source.map(str::to_owned),
         repository,
         target,
         missing: accepted.missing,
@@ -93,49 +92,59 @@ pub(super) fn untouched(failure: Failure) -> Failure {
     }
 }
 
-/// Reads all data of a file; returns its size, its beginning and, if that says so, its end.
+/// Reads all data of a file; returns its size and what was seen on the way.
 async fn examine(
     repository: &ResticRepository,
     id: &str,
     file: &str,
 ) -> Result<(u64, Outline), Failure> {
+    let location = repository.location();
+    // What is missing is found, and told all at once, before anything is read.
     let verified = repository
-        .verify_snapshot(id, file, CheckDepth::ReadData)
-        .await?;
-    sound(&verified, id, &repository.location())?;
-    tracing::info!("all data of restic snapshot {id} is there and readable");
-    let read = async |ends: Ends| {
-        let sink = Box::new(ends.clone());
-        match repository
-            .dump(id, file, sink, CancellationToken::new())
-            .await
-        {
-            // It stops by itself when it has seen enough.
-            Ok(_) | Err(EngineError::SinkFailed { .. }) => Ok(ends.take()),
-            Err(error) => Err(Failure::from(error)),
+        .verify_snapshot(id, file, CheckDepth::Structure)
+        .await
+        .map_err(|error| explain(error, id, &location))?;
+    sound(&verified, id, &location)?;
+    let seen = Examiner::default();
+    let reading = repository.dump(id, file, Box::new(seen.clone()), CancellationToken::new());
+    match reading.await {
+        Ok(size) => {
+            tracing::info!("all data of restic snapshot {id} is there and readable");
+            Ok((size, seen.take()))
         }
-    };
-    let mut outline = read(Ends::head()).await?;
-    if outline.wants_tail() {
-        outline = read(Ends::both()).await?;
+        Err(error) => Err(explain(error, id, &location)),
     }
-    Ok((verified.size, outline))
+}
+
+/// A failure of the repository; what is damaged is told as what [`sound`] finds is.
+fn explain(error: EngineError, id: &str, location: &str) -> Failure {
+    match error {
+        EngineError::RepositoryDamaged { reason, .. } => damaged(&[reason], id, location),
+        EngineError::SnapshotMissing { .. } => {
+            damaged(&["it is no longer there".to_owned()], id, location)
+        }
+        error => error.into(),
+    }
 }
 
 fn sound(verified: &SnapshotVerification, id: &str, location: &str) -> Result<(), Failure> {
-    if verified.errors.is_empty() {
-        return Ok(());
+    match verified.errors.as_slice() {
+        [] => Ok(()),
+        errors => Err(damaged(errors, id, location)),
     }
-    let mut shown = verified.errors[..verified.errors.len().min(SHOWN)].join("; ");
-    if verified.errors.len() > SHOWN {
-        shown.push_str(&format!("; and {} more", verified.errors.len() - SHOWN));
+}
+
+fn damaged(errors: &[String], id: &str, location: &str) -> Failure {
+    let mut shown = errors[..errors.len().min(SHOWN)].join("; ");
+    if errors.len() > SHOWN {
+        shown.push_str(&format!("; and {} more", errors.len() - SHOWN));
     }
-    Err(Failure::permanent(
+    Failure::permanent(
         "repository-damaged",
         format!(
             "failed to restore: the data of restic snapshot {id} at {location} is damaged: {shown}; restore another Snapshot"
         ),
-    ))
+    )
 }
 
 /// Reads a whole file of a component, all of whose data is compared with its hashes; for files that fit into memory.
@@ -188,48 +197,23 @@ impl Write for Whole {
     }
 }
 
-/// Takes the beginning of a stream, and either its end or nothing more.
-#[derive(Clone)]
-struct Ends(Arc<Mutex<(Outline, bool)>>);
+/// Looks at a stream that goes nowhere.
+#[derive(Clone, Default)]
+struct Examiner(Arc<Mutex<Outliner>>);
 
-impl Ends {
-    /// The beginning; the rest is refused.
-    fn head() -> Self {
-        Self(Arc::new(Mutex::new((Outline::default(), false))))
-    }
-
-    /// Beginning and end.
-    fn both() -> Self {
-        Self(Arc::new(Mutex::new((Outline::default(), true))))
+impl Examiner {
+    fn outliner(&self) -> MutexGuard<'_, Outliner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Outline {
-        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (outline, _) = &mut *ends;
-        let surplus = outline.tail.len().saturating_sub(OUTLINE);
-        outline.tail.drain(..surplus);
-        std::mem::take(outline)
+        self.outliner().take()
     }
 }
 
-impl Write for Ends {
+impl Write for Examiner {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (outline, to_end) = &mut *ends;
-        let wanted = OUTLINE.saturating_sub(outline.head.len()).min(bytes.len());
-        outline.head.extend_from_slice(&bytes[..wanted]);
-        if *to_end {
-            outline.tail.extend_from_slice(bytes);
-            if outline.tail.len() > 4 * OUTLINE {
-                let surplus = outline.tail.len() - OUTLINE;
-                outline.tail.drain(..surplus);
-            }
-            return Ok(bytes.len());
-        }
-        match wanted {
-            0 if !bytes.is_empty() => Err(io::ErrorKind::BrokenPipe.into()),
-            wanted => Ok(wanted),
-        }
+        self.outliner().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -240,29 +224,6 @@ impl Write for Ends {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_ends_of_a_stream_are_kept() {
-        let mut head = Ends::head();
-        head.write_all(&[1; 100]).unwrap();
-        assert!(head.write_all(&[2; OUTLINE]).is_err());
-        let kept = head.take();
-        assert_eq!(
-            (kept.head.len(), kept.head[99], kept.head[100]),
-            (OUTLINE, 1, 2)
-        );
-        assert!(kept.tail.is_empty());
-
-        let mut both = Ends::both();
-        for byte in 0..20 {
-            both.write_all(&vec![byte; OUTLINE / 2]).unwrap();
-        }
-        both.write_all(b"end").unwrap();
-        let kept = both.take();
-        assert_eq!((kept.head[0], kept.head[OUTLINE - 1]), (0, 1));
-        assert_eq!((kept.tail.len(), kept.tail[0]), (OUTLINE, 18));
-        assert!(kept.tail.ends_with(b"end"));
-    }
 
     #[test]
     fn damage_is_told_and_that_the_database_is_untouched() {
