@@ -99,3 +99,4 @@ row "objects changed in $idle_seconds s of idleness, 101 configurations" "$(diff
 row "CPU of up in that time" "$(awk -v t="$ticks" -v s="$idle_seconds" -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f %%", 100 * t / hz / s }')" "1 %"
 row "memory of up (RSS)" "$(awk '/VmRSS/ { printf "%.0f MB", $2 / 1000 }' "/proc/$up_pid/status")" "100 MB"
 row "size of the binary" "$(awk -v s="$(stat -c %s "$root/target/release/kubestash")" 'BEGIN { printf "%.1f MB", s / 1e6 }')" "-"
+. "$root/scripts/bench/restore.sh"

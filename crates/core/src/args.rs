@@ -6,12 +6,13 @@
 //! - flags that would send the client to another host, change its credentials, let it read or write
 //!   files, or run something are **refused by name** (never with their value: it may be a password);
 //! - abbreviations are written out, so that `--hos=…` cannot slip past the rule for `--host`;
-//! - `--databases a b` and `--all-databases` are not passed on but returned, because the selection of
-//!   databases has rules of its own.
+//! - `--databases a b`, `--all-databases` and, for PostgreSQL's programs, `--dbname=a` and a bare name are not
+//!   passed on but returned, because the selection of databases has rules of its own.
 //!
 //! Whether the installed client knows a flag is not decided here: see [`Flag::documented`].
 
 mod mysql;
+mod postgres;
 
 use std::fmt;
 
@@ -22,6 +23,12 @@ pub enum Tool {
     MySqlDump,
     /// `mysql` or `mariadb`, reading a dump.
     MySqlClient,
+    /// `pg_dump`.
+    PgDump,
+    /// `pg_dumpall`, whose flags for the contents of databases `pg_dump` gets.
+    PgDumpAll,
+    /// `psql`, reading a dump.
+    Psql,
 }
 
 impl Tool {
@@ -29,7 +36,23 @@ impl Tool {
         match self {
             Tool::MySqlDump => mysql::DUMP,
             Tool::MySqlClient => mysql::CLIENT,
+            Tool::PgDump => postgres::DUMP,
+            Tool::PgDumpAll => postgres::DUMP_ALL,
+            Tool::Psql => postgres::CLIENT,
         }
+    }
+
+    /// Words in front of an option's name that switch it.
+    fn negations(self) -> &'static [&'static str] {
+        match self {
+            Tool::MySqlDump | Tool::MySqlClient => &NEGATIONS,
+            Tool::PgDump | Tool::PgDumpAll | Tool::Psql => &[],
+        }
+    }
+
+    /// Whether a word that is no flag names a database.
+    fn takes_database(self) -> bool {
+        matches!(self, Tool::PgDump | Tool::Psql)
     }
 }
 
@@ -38,6 +61,9 @@ impl fmt::Display for Tool {
         f.write_str(match self {
             Tool::MySqlDump => "mysqldump",
             Tool::MySqlClient => "mysql",
+            Tool::PgDump => "pg_dump",
+            Tool::PgDumpAll => "pg_dumpall",
+            Tool::Psql => "psql",
         })
     }
 }
@@ -139,6 +165,7 @@ pub fn parse(tool: Tool, text: &str) -> Result<Args, ArgsError> {
     }
     let words = shell_words::split(text).map_err(ArgsError::Split)?;
     let mut parser = Parser {
+        tool,
         options: tool.options(),
         args: Args::default(),
         naming_databases: false,
@@ -172,6 +199,10 @@ enum Verdict {
     Refuse(&'static str),
     AllDatabases,
     Databases,
+    /// A database by its name; an address of a server is refused.
+    Database,
+    /// A value of the option that we can do with; every other one is refused.
+    Only(&'static [&'static str], &'static str),
 }
 
 /// An option of a client.
@@ -183,6 +214,7 @@ struct Opt {
 }
 
 struct Parser {
+    tool: Tool,
     options: &'static [Opt],
     args: Args,
     naming_databases: bool,
@@ -204,6 +236,8 @@ impl Parser {
         } else if self.naming_databases && word != "--" && word != "-" {
             self.args.databases.push(word);
             Ok(())
+        } else if self.tool.takes_database() && word != "--" && word != "-" {
+            self.database("the database's name", word)
         } else {
             Err(ArgsError::Operand(word))
         }
@@ -224,7 +258,7 @@ impl Parser {
         if let Some(option) = self.find(name)? {
             return self.accept(option, "", value, rest);
         }
-        for prefix in NEGATIONS {
+        for prefix in self.tool.negations() {
             if let Some(base) = name.strip_prefix(prefix)
                 && let Some(option) = self.find(base)?
             {
@@ -263,6 +297,18 @@ impl Parser {
             }
             self.accept(option, "", None, rest)?;
         }
+        Ok(())
+    }
+
+    /// Takes note of a database's name. PostgreSQL's programs take an address in its place.
+    fn database(&mut self, flag: &str, name: String) -> Result<(), ArgsError> {
+        if name.contains('=') || name.contains("://") {
+            return Err(ArgsError::Refused {
+                flag: flag.to_owned(),
+                why: postgres::ADDRESS,
+            });
+        }
+        self.args.databases.push(name);
         Ok(())
     }
 
@@ -312,7 +358,7 @@ impl Parser {
                 self.naming_databases = true;
                 return Ok(());
             }
-            Verdict::Pass => {}
+            Verdict::Pass | Verdict::Database | Verdict::Only(..) => {}
         }
         let value = match (option.value, value) {
             (Value::Needed, None) => Some(
@@ -321,6 +367,17 @@ impl Parser {
             ),
             (_, value) => value.filter(|value| negation.is_empty() || !value.is_empty()),
         };
+        match (option.verdict, &value) {
+            (Verdict::Database, Some(name)) => {
+                let flag = format!("--{}", option.name);
+                return self.database(&flag, name.clone());
+            }
+            (Verdict::Only(accepted, why), Some(value)) if !accepted.contains(&value.as_str()) => {
+                let flag = format!("--{}", option.name);
+                return Err(ArgsError::Refused { flag, why });
+            }
+            _ => {}
+        }
         let name = format!("{negation}{}", option.name);
         self.args.flags.push(Flag {
             word: joined(&name, value.as_deref()),

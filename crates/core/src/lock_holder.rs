@@ -6,10 +6,15 @@
 
 use std::fmt;
 
+/// In front of namespace and name of the RestoreSession whose Job holds a lock. Other Jobs run in the Repository's own
+/// namespace and are called by their name; no name has a slash.
+const RESTORE: &str = "restoresession/";
+
 /// A Job that holds a lock, and the Repository object it works for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockHolder {
-    /// Name of the Job (for a session's Job the name of the BackupSession).
+    /// Name of the Job (for a session's Job the name of the BackupSession); of a restore's with its namespace
+    /// ([`LockHolder::restore_job`]).
     pub job: String,
     /// `metadata.uid` of the Repository.
     pub repository_uid: String,
@@ -22,6 +27,16 @@ impl LockHolder {
             job: job.into(),
             repository_uid: repository_uid.into(),
         }
+    }
+
+    /// What the Job of a RestoreSession is called, which may run in another namespace than that of the Repository.
+    pub fn restore_job(namespace: &str, session: &str) -> String {
+        format!("{RESTORE}{namespace}/{session}")
+    }
+
+    /// Namespace and name of the RestoreSession whose Job is called so; none if it is another one's.
+    pub fn restore_of(job: &str) -> Option<(&str, &str)> {
+        job.strip_prefix(RESTORE)?.split_once('/')
     }
 
     /// Reads the hostname field of a lock file; none if it was not written by one of our Jobs.
@@ -77,6 +92,19 @@ mod tests {
         ] {
             assert_eq!(LockHolder::parse(foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn the_job_of_a_restore_is_told_from_those_of_backups() {
+        let job = LockHolder::restore_job("dev", "restore.sample");
+        let holder = LockHolder::new(job, UID);
+        let read = LockHolder::parse(&holder.to_string()).unwrap();
+        assert_eq!(read, holder);
+        assert_eq!(
+            LockHolder::restore_of(&read.job),
+            Some(("dev", "restore.sample"))
+        );
+        assert_eq!(LockHolder::restore_of("restoresession"), None);
     }
 
     #[test]

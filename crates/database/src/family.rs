@@ -1,6 +1,6 @@
 //! The seam between the executor and the databases: what every family can do.
 //!
-//! A family is added here and gets a folder of its own; nothing else of the executor changes.
+//! A family is a folder of its own and is named here, in [`Family`] and its `match`es; nothing else changes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,34 +9,66 @@ use std::time::Duration;
 use kubestash_core::args::ArgsError;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::ClientError;
 use crate::connection::Connection;
-use crate::mysql;
+use crate::flags::FlagError;
+use crate::load::{LoadSink, RunningLoad};
+use crate::outline::Outline;
+use crate::reach::ServerError;
+use crate::selection::SelectionError;
 use crate::stream::{DumpStream, StreamError};
+use crate::target::{Target, TargetError};
+use crate::{mysql, postgres};
 
 /// Kinds of database servers that share their clients and their protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// MySQL, MariaDB, Percona Server.
     MySql,
-    /// PostgreSQL. Recognised, so that a wrong task can be told; nothing dumps it yet.
+    /// PostgreSQL.
     Postgres,
 }
 
+/// What is known about a family without asking a server.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// Its name in messages.
+    pub(crate) name: &'static str,
+    /// The port its servers listen on unless somebody chose another.
+    pub(crate) port: u16,
+    /// Schemes of its addresses.
+    pub(crate) schemes: &'static [&'static str],
+    /// Kinds of its servers, in lower case, as in `spec.type` of an AppBinding.
+    pub(crate) kinds: &'static [&'static str],
+}
+
 impl Family {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::MySql, Self::Postgres];
+
+    pub(crate) fn facts(self) -> &'static Facts {
+        match self {
+            Self::MySql => &mysql::FACTS,
+            Self::Postgres => &postgres::FACTS,
+        }
+    }
+
     /// Its name in messages.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::MySql => "MySQL or MariaDB",
-            Self::Postgres => "PostgreSQL",
-        }
+        self.facts().name
     }
 
     /// The port its servers listen on unless somebody chose another.
     pub fn default_port(self) -> u16 {
-        match self {
-            Self::MySql => 3306,
-            Self::Postgres => 5432,
-        }
+        self.facts().port
+    }
+
+    /// The family of a kind of server, such as `MariaDB`.
+    pub fn of_kind(kind: &str) -> Option<Self> {
+        let kind = kind.to_ascii_lowercase();
+        Self::ALL
+            .into_iter()
+            .find(|family| family.facts().kinds.contains(&kind.as_str()))
     }
 
     /// Waits until the server answers and starts a dump of it.
@@ -46,25 +78,18 @@ impl Family {
     pub async fn dump(self, request: DumpRequest<'_>) -> Result<Dump, Error> {
         match self {
             Self::MySql => mysql::dump(request).await,
-            Self::Postgres => Err(Error::Unsupported(self)),
+            Self::Postgres => postgres::dump(request).await,
         }
     }
 
-    /// Waits until the server answers and looks whether a dump can be loaded into it; changes nothing. `source` is the
-    /// database that was dumped, if its name is not in the dump.
+    /// Waits until the server answers and looks whether a dump can be loaded into it; changes nothing.
     ///
     /// # Errors
     /// [`Error`], also for a server that takes no writes.
-    pub async fn examine(
-        self,
-        connection: &Connection,
-        role: &Role,
-        source: Option<&str>,
-        wait_timeout: Duration,
-    ) -> Result<mysql::Target, Error> {
+    pub async fn examine(self, request: ExamineRequest<'_>) -> Result<Box<dyn Target>, Error> {
         match self {
-            Self::MySql => mysql::examine(connection, role, source, wait_timeout).await,
-            Self::Postgres => Err(Error::Unsupported(self)),
+            Self::MySql => mysql::examine(request).await,
+            Self::Postgres => postgres::examine(request).await,
         }
     }
 
@@ -80,7 +105,7 @@ impl Family {
     ) -> Result<(), Error> {
         match self {
             Self::MySql => mysql::create_database(connection, name, wait_timeout).await,
-            Self::Postgres => Err(Error::Unsupported(self)),
+            Self::Postgres => postgres::create_database(connection, name, wait_timeout).await,
         }
     }
 
@@ -91,7 +116,7 @@ impl Family {
     pub async fn load(self, request: LoadRequest<'_>) -> Result<Load, Error> {
         match self {
             Self::MySql => mysql::load(request).await,
-            Self::Postgres => Err(Error::Unsupported(self)),
+            Self::Postgres => postgres::load(request).await,
         }
     }
 }
@@ -119,6 +144,9 @@ pub struct DumpRequest<'a> {
     pub databases: &'a [String],
     /// The task parameter `args`.
     pub args: &'a str,
+    /// The task parameter `backupCmd`, for a family whose servers can be dumped by more than one program; empty: its
+    /// usual one.
+    pub program: &'a str,
     /// Folder for the file with the credentials.
     pub scratch_dir: &'a Path,
     /// How long to wait for a server that does not answer.
@@ -147,6 +175,21 @@ pub struct Dump {
     pub notes: Vec<String>,
 }
 
+/// A server to be looked at before a dump is loaded into it.
+#[derive(Debug)]
+pub struct ExamineRequest<'a> {
+    /// The server.
+    pub connection: &'a Connection,
+    /// What it is for: decides which database a dump of a single one goes into.
+    pub role: &'a Role,
+    /// The database that was dumped, if it was recorded and its name is not in the dump.
+    pub source: Option<&'a str>,
+    /// The task parameter `args`, which may name a database.
+    pub args: &'a str,
+    /// How long to wait for a server that does not answer.
+    pub wait_timeout: Duration,
+}
+
 /// A dump to be loaded.
 #[derive(Debug)]
 pub struct LoadRequest<'a> {
@@ -154,6 +197,8 @@ pub struct LoadRequest<'a> {
     pub connection: &'a Connection,
     /// The database that a dump of a single one goes into; it must exist.
     pub database: Option<&'a str>,
+    /// How the dump begins and ends.
+    pub outline: &'a Outline,
     /// The task parameter `args`.
     pub args: &'a str,
     /// Folder for the file with the credentials.
@@ -165,9 +210,9 @@ pub struct LoadRequest<'a> {
 /// A load in progress: write the dump to the sink, drop the sink, then wait for the client.
 pub struct Load {
     /// Takes the dump's bytes.
-    pub sink: mysql::LoadSink,
+    pub sink: LoadSink,
     /// The client at work.
-    pub running: mysql::RunningLoad,
+    pub running: RunningLoad,
     /// The client's name.
     pub program: String,
     /// What the server says it is.
@@ -181,27 +226,32 @@ pub struct Load {
 /// Why a dump or a load could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing of ours handles the family yet.
-    #[error("failed to use a {} server: this version of kubestash backs up MySQL and MariaDB only", .0.name())]
-    Unsupported(Family),
+    /// A program that dumps no server of this family.
+    #[error("failed to accept the task parameter backupCmd: {given:?} is not {known}")]
+    Program {
+        /// What was given.
+        given: String,
+        /// What there is.
+        known: &'static str,
+    },
     /// The task's args are not acceptable.
     #[error(transparent)]
     Args(#[from] ArgsError),
     /// There is no client program.
     #[error(transparent)]
-    Client(#[from] mysql::ClientError),
+    Client(#[from] ClientError),
     /// The server cannot be used.
     #[error(transparent)]
-    Server(#[from] mysql::ServerError),
+    Server(#[from] ServerError),
     /// The databases asked for cannot be dumped.
     #[error(transparent)]
-    Selection(#[from] mysql::SelectionError),
-    /// No command line.
+    Selection(#[from] SelectionError),
+    /// A flag that the client does not have.
     #[error(transparent)]
-    Plan(#[from] mysql::PlanError),
+    Flag(#[from] FlagError),
     /// The dump does not fit the server.
     #[error(transparent)]
-    Target(#[from] mysql::TargetError),
+    Target(#[from] TargetError),
     /// The folder for temporary files is not usable.
     #[error(
         "failed to write into the scratch folder {folder}; correct the task parameter scratchDir or mount a volume there"
@@ -231,12 +281,12 @@ impl Error {
     /// Stable name of the kind of error: condition reason, Event reason, metric label.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Unsupported(_) => "DatabaseUnsupported",
+            Self::Program { .. } => "BackupCommandUnknown",
             Self::Args(error) => error.kind(),
             Self::Client(error) => error.kind(),
             Self::Server(error) => error.kind(),
             Self::Selection(error) => error.kind(),
-            Self::Plan(error) => error.kind(),
+            Self::Flag(error) => error.kind(),
             Self::Target(error) => error.kind(),
             Self::Scratch { .. } => "ScratchUnusable",
             Self::Start { .. } => "ClientUnusable",
@@ -247,12 +297,12 @@ impl Error {
     /// Whether the same attempt must fail again until somebody changes something.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Unsupported(_)
+            Self::Program { .. }
             | Self::Args(_)
             | Self::Selection(_)
-            | Self::Plan(_)
+            | Self::Flag(_)
             | Self::Target(_) => true,
-            Self::Client(error) => matches!(error, mysql::ClientError::Missing(_)),
+            Self::Client(error) => error.is_permanent(),
             Self::Server(error) => error.is_permanent(),
             Self::Stream(error) => error.is_permanent(),
             Self::Scratch { .. } | Self::Start { .. } => false,

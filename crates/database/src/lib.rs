@@ -3,7 +3,7 @@
 //! ```text
 //!   target ──► locate ──► Connection ──► Family::dump ──► DumpStream ──► the engine
 //!  (Druid, MySQL, …)   (host, port, who)      │   wait → select databases → plan → start the client
-//!                                             └── mysql/   one folder for each family
+//!                                             └── mysql/, postgres/   one folder for each family
 //! ```
 //!
 //! [`locate`] is pure: objects in, a [`Connection`] out. A [`Family`] knows the client programs of one
@@ -17,15 +17,30 @@
 //!   whole one.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod client;
 pub mod connection;
 pub mod endpoint;
 pub mod family;
+mod flags;
+mod load;
 pub mod locate;
 pub mod mysql;
+mod outline;
+mod postgres;
 mod private_dir;
+mod reach;
+pub mod selection;
 mod stderr_tail;
 pub mod stream;
+mod target;
 
-pub use connection::{Connection, Credentials, Tls};
-pub use family::{Dump, DumpRequest, Error, Family, Load, LoadRequest, Role};
+pub use client::ClientError;
+pub use connection::{Connection, Credentials, Demand, Identity, Tls};
+pub use family::{Dump, DumpRequest, Error, ExamineRequest, Family, Load, LoadRequest, Role};
+pub use flags::FlagError;
+pub use load::{LoadError, LoadSink, RunningLoad};
+pub use outline::{OUTLINE, Outline, Outliner};
+pub use reach::ServerError;
+pub use selection::SelectionError;
 pub use stream::{DumpStream, StreamError};
+pub use target::{Accepted, Target, TargetError};

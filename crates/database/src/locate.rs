@@ -17,10 +17,10 @@ use kubestash_api::kubedb::{Druid, MetadataStorageType};
 use kubestash_api::shared::TypedObjectReference;
 use zeroize::Zeroizing;
 
-use crate::connection::{Connection, Credentials, Tls};
+use crate::connection::{Connection, Credentials, Demand, Identity, Tls};
 use crate::endpoint::{self, Endpoint, EndpointError};
 use crate::family::{Family, Role};
-use crate::mysql::DRUID;
+use crate::selection::DRUID;
 
 /// Namespace and name of an object to read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +76,7 @@ pub enum LocateError {
     NoTarget,
     /// The target is of a kind without a database that we know.
     #[error(
-        "failed to find the database: spec.target is a {kind:?} of group {group:?}, and only Druid, MySQL, MariaDB and PerconaXtraDB of kubedb.com and AppBinding can be backed up"
+        "failed to find the database: spec.target is a {kind:?} of group {group:?}, and only Druid, MySQL, MariaDB, PerconaXtraDB and Postgres of kubedb.com and AppBinding can be backed up"
     )]
     TargetKind {
         /// The target's group.
@@ -110,6 +110,22 @@ pub enum LocateError {
         "failed to find the database: AppBinding {0} does not say what its server is; set spec.type, e.g. kubedb.com/mysql"
     )]
     NoFamily(Key),
+    /// It says that its server is something we have no client for.
+    #[error(
+        "failed to find the database: spec.type of AppBinding {binding} is {type_:?}, which is none of {}; correct it, e.g. to kubedb.com/mysql or kubedb.com/postgres",
+        kinds()
+    )]
+    UnknownType {
+        /// The AppBinding.
+        binding: Key,
+        /// Its type.
+        type_: String,
+    },
+    /// The server's certificate shall be checked, and there is nothing to check it with.
+    #[error(
+        "failed to find the database: AppBinding {0} demands that the server's certificate is checked and brings no certificates to check it with; set spec.clientConfig.caBundle, or put ca.crt into the Secret that spec.tlsSecret names"
+    )]
+    NoAuthority(Key),
     /// The AppBinding names no credentials.
     #[error(
         "failed to find the database: spec.secret.name of AppBinding {0} is missing; name the Secret with username and password"
@@ -136,9 +152,12 @@ impl LocateError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoTarget | Self::TargetKind { .. } => "TargetUnsupported",
-            Self::NoAddress(_) | Self::Address { .. } | Self::Port(_) | Self::NoFamily(_) => {
-                "AppBindingInvalid"
-            }
+            Self::NoAddress(_)
+            | Self::Address { .. }
+            | Self::Port(_)
+            | Self::NoFamily(_)
+            | Self::UnknownType { .. }
+            | Self::NoAuthority(_) => "AppBindingInvalid",
             Self::NoSecret(_) | Self::SecretKey { .. } => "DatabaseCredentialsMissing",
         }
     }
@@ -160,8 +179,8 @@ pub fn first(target: Option<&TypedObjectReference>, referrer: &str) -> Result<St
     let key = Key::new(target.namespace_or(referrer), &target.name);
     match (target.group(), target.kind()) {
         (KUBEDB, "Druid") => Ok(Step::Druid(key)),
-        (KUBEDB, "MySQL" | "MariaDB" | "PerconaXtraDB" | "Postgres")
-        | (APPCATALOG, "AppBinding") => Ok(Step::Binding(key)),
+        (KUBEDB, kind) if Family::of_kind(kind).is_some() => Ok(Step::Binding(key)),
+        (APPCATALOG, "AppBinding") => Ok(Step::Binding(key)),
         (group, kind) => Err(LocateError::TargetKind {
             group: group.to_owned(),
             kind: kind.to_owned(),
@@ -207,29 +226,48 @@ pub fn metadata_store(druid: &Druid) -> MetadataStore {
     }
 }
 
-/// The Secret that an AppBinding names.
+/// The Secret with the credentials that an AppBinding names. There need not be one if the client shows a
+/// certificate.
 ///
 /// # Errors
-/// If it names none.
-pub fn secret_of(binding: &AppBinding) -> Result<Key, LocateError> {
-    let name = binding
-        .spec
-        .secret
-        .as_ref()
-        .map(|secret| secret.name.as_str());
-    match name.filter(|name| !name.is_empty()) {
-        Some(name) => Ok(Key::new(namespace_of(binding), name)),
+/// If it names none, and no certificate either.
+pub fn secret_of(binding: &AppBinding) -> Result<Option<Key>, LocateError> {
+    let name = binding.spec.secret.as_ref();
+    let name = name
+        .map(|secret| secret.name.as_str())
+        .filter(|name| !name.is_empty());
+    match name {
+        Some(name) => Ok(Some(Key::new(namespace_of(binding), name))),
+        None if tls_secret_of(binding).is_some() => Ok(None),
         None => Err(LocateError::NoSecret(key_of(binding))),
     }
 }
 
-/// The server that an AppBinding describes, with the credentials of its Secret.
+/// The Secret with certificates that an AppBinding names.
+pub fn tls_secret_of(binding: &AppBinding) -> Option<Key> {
+    let secret = binding.spec.tls_secret.as_ref()?;
+    (!secret.name.is_empty()).then(|| Key::new(namespace_of(binding), &secret.name))
+}
+
+/// What opens a server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keys<'a> {
+    /// The Secret with the credentials ([`secret_of`]).
+    pub credentials: Option<&'a Secret>,
+    /// The Secret with certificates ([`tls_secret_of`]).
+    pub tls: Option<&'a Secret>,
+    /// The user who connects if no Secret names one.
+    pub user: &'a str,
+}
+
+/// The server that an AppBinding describes, with the credentials and certificates of its Secrets. `family` counts
+/// when nothing else says what it is.
 ///
 /// # Errors
-/// If a field of the AppBinding or a key of the Secret is missing or wrong.
+/// If a field of the AppBinding or a key of a Secret is missing or wrong.
 pub fn connection(
     binding: &AppBinding,
-    secret: &Secret,
+    keys: Keys<'_>,
     family: Option<Family>,
 ) -> Result<(Family, Connection), LocateError> {
     let key = key_of(binding);
@@ -237,49 +275,134 @@ pub fn connection(
     let family = family_of(binding)
         .or(endpoint.family)
         .or(family)
-        .ok_or_else(|| LocateError::NoFamily(key.clone()))?;
+        .ok_or_else(|| unknown_family(binding))?;
+    let tls = tls_of(binding, &endpoint, keys.tls)?;
     let secret_key = secret_of(binding)?;
-    let text = |name: &'static str| {
-        let error = |what| LocateError::SecretKey {
-            secret: secret_key.to_string(),
-            binding: key.to_string(),
-            key: name,
-            what,
-        };
-        let value = secret.data.as_ref().and_then(|data| data.get(name));
-        let bytes = &value.ok_or_else(|| error("value"))?.0;
-        let text = std::str::from_utf8(bytes).map_err(|_| error("text"))?;
-        if text.contains('\0') {
-            Err(error("text"))
-        } else {
-            Ok(Zeroizing::new(text.to_owned()))
-        }
-    };
-    let user = text("username")?;
-    let config = &binding.spec.client_config;
-    let tls = Tls {
-        ca_bundle: config
-            .ca_bundle
-            .as_ref()
-            .map(|bundle| bundle.0.clone())
-            .unwrap_or_default(),
-        server_name: config.server_name.clone(),
-        skip_verify: config.insecure_skip_tls_verify.unwrap_or_default(),
-        client_secret: binding
-            .spec
-            .tls_secret
-            .as_ref()
-            .map(|secret| secret.name.clone()),
+    let secret = |name| format!("Secret {}", Key::new(namespace_of(binding), name));
+    let credentials = match (keys.credentials, &secret_key) {
+        (Some(secret), Some(at)) => credentials_of(binding, secret, at, keys.user, &tls)?,
+        _ => Credentials::new(keys.user, String::new()),
     };
     let connection = Connection {
         host: endpoint.host,
         port: endpoint.port.unwrap_or(family.default_port()),
-        credentials: Credentials::new(user.as_str(), text("password")?),
+        database: endpoint.database,
+        credentials,
         tls: Some(tls).filter(|tls| *tls != Tls::default()),
         origin: format!("AppBinding {key}"),
-        secret: format!("Secret {secret_key}"),
+        secret: match (&secret_key, tls_secret_of(binding)) {
+            (Some(key), _) => format!("Secret {key}"),
+            (None, Some(key)) => secret(&key.name),
+            (None, None) => String::new(),
+        },
     };
     Ok((family, connection))
+}
+
+fn credentials_of(
+    binding: &AppBinding,
+    secret: &Secret,
+    at: &Key,
+    user: &str,
+    tls: &Tls,
+) -> Result<Credentials, LocateError> {
+    // KubeDB's Postgres once wrote names of its own.
+    let user = match text_of(binding, secret, at, &["username", "POSTGRES_USER"]) {
+        Err(LocateError::SecretKey { what: "value", .. }) if tls.identity.is_some() => {
+            Zeroizing::new(user.to_owned())
+        }
+        found => found?,
+    };
+    let password = match text_of(binding, secret, at, &["password", "POSTGRES_PASSWORD"]) {
+        Err(LocateError::SecretKey { what: "value", .. }) if tls.identity.is_some() => {
+            Zeroizing::new(String::new())
+        }
+        found => found?,
+    };
+    Ok(Credentials::new(user.as_str(), password))
+}
+
+/// The text under the first of these keys that is there; the first is named when none is.
+fn text_of(
+    binding: &AppBinding,
+    secret: &Secret,
+    at: &Key,
+    names: &[&'static str],
+) -> Result<Zeroizing<String>, LocateError> {
+    let data = secret.data.as_ref();
+    let found = names
+        .iter()
+        .find_map(|name| Some((*name, data?.get(*name)?)));
+    let error = |key, what| LocateError::SecretKey {
+        secret: at.to_string(),
+        binding: key_of(binding).to_string(),
+        key,
+        what,
+    };
+    let Some((name, bytes)) = found else {
+        return Err(error(names.first().copied().unwrap_or_default(), "value"));
+    };
+    let text = std::str::from_utf8(&bytes.0).map_err(|_| error(name, "text"))?;
+    if text.contains('\0') {
+        return Err(error(name, "text"));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn tls_of(
+    binding: &AppBinding,
+    endpoint: &Endpoint,
+    secret: Option<&Secret>,
+) -> Result<Tls, LocateError> {
+    let config = &binding.spec.client_config;
+    let given = config.ca_bundle.as_ref().map(|bundle| bundle.0.clone());
+    let given = given.filter(|bundle| !bundle.is_empty());
+    let data = |name: &str| {
+        let bytes = secret?.data.as_ref()?.get(name)?;
+        (!bytes.0.is_empty()).then(|| bytes.0.clone())
+    };
+    let at = tls_secret_of(binding)
+        .map(|key| key.to_string())
+        .unwrap_or_default();
+    let half = |key| LocateError::SecretKey {
+        secret: at.clone(),
+        binding: key_of(binding).to_string(),
+        key,
+        what: "value",
+    };
+    let identity = match (data("tls.crt"), data("tls.key")) {
+        (Some(certificate), Some(key)) => Some(Identity {
+            certificate,
+            key: key.into(),
+        }),
+        (None, None) => None,
+        (Some(_), None) => return Err(half("tls.key")),
+        (None, Some(_)) => return Err(half("tls.crt")),
+    };
+    let tls = Tls {
+        ca_bundle: given.or_else(|| data("ca.crt")).unwrap_or_default(),
+        server_name: config.server_name.clone().filter(|name| !name.is_empty()),
+        skip_verify: config.insecure_skip_tls_verify.unwrap_or_default(),
+        identity,
+        demand: endpoint.demand,
+    };
+    let checks = matches!(tls.demand, Demand::Authority | Demand::Host) && !tls.skip_verify;
+    if checks && tls.ca_bundle.is_empty() {
+        return Err(LocateError::NoAuthority(key_of(binding)));
+    }
+    Ok(tls)
+}
+
+fn unknown_family(binding: &AppBinding) -> LocateError {
+    let type_ = binding.spec.type_.as_deref().unwrap_or_default();
+    let binding = key_of(binding);
+    match type_ {
+        "" => LocateError::NoFamily(binding),
+        type_ => LocateError::UnknownType {
+            binding,
+            type_: type_.chars().take(63).collect(),
+        },
+    }
 }
 
 fn endpoint_of(binding: &AppBinding) -> Result<Endpoint, LocateError> {
@@ -309,10 +432,16 @@ fn endpoint_of(binding: &AppBinding) -> Result<Endpoint, LocateError> {
         service.name,
         namespace.unwrap_or(namespace_of(binding))
     );
+    let query = service.query.as_deref().unwrap_or_default();
     Ok(Endpoint {
         host,
         port,
         family: None,
+        database: None,
+        demand: endpoint::demand(query).map_err(|source| LocateError::Address {
+            binding: key(),
+            source,
+        })?,
     })
 }
 
@@ -327,11 +456,13 @@ fn family_of(binding: &AppBinding) -> Option<Family> {
         .unwrap_or_default();
     [type_.rsplit('/').next().unwrap_or_default(), kind]
         .iter()
-        .find_map(|word| match word.to_ascii_lowercase().as_str() {
-            "mysql" | "mariadb" | "perconaxtradb" => Some(Family::MySql),
-            "postgres" | "postgresql" => Some(Family::Postgres),
-            _ => None,
-        })
+        .find_map(|kind| Family::of_kind(kind))
+}
+
+/// All kinds of servers that we know.
+fn kinds() -> String {
+    let kinds = Family::ALL.iter().flat_map(|family| family.facts().kinds);
+    kinds.copied().collect::<Vec<_>>().join(", ")
 }
 
 fn namespace_of(binding: &AppBinding) -> &str {

@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::connection::Connection;
+
 /// A folder that nobody else can look into.
 #[derive(Debug)]
 pub(crate) struct PrivateDir {
@@ -40,6 +42,39 @@ impl PrivateDir {
             .open(&path)?;
         file.write_all(content)?;
         Ok(path)
+    }
+}
+
+/// Where the certificates of a connection are, for a client that reads files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CertificateFiles {
+    /// Those that sign the server's.
+    pub(crate) authority: Option<String>,
+    /// The client's own.
+    pub(crate) certificate: Option<String>,
+    /// Its key.
+    pub(crate) key: Option<String>,
+}
+
+impl CertificateFiles {
+    /// Writes those that a connection has.
+    pub(crate) fn write(dir: &PrivateDir, to: &Connection) -> io::Result<Self> {
+        let Some(tls) = &to.tls else {
+            return Ok(Self::default());
+        };
+        let write = |name: &str, content: &[u8]| {
+            let path = dir.write(name, content)?;
+            Ok::<_, io::Error>(Some(path.to_string_lossy().into_owned()))
+        };
+        let mut files = Self::default();
+        if !tls.ca_bundle.is_empty() {
+            files.authority = write("ca.pem", &tls.ca_bundle)?;
+        }
+        if let Some(identity) = &tls.identity {
+            files.certificate = write("client.pem", &identity.certificate)?;
+            files.key = write("client-key.pem", &identity.key)?;
+        }
+        Ok(files)
     }
 }
 

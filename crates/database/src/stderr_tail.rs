@@ -22,17 +22,35 @@ impl StderrTail {
         }
     }
 
+    /// The reason of a failure: from the first line on that names an error of a server (`ERROR:`), if there is one;
+    /// otherwise the end. At most [`LIMIT`] bytes, no control characters, no `secrets`.
+    pub(crate) fn reason(&self, secrets: &[&str]) -> String {
+        let kept = String::from_utf8_lossy(&self.kept).into_owned();
+        let start = kept
+            .find("ERROR:  ")
+            .map(|at| kept[..at].rfind('\n').map_or(0, |line| line + 1));
+        let Some(start) = start else {
+            return self.text(secrets);
+        };
+        let whole = Self {
+            kept: kept.as_bytes()[start..].to_vec(),
+            cut: false,
+        };
+        let mut text = whole.cleaned(secrets);
+        if text.len() > LIMIT {
+            let mut end = LIMIT;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+            text.push('…');
+        }
+        text
+    }
+
     /// At most [`LIMIT`] bytes of the last whole lines: no control characters, no `secrets`.
     pub(crate) fn text(&self, secrets: &[&str]) -> String {
-        let mut text = String::from_utf8_lossy(&self.kept).into_owned();
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret, "***");
-        }
-        let text: String = text
-            .chars()
-            .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
-            .collect();
-        let text = text.trim();
+        let text = self.cleaned(secrets);
         if text.len() <= LIMIT && !self.cut {
             return text.to_owned();
         }
@@ -47,6 +65,18 @@ impl StderrTail {
             }
             _ => tail.to_owned(),
         }
+    }
+
+    fn cleaned(&self, secrets: &[&str]) -> String {
+        let mut text = String::from_utf8_lossy(&self.kept).into_owned();
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "***");
+        }
+        let text: String = text
+            .chars()
+            .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+            .collect();
+        text.trim().to_owned()
     }
 }
 
@@ -87,5 +117,21 @@ mod tests {
         );
         let umlauts = "ä".repeat(1000);
         assert!(tail(&umlauts, &[]).len() <= LIMIT);
+    }
+
+    #[test]
+    fn a_servers_error_is_kept_from_its_first_line_on() {
+        let mut tail = StderrTail::default();
+        let said = format!(
+            "psql:<stdin>:3: NOTICE:  x\npsql:<stdin>:7: ERROR:  no hunter2\nCONTEXT:  {}",
+            "y".repeat(1000)
+        );
+        tail.push(said.as_bytes());
+        let reason = tail.reason(&["hunter2"]);
+        assert!(
+            reason.starts_with("psql:<stdin>:7: ERROR:  no ***\nCONTEXT:  yyy"),
+            "{reason}"
+        );
+        assert!(reason.len() <= LIMIT + 3);
     }
 }

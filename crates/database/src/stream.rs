@@ -9,14 +9,16 @@
 //! bad exit, a kill, a cancel, a silence of [`SILENCE`], a pump that is gone) is an `Err`.
 //! A dropped stream ends the client.
 
+use std::future::Future;
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::process::{Child, ChildStderr};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +52,15 @@ pub enum StreamError {
     /// The caller cancelled.
     #[error("failed to dump: cancelled")]
     Cancelled,
+    /// A client did not start.
+    #[error("failed to start {program}")]
+    Start {
+        /// The client's name.
+        program: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Nothing was heard for too long.
     #[error(
         "failed to dump: {program} has written nothing for {seconds} s; look for locks and for a stuck server"
@@ -74,7 +85,7 @@ pub enum StreamError {
     Gone,
 }
 
-fn explained(reason: &str) -> String {
+pub(crate) fn explained(reason: &str) -> String {
     if reason.is_empty() {
         String::new()
     } else {
@@ -88,6 +99,7 @@ impl StreamError {
         match self {
             Self::Client { .. } => "DumpFailed",
             Self::Cancelled => "Cancelled",
+            Self::Start { .. } => "ClientUnusable",
             Self::Silent { .. } => "DumpSilent",
             Self::Pipe { .. } | Self::Gone => "DumpUnreadable",
         }
@@ -171,6 +183,63 @@ impl Read for DumpStream {
     }
 }
 
+impl DumpStream {
+    /// A stream of what `write` sends; it is complete if and when that ends well.
+    pub(crate) fn of<F>(write: impl FnOnce(Sender) -> F) -> Self
+    where
+        F: Future<Output = Result<(), StreamError>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let writing = write(Sender(sender.clone()));
+        tokio::spawn(async move {
+            let last = match writing.await {
+                Ok(()) => Message::Complete,
+                Err(error) => Message::Failed(error),
+            };
+            // Nobody left to tell: the consumer has dropped the stream.
+            let _ = sender.send(last).await;
+        });
+        Self {
+            receiver,
+            current: Bytes::new(),
+            state: State::Open,
+        }
+    }
+}
+
+/// The writing end of a [`DumpStream`].
+pub(crate) struct Sender(mpsc::Sender<Message>);
+
+impl Sender {
+    /// Sends bytes, once there is room.
+    ///
+    /// # Errors
+    /// [`StreamError::Cancelled`] if that was asked for, or nobody reads any more.
+    pub(crate) async fn send(
+        &self,
+        data: Bytes,
+        cancel: &CancellationToken,
+    ) -> Result<(), StreamError> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(StreamError::Cancelled),
+            sent = self.0.send(Message::Data(data)) => sent.map_err(|_| StreamError::Cancelled),
+        }
+    }
+}
+
+/// Something that may leave out a part of a client's output.
+pub(crate) trait Filter: Send {
+    /// What of the output so far is to be passed on.
+    fn pass(&mut self, data: BytesMut) -> Bytes;
+
+    /// The same at the end of the output.
+    fn end(&mut self) -> Bytes;
+}
+
 /// A started client whose output shall become a stream.
 pub(crate) struct Producer {
     /// The process; it must have been started with `kill_on_drop`, stdout and stderr piped.
@@ -178,11 +247,11 @@ pub(crate) struct Producer {
     /// Its name for messages.
     pub(crate) program: String,
     /// What it needs on disk: removed as soon as it has written its first byte, for then it has read it.
-    pub(crate) private: PrivateDir,
+    pub(crate) private: Arc<PrivateDir>,
     /// Text that must not appear in messages.
     pub(crate) secret: zeroize::Zeroizing<String>,
-    /// Whether the first line of the output shall be left out.
-    pub(crate) skip_first_line: fn(&[u8]) -> bool,
+    /// What of the output is passed on.
+    pub(crate) filter: Box<dyn Filter>,
     /// Turns the end of the error output into a judgement and perhaps a hint.
     pub(crate) judge: fn(&str) -> Judgement,
     /// How long it may be silent.
@@ -199,55 +268,41 @@ pub(crate) struct Judgement {
 
 impl Producer {
     /// Starts reading.
-    pub(crate) fn stream(mut self, cancel: CancellationToken) -> Result<DumpStream, StreamError> {
-        let (Some(stdout), Some(stderr)) = (self.child.stdout.take(), self.child.stderr.take())
+    pub(crate) fn stream(self, cancel: CancellationToken) -> DumpStream {
+        DumpStream::of(|sender| async move { self.pump(&sender, &cancel).await.map(drop) })
+    }
+
+    /// Sends all of the output; returns how many bytes that were.
+    ///
+    /// # Errors
+    /// If the client does not end well.
+    pub(crate) async fn pump(
+        mut self,
+        sender: &Sender,
+        cancel: &CancellationToken,
+    ) -> Result<u64, StreamError> {
+        let (Some(mut stdout), Some(stderr)) = (self.child.stdout.take(), self.child.stderr.take())
         else {
             return Err(StreamError::Gone);
         };
-        let (sender, receiver) = mpsc::channel(WAITING);
-        tokio::spawn(async move {
-            let last = match self.pump(stdout, stderr, &sender, &cancel).await {
-                Ok(()) => Message::Complete,
-                Err(error) => Message::Failed(error),
-            };
-            // Nobody left to tell: the consumer has dropped the stream.
-            let _ = sender.send(last).await;
-        });
-        Ok(DumpStream {
-            receiver,
-            current: Bytes::new(),
-            state: State::Open,
-        })
-    }
-
-    async fn pump(
-        self,
-        mut stdout: ChildStdout,
-        stderr: ChildStderr,
-        sender: &mpsc::Sender<Message>,
-        cancel: &CancellationToken,
-    ) -> Result<(), StreamError> {
         let Self {
             mut child,
             program,
             private,
             secret,
-            skip_first_line,
+            mut filter,
             judge,
             silence,
         } = self;
         let said = collect(stderr);
         let mut private = Some(private);
-        let mut first_line = FirstLine {
-            skip: skip_first_line,
-            held: Some(BytesMut::new()),
-        };
+        let mut sent = 0;
         loop {
             let mut buffer = BytesMut::with_capacity(CHUNK);
             let count = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(StreamError::Cancelled),
-                () = sender.closed() => return Err(StreamError::Cancelled),
+                () = sender.0.closed() => return Err(StreamError::Cancelled),
                 read = tokio::time::timeout(silence, stdout.read_buf(&mut buffer)) => match read {
                     Err(_) => return Err(StreamError::Silent { program, seconds: silence.as_secs() }),
                     Ok(Err(source)) => return Err(StreamError::Pipe { program, source }),
@@ -256,19 +311,12 @@ impl Producer {
             };
             drop(private.take());
             let data = if count == 0 {
-                first_line.end()
+                filter.end()
             } else {
-                first_line.filter(buffer)
+                filter.pass(buffer)
             };
-            if !data.is_empty() {
-                tokio::select! {
-                    biased;
-                    () = cancel.cancelled() => return Err(StreamError::Cancelled),
-                    sent = sender.send(Message::Data(data)) => {
-                        sent.map_err(|_| StreamError::Cancelled)?;
-                    }
-                }
-            }
+            sent += data.len() as u64;
+            sender.send(data, cancel).await?;
             if count == 0 {
                 break;
             }
@@ -284,10 +332,10 @@ impl Producer {
             },
         };
         if status.success() {
-            return Ok(());
+            return Ok(sent);
         }
         let tail = said.await.unwrap_or_default();
-        let mut reason = tail.text(&[&secret]);
+        let mut reason = tail.reason(&[&secret]);
         let Judgement { permanent, hint } = judge(&reason);
         if let Some(hint) = hint {
             reason = format!("{reason} ({hint})");
@@ -314,7 +362,7 @@ pub(crate) fn collect(mut stderr: ChildStderr) -> JoinHandle<StderrTail> {
 }
 
 /// Holds back the first line until it is known whether it is to be left out.
-struct FirstLine {
+pub(crate) struct FirstLine {
     skip: fn(&[u8]) -> bool,
     held: Option<BytesMut>,
 }
@@ -323,7 +371,17 @@ impl FirstLine {
     /// A longer first line is none that anybody wants to leave out.
     const LONGEST: usize = 1024;
 
-    fn filter(&mut self, data: BytesMut) -> Bytes {
+    /// Leaves out a first line for which `skip` says so.
+    pub(crate) fn new(skip: fn(&[u8]) -> bool) -> Self {
+        Self {
+            skip,
+            held: Some(BytesMut::new()),
+        }
+    }
+}
+
+impl Filter for FirstLine {
+    fn pass(&mut self, data: BytesMut) -> Bytes {
         let Some(mut held) = self.held.take() else {
             return data.freeze();
         };
@@ -341,7 +399,6 @@ impl FirstLine {
         }
     }
 
-    /// At the end of the output: what was held back, unless it is to be left out.
     fn end(&mut self) -> Bytes {
         match self.held.take() {
             Some(held) if !(self.skip)(&held) => held.freeze(),
@@ -371,9 +428,9 @@ mod tests {
         let producer = Producer {
             child,
             program: "sh".into(),
-            private,
+            private: Arc::new(private),
             secret: "hunter2".to_owned().into(),
-            skip_first_line: |line| line.starts_with(b"SKIP"),
+            filter: Box::new(FirstLine::new(|line| line.starts_with(b"SKIP"))),
             judge: |text| Judgement {
                 permanent: text.contains("for ever"),
                 hint: text.contains("hint").then_some("do this"),
@@ -388,7 +445,7 @@ mod tests {
         cancel: CancellationToken,
     ) -> (Vec<u8>, Result<usize, StreamError>) {
         let (producer, _parent) = producer(script);
-        drain(producer.stream(cancel).unwrap()).await
+        drain(producer.stream(cancel)).await
     }
 
     async fn drain(mut stream: DumpStream) -> (Vec<u8>, Result<usize, StreamError>) {
@@ -448,7 +505,7 @@ mod tests {
         let cancel = CancellationToken::new();
         let (first, _parent) = producer("echo x; exec sleep 1000");
         let pid = first.child.id().unwrap();
-        let stream = first.stream(cancel.clone()).unwrap();
+        let stream = first.stream(cancel.clone());
         let reading = tokio::spawn(drain(stream));
         cancel.cancel();
         assert!(matches!(
@@ -459,7 +516,7 @@ mod tests {
 
         let (mut silent, _parent) = producer("exec sleep 1000");
         silent.silence = Duration::from_millis(100);
-        let stream = silent.stream(CancellationToken::new()).unwrap();
+        let stream = silent.stream(CancellationToken::new());
         assert!(matches!(
             drain(stream).await.1,
             Err(StreamError::Silent { .. })
@@ -470,7 +527,7 @@ mod tests {
     async fn a_dropped_stream_ends_the_client_and_files_go_with_the_first_byte() {
         let (producer, parent) = producer("echo x; exec sleep 1000");
         let pid = producer.child.id().unwrap();
-        let mut stream = producer.stream(CancellationToken::new()).unwrap();
+        let mut stream = producer.stream(CancellationToken::new());
         let stream = tokio::task::spawn_blocking(move || {
             let mut byte = [0];
             stream.read_exact(&mut byte).unwrap();

@@ -288,6 +288,9 @@ mod tests {
         fn snapshots(&self) -> BoxFuture<'_, Result<Vec<SnapshotInfo>, EngineError>> {
             unused()
         }
+        fn snapshot<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<SnapshotInfo, EngineError>> {
+            unused()
+        }
         fn forget<'a>(
             &'a self,
             _: Vec<String>,

@@ -28,8 +28,8 @@ pub mod storage;
 pub use error::EngineError;
 pub use fanout::{Destination, backup_streams};
 pub use repository::{
-    BackupRequest, BackupSummary, ByteSource, CheckDepth, CheckReport, ForgetReport, Repository,
-    RepositoryStats, SnapshotInfo, SnapshotVerification,
+    BackupRequest, BackupSummary, ByteSource, CheckDepth, CheckReport, ForgetReport, Made,
+    Repository, RepositoryStats, SnapshotInfo, SnapshotVerification,
 };
 pub use restic::{LockOwner, OpenOptions, ResticRepository};
 pub use secret::Secret;

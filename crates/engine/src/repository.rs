@@ -94,6 +94,19 @@ pub struct SnapshotInfo {
     pub paths: Vec<String>,
     /// Its tags.
     pub tags: Vec<String>,
+    /// What making it took, as restic from 0.17 on writes it into the snapshot, and we do.
+    pub made: Option<Made>,
+}
+
+/// What making a restic snapshot took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// When the backup began.
+    pub started: Timestamp,
+    /// When all its data was stored.
+    pub finished: Timestamp,
+    /// Bytes that were new to the repository, before compression (restic's `data_added`).
+    pub data_added: u64,
 }
 
 /// What forgetting did.
@@ -143,6 +156,9 @@ pub trait Repository: Send + Sync {
 
     /// All snapshots, oldest first.
     fn snapshots(&self) -> BoxFuture<'_, Result<Vec<SnapshotInfo>, EngineError>>;
+
+    /// One snapshot, given by full id or a prefix of at least 8 digits. What became of the others does not matter.
+    fn snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<SnapshotInfo, EngineError>>;
 
     /// Removes snapshots, given by full id or a prefix of at least 8 digits, and everything that
     /// only they needed: one prune for all of them. A missing id is fine.

@@ -155,6 +155,10 @@ impl Repository for ResticRepository {
         Box::pin(inspect::snapshots(&self.inner))
     }
 
+    fn snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<SnapshotInfo, EngineError>> {
+        Box::pin(inspect::snapshot(&self.inner, id))
+    }
+
     fn forget<'a>(
         &'a self,
         ids: Vec<String>,

@@ -193,6 +193,19 @@ impl Cluster {
             })
     }
 
+    /// Lists all objects of a namespace.
+    ///
+    /// # Errors
+    /// If the API server refuses or stays away.
+    pub async fn all<K: Kind>(&self, namespace: &str) -> Result<Vec<K>, ClusterError> {
+        let (api, params) = (self.api::<K>(namespace), ListParams::default());
+        Ok(
+            request::<K, _, _>("list", namespace, "", || api.list(&params))
+                .await?
+                .items,
+        )
+    }
+
     /// Lists the objects with a label.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::kubedb::Druid;
 use kubestash_api::shared::TypedObjectReference;
-use kubestash_database::locate::{self, Key, Step};
+use kubestash_database::locate::{self, Key, Keys, Step};
 use kubestash_database::{Connection, Family, Role};
 
 use crate::cluster::Cluster;
@@ -22,8 +22,17 @@ pub(crate) struct Database {
     pub(crate) role: Role,
 }
 
-/// Follows a target to its database, which has to be of `family`. `namespace` is that of the object that names the
-/// target, `named_by` the field of it that does.
+/// What a database has to be, and how to get in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// What kind of server the task is for.
+    pub(crate) family: Family,
+    /// Who connects if no Secret names a user.
+    pub(crate) user: &'a str,
+}
+
+/// Follows a target to its database. `namespace` is that of the object that names the target, `named_by` the field of
+/// it that does.
 ///
 /// # Errors
 /// If an object on the way is missing or says too little, or the server is of another family.
@@ -32,18 +41,18 @@ pub(crate) async fn find(
     target: Option<&TypedObjectReference>,
     namespace: &str,
     named_by: &str,
-    family: Family,
+    wanted: Wanted<'_>,
 ) -> Result<Database, Failure> {
     match locate::first(target, namespace)? {
-        Step::Druid(key) => of_druid(cluster, &key, named_by, family).await,
+        Step::Druid(key) => of_druid(cluster, &key, named_by, wanted).await,
         Step::Binding(key) => {
             let binding: AppBinding = cluster.get(&key.namespace, &key.name, named_by).await?;
             match locate::druid_of(&binding) {
                 Some(druid) => {
                     let named_by = format!("spec.appRef of AppBinding {key}");
-                    of_druid(cluster, &druid, &named_by, family).await
+                    of_druid(cluster, &druid, &named_by, wanted).await
                 }
-                None => behind(cluster, &binding, Role::Plain, None, family).await,
+                None => behind(cluster, &binding, Role::Plain, None, wanted).await,
             }
         }
     }
@@ -53,7 +62,7 @@ async fn of_druid(
     cluster: &Cluster,
     key: &Key,
     named_by: &str,
-    family: Family,
+    wanted: Wanted<'_>,
 ) -> Result<Database, Failure> {
     let druid: Druid = cluster.get(&key.namespace, &key.name, named_by).await?;
     let store = locate::metadata_store(&druid);
@@ -61,7 +70,7 @@ async fn of_druid(
     let binding: AppBinding = cluster
         .get(&store.binding.namespace, &store.binding.name, &named_by)
         .await?;
-    behind(cluster, &binding, store.role, store.family, family).await
+    behind(cluster, &binding, store.role, store.family, wanted).await
 }
 
 async fn behind(
@@ -69,24 +78,36 @@ async fn behind(
     binding: &AppBinding,
     role: Role,
     told: Option<Family>,
-    wanted: Family,
+    wanted: Wanted<'_>,
 ) -> Result<Database, Failure> {
-    let key = locate::secret_of(binding)?;
     let origin = format!(
         "{}/{}",
         binding.namespace().unwrap_or_default(),
         binding.name_any()
     );
-    let named_by = format!("spec.secret of AppBinding {origin}");
-    let secret: Secret = cluster.get(&key.namespace, &key.name, &named_by).await?;
-    let (family, connection) = locate::connection(binding, &secret, told)?;
-    if family != wanted {
+    let read = async |key: Option<Key>, field: &str| match key {
+        None => Ok(None),
+        Some(key) => {
+            let named_by = format!("{field} of AppBinding {origin}");
+            let secret: Secret = cluster.get(&key.namespace, &key.name, &named_by).await?;
+            Ok::<_, Failure>(Some(secret))
+        }
+    };
+    let credentials = read(locate::secret_of(binding)?, "spec.secret").await?;
+    let tls = read(locate::tls_secret_of(binding), "spec.tlsSecret").await?;
+    let keys = Keys {
+        credentials: credentials.as_ref(),
+        tls: tls.as_ref(),
+        user: wanted.user,
+    };
+    let (family, connection) = locate::connection(binding, keys, told)?;
+    if family != wanted.family {
         return Err(Failure::permanent(
             "DatabaseFamily",
             format!(
                 "failed to use the database: the server of AppBinding {origin} is {} and the task is for {}; name the task for it in addon.tasks[].name",
                 family.name(),
-                wanted.name()
+                wanted.family.name()
             ),
         ));
     }

@@ -126,8 +126,8 @@ impl From<kubestash_database::Error> for Failure {
     }
 }
 
-impl From<kubestash_database::mysql::LoadError> for Failure {
-    fn from(error: kubestash_database::mysql::LoadError) -> Self {
+impl From<kubestash_database::LoadError> for Failure {
+    fn from(error: kubestash_database::LoadError) -> Self {
         Self::of(error.kind(), error.is_permanent(), &error)
     }
 }

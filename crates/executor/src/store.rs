@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::ResourceExt;
-use kubestash_api::core::BackupSession;
+use kubestash_api::core::{BackupSession, RestoreSession};
 use kubestash_api::labels;
 use kubestash_api::storage::{BackupStorage, Provider, Repository, Snapshot, SnapshotPhase};
 use kubestash_backend::{Backend, BackendError, encryption_password, resolve, secret_reference};
@@ -239,6 +239,10 @@ fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
 /// Job: that a Snapshot has failed, or that the session has come to its end. A Snapshot that succeeded proves nothing,
 /// for its Job goes on with retention. Without an answer nothing is certain.
 async fn has_ended(cluster: &Cluster, namespace: &str, repository: &str, job: &str) -> bool {
+    if let Some((restored_in, name)) = LockHolder::restore_of(job) {
+        // Restores elsewhere cannot be seen from here; their locks become stale by restic's rule.
+        return restored_in == namespace && restore_has_ended(cluster, namespace, name).await;
+    }
     let snapshots = snapshots_of(cluster, namespace, repository)
         .await
         .unwrap_or_default();
@@ -259,6 +263,18 @@ async fn has_ended(cluster: &Cluster, namespace: &str, repository: &str, job: &s
         }
         _ => false,
     }
+}
+
+/// Whether the Job of a restore is over: its session goes, and comes to its end, only after it.
+async fn restore_has_ended(cluster: &Cluster, namespace: &str, name: &str) -> bool {
+    let Ok(sessions) = cluster.all::<RestoreSession>(namespace).await else {
+        return false;
+    };
+    let session = sessions.iter().find(|session| session.name_any() == name);
+    session.is_none_or(|session| {
+        let phase = session.status.as_ref().and_then(|status| status.phase);
+        phase.is_some_and(phase::restore_session_completed)
+    })
 }
 
 /// The Snapshots of a Repository.

@@ -1,125 +1,31 @@
 //! The executor as a process: killed, told to stop, watched from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kubestash_api::storage::Repository;
-use kubestash_backend::{Environment, LocalRoot};
 use kubestash_engine::{CancellationToken, Repository as _};
 use kubestash_executor::cluster::Cluster;
-use kubestash_executor::failure::Failure;
-use kubestash_executor::settings::Settings;
 use kubestash_executor::store::Store;
 use serde_json::{Value, json};
 
 mod support;
 use support::{
-    CORE, RESTIC_PASSWORD, ROOT_PASSWORD, STORAGE, Stage, client, eventually, files_below,
+    CORE, Process, RESTIC_PASSWORD, ROOT_PASSWORD, STORAGE, Stage, eventually, files_below, seeded,
     snapshot_name,
 };
 
 const REPO: &str = "default-blueprint";
-/// A file that tells a copy of this test what to run; without it, it is an ordinary test run.
-const TASK: &str = "KUBESTASH_TEST_TASK";
-
 /// Not a test: this is the process that the other tests start, stop and kill.
 #[tokio::test(flavor = "multi_thread")]
 async fn executor_process() {
-    let Some(file) = std::env::var_os(TASK) else {
-        return;
-    };
-    let task: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let words: Vec<String> = serde_json::from_value(task["args"].clone()).unwrap();
-    let settings = Settings {
-        environment: Environment::default(),
-        local_root: LocalRoot::At(task["volume"].as_str().unwrap().into()),
-    };
-    let cancel = CancellationToken::new();
-    let stop = cancel.clone();
-    let mut signals =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
-    tokio::spawn(async move {
-        signals.recv().await;
-        stop.cancel();
-    });
-    let client = client(task["kubeconfig"].clone()).await;
-    let failures = kubestash_executor::run(client, &settings, &words, &cancel).await;
-    for failure in &failures {
-        println!("FAILED {failure}");
-    }
-    std::process::exit(Failure::exit_code(&failures).into());
+    support::executor_process().await;
 }
 
-/// A running executor.
-struct Process {
-    child: Child,
-    log: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Process {
-    fn start(stage: &Stage, session: &str, path: Option<&Path>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let task = folder.path().join("task.json");
-        let log = folder.path().join("log");
-        let content = json!({
-            "args": stage.args(session, &[]), "volume": stage.volume.path(), "kubeconfig": stage.executor_kubeconfig(),
-        });
-        std::fs::write(&task, content.to_string()).unwrap();
-        let out = std::fs::File::create(&log).unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["executor_process", "--exact", "--nocapture"])
-            .env(TASK, &task);
-        command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().unwrap())
-            .stderr(out);
-        if let Some(path) = path {
-            command.env("PATH", path);
-        }
-        Self {
-            child: command.spawn().unwrap(),
-            log,
-            _folder: folder,
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    /// Waits for the end, and returns exit code and output.
-    async fn end(mut self) -> (Option<i32>, String) {
-        let mut status = None;
-        eventually("the executor ends", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        })
-        .await;
-        (
-            status.unwrap().code(),
-            std::fs::read_to_string(&self.log).unwrap(),
-        )
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn start(stage: &Stage, session: &str, path: Option<&Path>) -> Process {
+    Process::start(stage, &stage.args(session, &[]), path)
 }
 
 /// Ids of processes with a text in their command line.
@@ -133,17 +39,6 @@ fn processes_with(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Numbers that look random and are the same each time.
-fn seeded(seed: u64) -> impl FnMut(u64) -> u64 {
-    let mut state = seed;
-    move |below| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    }
-}
-
 #[tokio::test]
 async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
     let stage = Stage::new(&[REPO]).await;
@@ -155,7 +50,7 @@ async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
         .await;
     stage.session("warm-up").await;
     let started = Instant::now();
-    let (code, log) = Process::start(&stage, "warm-up", None).end().await;
+    let (code, log) = start(&stage, "warm-up", None).end().await;
     assert_eq!(code, Some(0), "{log}");
     let whole = u64::try_from(started.elapsed().as_millis()).unwrap();
 
@@ -170,7 +65,7 @@ async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
                 "INSERT INTO druid.druid_tasks VALUES ('t-{round}', REPEAT('x', 1000))"
             )])
             .await;
-        let process = Process::start(&stage, &session, None);
+        let process = start(&stage, &session, None);
         tokio::time::sleep(Duration::from_millis(random(whole))).await;
         process.signal("-9");
         let (code, _) = process.end().await;
@@ -190,7 +85,7 @@ async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
             );
         }
 
-        let (code, log) = Process::start(&stage, &session, None).end().await;
+        let (code, log) = start(&stage, &session, None).end().await;
         assert_eq!(code, Some(0), "round {round}: {log}");
         let snapshot = stage.snapshot(REPO, &session).await.unwrap();
         assert_eq!(
@@ -240,7 +135,7 @@ async fn told_to_stop_it_leaves_no_snapshot_and_says_so_and_shows_no_secret_mean
         .run(&["CREATE TABLE druid.druid_upgradeSegments AS SELECT * FROM weight.druid_segments"])
         .await;
     stage.session("s-1").await;
-    let process = Process::start(&stage, "s-1", None);
+    let process = start(&stage, "s-1", None);
     let client = format!("--defaults-file={}", stage.scratch.path().display());
     eventually("the dump runs", || !processes_with(&client).is_empty()).await;
 
@@ -301,7 +196,7 @@ async fn a_dump_client_that_dies_half_way_leaves_no_snapshot() {
         .run(&["CREATE TABLE druid.druid_upgradeSegments AS SELECT * FROM weight.druid_segments"])
         .await;
     stage.session("s-1").await;
-    let process = Process::start(&stage, "s-1", None);
+    let process = start(&stage, "s-1", None);
     let client = format!("--defaults-file={}", stage.scratch.path().display());
     eventually("the dump runs", || !processes_with(&client).is_empty()).await;
     for pid in processes_with(&client) {
@@ -325,9 +220,7 @@ async fn a_missing_client_is_named_before_anything_is_waited_for() {
     stage.database.kill();
     stage.session("s-1").await;
     let empty = tempfile::tempdir().unwrap();
-    let (code, log) = Process::start(&stage, "s-1", Some(empty.path()))
-        .end()
-        .await;
+    let (code, log) = start(&stage, "s-1", Some(empty.path())).end().await;
     assert_eq!(code, Some(64), "{log}");
     assert!(
         log.contains("failed to find mariadb-dump or mysqldump on PATH; install the package"),
@@ -346,7 +239,7 @@ async fn locks_of_ended_jobs_do_not_hold_up_retention() {
         .run(&["CREATE TABLE druid.druid_upgradeSegments AS SELECT * FROM weight.druid_segments"])
         .await;
     stage.session("s-2").await;
-    let process = Process::start(&stage, "s-2", None);
+    let process = start(&stage, "s-2", None);
     let locks = stage.restic_dir(REPO).join("locks");
     // A lock counts when it has its name; before that it is a file in the making, which holds up nobody.
     let held = || {
@@ -363,7 +256,7 @@ async fn locks_of_ended_jobs_do_not_hold_up_retention() {
         .await;
     for session in ["s-3", "s-4"] {
         stage.session(session).await;
-        let (code, log) = Process::start(&stage, session, None).end().await;
+        let (code, log) = start(&stage, session, None).end().await;
         assert_eq!(code, Some(0), "{log}");
     }
     let session = stage.backup_session("s-4").await;
@@ -384,7 +277,7 @@ async fn a_lock_stays_until_its_session_has_ended_also_when_its_snapshot_has_suc
         .run(&["CREATE TABLE druid.druid_upgradeSegments AS SELECT * FROM weight.druid_segments"])
         .await;
     stage.session("s-2").await;
-    let process = Process::start(&stage, "s-2", None);
+    let process = start(&stage, "s-2", None);
     let locks = stage.restic_dir(REPO).join("locks");
     let held = || {
         let names = std::fs::read_dir(&locks).unwrap().flatten();

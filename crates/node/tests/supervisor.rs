@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kubestash_node::supervisor::{
-    Child, Exit, FileEntry, Identity, Mount, MountSource, PrivateRoot, ProcessSpec, Supervisor,
+    Child, Exit, FileEntry, Identity, Mount, MountSource, PrivateRoot, ProcessSpec, StopSignal,
+    Supervisor,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_node-under-test");
@@ -185,6 +186,24 @@ async fn stop_lets_the_process_finish_what_it_does() {
             .contains(" bye\n")
     );
     assert_eq!(sleepers(&mark), Vec::<u32>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_signal_to_stop_with_is_the_callers_choice() {
+    let script = "trap 'exit 3' TERM; trap 'exit 4' INT; touch ready; while :; do sleep 0.05; done";
+    for (signal, code) in [(StopSignal::Terminate, 3), (StopSignal::Interrupt, 4)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spec = shell(dir.path(), script);
+        spec.working_dir = Some(dir.path().to_owned());
+        let child = Child::spawn(&Supervisor::new(BINARY), spec).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !dir.path().join("ready").exists() {
+            assert!(Instant::now() < deadline, "it does not start");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        child.stop_by(signal, Duration::from_secs(60));
+        assert_eq!(child.wait().await, Exit::Code(code));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

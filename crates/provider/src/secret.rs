@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::ResourceExt;
 use kube::api::{Api, PostParams};
+use kubestash_api::labels as api_labels;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use zeroize::Zeroizing;
 
-use crate::ProviderError;
+use crate::{ProviderError, apply, labels};
 
 /// Letters and digits of a password.
 const LENGTH: usize = 16;
@@ -98,6 +100,32 @@ pub(crate) async fn ensure(
             wanted.namespace, wanted.name
         ))(error)),
     }
+}
+
+/// Deletes a Secret that was made for a database of this kind; one that users made, or that a database of another kind
+/// uses, stays.
+pub(crate) async fn remove(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+    resource: &str,
+) -> Result<(), ProviderError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let action = format!("read Secret {namespace}/{name}");
+    let found = api
+        .get_opt(name)
+        .await
+        .map_err(ProviderError::api(action))?;
+    let ours = labels::of(resource, "");
+    let is_ours = |secret: &Secret| {
+        [api_labels::MANAGED_BY, api_labels::NAME]
+            .iter()
+            .all(|key| secret.labels().get(*key) == ours.get(*key))
+    };
+    if found.is_some_and(|secret| is_ours(&secret)) {
+        apply::delete::<Secret>(client, namespace, name).await?;
+    }
+    Ok(())
 }
 
 /// Reads `username` and `password`.

@@ -19,14 +19,13 @@ fn spec(storage: Value) -> Value {
 async fn a_druid_with_postgresql_gets_its_tables_there_and_takes_everything_along() {
     let cluster = Cluster::start().await;
     let provider = cluster.postgres_provider();
-    let annotations = json!({"blueprint.kubestash.com/name": "b"});
-    let metadata = json!({"name": "d", "annotations": annotations});
-    cluster
-        .create_with::<Druid>(metadata, spec(json!({"type": "PostgreSQL"})))
-        .await;
+    let example = include_str!("../../../examples/sample-druid-postgres.yaml");
+    cluster.create_example(example).await;
     let named = json!({"type": "PostgreSQL", "name": "my-pg", "linkedDB": "Meta \"x\""});
     cluster.create::<Druid>("other", spec(named)).await;
-    let druid = cluster.druid_in_phase("d", "Ready").await;
+    let druid = cluster
+        .druid_in_phase("sample-druid-postgres", "Ready")
+        .await;
     assert!(
         condition(druid.status.as_ref(), "MetadataStoreOnly")
             .unwrap()
@@ -34,16 +33,18 @@ async fn a_druid_with_postgresql_gets_its_tables_there_and_takes_everything_alon
     );
     let store = cluster
         .api::<Postgres>()
-        .get("d-pg-metadata")
+        .get("sample-druid-postgres-pg-metadata")
         .await
         .unwrap();
     assert_eq!(store.owner_references()[0].uid, druid.uid().unwrap());
 
     let bindings = cluster.api::<AppBinding>();
-    let binding = bindings.get("d").await.unwrap();
-    assert_eq!(binding.annotations()["blueprint.kubestash.com/name"], "b");
+    let binding = bindings.get("sample-druid-postgres").await.unwrap();
     assert_eq!(binding.spec.type_.as_deref(), Some("kubedb.com/druid"));
-    let binding = bindings.get("d-pg-metadata").await.unwrap();
+    let binding = bindings
+        .get("sample-druid-postgres-pg-metadata")
+        .await
+        .unwrap();
     assert!(binding.annotations().is_empty());
     assert_eq!(binding.spec.type_.as_deref(), Some("kubedb.com/postgres"));
 
@@ -64,13 +65,17 @@ async fn a_druid_with_postgresql_gets_its_tables_there_and_takes_everything_alon
         "druid_upgradesegments",
     ];
     assert_eq!(
-        cluster.pg_query("d-pg-metadata", "druid", tables).await,
+        cluster
+            .pg_query("sample-druid-postgres-pg-metadata", "druid", tables)
+            .await,
         expected
     );
     let columns = "SELECT attname || ' ' || format_type(atttypid, atttypmod) FROM pg_attribute \
                    WHERE attrelid = 'druid_segments'::regclass AND attnum > 0 ORDER BY attnum";
     assert_eq!(
-        cluster.pg_query("d-pg-metadata", "druid", columns).await,
+        cluster
+            .pg_query("sample-druid-postgres-pg-metadata", "druid", columns)
+            .await,
         [
             "id character varying(255)",
             "datasource character varying(255)",
@@ -99,19 +104,26 @@ async fn a_druid_with_postgresql_gets_its_tables_there_and_takes_everything_alon
         support::kill(pid);
     }
     cluster
-        .in_phase::<Postgres>("d-pg-metadata", "NotReady")
+        .in_phase::<Postgres>("sample-druid-postgres-pg-metadata", "NotReady")
         .await;
-    cluster.druid_in_phase("d", "Ready").await;
-    cluster.in_phase::<Postgres>("d-pg-metadata", "Ready").await;
+    cluster
+        .druid_in_phase("sample-druid-postgres", "Ready")
+        .await;
+    cluster
+        .in_phase::<Postgres>("sample-druid-postgres-pg-metadata", "Ready")
+        .await;
 
-    for name in ["d", "other"] {
+    for name in ["sample-druid-postgres", "other"] {
         cluster
             .api::<Druid>()
             .delete(name, &DeleteParams::default())
             .await
             .unwrap();
     }
-    for (druid, store) in [("d", "d-pg-metadata"), ("other", "my-pg")] {
+    for (druid, store) in [
+        ("sample-druid-postgres", "sample-druid-postgres-pg-metadata"),
+        ("other", "my-pg"),
+    ] {
         cluster.is_gone::<Druid>(druid).await;
         cluster.is_gone::<Postgres>(store).await;
         cluster.is_gone::<AppBinding>(druid).await;

@@ -5,9 +5,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Event, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::core::RestoreSession;
 use kubestash_api::kubedb::Postgres;
@@ -35,16 +35,27 @@ async fn a_postgres_is_reached_with_its_secret_and_with_nothing_else() {
     let cluster = Cluster::start().await;
     let provider = cluster.postgres_provider();
     let annotations = json!({"blueprint.kubestash.com/name": "b", "kubedb.com/own": "x"});
-    let metadata = json!({"name": "sample-postgres", "annotations": annotations});
-    let spec = json!({"version": "18.3", "replicas": 3, "deletionPolicy": "WipeOut"});
     let begin = Instant::now();
-    cluster.create_with::<Postgres>(metadata, spec).await;
-    let object: Postgres = cluster.in_phase("sample-postgres", "Ready").await;
+    let example = include_str!("../../../examples/sample-postgres.yaml");
+    cluster.create_example(example).await;
+    let more = json!({"metadata": {"annotations": annotations}, "spec": {"replicas": 3}});
+    patch(&cluster, "sample-postgres", more).await;
+    cluster
+        .in_phase::<Postgres>("sample-postgres", "Ready")
+        .await;
     println!("created to Ready: {:?}", begin.elapsed());
+    let unheeded = |object: Option<&Postgres>| {
+        condition(object.and_then(|it| it.status.as_ref()), "EmbeddedServer")
+            .is_some_and(|(_, _, message)| message.contains("spec.replicas"))
+    };
+    let object = cluster
+        .until("sample-postgres", "what has no effect", unheeded)
+        .await
+        .unwrap();
     assert_eq!(object.finalizers(), ["kubedb.com"]);
     let (_, _, what) = condition(object.status.as_ref(), "EmbeddedServer").unwrap();
     assert!(
-        what.starts_with("PostgreSQL ") && what.contains("spec.version (18.3)"),
+        what.starts_with("PostgreSQL ") && what.contains("spec.version (16.4)"),
         "{what}"
     );
     assert!(
@@ -52,8 +63,16 @@ async fn a_postgres_is_reached_with_its_secret_and_with_nothing_else() {
         "{what}"
     );
 
-    let bindings = cluster.api::<AppBinding>();
-    let binding = bindings.get("sample-postgres").await.unwrap();
+    let annotated = |binding: Option<&AppBinding>| {
+        binding.is_some_and(|it| {
+            it.annotations()
+                .contains_key("blueprint.kubestash.com/name")
+        })
+    };
+    let binding = cluster
+        .until("sample-postgres", "its annotations", annotated)
+        .await
+        .unwrap();
     assert_eq!(binding.annotations()["blueprint.kubestash.com/name"], "b");
     assert!(!binding.annotations().contains_key("kubedb.com/own"));
     assert_eq!(
@@ -145,9 +164,7 @@ async fn data_and_address_survive_a_killed_server_a_killed_provider_and_a_clean_
     };
     cluster.await_servers(1).await;
     support::kill(cluster.servers()[0]);
-    let object: Postgres = cluster.in_phase("pg", "NotReady").await;
-    let (_, _, why) = condition(object.status.as_ref(), "Ready").unwrap();
-    assert!(why.contains("signal 9"), "{why}");
+    cluster.told("Postgres", "pg", "signal 9").await;
     cluster.in_phase::<Postgres>("pg", "Ready").await;
     assert_eq!(look().await, ["kept"]);
 
@@ -228,23 +245,7 @@ async fn deletion_policies_and_halting_decide_what_stays() {
     );
 
     delete(&cluster, "kept").await;
-    let refused = |event: &Event| {
-        event.reason.as_deref() == Some("DeletionRefused")
-            && event.involved_object.name.as_deref() == Some("kept")
-    };
-    let deadline = Instant::now() + support::PATIENCE;
-    while !cluster
-        .api::<Event>()
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .items
-        .iter()
-        .any(refused)
-    {
-        assert!(Instant::now() < deadline, "no Event tells the refusal");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    cluster.told("Postgres", "kept", "DeletionRefused").await;
     assert_eq!(
         cluster.pg_query("kept", "postgres", "SELECT 'alive'").await,
         ["alive"]

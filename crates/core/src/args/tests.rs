@@ -199,3 +199,122 @@ fn the_loading_client_has_rules_of_its_own() {
     let args = parse(Tool::MySqlClient, "--force --binary-mode").unwrap();
     assert_eq!(args.flags.len(), 2);
 }
+
+#[test]
+fn postgresqls_programs_have_rules_of_their_own() {
+    let cases: [(Tool, &[&str]); 3] = [
+        (
+            Tool::PgDump,
+            &[
+                "--host=evil",
+                "-h evil",
+                "--hos=evil",
+                "-p 1",
+                "-U evil",
+                "--username=evil",
+                "-W",
+                "--no-password",
+                "-f /tmp/x",
+                "--file=/tmp/x",
+                "--filter=/tmp/x",
+                "-Fc",
+                "-F d",
+                "--format=custom",
+                "--form=tar",
+                "-Z9",
+                "-j 4",
+                "-C",
+                "--create",
+                "--restrict-key=evil",
+                "--help",
+                "-V",
+                "-d host=evil",
+                "--dbname=postgres://evil/x",
+                "'host=evil dbname=x'",
+                "postgresql://hunter2@evil/x",
+                "-Of/tmp/x",
+            ],
+        ),
+        (
+            Tool::PgDumpAll,
+            &[
+                "-l evil",
+                "--database=evil",
+                "-d host=evil",
+                "-f/tmp/x",
+                "-h evil",
+                "-Uevil",
+            ],
+        ),
+        (
+            Tool::Psql,
+            &[
+                "-c 'drop table x'",
+                "-f /tmp/x",
+                "-o /tmp/x",
+                "-L /tmp/x",
+                "-v ON_ERROR_STOP=0",
+                "--set=ON_ERROR_STOP=0",
+                "--variable=x=y",
+                "-P pager=evil",
+                "-l",
+                "-S",
+                "-s",
+                "-d service=evil",
+                "-h evil",
+                "-1h evil",
+            ],
+        ),
+    ];
+    for (tool, texts) in cases {
+        for text in texts {
+            let error = parse(tool, text).unwrap_err();
+            assert!(
+                matches!(error, ArgsError::Refused { .. }),
+                "{tool} {text}: {error}"
+            );
+            for value in ["evil", "hunter2", "/tmp"] {
+                assert!(!error.to_string().contains(value), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn postgresqls_databases_are_returned_however_they_are_named() {
+    for text in [
+        "demo",
+        "-d demo",
+        "-ddemo",
+        "--dbname=demo",
+        "--dbname demo",
+        "-O demo",
+    ] {
+        let args = parse(Tool::PgDump, text).unwrap();
+        assert_eq!(args.databases, ["demo"], "{text}");
+    }
+    let args = parse(
+        Tool::PgDump,
+        "-cO --exclude-table='a b' -n x -T y --disable-triggers -Fp -Z 0",
+    )
+    .unwrap();
+    let words: Vec<_> = args.flags.iter().map(|flag| flag.word.as_str()).collect();
+    assert_eq!(
+        words,
+        [
+            "--clean",
+            "--no-owner",
+            "--exclude-table=a b",
+            "--schema=x",
+            "--exclude-table=y",
+            "--disable-triggers",
+            "--format=p",
+            "--compress=0"
+        ]
+    );
+    // What MySQL's clients take for a negation is a typing error here.
+    let args = parse(Tool::PgDump, "--skip-clean").unwrap();
+    assert!(!args.flags[0].documented);
+    assert!(parse(Tool::PgDumpAll, "demo").is_err());
+    assert_eq!(parse(Tool::Psql, "demo").unwrap().databases, ["demo"]);
+}

@@ -45,47 +45,152 @@ const COMMON: [(&str, Option<&str>, &str); 2] = [
     ),
 ];
 
+/// Tasks of a plain database.
+const LOGICAL_BACKUP: &str = "logical-backup";
+const LOGICAL_RESTORE: &str = "logical-backup-restore";
+
+/// How long to wait for a database that does not answer.
+const WAIT: &str = "--wait-timeout=${waitTimeout:=300}";
+
 type Parameter = (&'static str, Option<&'static str>, &'static str);
+
+/// Flags of a dump client.
+const fn dump_args(default: Option<&'static str>) -> Parameter {
+    (
+        "args",
+        default,
+        "Further flags of the dump client. Given ones replace the default.",
+    )
+}
+
+/// Flags of a client that loads.
+const LOAD_ARGS: Parameter = (
+    "args",
+    None,
+    "Further flags of the client that loads the dump.",
+);
+
+/// Which program dumps PostgreSQL. `pg_dumpall` also dumps roles with their passwords, so somebody has to ask for it.
+const BACKUP_CMD: Parameter = (
+    "backupCmd",
+    Some("pg_dump"),
+    "pg_dump: the databases. pg_dumpall: all databases, and the server's roles with their passwords.",
+);
+
+/// Who connects with a certificate alone.
+const USER: Parameter = (
+    "user",
+    Some("postgres"),
+    "The user who connects, if the AppBinding has a client certificate and its Secret names no user.",
+);
 
 /// The Addons, each with its tasks.
 pub fn addons() -> Vec<Addon> {
-    vec![addon(
+    vec![druid(), mysql(), mariadb(), postgres()]
+}
+
+/// Druid's metadata, in whichever database it is kept. Its table of users and settings stays out of the dumps, so that
+/// a restored Druid keeps its own.
+fn druid() -> Addon {
+    addon(
         "druid-addon",
+        vec![
+            task(
+                "mysql-metadata-storage-backup",
+                "mysql-backup",
+                &[
+                    dump_args(Some(
+                        "--set-gtid-purged=OFF --ignore-table=druid.druid_config",
+                    )),
+                    (
+                        "databases",
+                        None,
+                        "Comma-separated databases to dump. Without it, the one that holds Druid's tables.",
+                    ),
+                ],
+            ),
+            task(
+                "postgres-metadata-storage-backup",
+                "postgres-backup",
+                &[
+                    dump_args(Some("--exclude-table=druid_config")),
+                    BACKUP_CMD,
+                    USER,
+                ],
+            ),
+        ],
+        vec![
+            task(
+                "mysql-metadata-storage-restore",
+                "mysql-restore",
+                &[LOAD_ARGS],
+            ),
+            task(
+                "postgres-metadata-storage-restore",
+                "postgres-restore",
+                &[LOAD_ARGS, USER],
+            ),
+        ],
+    )
+}
+
+fn mysql() -> Addon {
+    addon(
+        "mysql-addon",
         vec![task(
-            "mysql-metadata-storage-backup",
+            LOGICAL_BACKUP,
             "mysql-backup",
             &[
-                (
-                    "args",
-                    Some("--set-gtid-purged=OFF --ignore-table=druid.druid_config"),
-                    "Further flags of the dump client. Given ones replace the default.",
-                ),
+                dump_args(Some("--set-gtid-purged=OFF")),
                 (
                     "databases",
                     None,
-                    "Comma-separated databases to dump. Without it, the one that holds Druid's tables.",
+                    "Comma-separated databases to dump. Without it, all that users made.",
                 ),
             ],
         )],
+        vec![task(LOGICAL_RESTORE, "mysql-restore", &[LOAD_ARGS])],
+    )
+}
+
+fn mariadb() -> Addon {
+    addon(
+        "mariadb-addon",
         vec![task(
-            "mysql-metadata-storage-restore",
-            "mysql-restore",
-            &[(
-                "args",
-                None,
-                "Further flags of the client that loads the dump.",
-            )],
+            LOGICAL_BACKUP,
+            "mariadb-backup",
+            &[dump_args(Some("--all-databases --ignore-database=mysql"))],
         )],
-    )]
+        vec![task(LOGICAL_RESTORE, "mariadb-restore", &[LOAD_ARGS])],
+    )
+}
+
+fn postgres() -> Addon {
+    addon(
+        "postgres-addon",
+        vec![task(
+            LOGICAL_BACKUP,
+            "postgres-backup",
+            &[dump_args(None), BACKUP_CMD, USER],
+        )],
+        vec![task(
+            LOGICAL_RESTORE,
+            "postgres-restore",
+            &[LOAD_ARGS, USER],
+        )],
+    )
 }
 
 /// The Functions that the Addons name, with the image that holds this program.
 pub fn functions(image: &str) -> Vec<Function> {
     let mysql = [
-        "--wait-timeout=${waitTimeout:=300}",
+        WAIT,
         "--mysql-args=${args:=}",
         "--db-version=${dbVersion:=}",
     ];
+    let mariadb = [WAIT, "--mariadb-args=${args:=}"];
+    let postgres = [WAIT, "--pg-args=${args:=}"];
+    let user = ["--user=${user:=}"];
     vec![
         function("kubedbmanifest-backup", image, BACKUP.iter()),
         function("kubedbmanifest-restore", image, RESTORE.iter()),
@@ -98,6 +203,22 @@ pub fn functions(image: &str) -> Vec<Function> {
                 .chain(&["--databases=${databases:=}"]),
         ),
         function("mysql-restore", image, RESTORE.iter().chain(&mysql)),
+        function("mariadb-backup", image, BACKUP.iter().chain(&mariadb)),
+        function("mariadb-restore", image, RESTORE.iter().chain(&mariadb)),
+        function(
+            "postgres-backup",
+            image,
+            BACKUP
+                .iter()
+                .chain(&postgres)
+                .chain(&["--backup-cmd=${backupCmd:=}"])
+                .chain(&user),
+        ),
+        function(
+            "postgres-restore",
+            image,
+            RESTORE.iter().chain(&postgres).chain(&user),
+        ),
     ]
 }
 

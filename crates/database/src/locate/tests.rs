@@ -32,6 +32,13 @@ fn root() -> Secret {
     secret(json!({"username": "cm9vdA==", "password": "aHVudGVyMg=="}))
 }
 
+fn keys(credentials: &Secret) -> Keys<'_> {
+    Keys {
+        credentials: Some(credentials),
+        ..Keys::default()
+    }
+}
+
 #[test]
 fn the_kind_of_the_target_says_what_to_read() {
     let key = || Key::new("demo", "x");
@@ -154,7 +161,7 @@ fn a_binding_and_its_secret_make_a_connection() {
     ];
     for (mut spec, address) in cases {
         spec["secret"] = json!({"name": "db-auth"});
-        let (family, found) = connection(&binding(spec.clone()), &root(), None).unwrap();
+        let (family, found) = connection(&binding(spec.clone()), keys(&root()), None).unwrap();
         assert_eq!(
             (family, found.address().as_str()),
             (Family::MySql, address),
@@ -168,13 +175,31 @@ fn a_binding_and_its_secret_make_a_connection() {
     }
     let spec = json!({"clientConfig": {"url": "db"}, "secret": {"name": "db-auth"}});
     assert_eq!(
-        connection(&binding(spec.clone()), &root(), Some(Family::MySql))
+        connection(&binding(spec.clone()), keys(&root()), Some(Family::MySql))
             .unwrap()
             .0,
         Family::MySql
     );
-    let error = connection(&binding(spec), &root(), None).unwrap_err();
+    let error = connection(&binding(spec), keys(&root()), None).unwrap_err();
     assert_eq!(error, LocateError::NoFamily(Key::new("demo", "db")));
+}
+
+fn tls_secret(data: Value) -> Secret {
+    serde_json::from_value(json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "db-client-cert", "namespace": "demo"}, "data": data,
+    }))
+    .unwrap()
+}
+
+fn tls_of_spec(spec: Value, tls: Option<&Secret>) -> Result<Connection, LocateError> {
+    let root = root();
+    let keys = Keys {
+        credentials: Some(&root),
+        tls,
+        user: "postgres",
+    };
+    connection(&binding(spec), keys, None).map(|(_, connection)| connection)
 }
 
 #[test]
@@ -183,15 +208,95 @@ fn transport_security_is_carried_along() {
         "type": "kubedb.com/mysql", "secret": {"name": "db-auth"}, "tlsSecret": {"name": "db-client-cert"},
         "clientConfig": {"url": "tcp(db:3306)/", "caBundle": "cGVt", "serverName": "db", "insecureSkipTLSVerify": true},
     });
-    let tls = connection(&binding(spec), &root(), None)
-        .unwrap()
-        .1
-        .tls
-        .unwrap();
+    assert_eq!(
+        tls_secret_of(&binding(spec.clone())),
+        Some(Key::new("demo", "db-client-cert"))
+    );
+    let secret = tls_secret(json!({"ca.crt": "b3RoZXI=", "tls.crt": "Y3J0", "tls.key": "a2V5"}));
+    let connection = tls_of_spec(spec, Some(&secret)).unwrap();
+    assert!(!format!("{connection:?}").contains("key"), "{connection:?}");
+    let tls = connection.tls.unwrap();
     assert_eq!(tls.ca_bundle, b"pem");
     assert_eq!(tls.server_name.as_deref(), Some("db"));
     assert!(tls.skip_verify);
-    assert_eq!(tls.client_secret.as_deref(), Some("db-client-cert"));
+    let identity = tls.identity.unwrap();
+    assert_eq!(
+        (identity.certificate.as_slice(), identity.key.as_slice()),
+        (&b"crt"[..], &b"key"[..])
+    );
+
+    // A Secret may hold the authority only, and an address may demand encryption.
+    let spec = json!({"type": "postgres", "secret": {"name": "db-auth"}, "tlsSecret": {"name": "db-client-cert"},
+        "clientConfig": {"service": {"name": "db", "port": 5432, "scheme": "postgresql", "query": "sslmode=verify-full"}}});
+    let secret = tls_secret(json!({"ca.crt": "b3RoZXI="}));
+    let tls = tls_of_spec(spec.clone(), Some(&secret))
+        .unwrap()
+        .tls
+        .unwrap();
+    assert_eq!(
+        (tls.ca_bundle.as_slice(), tls.identity),
+        (&b"other"[..], None)
+    );
+    assert_eq!(tls.demand, Demand::Host);
+    let error = tls_of_spec(spec, None).unwrap_err();
+    assert_eq!(error, LocateError::NoAuthority(Key::new("demo", "db")));
+}
+
+#[test]
+fn a_certificate_may_stand_for_the_password() {
+    let spec = json!({"type": "postgres", "tlsSecret": {"name": "db-client-cert"},
+        "clientConfig": {"url": "postgres://db/shop"}});
+    let tls = tls_secret(json!({"tls.crt": "Y3J0", "tls.key": "a2V5"}));
+    assert_eq!(secret_of(&binding(spec.clone())), Ok(None));
+    let keys = Keys {
+        credentials: None,
+        tls: Some(&tls),
+        user: "keeper",
+    };
+    let (family, found) = connection(&binding(spec), keys, None).unwrap();
+    assert_eq!(
+        (family, found.credentials.user()),
+        (Family::Postgres, "keeper")
+    );
+    assert_eq!(found.secret, "Secret demo/db-client-cert");
+    assert_eq!(found.database.as_deref(), Some("shop"));
+}
+
+#[test]
+fn half_a_certificate_is_told_by_the_missing_key() {
+    let spec = json!({"type": "postgres", "secret": {"name": "db-auth"}, "tlsSecret": {"name": "db-client-cert"},
+        "clientConfig": {"url": "db"}});
+    for (data, missing) in [
+        (json!({"tls.crt": "Y3J0"}), "\"tls.key\""),
+        (json!({"tls.key": "a2V5"}), "\"tls.crt\""),
+    ] {
+        let error = tls_of_spec(spec.clone(), Some(&tls_secret(data))).unwrap_err();
+        for words in [missing, "demo/db-client-cert"] {
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_type_that_we_have_no_client_for_is_told_with_those_that_we_have() {
+    let spec = json!({"type": "kubedb.com/redis", "secret": {"name": "db-auth"}, "clientConfig": {"url": "db"}});
+    let error = connection(&binding(spec), keys(&root()), None)
+        .unwrap_err()
+        .to_string();
+    for words in ["kubedb.com/redis", "mysql, mariadb", "postgres", "demo/db"] {
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn kubedbs_old_keys_of_postgres_are_read() {
+    let old = secret(json!({"POSTGRES_USER": "cm9vdA==", "POSTGRES_PASSWORD": "aHVudGVyMg=="}));
+    let spec = json!({"type": "kubedb.com/postgres", "secret": {"name": "db-auth"}, "clientConfig": {"url": "db"}});
+    let (_, found) = connection(&binding(spec), keys(&old), None).unwrap();
+    assert_eq!(
+        (found.credentials.user(), found.credentials.password()),
+        ("root", "hunter2")
+    );
 }
 
 #[test]
@@ -239,7 +344,7 @@ fn what_is_missing_is_named_with_object_and_field_and_never_with_a_secret() {
         ),
     ];
     for (spec, secret, words) in cases {
-        let error = connection(&binding(spec), &secret, None)
+        let error = connection(&binding(spec), keys(&secret), None)
             .unwrap_err()
             .to_string();
         assert!(error.contains(words), "{error}");

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use tokio::process::Command;
+
+use crate::client::{ClientError, bare_command, help, on_path, options_in};
 
 /// Who made a server or a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,33 +36,14 @@ impl Purpose {
             (Self::Load, Vendor::MySql) => ["mysql", "mariadb"],
         }
     }
-}
 
-/// Why there is no usable client.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Neither program is installed.
-    #[error(
-        "failed to find {} or {} on PATH; install the package mariadb-client or mysql-client where kubestash runs", .0[0], .0[1]
-    )]
-    Missing([&'static str; 2]),
-    /// The program does not run.
-    #[error("failed to ask {program} for its options")]
-    Unusable {
-        /// The program's path.
-        program: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl ClientError {
-    /// Stable name of the kind of error.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Missing(_) => "ClientMissing",
-            Self::Unusable { .. } => "ClientUnusable",
+    fn missing(self) -> ClientError {
+        ClientError::Missing {
+            programs: match self {
+                Self::Dump => "mariadb-dump or mysqldump",
+                Self::Load => "mariadb or mysql",
+            },
+            packages: "mariadb-client or mysql-client",
         }
     }
 }
@@ -77,9 +56,6 @@ pub struct Client {
     vendor: Vendor,
     options: BTreeSet<String>,
 }
-
-/// Time that a program gets to print its help.
-const HELP_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Client {
     /// Whether any client for `purpose` is on `path` (the value of `PATH`): to be asked before waiting for
@@ -94,7 +70,7 @@ impl Client {
             .any(|program| on_path(program, path).is_some())
         {
             true => Ok(()),
-            false => Err(ClientError::Missing(programs)),
+            false => Err(purpose.missing()),
         }
     }
 
@@ -105,30 +81,12 @@ impl Client {
     pub async fn find(purpose: Purpose, server: Vendor, path: &OsStr) -> Result<Self, ClientError> {
         let programs = purpose.programs(server);
         let found = programs.iter().find_map(|program| on_path(program, path));
-        let found = found.ok_or(ClientError::Missing(programs))?;
+        let found = found.ok_or_else(|| purpose.missing())?;
         Self::probe(found).await
     }
 
     async fn probe(path: PathBuf) -> Result<Self, ClientError> {
-        let unusable = |source| ClientError::Unusable {
-            program: path.display().to_string(),
-            source,
-        };
-        let mut command = bare_command(&path);
-        let help = command
-            .args(["--no-defaults", "--help"])
-            .stdin(Stdio::null())
-            .output();
-        let output = tokio::time::timeout(HELP_TIMEOUT, help)
-            .await
-            .map_err(|_| unusable(io::ErrorKind::TimedOut.into()))?
-            .map_err(unusable)?;
-        if !output.status.success() {
-            return Err(unusable(io::Error::other(crate::stream::status_text(
-                output.status,
-            ))));
-        }
-        let help = String::from_utf8_lossy(&output.stdout);
+        let help = help(&path, &["--no-defaults", "--help"]).await?;
         let version = help.lines().next().unwrap_or_default().trim().to_owned();
         let vendor = match version.contains("MariaDB") {
             true => Vendor::MariaDb,
@@ -186,73 +144,11 @@ impl Client {
     }
 }
 
-/// A command with an environment of its own: no `MYSQL_PWD`, no `MYSQL_HOST`, no option file in a home.
-fn bare_command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command
-        .env_clear()
-        .env("HOME", "/nonexistent")
-        .env("LC_ALL", "C.UTF-8");
-    for kept in ["PATH", "LD_LIBRARY_PATH", "TZ"] {
-        if let Some(value) = std::env::var_os(kept) {
-            command.env(kept, value);
-        }
-    }
-    command
-}
-
-fn on_path(program: &str, path: &OsStr) -> Option<PathBuf> {
-    std::env::split_paths(path)
-        .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(program))
-        .find(|file| {
-            std::fs::metadata(file)
-                .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-        })
-}
-
-/// Long names in the text of `--help`: lines that begin with `--name` or `-x, --name`.
-fn options_in(help: &str) -> BTreeSet<String> {
-    help.lines()
-        .filter_map(|line| {
-            let line = line.trim_start();
-            let long = match line.strip_prefix("--") {
-                Some(long) => long,
-                None => line.strip_prefix('-')?.get(1..)?.strip_prefix(", --")?,
-            };
-            let end = long.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
-            let name = &long[..end.unwrap_or(long.len())];
-            (!name.is_empty()).then(|| name.replace('_', "-"))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
-    #[test]
-    fn options_are_read_from_the_help_of_both_vendors() {
-        let help = "mysqldump  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)\n\
-            \x20 -A, --all-databases Dump all the databases. This will be same as --databases\n\
-            \x20 --set-gtid-purged[=name] \n\
-            \x20 --column-statistics Add an ANALYZE TABLE statement\n\
-            \x20 -#, --debug[=#]     This is a non-debug version.\n\
-            \x20 --max_allowed_packet=# \n\
-            all-databases                     FALSE\n";
-        let options = options_in(help);
-        let expected = [
-            "all-databases",
-            "column-statistics",
-            "debug",
-            "max-allowed-packet",
-            "set-gtid-purged",
-        ];
-        assert_eq!(
-            options.iter().map(String::as_str).collect::<Vec<_>>(),
-            expected
-        );
-    }
+    use super::*;
 
     #[test]
     fn a_missing_client_is_told_with_both_names_and_the_package() {

@@ -1,19 +1,26 @@
 //! A running `mariadb-dump` or `mysqldump`.
 
 use std::process::Stdio;
+use std::sync::Arc;
 
 use kubestash_core::args::{self, Tool};
 
 use super::client::{Client, Purpose};
-use super::selection::{self, Scope, Wanted};
 use super::server::{self, Server};
 use super::{options_file, plan};
 use crate::family::{Dump, DumpRequest, Error, Role};
 use crate::private_dir::PrivateDir;
-use crate::stream::{Judgement, Producer, SILENCE};
+use crate::selection::{self, Scope, Wanted};
+use crate::stream::{FirstLine, Judgement, Producer, SILENCE};
 
 /// Waits for the server, selects the databases and starts the client.
 pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
+    if !matches!(request.program, "" | "mysqldump" | "mariadb-dump") {
+        return Err(Error::Program {
+            given: request.program.to_owned(),
+            known: "mysqldump or mariadb-dump",
+        });
+    }
     let args = args::parse(Tool::MySqlDump, request.args)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     Client::present(Purpose::Dump, &path)?;
@@ -68,13 +75,13 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     let stream = Producer {
         child,
         program: client.name(),
-        private,
+        private: Arc::new(private),
         secret: request.connection.credentials.password().to_owned().into(),
-        skip_first_line: is_sandbox_line,
+        filter: Box::new(FirstLine::new(is_sandbox_line)),
         judge,
         silence: SILENCE,
     }
-    .stream(request.cancel)?;
+    .stream(request.cancel);
     Ok(Dump {
         stream,
         program: client.name(),

@@ -3,9 +3,10 @@
 //! ```text
 //!   client     which program is installed, which options it has
 //!   server     wait until it answers; what it is; its databases
-//!   selection  which databases (pure)            plan  the command line (pure)
+//!   plan       the command line (pure)
 //!   dump       all of that, then the running client as a stream
 //!   target     the server to load into, looked at beforehand
+//!   statements how long those of a dump are (pure)
 //!   load       the client that reads a dump
 //! ```
 
@@ -14,17 +15,24 @@ mod dump;
 mod load;
 mod options_file;
 mod plan;
-mod selection;
 mod server;
+mod statements;
 mod target;
 
-pub use client::{Client, ClientError, Purpose, Vendor};
-pub use load::{LoadError, LoadSink, RunningLoad};
-pub use plan::{Plan, PlanError, plan};
-pub use selection::{DRUID, Scope, SelectionError, Wanted, metadata_database, select};
-pub use server::{Existing, Server, ServerError, ServerInfo};
-pub use target::{Target, TargetError};
+use crate::family::Facts;
+
+pub use client::{Client, Purpose, Vendor};
+pub use plan::{Plan, plan};
+pub use server::{Server, ServerInfo};
+pub use statements::Statements;
 
 pub(crate) use dump::dump;
 pub(crate) use load::load;
 pub(crate) use target::{create_database, examine};
+
+pub(crate) const FACTS: Facts = Facts {
+    name: "MySQL or MariaDB",
+    port: 3306,
+    schemes: &["mysql", "mariadb"],
+    kinds: &["mysql", "mariadb", "perconaxtradb"],
+};

@@ -9,49 +9,55 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::client::Client;
-use crate::connection::Connection;
-use crate::private_dir::PrivateDir;
+use crate::connection::{Connection, Security};
+use crate::private_dir::{CertificateFiles, PrivateDir};
 
 /// Writes the file (and the certificates it names) into `dir` and returns its path.
 pub(crate) fn write(dir: &PrivateDir, client: &Client, to: &Connection) -> io::Result<PathBuf> {
-    let ca_file = match &to.tls {
-        Some(tls) if !tls.ca_bundle.is_empty() => Some(dir.write("ca.pem", &tls.ca_bundle)?),
-        _ => None,
-    };
-    let ca_file = ca_file
-        .as_ref()
-        .map(|path| path.to_string_lossy().into_owned());
-    let text = render(client, to, ca_file.as_deref());
+    let files = CertificateFiles::write(dir, to)?;
+    let text = render(client, to, &files);
     dir.write("client.cnf", text.as_bytes())
 }
 
-fn render(client: &Client, to: &Connection, ca_file: Option<&str>) -> Zeroizing<String> {
+fn render(client: &Client, to: &Connection, files: &CertificateFiles) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(512));
     text.push_str("[client]\nprotocol=tcp\n");
     line(&mut text, "host", &to.host);
     line(&mut text, "port", &to.port.to_string());
     line(&mut text, "user", to.credentials.user());
     line(&mut text, "password", to.credentials.password());
-    let tls = to.tls.as_ref().filter(|_| ca_file.is_some());
-    let verify = tls.is_some_and(|tls| !tls.skip_verify);
+    let security = to.security();
+    for (name, file) in [
+        ("ssl-ca", &files.authority),
+        ("ssl-cert", &files.certificate),
+        ("ssl-key", &files.key),
+    ] {
+        if let Some(file) = file {
+            line(&mut text, name, file);
+        }
+    }
     // The clients compare the certificate with the host only. Another name was checked a moment ago, when
     // we asked the server for its databases.
-    let other_name = tls.is_some_and(|tls| tls.server_name.is_some());
-    if let Some(file) = ca_file {
-        line(&mut text, "ssl-ca", file);
-    }
+    let other_name = to.expected_name() != to.host;
     if client.knows("ssl-mode") {
-        // MySQL. Without certificates to check with, it encrypts when the server can (its default).
-        match (verify, other_name) {
-            (true, true) => line(&mut text, "ssl-mode", "VERIFY_CA"),
-            (true, false) => line(&mut text, "ssl-mode", "VERIFY_IDENTITY"),
-            (false, _) => {}
+        // MySQL.
+        let mode = match security {
+            Security::Plain => Some("DISABLED"),
+            Security::Negotiated => None,
+            Security::Encrypted => Some("REQUIRED"),
+            Security::Authority | Security::Host if other_name => Some("VERIFY_CA"),
+            Security::Authority | Security::Host => Some("VERIFY_IDENTITY"),
+        };
+        if let Some(mode) = mode {
+            line(&mut text, "ssl-mode", mode);
         }
     } else if client.knows("ssl-verify-server-cert") {
         // MariaDB. From 11.4 on it checks by default, and fails without certificates to check with.
-        text.push_str(match verify && !other_name {
-            true => "ssl-verify-server-cert\n",
-            false => "skip-ssl-verify-server-cert\n",
+        text.push_str(match security {
+            Security::Plain => "skip-ssl\n",
+            Security::Negotiated => "skip-ssl-verify-server-cert\n",
+            Security::Authority | Security::Host if !other_name => "ssl\nssl-verify-server-cert\n",
+            _ => "ssl\nskip-ssl-verify-server-cert\n",
         });
     }
     text
@@ -83,6 +89,7 @@ mod tests {
         Connection {
             host: "db.demo.svc".into(),
             port: 3306,
+            database: None,
             credentials: Credentials::new("root", password.to_owned()),
             tls,
             origin: String::new(),
@@ -95,7 +102,7 @@ mod tests {
         let text = render(
             &Client::for_tests("mariadb", &["ssl-verify-server-cert"]),
             &connection("a\"b\\c#d\ne;[client]", None),
-            None,
+            &CertificateFiles::default(),
         );
         assert!(
             text.contains("password=\"a\\\"b\\\\c#d\\ne;[client]\"\n"),
@@ -112,15 +119,15 @@ mod tests {
             ca_bundle: b"pem".to_vec(),
             ..Tls::default()
         };
+        let files = CertificateFiles {
+            authority: Some("/d/ca.pem".into()),
+            ..CertificateFiles::default()
+        };
         let mysql = Client::for_tests("mysql", &["ssl-mode"]);
         let maria = Client::for_tests("mariadb", &["ssl-verify-server-cert"]);
         let verified = connection("x", Some(tls.clone()));
-        assert!(
-            render(&mysql, &verified, Some("/d/ca.pem")).contains("ssl-mode=\"VERIFY_IDENTITY\"")
-        );
-        assert!(
-            render(&maria, &verified, Some("/d/ca.pem")).contains("\nssl-verify-server-cert\n")
-        );
+        assert!(render(&mysql, &verified, &files).contains("ssl-mode=\"VERIFY_IDENTITY\""));
+        assert!(render(&maria, &verified, &files).contains("\nssl\nssl-verify-server-cert\n"));
         let lax = connection(
             "x",
             Some(Tls {
@@ -128,6 +135,6 @@ mod tests {
                 ..tls
             }),
         );
-        assert!(!render(&mysql, &lax, Some("/d/ca.pem")).contains("ssl-mode"));
+        assert!(render(&mysql, &lax, &files).contains("ssl-mode=\"REQUIRED\""));
     }
 }

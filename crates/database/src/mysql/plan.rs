@@ -3,8 +3,9 @@
 use kubestash_core::args::{Args, Flag};
 
 use super::client::{Client, Vendor};
-use super::selection::{DRUID, Scope};
 use super::server::ServerInfo;
+use crate::flags::{self, FlagError};
+use crate::selection::{DRUID, Scope};
 
 /// What makes a dump complete and consistent, whatever the task's args say in addition.
 const ALWAYS: [(&str, &str); 7] = [
@@ -26,30 +27,6 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Why there is no command line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// A flag of no released client.
-    #[error(
-        "failed to accept the task parameter args: {client} has no flag --{flag}; correct or remove it"
-    )]
-    UnknownFlag {
-        /// The flag's name.
-        flag: String,
-        /// The client's name.
-        client: String,
-    },
-}
-
-impl PlanError {
-    /// Stable name of the kind of error.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::UnknownFlag { .. } => "ArgsInvalid",
-        }
-    }
-}
-
 /// Plans the dump of `scope`.
 ///
 /// A flag that other clients of the family have and this one lacks is left out with a note; one that none
@@ -57,14 +34,14 @@ impl PlanError {
 /// name tables of `druid` follow it.
 ///
 /// # Errors
-/// [`PlanError`] for a flag that no client has.
+/// [`FlagError`] for a flag that no client has.
 pub fn plan(
     client: &Client,
     server: &ServerInfo,
     scope: &Scope,
     args: &Args,
     druid_database: Option<&str>,
-) -> Result<Plan, PlanError> {
+) -> Result<Plan, FlagError> {
     let mut words = Vec::new();
     let mut notes = Vec::new();
     for (option, word) in ALWAYS {
@@ -87,19 +64,8 @@ pub fn plan(
         if flag.option() == "ignore-database" {
             continue;
         }
-        if client.knows(&flag.name) || client.knows(flag.option()) {
+        if flags::fits(flag, &client.name(), |name| client.knows(name), &mut notes)? {
             words.push(follow_database(flag, druid_database, &mut notes));
-        } else if flag.documented {
-            notes.push(format!(
-                "{} does not know --{}: left out",
-                client.name(),
-                flag.name
-            ));
-        } else {
-            return Err(PlanError::UnknownFlag {
-                flag: flag.name.clone(),
-                client: client.name(),
-            });
         }
     }
     match scope {

@@ -3,97 +3,31 @@
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error as Cause, IoError, OptsBuilder, SslOpts};
-use tokio::time::Instant;
+use mysql_async::{
+    ClientIdentity, Conn, DriverError, Error as Cause, IoError, OptsBuilder, SslOpts,
+};
 
 use super::client::Vendor;
-use crate::connection::Connection;
+use crate::connection::{Connection, Security};
+use crate::reach::{self, Refusal, ServerError};
+use crate::selection::Existing;
 
-/// Time that one attempt to connect gets.
-const ATTEMPT: Duration = Duration::from_secs(10);
-/// Pause before the second attempt; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How often a line in the log says that we still wait.
-const REPORT: Duration = Duration::from_secs(30);
-
-/// Why a server cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// It refuses the credentials.
-    #[error(
-        "failed to log in to the database at {address}: {message}; correct username and password in {secret}, which {origin} names"
-    )]
-    Refused {
-        /// `host:port`.
-        address: String,
-        /// What the server said.
-        message: String,
-        /// Where the credentials come from.
-        secret: String,
-        /// The AppBinding.
-        origin: String,
-    },
-    /// Its certificate or its encryption is not what the AppBinding asks for.
-    #[error(
-        "failed to agree on encryption with the database at {address}: {message}; correct spec.clientConfig.caBundle of {origin}, or the server's certificate"
-    )]
-    Encryption {
-        /// `host:port`.
-        address: String,
-        /// What is wrong.
-        message: String,
-        /// The AppBinding.
-        origin: String,
-    },
-    /// It did not answer in time.
-    #[error(
-        "failed to reach the database at {address} (from {origin}) within {} s: {message}", .waited.as_secs()
-    )]
-    Silent {
-        /// `host:port`.
-        address: String,
-        /// The AppBinding.
-        origin: String,
-        /// How long we waited.
-        waited: Duration,
-        /// What went wrong last.
-        message: String,
-    },
-    /// A query failed.
-    #[error("failed to {what} on the database at {address}: {message}")]
-    Query {
-        /// What the query was for.
-        what: &'static str,
-        /// `host:port`.
-        address: String,
-        /// What the server said.
-        message: String,
-        /// Whether the same attempt must fail again.
-        permanent: bool,
-    },
-}
-
-impl ServerError {
-    /// Stable name of the kind of error.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } => "DatabaseAccessDenied",
-            Self::Encryption { .. } => "DatabaseEncryption",
-            Self::Silent { .. } => "DatabaseUnreachable",
-            Self::Query { .. } => "DatabaseQueryFailed",
-        }
-    }
-
-    /// Whether the same attempt must fail again until somebody changes something.
-    pub fn is_permanent(&self) -> bool {
-        match self {
-            Self::Refused { .. } | Self::Encryption { .. } => true,
-            Self::Silent { .. } => false,
-            Self::Query { permanent, .. } => *permanent,
-        }
-    }
-}
+/// Schemas that belong to the server.
+const SYSTEM: [&str; 6] = [
+    "information_schema",
+    "mysql",
+    "ndbinfo",
+    "performance_schema",
+    "sys",
+    "#mysql50#lost+found",
+];
+/// Those of them that hold nothing that could be dumped.
+const IN_MEMORY: [&str; 4] = [
+    "information_schema",
+    "performance_schema",
+    "sys",
+    "#mysql50#lost+found",
+];
 
 /// What a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,15 +64,6 @@ impl ServerInfo {
     }
 }
 
-/// The databases of a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Existing {
-    /// All that the user may see, system schemas included.
-    pub all: Vec<String>,
-    /// Those that hold Druid's table of segments.
-    pub with_segments: Vec<String>,
-}
-
 /// A connection to a server that answers.
 pub struct Server {
     conn: Conn,
@@ -154,54 +79,17 @@ impl Server {
     /// # Errors
     /// [`ServerError::Refused`] or, at the end of the time, [`ServerError::Silent`].
     pub async fn wait(to: &Connection, timeout: Duration) -> Result<Self, ServerError> {
-        let started = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        let mut reported = started;
-        loop {
-            let left = timeout.saturating_sub(started.elapsed());
-            let attempt = ATTEMPT.min(left.max(Duration::from_secs(1)));
-            let message = match tokio::time::timeout(attempt, Self::connect(to)).await {
-                Ok(Ok(server)) => return Ok(server),
-                Ok(Err(cause)) if is_encryption(&cause) => {
-                    return Err(ServerError::Encryption {
-                        address: to.address(),
-                        message: message_of(&cause),
-                        origin: to.origin.clone(),
-                    });
+        reach::wait(to, timeout, || async {
+            Self::connect(to).await.map_err(|cause| {
+                let message = message_of(&cause);
+                match cause {
+                    cause if is_encryption(&cause) => Refusal::Encryption(message),
+                    cause if is_permanent(&cause) => Refusal::Denied(message),
+                    _ => Refusal::NotYet(message),
                 }
-                Ok(Err(cause)) if is_permanent(&cause) => {
-                    return Err(ServerError::Refused {
-                        address: to.address(),
-                        message: message_of(&cause),
-                        secret: to.secret.clone(),
-                        origin: to.origin.clone(),
-                    });
-                }
-                Ok(Err(cause)) => message_of(&cause),
-                Err(_) => format!("no answer to SELECT 1 within {} s", attempt.as_secs()),
-            };
-            let waited = started.elapsed();
-            if waited + pause >= timeout {
-                let (address, origin) = (to.address(), to.origin.clone());
-                return Err(ServerError::Silent {
-                    address,
-                    origin,
-                    waited: timeout,
-                    message,
-                });
-            }
-            if reported == started || reported.elapsed() >= REPORT {
-                tracing::info!(
-                    "waiting for the database at {} ({} of {} s): {message}",
-                    to.address(),
-                    waited.as_secs(),
-                    timeout.as_secs()
-                );
-                reported = Instant::now();
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+            })
+        })
+        .await
     }
 
     async fn connect(to: &Connection) -> Result<Self, Cause> {
@@ -238,7 +126,16 @@ impl Server {
         let with_segments = self
             .list("look for the table druid_segments", segments)
             .await?;
-        Ok(Existing { all, with_segments })
+        let among = |names: &[&str]| {
+            let is = |name: &&String| names.iter().any(|own| name.eq_ignore_ascii_case(own));
+            all.iter().filter(is).cloned().collect()
+        };
+        Ok(Existing {
+            system: among(&SYSTEM),
+            in_memory: among(&IN_MEMORY),
+            all,
+            with_segments,
+        })
     }
 
     /// The variable that says that the server takes no writes, if one does. It counts for users who may write all the
@@ -256,6 +153,18 @@ impl Server {
             }
         }
         Ok(None)
+    }
+
+    /// The longest statement that it takes, in bytes.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn max_statement(&mut self) -> Result<u64, ServerError> {
+        let query = "SELECT CAST(@@global.max_allowed_packet AS CHAR)";
+        let values = self.list("ask for max_allowed_packet", query).await?;
+        // A proxy may answer otherwise; then nothing is known, and nothing is refused.
+        let value = values.first().and_then(|value| value.parse().ok());
+        Ok(value.unwrap_or(u64::MAX))
     }
 
     /// Whether the server knows a collation.
@@ -312,16 +221,30 @@ impl Server {
     }
 }
 
+/// The driver cannot check the authority alone, so the name counts also where only that was demanded.
 fn tls_options(to: &Connection) -> Option<SslOpts> {
-    let tls = to.tls.as_ref().filter(|tls| !tls.ca_bundle.is_empty())?;
-    let mut options = SslOpts::default()
-        .with_root_certs(vec![tls.ca_bundle.clone().into()])
-        .with_disable_built_in_roots(true)
-        .with_danger_accept_invalid_certs(tls.skip_verify);
+    let security = to.security();
+    let tls = to.tls.as_ref()?;
+    if matches!(security, Security::Plain | Security::Negotiated) {
+        return None;
+    }
+    let mut options =
+        SslOpts::default().with_danger_accept_invalid_certs(security == Security::Encrypted);
+    if !tls.ca_bundle.is_empty() {
+        options = options
+            .with_root_certs(vec![tls.ca_bundle.clone().into()])
+            .with_disable_built_in_roots(true);
+    }
     if let Some(name) = &tls.server_name {
         options = options.with_danger_tls_hostname_override(Some(name.clone()));
     }
-    Some(options)
+    let identity = tls.identity.as_ref().map(|identity| {
+        ClientIdentity::new(
+            identity.certificate.clone().into(),
+            identity.key.to_vec().into(),
+        )
+    });
+    Some(options.with_client_identity(identity))
 }
 
 /// Codes of the server that mean "not like this", however often one tries.

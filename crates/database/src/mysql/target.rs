@@ -1,98 +1,67 @@
-//! The server that a dump is to be loaded into, looked at before the first byte is written.
-//!
-//! ```text
-//!   examine  answers? takes writes? which database?  ─► Target      (reads only)
-//!   Target::accepts  the first lines of the dump     ─► fits, or why not (pure)
-//!   create_database  the one change, when all else is known to be well
-//! ```
+//! The server that a dump is to be loaded into: does it take writes, what the dump is written in, and its longest statement?
 
 use std::time::Duration;
 
 use super::client::Vendor;
-use super::selection::{DRUID, find, metadata_database};
-use super::server::{Existing, Server, ServerError, ServerInfo};
+use super::server::{Server, ServerInfo};
 use crate::connection::Connection;
-use crate::family::Role;
+use crate::family::ExamineRequest;
+use crate::outline::Outline;
+use crate::reach::ServerError;
+use crate::selection::{Existing, place};
+use crate::target::{Accepted, Target, TargetError};
 
 /// The collation that MySQL has used since 8.0 unless told otherwise.
 const MYSQL_8_COLLATION: &str = "utf8mb4_0900_ai_ci";
 /// In the first lines of a dump, before the version of the server that it was made on.
 const SERVER_VERSION: &str = "-- Server version";
 
-/// Why a dump cannot be loaded into a server. Lasts until somebody changes the server.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
-    /// It takes no writes.
-    #[error(
-        "failed to restore into the database at {address} (from {origin}): it is read-only ({variable} is on); restore into the primary, or switch it off with SET GLOBAL {variable} = OFF"
-    )]
-    ReadOnly {
-        /// `host:port`.
-        address: String,
-        /// The AppBinding.
-        origin: String,
-        /// The server's variable.
-        variable: &'static str,
-    },
-    /// It is older than the server that was dumped.
-    #[error(
-        "failed to restore into the database at {address}: the dump was made on {dumped} and the server is {server}; restore into a server of the same or a newer major version"
-    )]
-    Older {
-        /// `host:port`.
-        address: String,
-        /// Version of the server that was dumped.
-        dumped: String,
-        /// Version of this server.
-        server: String,
-    },
-    /// It does not know what the dump is written in.
-    #[error(
-        "failed to restore into the database at {address}: the dump was made on MySQL {dumped} and the server, {server}, does not know the collation utf8mb4_0900_ai_ci; restore into MySQL, or into MariaDB from 11.4.5"
-    )]
-    Collation {
-        /// `host:port`.
-        address: String,
-        /// Version of the server that was dumped.
-        dumped: String,
-        /// Version of this server.
-        server: String,
-    },
-}
-
-impl TargetError {
-    /// Stable name of the kind of error.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::ReadOnly { .. } => "DatabaseReadOnly",
-            Self::Older { .. } | Self::Collation { .. } => "DatabaseIncompatible",
-        }
-    }
-}
-
 /// A server that answers and takes writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The database that a dump of a single one goes into; none for a dump of several, which names them.
-    pub database: Option<String>,
-    /// Whether that database is there already.
-    pub exists: bool,
+struct MySqlTarget {
+    database: Option<String>,
+    exists: bool,
     info: ServerInfo,
     address: String,
     knows_mysql_8: bool,
+    max_statement: u64,
 }
 
-impl Target {
-    /// What the server says it is.
-    pub fn server_version(&self) -> &str {
+impl Target for MySqlTarget {
+    fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    fn server_version(&self) -> &str {
         &self.info.version
     }
 
-    /// Whether the dump that begins with `head` can be loaded here; what is doubtful is returned as notes.
-    ///
-    /// # Errors
-    /// If the server is too old for it, or does not know what it is written in.
-    pub fn accepts(&self, head: &[u8]) -> Result<Vec<String>, TargetError> {
+    fn accepts(&self, outline: &Outline) -> Result<Accepted, TargetError> {
+        let database = self.database.iter().filter(|_| !self.exists);
+        let notes = self.compare(&outline.head)?;
+        self.takes(outline.longest_statement)?;
+        Ok(Accepted {
+            notes,
+            missing: database.cloned().collect(),
+        })
+    }
+}
+
+impl MySqlTarget {
+    /// Whether the server takes a statement of so many bytes.
+    fn takes(&self, statement: u64) -> Result<(), TargetError> {
+        if statement + 1 < self.max_statement {
+            return Ok(());
+        }
+        Err(TargetError::Packet {
+            address: self.address.clone(),
+            statement,
+            limit: self.max_statement,
+        })
+    }
+
+    /// Compares the server with the one that was dumped; what is doubtful is returned as notes.
+    fn compare(&self, head: &[u8]) -> Result<Vec<String>, TargetError> {
         let Some(dumped) = dumped_on(head) else {
             return Ok(vec![
                 "the dump does not say on which server it was made: versions are not compared"
@@ -147,65 +116,56 @@ fn dumped_on(head: &[u8]) -> Option<ServerInfo> {
 ///
 /// # Errors
 /// If the server does not answer, refuses, or takes no writes.
-pub(crate) async fn examine(
-    connection: &Connection,
-    role: &Role,
-    source: Option<&str>,
-    wait_timeout: Duration,
-) -> Result<Target, crate::Error> {
-    let mut server = Server::wait(connection, wait_timeout).await?;
+pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Target>, crate::Error> {
+    let connection = request.connection;
+    let mut server = Server::wait(connection, request.wait_timeout).await?;
     let looked = look(&mut server).await;
     let info = server.info.clone();
     server.close().await;
-    let (read_only, knows_mysql_8, existing) = looked?;
-    if let Some(variable) = read_only {
+    let (read_only, knows_mysql_8, max_statement, existing) = looked?;
+    if let Some((why, remedy)) = read_only {
         let (address, origin) = (connection.address(), connection.origin.clone());
         return Err(TargetError::ReadOnly {
             address,
             origin,
-            variable,
+            why,
+            remedy,
         }
         .into());
     }
-    let place = source.map(|source| place(source, role, &existing, info.folds_case));
+    let place = request
+        .source
+        .map(|source| place(source, request.role, &existing, info.folds_case));
     let (database, exists) = place.map_or((None, true), |(name, exists)| (Some(name), exists));
-    Ok(Target {
+    Ok(Box::new(MySqlTarget {
         database,
         exists,
         info,
         address: connection.address(),
         knows_mysql_8,
-    })
+        max_statement,
+    }))
 }
 
-async fn look(server: &mut Server) -> Result<(Option<&'static str>, bool, Existing), ServerError> {
+/// What says that a server takes no writes, and how to switch it off.
+type ReadOnly = (&'static str, &'static str);
+
+async fn look(server: &mut Server) -> Result<(Option<ReadOnly>, bool, u64, Existing), ServerError> {
     Ok((
-        server.read_only().await?,
+        server.read_only().await?.map(|variable| match variable {
+            "read_only" => (
+                "read_only is on",
+                "switch it off with SET GLOBAL read_only = OFF",
+            ),
+            _ => (
+                "innodb_read_only is on",
+                "start the server without innodb_read_only",
+            ),
+        }),
         server.has_collation(MYSQL_8_COLLATION).await?,
+        server.max_statement().await?,
         server.databases().await?,
     ))
-}
-
-/// The database that a dump of `source` goes into, and whether it is there: that of the target's role, whatever it was
-/// called where it comes from.
-fn place(source: &str, role: &Role, existing: &Existing, folds_case: bool) -> (String, bool) {
-    match role {
-        Role::Plain => match find(source, &existing.all, folds_case) {
-            Some(name) => (name, true),
-            None => (source.to_owned(), false),
-        },
-        Role::DruidMetadata { linked_db } => {
-            let there = metadata_database(linked_db, existing, folds_case).or_else(|| {
-                [linked_db.as_str(), DRUID]
-                    .iter()
-                    .find_map(|name| find(name, &existing.all, folds_case))
-            });
-            match there {
-                Some(name) => (name, true),
-                None => (linked_db.clone(), false),
-            }
-        }
-    }
 }
 
 /// Makes a database, unless it is there.
@@ -227,13 +187,32 @@ pub(crate) async fn create_database(
 mod tests {
     use super::*;
 
-    fn target(version: &str, knows_mysql_8: bool) -> Target {
-        Target {
+    fn target(version: &str, knows_mysql_8: bool) -> MySqlTarget {
+        MySqlTarget {
             database: None,
             exists: true,
             info: ServerInfo::new(version.to_owned(), 0),
             address: "h:3306".to_owned(),
             knows_mysql_8,
+            max_statement: 16 << 20,
+        }
+    }
+
+    #[test]
+    fn a_statement_that_the_server_does_not_take_is_told_with_the_remedy() {
+        let target = target("8.0.36", true);
+        assert!(target.takes(0).is_ok() && target.takes((16 << 20) - 2).is_ok());
+        let cases = [
+            ((16 << 20) - 1, "SET GLOBAL max_allowed_packet = 33554432"),
+            (16 << 20, "SET GLOBAL max_allowed_packet = 33554432"),
+            (1 << 29, "SET GLOBAL max_allowed_packet = 1073741824"),
+            ((1 << 30) - 1, "no server takes more than 1 GiB"),
+        ];
+        for (statement, words) in cases {
+            let error = target.takes(statement).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.to_string().contains("at most 16.000 MiB"), "{error}");
+            assert_eq!(error.kind(), "DatabaseIncompatible");
         }
     }
 
@@ -280,7 +259,7 @@ mod tests {
             ("10.11.6-MariaDB", "8.0.36", true, None, 1),
         ];
         for (dumped, server, knows, refused, notes) in cases {
-            let answer = target(server, knows).accepts(&head(dumped));
+            let answer = target(server, knows).compare(&head(dumped));
             match (answer, refused) {
                 (Ok(said), None) => {
                     assert_eq!(said.len(), notes, "{dumped} into {server}: {said:?}")
@@ -294,54 +273,10 @@ mod tests {
         }
         assert_eq!(
             target("8.0.36", true)
-                .accepts(b"CREATE TABLE t (a INT);")
+                .compare(b"CREATE TABLE t (a INT);")
                 .unwrap()
                 .len(),
             1
-        );
-    }
-
-    #[test]
-    fn a_dump_of_one_database_goes_into_the_one_of_the_targets_role() {
-        let existing = |all: &[&str], with: &[&str]| Existing {
-            all: all.iter().map(|name| (*name).to_owned()).collect(),
-            with_segments: with.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        let druid = |linked: &str| Role::DruidMetadata {
-            linked_db: linked.to_owned(),
-        };
-        let cases = [
-            (
-                druid("meta"),
-                existing(&["druid", "meta"], &["druid", "meta"]),
-                ("meta", true),
-            ),
-            (
-                druid("meta"),
-                existing(&["druid", "meta"], &["druid"]),
-                ("druid", true),
-            ),
-            (
-                druid("meta"),
-                existing(&["druid", "meta"], &[]),
-                ("meta", true),
-            ),
-            (druid("meta"), existing(&["druid"], &[]), ("druid", true)),
-            (druid("meta"), existing(&["mysql"], &[]), ("meta", false)),
-            (druid("druid"), existing(&["x"], &["x"]), ("druid", false)),
-            (Role::Plain, existing(&["source"], &[]), ("source", true)),
-            (Role::Plain, existing(&["Source"], &[]), ("source", false)),
-        ];
-        for (role, existing, (name, exists)) in cases {
-            assert_eq!(
-                place("source", &role, &existing, false),
-                (name.to_owned(), exists),
-                "{role:?} {existing:?}"
-            );
-        }
-        assert_eq!(
-            place("source", &Role::Plain, &existing(&["Source"], &[]), true),
-            ("Source".to_owned(), true)
         );
     }
 }

@@ -18,11 +18,22 @@ pub struct MariaDb {
     child: Option<Child>,
     dir: tempfile::TempDir,
     pub port: u16,
+    /// Room in MiB on the disk of its own that holds its data, if it is on one.
+    disk: Option<u32>,
 }
 
 impl MariaDb {
     /// Starts a server with an empty data folder and `root`'s password set.
     pub async fn start() -> Self {
+        Self::start_on(None).await
+    }
+
+    /// The same on a disk with room for so many MiB more.
+    pub async fn start_with_room_for(mib: u32) -> Self {
+        Self::start_on(Some(mib)).await
+    }
+
+    async fn start_on(disk: Option<u32>) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("kubestash-mariadb-")
             .tempdir()
@@ -41,6 +52,7 @@ impl MariaDb {
             child: None,
             dir,
             port,
+            disk,
         };
         server.boot().await;
         server
@@ -54,7 +66,19 @@ impl MariaDb {
     /// The same with more options.
     pub async fn boot_with(&mut self, options: &[String]) {
         let data = self.dir.path().join("data");
-        let mut command = Command::new("mariadbd");
+        let mut command = match self.disk {
+            None => Command::new("mariadbd"),
+            // A file system of its own in a mount namespace of its own: both are gone with the process.
+            Some(mib) => {
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-ec"]).arg(format!(
+                    "mkdir \"$0.kept\"; mount --bind \"$0\" \"$0.kept\"; mount -t tmpfs -o size=$(($(du -sm \"$0\" | cut -f1) + {mib}))m,mode=755 tmpfs \"$0\"; \
+                     cp -a \"$0.kept/.\" \"$0\"; chown -R mysql: \"$0\"; exec mariadbd \"$@\""
+                ));
+                command.arg(&data);
+                command
+            }
+        };
         command
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()));
@@ -128,6 +152,7 @@ impl MariaDb {
         Connection {
             host: "127.0.0.1".into(),
             port: self.port,
+            database: None,
             credentials: Credentials::new("root", ROOT_PASSWORD.to_owned()),
             tls: None,
             origin: "AppBinding demo/sample-mysql".into(),
@@ -152,6 +177,30 @@ impl MariaDb {
         let column = conn.query(query).await.unwrap();
         conn.disconnect().await.unwrap();
         column
+    }
+
+    /// All columns of a query as text; NULL is `NULL`, and bytes that are no text are escaped.
+    pub async fn rows(&self, query: &str) -> Vec<Vec<String>> {
+        let mut conn = Conn::new(self.options()).await.unwrap();
+        rows_of(&mut conn, query).await
+    }
+
+    /// The same with a current database.
+    pub async fn in_database(&self, database: &str, query: &str) -> Vec<Vec<String>> {
+        let mut conn = Conn::new(self.options().db_name(Some(database)))
+            .await
+            .unwrap();
+        rows_of(&mut conn, query).await
+    }
+
+    /// A connection whose transaction has read a table, which therefore cannot be dropped.
+    pub async fn hold(&self, table: &str) -> Conn {
+        let mut conn = Conn::new(self.options()).await.unwrap();
+        conn.query_drop("BEGIN").await.unwrap();
+        conn.query_drop(format!("SELECT COUNT(*) FROM {table}"))
+            .await
+            .unwrap();
+        conn
     }
 
     /// Makes a Druid metadata database with a few rows in every table, and one blob with every byte.
@@ -200,6 +249,24 @@ const SMALL: [&str; 5] = [
     "--performance-schema=OFF",
     "--innodb-flush-log-at-trx-commit=2",
 ];
+
+async fn rows_of(conn: &mut Conn, query: &str) -> Vec<Vec<String>> {
+    let rows: Vec<mysql_async::Row> = conn
+        .query(query)
+        .await
+        .unwrap_or_else(|error| panic!("{query}: {error}"));
+    let text = |value: mysql_async::Value| match value {
+        mysql_async::Value::NULL => "NULL".to_owned(),
+        mysql_async::Value::Bytes(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => error.as_bytes().escape_ascii().to_string(),
+        },
+        other => other.as_sql(true),
+    };
+    rows.into_iter()
+        .map(|row| row.unwrap().into_iter().map(text).collect())
+        .collect()
+}
 
 /// A data folder that has been initialised once, kept in cargo's folder for tests.
 fn template() -> PathBuf {

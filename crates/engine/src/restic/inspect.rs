@@ -95,6 +95,12 @@ pub(super) async fn snapshots(opened: &Arc<Opened>) -> Result<Vec<SnapshotInfo>,
     Ok(snapshots)
 }
 
+/// One snapshot.
+pub(super) async fn snapshot(opened: &Opened, id: &str) -> Result<SnapshotInfo, EngineError> {
+    let id = opened.find_snapshot(id).await?;
+    Ok(opened.snapshot(&id).await?.info(&id))
+}
+
 async fn load_all(
     opened: &Arc<Opened>,
 ) -> Result<Vec<(Id, super::snapshot::SnapshotFile)>, EngineError> {

@@ -9,7 +9,7 @@ use super::{
     index::{BlobIndex, BlobKind},
     open::Opened,
 };
-use crate::{EngineError, SnapshotInfo, error::Cause};
+use crate::{EngineError, Made, SnapshotInfo, error::Cause};
 
 /// A snapshot file. Fields that we neither need nor write are left out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -261,6 +261,11 @@ impl SnapshotFile {
             host: self.hostname,
             paths: self.paths,
             tags: self.tags,
+            made: self.summary.map(|summary| Made {
+                started: summary.backup_start,
+                finished: summary.backup_end,
+                data_added: summary.data_added,
+            }),
         }
     }
 }

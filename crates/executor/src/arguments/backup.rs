@@ -23,6 +23,10 @@ pub struct Backup {
     pub last_task: bool,
     /// The task parameter `args`.
     pub args: String,
+    /// The task parameter `backupCmd`: the program that dumps, for a family that has several.
+    pub program: String,
+    /// The task parameter `user`: who connects if no Secret names a user.
+    pub user: String,
     /// The task parameter `databases`, split at its commas.
     pub databases: Vec<String>,
     /// The task parameter `scratchDir`.
@@ -51,6 +55,8 @@ pub(super) fn parse(
         task: flags.take("task-name").unwrap_or_default(),
         last_task: flags.switch("last-task")?,
         args: flags.take(args_flag).unwrap_or_default(),
+        program: flags.take("backup-cmd").unwrap_or_default(),
+        user: flags.user(),
         databases: flags
             .take("databases")
             .unwrap_or_default()

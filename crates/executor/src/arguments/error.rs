@@ -8,7 +8,7 @@ pub enum ArgumentsError {
     NoFunction,
     /// A Function that we do not run.
     #[error(
-        "failed to run Function {0:?}: this version of kubestash runs mysql-backup, mariadb-backup, mysql-restore, mariadb-restore, kubedbmanifest-backup and kubedbmanifest-restore; name a task that uses one of them"
+        "failed to run Function {0:?}: this version of kubestash runs mysql-backup, mariadb-backup, postgres-backup, mysql-restore, mariadb-restore, postgres-restore, kubedbmanifest-backup and kubedbmanifest-restore; name a task that uses one of them"
     )]
     UnknownFunction(String),
     /// The Function was given another one's verb.

@@ -87,6 +87,12 @@ impl Flags {
         given.map_or_else(|| PathBuf::from("/kubestash-tmp"), PathBuf::from)
     }
 
+    /// Who connects if no Secret names a user.
+    pub(super) fn user(&mut self) -> String {
+        let given = self.take("user").filter(|user| !user.is_empty());
+        given.unwrap_or_else(|| "postgres".to_owned())
+    }
+
     pub(super) fn rest(self) -> Vec<String> {
         self.0.into_keys().collect()
     }

@@ -81,7 +81,9 @@ pub fn parse(words: &[String]) -> Result<Arguments, ArgumentsError> {
         "mysql-backup" => backup::parse(function, rest, Family::MySql, "mysql-args"),
         "mariadb-backup" => backup::parse(function, rest, Family::MySql, "mariadb-args"),
         "mysql-restore" => restore::parse(function, rest, Family::MySql, "mysql-args"),
+        "postgres-backup" => backup::parse(function, rest, Family::Postgres, "pg-args"),
         "mariadb-restore" => restore::parse(function, rest, Family::MySql, "mariadb-args"),
+        "postgres-restore" => restore::parse(function, rest, Family::Postgres, "pg-args"),
         "kubedbmanifest-backup" => manifest::backup(function, rest),
         "kubedbmanifest-restore" => manifest::restore(function, rest),
         "storage-init" => object(rest, "storage-")

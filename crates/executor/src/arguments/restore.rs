@@ -23,6 +23,8 @@ pub struct Restore {
     pub task: String,
     /// The task parameter `args`.
     pub args: String,
+    /// The task parameter `user`: who connects if no Secret names a user.
+    pub user: String,
     /// The task parameter `scratchDir`.
     pub scratch_dir: PathBuf,
     /// How long to wait for a database that does not answer.
@@ -49,6 +51,7 @@ pub(super) fn parse(
         component: DUMP,
         task: flags.take("task-name").unwrap_or_default(),
         args: flags.take(args_flag).unwrap_or_default(),
+        user: flags.user(),
         scratch_dir: flags.scratch_dir(),
         wait_timeout: flags.seconds("wait-timeout")?.unwrap_or(WAIT_TIMEOUT),
     };

@@ -39,6 +39,8 @@ fn the_catalogs_arguments_are_understood() {
         task: "mysql-metadata-storage-backup".into(),
         last_task: true,
         args: "--set-gtid-purged=OFF --ignore-table=druid.druid_config".into(),
+        program: String::new(),
+        user: "postgres".into(),
         databases: vec!["druid".into(), "other".into()],
         scratch_dir: "/kubestash-tmp".into(),
         wait_timeout: Duration::from_secs(300),
@@ -79,7 +81,7 @@ fn the_catalogs_arguments_of_a_restore_are_understood() {
         "--db-version=",
         "--task-name=t",
         "--last-task",
-        "--user=postgres",
+        "--interim=x",
     ])
     .unwrap();
     let expected = Restore {
@@ -92,11 +94,12 @@ fn the_catalogs_arguments_of_a_restore_are_understood() {
         component: "dump",
         task: "t".into(),
         args: "--force".into(),
+        user: "postgres".into(),
         scratch_dir: "/kubestash-tmp".into(),
         wait_timeout: Duration::from_secs(60),
     };
     assert_eq!(arguments.command, Command::Restore(expected));
-    assert_eq!(arguments.unused, ["user"]);
+    assert_eq!(arguments.unused, ["interim"]);
 }
 
 #[test]
@@ -206,6 +209,52 @@ fn whatever_stands_in_a_value_stays_in_it() {
     };
     assert_eq!(backup.args, "--where='a=b' --databases=x\n--last-task");
     assert!(backup.databases.is_empty() && !backup.last_task);
+}
+
+#[test]
+fn postgresqls_functions_have_flags_of_their_own() {
+    let words = [
+        "postgres-backup",
+        "backup",
+        "--namespace=demo",
+        "--backupsession=s-1",
+        "--enable-cache=true",
+        "--scratch-dir=/kubestash-tmp",
+        "--wait-timeout=300",
+        "--pg-args=--exclude-table=druid_config",
+        "--backup-cmd=pg_dumpall",
+        "--user=keeper",
+    ];
+    let arguments = parsed(&words).unwrap();
+    let Command::Backup(backup) = arguments.command else {
+        panic!()
+    };
+    assert_eq!(backup.family, Family::Postgres);
+    assert_eq!(backup.args, "--exclude-table=druid_config");
+    assert_eq!(
+        (backup.program.as_str(), backup.user.as_str()),
+        ("pg_dumpall", "keeper")
+    );
+    assert!(arguments.unused.is_empty());
+    let words = [
+        "postgres-restore",
+        "restore",
+        "--namespace=demo",
+        "--restoresession=r-1",
+        "--snapshot=s-1",
+        "--pg-args=--dbname=demo",
+        "--user=",
+    ];
+    let arguments = parsed(&words).unwrap();
+    let Command::Restore(restore) = arguments.command else {
+        panic!()
+    };
+    assert_eq!(restore.family, Family::Postgres);
+    assert_eq!(
+        (restore.args.as_str(), restore.user.as_str()),
+        ("--dbname=demo", "postgres")
+    );
+    assert!(arguments.unused.is_empty());
 }
 
 #[test]

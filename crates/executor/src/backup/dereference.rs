@@ -14,7 +14,7 @@ use kubestash_core::name;
 use super::task::Task;
 use crate::arguments::Backup;
 use crate::cluster::Cluster;
-use crate::database::{self, Database};
+use crate::database::{self, Database, Wanted};
 use crate::failure::Failure;
 use crate::manifest;
 use crate::settings::Settings;
@@ -35,7 +35,7 @@ pub(super) struct World<'a> {
 /// Where the bytes of a backup come from.
 pub(super) enum Source<'a> {
     /// A database is dumped.
-    Dump(&'a Backup, Database),
+    Dump(&'a Backup, Box<Database>),
     /// The manifests are here.
     Manifests(Document),
 }
@@ -180,9 +180,15 @@ async fn source<'a>(
     );
     let target = configuration.spec.target.as_ref();
     match task {
-        Task::Dump(backup) => database::find(cluster, target, &namespace, &named_by, backup.family)
-            .await
-            .map(|database| Source::Dump(backup, database)),
+        Task::Dump(backup) => {
+            let wanted = Wanted {
+                family: backup.family,
+                user: &backup.user,
+            };
+            database::find(cluster, target, &namespace, &named_by, wanted)
+                .await
+                .map(|database| Source::Dump(backup, Box::new(database)))
+        }
         Task::Manifests(_) => manifest::collect(cluster, target, &namespace, &named_by)
             .await
             .map(Source::Manifests),

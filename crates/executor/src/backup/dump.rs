@@ -68,6 +68,7 @@ async fn dump(
         role: &database.role,
         databases: &backup.databases,
         args: &backup.args,
+        program: &backup.program,
         scratch_dir: &backup.scratch_dir,
         wait_timeout: backup.wait_timeout,
         cancel: cancel.clone(),

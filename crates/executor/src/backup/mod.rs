@@ -253,7 +253,7 @@ impl Opened<'_> {
     /// Records what an earlier attempt stored.
     async fn adopt(self, started: Instant) -> Option<Failure> {
         match self.todo.clone() {
-            Todo::Adopt { id, surplus } => {
+            Todo::Adopt { id, made, surplus } => {
                 tracing::info!(
                     "{}: restic snapshot {id} of an earlier attempt is complete, using it",
                     self.work.name
@@ -263,9 +263,9 @@ impl Opened<'_> {
                         let stored = Stored {
                             id,
                             size,
-                            uploaded: None,
-                            started: None,
-                            finished: None,
+                            uploaded: made.map(|made| made.data_added),
+                            started: made.map(|made| made.started),
+                            finished: made.map(|made| made.finished),
                         };
                         self.finish(stored, surplus, started).await
                     }

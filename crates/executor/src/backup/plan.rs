@@ -15,7 +15,7 @@ use kube::ResourceExt;
 use kubestash_api::conditions::snapshot::SNAPSHOT_METADATA_UPLOADED;
 use kubestash_api::shared::ConditionStatus;
 use kubestash_api::storage::{Snapshot, SnapshotPhase};
-use kubestash_engine::SnapshotInfo;
+use kubestash_engine::{Made, SnapshotInfo};
 
 /// What is left to do for one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) enum Todo {
     Adopt {
         /// Id of the restic snapshot.
         id: String,
+        /// What making it took, if it says so.
+        made: Option<Made>,
         /// Ids of others with the same tag, which nobody needs.
         surplus: Vec<String>,
     },
@@ -77,13 +79,16 @@ pub(super) fn stored(snapshot: &Snapshot, existing: &[SnapshotInfo]) -> Todo {
         return Todo::Dump;
     };
     let tag = uid_tag(&uid);
-    let mut ours: Vec<String> = existing
+    let mut ours: Vec<&SnapshotInfo> = existing
         .iter()
         .filter(|info| info.tags.contains(&tag))
-        .map(|info| info.id.clone())
         .collect();
     match ours.pop() {
-        Some(id) => Todo::Adopt { id, surplus: ours },
+        Some(newest) => Todo::Adopt {
+            id: newest.id.clone(),
+            made: newest.made,
+            surplus: ours.iter().map(|info| info.id.clone()).collect(),
+        },
         None => Todo::Dump,
     }
 }
@@ -110,8 +115,15 @@ mod tests {
             host: "host-0".to_owned(),
             paths: vec!["/dumpfile.sql".to_owned()],
             tags: tags.to_vec(),
+            made: (id == "b").then_some(MADE),
         }
     }
+
+    const MADE: Made = Made {
+        started: Timestamp::UNIX_EPOCH,
+        finished: Timestamp::UNIX_EPOCH,
+        data_added: 7,
+    };
 
     #[test]
     fn the_object_says_how_far_the_last_attempt_came() {
@@ -168,11 +180,13 @@ mod tests {
         assert_eq!(stored(&ours, &existing[..1]), Todo::Dump);
         let one = Todo::Adopt {
             id: "b".into(),
+            made: Some(MADE),
             surplus: vec![],
         };
         assert_eq!(stored(&ours, &existing[..3]), one);
         let two = Todo::Adopt {
             id: "d".into(),
+            made: None,
             surplus: vec!["b".into()],
         };
         assert_eq!(stored(&ours, &existing), two);

@@ -25,7 +25,7 @@ pub(super) struct Stored {
     pub(super) id: String,
     /// Bytes of the dump.
     pub(super) size: u64,
-    /// Bytes that were new; unknown of a restic snapshot that an earlier attempt made.
+    /// Bytes that were new; unknown of a restic snapshot that does not say so.
     pub(super) uploaded: Option<u64>,
     /// When the dump began.
     pub(super) started: Option<Timestamp>,

@@ -7,12 +7,11 @@ use kube::ResourceExt;
 use kubestash_api::core::RestoreSession;
 use kubestash_api::shared::TypedObjectReference;
 use kubestash_core::manifest::{self, DatabaseKind};
-use kubestash_database::Family;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
-use crate::database::{self, Database};
+use crate::database::{self, Database, Wanted};
 use crate::failure::Failure;
 
 /// How long a new database may take to come up, unless the session has a deadline.
@@ -34,7 +33,7 @@ pub(super) async fn database(
     cluster: &Cluster,
     session: &RestoreSession,
     target: &TypedObjectReference,
-    family: Family,
+    wanted: Wanted<'_>,
 ) -> Result<Database, Failure> {
     let own = session.namespace().unwrap_or_default();
     let named_by = format!(
@@ -44,7 +43,7 @@ pub(super) async fn database(
     let until = Instant::now() + limit(session);
     let mut told = false;
     loop {
-        let failure = match database::find(cluster, Some(target), &own, &named_by, family).await {
+        let failure = match database::find(cluster, Some(target), &own, &named_by, wanted).await {
             Err(failure) if matches!(failure.kind.as_str(), "ApiNotFound" | "ApiForbidden") => {
                 failure
             }

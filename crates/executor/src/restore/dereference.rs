@@ -4,12 +4,13 @@ use kube::ResourceExt;
 use kubestash_api::core::RestoreSession;
 use kubestash_api::shared::{ObjectReference, TypedObjectReference};
 use kubestash_api::storage::{Repository, Snapshot};
+use kubestash_core::lock_holder::LockHolder;
 use kubestash_core::{layout, manifest};
 
 use super::awaited;
 use crate::arguments::Restore;
 use crate::cluster::Cluster;
-use crate::database::{self, Database};
+use crate::database::{self, Database, Wanted};
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -58,18 +59,21 @@ pub(super) async fn dereference(
     )
     .await?;
     let target = target(session, &snapshot);
-    let database = if awaited::is_made_by(session) {
-        let made = awaited::database(cluster, session, &target, restore.family).await;
+    let wanted = Wanted {
+        family: restore.family,
+        user: &restore.user,
+    };
+    if awaited::is_made_by(session) {
+        let database = awaited::database(cluster, session, &target, wanted).await?;
         return Ok(World {
             store,
             part,
-            database: made?,
+            database,
             made: Some(target),
         });
-    } else {
-        let named_by = format!("spec.target of {named_by}");
-        database::find(cluster, Some(&target), &own, &named_by, restore.family).await?
-    };
+    }
+    let named_by = format!("spec.target of {named_by}");
+    let database = database::find(cluster, Some(&target), &own, &named_by, wanted).await?;
     Ok(World {
         store,
         part,
@@ -120,7 +124,8 @@ pub(crate) async fn stored(
             secret.namespace_or(&own),
         ));
     }
-    let store = Store::of(cluster, settings, repository, &session.name_any()).await?;
+    let job = LockHolder::restore_job(&own, &session.name_any());
+    let store = Store::of(cluster, settings, repository, &job).await?;
     Ok((store, part, snapshot))
 }
 

@@ -1,13 +1,14 @@
 //! The dump on its way from the repository into the database's client.
 
+use std::future::Future;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kubestash_core::format;
-use kubestash_database::LoadRequest;
-use kubestash_database::mysql::{LoadError, LoadSink};
-use kubestash_engine::{CancellationToken, EngineError, Repository as _};
+use kubestash_database::{ExamineRequest, LoadError, LoadRequest, LoadSink, RunningLoad};
+use kubestash_engine::{CancellationToken, EngineError, Repository as _, ResticRepository};
 
 use super::dereference::World;
 use super::preflight::Ready;
@@ -16,6 +17,8 @@ use crate::failure::Failure;
 
 /// How often a line in the log says how far a restore has come.
 const REPORT: Duration = Duration::from_secs(10);
+/// After so long without a byte taken the server is asked whether it is still there.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Loads the dump; returns its size in bytes.
 ///
@@ -30,12 +33,15 @@ pub(super) async fn load(
     let Ready {
         repository,
         target,
+        source,
+        missing,
+        outline,
         id,
         size,
     } = ready;
     let database = &world.database;
     let connection = &database.connection;
-    if let Some(name) = target.database.as_deref().filter(|_| !target.exists) {
+    for name in &missing {
         tracing::info!("creating the database {name:?}, which is not there");
         database
             .family
@@ -46,7 +52,8 @@ pub(super) async fn load(
         .family
         .load(LoadRequest {
             connection,
-            database: target.database.as_deref(),
+            database: target.database(),
+            outline: &outline,
             args: &restore.args,
             scratch_dir: &restore.scratch_dir,
             wait_timeout: restore.wait_timeout,
@@ -58,32 +65,58 @@ pub(super) async fn load(
     tracing::info!(
         "loading {} into {} on {} with {} {}",
         format::bytes(size),
-        target
-            .database
-            .as_deref()
-            .unwrap_or("the databases it names"),
+        target.database().unwrap_or("the databases it names"),
         started.server_version,
         started.program,
         started.words.join(" ")
     );
     let (sink, running) = (Shared::new(started.sink, size), started.running);
+    let progress = sink.progress();
+    let undone = running.is_undone_by_drop();
+    let deserted = deserted(&progress, QUIET, || async {
+        let again = ExamineRequest {
+            connection,
+            role: &database.role,
+            source: source.as_deref(),
+            args: &restore.args,
+            wait_timeout: restore.wait_timeout,
+        };
+        let answer = database.family.examine(again).await;
+        answer.map(|_| ()).map_err(Failure::from)
+    });
+    let loading = stream(&repository, &id, &world.part.file, sink, running, cancel);
+    // Ending either of them ends the client, and with it everything that waits for it.
+    tokio::select! {
+        biased;
+        loaded = loading => loaded,
+        failure = deserted => Err(unfinished(failure, undone)),
+    }
+}
+
+/// Streams the dump into the client and waits for it.
+///
+/// Whichever way this ends, also by being dropped, the client goes before its input does (`running` is behind `sink`, so
+/// it is dropped first): half a dump must not look like a whole one.
+async fn stream(
+    repository: &ResticRepository,
+    id: &str,
+    file: &str,
+    sink: Shared,
+    running: RunningLoad,
+    cancel: &CancellationToken,
+) -> Result<u64, Failure> {
     let written = repository
-        .dump(
-            &id,
-            &world.part.file,
-            Box::new(sink.clone()),
-            cancel.clone(),
-        )
+        .dump(id, file, Box::new(sink.clone()), cancel.clone())
         .await;
     match written {
         Ok(bytes) => {
-            // Only now may the client see the end of its input.
-            drop(sink);
+            // Only now may the clients see the end of their input. What goes wrong with it, they know better.
+            let _ = sink.finish().await;
             running.finish(cancel).await.map_err(partial)?;
             Ok(bytes)
         }
         Err(error @ EngineError::SinkFailed { .. }) => {
-            // The client has ended and knows why.
+            // A client has ended and knows why.
             drop(sink);
             Err(match running.finish(cancel).await {
                 Err(error) => partial(error),
@@ -91,29 +124,31 @@ pub(super) async fn load(
             })
         }
         Err(error) => {
-            // First the client, then its input: half a dump must not look like a whole one.
+            let undone = running.is_undone_by_drop();
             drop(running);
             drop(sink);
             Err(match error {
-                EngineError::Cancelled => partial(LoadError::Cancelled),
-                error => unfinished(error.into()),
+                EngineError::Cancelled => partial(LoadError::Cancelled { undone }),
+                error => unfinished(error.into(), undone),
             })
         }
     }
 }
 
 fn partial(error: LoadError) -> Failure {
-    match &error {
-        LoadError::Cancelled => error.into(),
-        _ => unfinished(error.into()),
-    }
+    let undone = error.is_undone();
+    unfinished(error.into(), undone)
 }
 
-/// A failure after the first byte, which is worth knowing.
-fn unfinished(failure: Failure) -> Failure {
+/// A failure after the first byte, which is worth knowing, and so is whether the server took everything back.
+fn unfinished(failure: Failure, undone: bool) -> Failure {
     let message = format!(
-        "{}; the database may hold a part of the restore: restore again",
-        failure.message
+        "{}; {}",
+        failure.message,
+        match undone {
+            true => "the database is as it was before",
+            false => "the database may hold a part of the restore: restore again",
+        }
     );
     match failure.permanent {
         true => Failure::permanent(&failure.kind, message),
@@ -121,13 +156,40 @@ fn unfinished(failure: Failure) -> Failure {
     }
 }
 
+/// Returns once the server is gone: when the client has taken nothing for `quiet` and `look` fails. A server that is at
+/// work, be it for hours on one statement, is left to it.
+async fn deserted<F>(progress: &AtomicU64, quiet: Duration, look: impl Fn() -> F) -> Failure
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let mut before = progress.load(Ordering::Relaxed);
+    loop {
+        tokio::time::sleep(quiet).await;
+        let now = progress.load(Ordering::Relaxed);
+        if now == before {
+            match look().await {
+                // It may have taken something meanwhile.
+                Err(failure) if progress.load(Ordering::Relaxed) == before => return failure,
+                _ => tracing::info!(
+                    "the database has taken nothing for {} s and still answers; SHOW FULL PROCESSLIST says what it does",
+                    quiet.as_secs()
+                ),
+            }
+        }
+        before = now;
+    }
+}
+
 /// The client's input, which stays open until the last owner drops it, and counts what goes in.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<Counted>>);
+struct Shared {
+    input: Arc<Mutex<Input>>,
+    // Outside of the lock, which is held as long as the client does not take what is written.
+    written: Arc<AtomicU64>,
+}
 
-struct Counted {
-    sink: LoadSink,
-    written: u64,
+struct Input {
+    sink: Option<LoadSink>,
     total: u64,
     started: Instant,
     reported: Instant,
@@ -136,36 +198,94 @@ struct Counted {
 impl Shared {
     fn new(sink: LoadSink, total: u64) -> Self {
         let now = Instant::now();
-        Self(Arc::new(Mutex::new(Counted {
-            sink,
-            written: 0,
+        let input = Input {
+            sink: Some(sink),
             total,
             started: now,
             reported: now,
-        })))
+        };
+        Self {
+            input: Arc::new(Mutex::new(input)),
+            written: Arc::default(),
+        }
+    }
+
+    /// Bytes that the client has taken.
+    fn progress(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written)
+    }
+
+    /// Tells the clients that this was all.
+    async fn finish(self) -> io::Result<()> {
+        let sink = {
+            let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+            input.sink.take()
+        };
+        let Some(sink) = sink else {
+            return Ok(());
+        };
+        // A client that is busy takes its time.
+        tokio::task::spawn_blocking(move || sink.finish())
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 }
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counted.sink.write(bytes)?;
-        counted.written += count as u64;
-        if counted.reported.elapsed() >= REPORT {
-            counted.reported = Instant::now();
-            let seconds = counted.started.elapsed().as_secs().max(1);
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let sink = input.sink.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let count = sink.write(bytes)?;
+        let written = self.written.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+        if input.reported.elapsed() >= REPORT {
+            input.reported = Instant::now();
+            let seconds = input.started.elapsed().as_secs().max(1);
             tracing::info!(
                 "loading: {} of {} so far, {}/s",
-                format::bytes(counted.written),
-                format::bytes(counted.total),
-                format::decimal_bytes(counted.written / seconds)
+                format::bytes(written),
+                format::bytes(input.total),
+                format::decimal_bytes(written / seconds)
             );
         }
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.sink.flush()
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        input.sink.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_quiet_server_is_only_given_up_when_it_no_longer_answers() {
+        let quiet = Duration::from_millis(5);
+        let progress = AtomicU64::new(0);
+        let looks = Cell::new(0);
+        let failure = deserted(&progress, quiet, || async {
+            looks.set(looks.get() + 1);
+            match looks.get() {
+                // It answers.
+                1 | 2 => Ok(()),
+                // It did not, but went on.
+                3 => {
+                    progress.fetch_add(1, Ordering::Relaxed);
+                    Err(Failure::transient("DatabaseUnreachable", "hiccup"))
+                }
+                _ => Err(Failure::transient("DatabaseUnreachable", "gone")),
+            }
+        })
+        .await;
+        assert_eq!((failure.message.as_str(), looks.get()), ("gone", 4));
+        assert!(
+            unfinished(failure, false)
+                .message
+                .ends_with("restore again")
+        );
     }
 }

@@ -1,14 +1,13 @@
 //! What has to be well before the first byte is written: all of it reads only.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kubestash_database::mysql::Target;
+use kubestash_database::{ExamineRequest, Outline, Outliner, Target};
 use kubestash_engine::{
     CancellationToken, CheckDepth, EngineError, Repository as _, ResticRepository,
     SnapshotVerification,
 };
-
 use zeroize::Zeroizing;
 
 use super::dereference::{Part, World};
@@ -16,8 +15,6 @@ use crate::arguments::Restore;
 use crate::failure::Failure;
 use crate::store::Store;
 
-/// As much of a dump as says on which server it was made.
-const HEAD: usize = 4096;
 /// Tag of a restic snapshot that holds one database: its name is not in the dump.
 const DATABASE_TAG: &str = "database=";
 /// At most this many damages in a message.
@@ -28,7 +25,13 @@ pub(super) struct Ready {
     /// The open repository.
     pub(super) repository: Arc<ResticRepository>,
     /// The server.
-    pub(super) target: Target,
+    pub(super) target: Box<dyn Target>,
+    /// The database that was dumped, if its name is not in the dump.
+    pub(super) source: Option<String>,
+    /// Databases to make before.
+    pub(super) missing: Vec<String>,
+    /// What was seen of the dump.
+    pub(super) outline: Outline,
     /// Full id of the restic snapshot.
     pub(super) id: String,
     /// Bytes to load.
@@ -42,13 +45,10 @@ pub(super) struct Ready {
 pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready, Failure> {
     let part = &world.part;
     let repository = world.store.open(&part.path).await?;
-    tracing::info!("opened the repository at {}", repository.location());
-    let existing = repository.snapshots().await?;
-    let found = existing.iter().find(|info| info.id.starts_with(&part.id));
-    let found = found.ok_or_else(|| EngineError::SnapshotMissing {
-        id: part.id.clone(),
-        location: repository.location(),
-    })?;
+    let location = repository.location();
+    tracing::info!("opened the repository at {location}");
+    let found = repository.snapshot(&part.id).await;
+    let found = found.map_err(|error| explain(error, &part.id, &location))?;
     let source = found
         .tags
         .iter()
@@ -56,24 +56,28 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
     let database = &world.database;
     let (data, target) = tokio::join!(
         examine(&repository, &found.id, &part.file),
-        database.family.examine(
-            &database.connection,
-            &database.role,
+        database.family.examine(ExamineRequest {
+            connection: &database.connection,
+            role: &database.role,
             source,
-            restore.wait_timeout
-        ),
+            args: &restore.args,
+            wait_timeout: restore.wait_timeout,
+        }),
     );
-    let (size, head) = data?;
+    let (size, outline) = data?;
     let target = target?;
-    for note in target
-        .accepts(&head)
-        .map_err(kubestash_database::Error::from)?
-    {
+    let accepted = target
+        .accepts(&outline)
+        .map_err(kubestash_database::Error::from)?;
+    for note in &accepted.notes {
         tracing::warn!("{note}");
     }
     Ok(Ready {
+        source: source.map(str::to_owned),
         repository,
         target,
+        missing: accepted.missing,
+        outline,
         id: found.id.clone(),
         size,
     })
@@ -88,41 +92,59 @@ pub(super) fn untouched(failure: Failure) -> Failure {
     }
 }
 
-/// Reads all data of a file; returns its size and its beginning.
+/// Reads all data of a file; returns its size and what was seen on the way.
 async fn examine(
     repository: &ResticRepository,
     id: &str,
     file: &str,
-) -> Result<(u64, Vec<u8>), Failure> {
+) -> Result<(u64, Outline), Failure> {
+    let location = repository.location();
+    // What is missing is found, and told all at once, before anything is read.
     let verified = repository
-        .verify_snapshot(id, file, CheckDepth::ReadData)
-        .await?;
-    sound(&verified, id, &repository.location())?;
-    tracing::info!("all data of restic snapshot {id} is there and readable");
-    let head = Head::default();
-    let reading = repository.dump(id, file, Box::new(head.clone()), CancellationToken::new());
+        .verify_snapshot(id, file, CheckDepth::Structure)
+        .await
+        .map_err(|error| explain(error, id, &location))?;
+    sound(&verified, id, &location)?;
+    let seen = Examiner::default();
+    let reading = repository.dump(id, file, Box::new(seen.clone()), CancellationToken::new());
     match reading.await {
-        // It stops by itself when it has seen enough.
-        Ok(_) | Err(EngineError::SinkFailed { .. }) => {}
-        Err(error) => return Err(error.into()),
+        Ok(size) => {
+            tracing::info!("all data of restic snapshot {id} is there and readable");
+            Ok((size, seen.take()))
+        }
+        Err(error) => Err(explain(error, id, &location)),
     }
-    Ok((verified.size, head.take()))
+}
+
+/// A failure of the repository; what is damaged is told as what [`sound`] finds is.
+fn explain(error: EngineError, id: &str, location: &str) -> Failure {
+    match error {
+        EngineError::RepositoryDamaged { reason, .. } => damaged(&[reason], id, location),
+        EngineError::SnapshotMissing { .. } => {
+            damaged(&["it is no longer there".to_owned()], id, location)
+        }
+        error => error.into(),
+    }
 }
 
 fn sound(verified: &SnapshotVerification, id: &str, location: &str) -> Result<(), Failure> {
-    if verified.errors.is_empty() {
-        return Ok(());
+    match verified.errors.as_slice() {
+        [] => Ok(()),
+        errors => Err(damaged(errors, id, location)),
     }
-    let mut shown = verified.errors[..verified.errors.len().min(SHOWN)].join("; ");
-    if verified.errors.len() > SHOWN {
-        shown.push_str(&format!("; and {} more", verified.errors.len() - SHOWN));
+}
+
+fn damaged(errors: &[String], id: &str, location: &str) -> Failure {
+    let mut shown = errors[..errors.len().min(SHOWN)].join("; ");
+    if errors.len() > SHOWN {
+        shown.push_str(&format!("; and {} more", errors.len() - SHOWN));
     }
-    Err(Failure::permanent(
+    Failure::permanent(
         "repository-damaged",
         format!(
             "failed to restore: the data of restic snapshot {id} at {location} is damaged: {shown}; restore another Snapshot"
         ),
-    ))
+    )
 }
 
 /// Reads a whole file of a component, all of whose data is compared with its hashes; for files that fit into memory.
@@ -175,25 +197,23 @@ impl Write for Whole {
     }
 }
 
-/// Takes the beginning of a stream and refuses the rest.
+/// Looks at a stream that goes nowhere.
 #[derive(Clone, Default)]
-struct Head(Arc<Mutex<Vec<u8>>>);
+struct Examiner(Arc<Mutex<Outliner>>);
 
-impl Head {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+impl Examiner {
+    fn outliner(&self) -> MutexGuard<'_, Outliner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Outline {
+        self.outliner().take()
     }
 }
 
-impl Write for Head {
+impl Write for Examiner {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = HEAD.saturating_sub(head.len()).min(bytes.len());
-        if wanted == 0 && !bytes.is_empty() {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        head.extend_from_slice(&bytes[..wanted]);
-        Ok(wanted)
+        self.outliner().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -204,15 +224,6 @@ impl Write for Head {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_head_of_a_stream_is_kept_and_the_rest_refused() {
-        let mut head = Head::default();
-        head.write_all(&[1; 100]).unwrap();
-        assert!(head.write_all(&[2; HEAD]).is_err());
-        let kept = head.take();
-        assert_eq!((kept.len(), kept[99], kept[HEAD - 1]), (HEAD, 1, 2));
-    }
 
     #[test]
     fn damage_is_told_and_that_the_database_is_untouched() {

@@ -23,6 +23,9 @@ use serde_json::{Value, json};
 #[path = "../../../database/tests/support/mod.rs"]
 mod mariadb;
 pub use mariadb::{MariaDb, ROOT_PASSWORD};
+mod process;
+#[allow(unused_imports)] // Not every test binary starts processes.
+pub use process::{Process, executor_process, seeded};
 
 /// Password of the repositories: a canary to search for.
 pub const RESTIC_PASSWORD: &str = "canary-restic-Pa55";
@@ -179,7 +182,8 @@ impl Stage {
             "metadata": {"name": "executor", "namespace": "demo"},
             "rules": [
                 rule("core.kubestash.com", &["backupsessions", "backupconfigurations"], &["get"]),
-                rule("core.kubestash.com", &["backupsessions/status"], &["get", "patch"]),
+                rule("core.kubestash.com", &["restoresessions"], &["get", "list"]),
+                rule("core.kubestash.com", &["backupsessions/status", "restoresessions/status"], &["get", "patch"]),
                 rule("storage.kubestash.com", &["snapshots"], &["list", "get", "patch", "delete"]),
                 rule("storage.kubestash.com", &["snapshots/status"], &["get", "patch"]),
                 rule("storage.kubestash.com", &["repositories", "backupstorages", "retentionpolicies"], &["get"]),

@@ -5,13 +5,19 @@ use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, descendants, eventually, find_binary, output};
 
 /// Runs the real restic on the repository of a local storage's directory: it checks clean and holds `snapshots`.
 pub fn check_local(volume: &Path, directory: &str, password: &str, snapshots: usize) {
+    let listed = restic_snapshots(volume, directory, password);
+    assert_eq!(listed.len(), snapshots, "{listed:#?}");
+}
+
+/// The snapshots that the real restic lists there; it checks clean, and no lock is left.
+pub fn restic_snapshots(volume: &Path, directory: &str, password: &str) -> Vec<Value> {
     let repository = volume
         .join(directory)
         .join("repository/v1/frequent-backup/dump");
@@ -27,9 +33,6 @@ pub fn check_local(volume: &Path, directory: &str, password: &str, snapshots: us
     };
     let checked = restic(&["check", "--read-data"]);
     assert!(checked.contains("no errors were found"), "{checked}");
-    let listed: serde_json::Value =
-        serde_json::from_str(&restic(&["snapshots", "--json"])).unwrap();
-    assert_eq!(listed.as_array().unwrap().len(), snapshots, "{listed:#}");
     // A lock counts when it has its name; before that it is a file in the making, which holds up nobody.
     let names = std::fs::read_dir(repository.join("locks"))
         .into_iter()
@@ -37,6 +40,34 @@ pub fn check_local(volume: &Path, directory: &str, password: &str, snapshots: us
         .flatten();
     let locks = names.filter(|file| file.file_name().len() == 64).count();
     assert_eq!(locks, 0, "a lock stayed");
+    serde_json::from_str(&restic(&["snapshots", "--json"])).unwrap()
+}
+
+/// What Snapshots and the files beside the data claim is what restic finds, and what restic finds belongs to a Snapshot,
+/// with which it will go.
+pub fn assert_honest(system: &System, volume: &Path) {
+    let present = restic_snapshots(volume, "repo", "changeit");
+    let objects = system.objects("demo", "snapshots.storage.kubestash.com");
+    let files = std::fs::read_dir(volume.join("repo/snapshots")).unwrap();
+    let files = files.map(|file| {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        serde_saphyr::from_str::<Value>(&text).unwrap()
+    });
+    for snapshot in objects.iter().cloned().chain(files) {
+        if snapshot["status"]["phase"] == "Succeeded" {
+            let id = &snapshot["status"]["components"]["dump"]["resticStats"][0]["id"];
+            let found = present.iter().any(|restic| &restic["id"] == id);
+            assert!(found, "{id} is claimed and not there");
+        }
+    }
+    for restic in &present {
+        let tags = restic["tags"].as_array().unwrap();
+        let owned = objects.iter().any(|snapshot| {
+            let uid = snapshot["metadata"]["uid"].as_str().unwrap();
+            tags.iter().any(|tag| tag == &format!("snapshot-uid={uid}"))
+        });
+        assert!(owned, "nobody will remove {restic:#}");
+    }
 }
 
 /// Fills the metadata database of a Druid with the demo's rows.
@@ -73,10 +104,10 @@ pub fn load_metadata(system: &System, druid: &str) {
 }
 
 /// A small random number generator, so that a failing moment can be run again.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -86,7 +117,7 @@ impl Random {
 
 /// What is killed.
 #[derive(Clone, Copy, Debug)]
-enum Victim {
+pub enum Victim {
     Executor,
     Database,
     Up,
@@ -138,22 +169,11 @@ fn kill_9_of_executor_database_or_up_at_any_moment_loses_nothing_and_claims_noth
             "after {victim:?} at {moment:?}: {after:#}"
         );
     }
-    // What the Snapshots claim is what restic finds.
-    let claimed: Vec<String> = system
-        .objects("demo", "snapshots.storage.kubestash.com")
-        .iter()
-        .filter(|snapshot| snapshot["status"]["phase"] == "Succeeded")
-        .map(|snapshot| {
-            snapshot["status"]["components"]["dump"]["resticStats"][0]["id"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
-    check_local(&volume, "repo", "changeit", claimed.len());
+    assert_honest(&system, &volume);
 }
 
-fn create(system: &System, name: &str) {
+/// Makes a BackupSession of the configuration `manual`.
+pub fn create(system: &System, name: &str) {
     system.apply(
         &json!({
             "apiVersion": "core.kubestash.com/v1alpha1",
@@ -169,13 +189,14 @@ fn create(system: &System, name: &str) {
     );
 }
 
-fn kill(system: &mut System, victim: Victim) {
+/// Ends the victim; the executor is that of a backup or a restore.
+pub fn kill(system: &mut System, victim: Victim) {
     match victim {
         Victim::Up => {
             system.kill();
             system.restart();
         }
-        Victim::Executor => signal_all(&descendants(system.pid(), "execute mysql-backup")),
+        Victim::Executor => signal_all(&descendants(system.pid(), "execute mysql-")),
         Victim::Database => {
             let servers = eventually("the database server", Duration::from_secs(30), || {
                 let found = descendants(system.pid(), "--datadir=");
@@ -190,7 +211,8 @@ fn kill(system: &mut System, victim: Victim) {
     }
 }
 
-fn signal_all(processes: &[u32]) {
+/// Kills processes.
+pub fn signal_all(processes: &[u32]) {
     for pid in processes {
         // It may have ended by itself a moment ago.
         let _ = Command::new("kill")

@@ -11,9 +11,12 @@ mod backends;
 mod bad_input;
 mod canary;
 mod crash;
+mod failpoint;
 mod manifest;
+mod postgres;
 mod recovery;
 mod restore;
+mod restore_faults;
 #[path = "../../../engine/tests/support/servers.rs"]
 mod servers;
 mod support;

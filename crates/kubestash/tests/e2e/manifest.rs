@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::bad_input::{configuration, druid, local_backend};
@@ -478,4 +479,141 @@ fn dependencies_elsewhere_need_an_account_that_may_read_and_make_them() {
         json!({"name": "my-dev1", "namespace": "dev1"})
     );
     assert!(system.object("dev1", "mysql/my-dev1").is_ok());
+}
+
+/// Runs a statement in the database `playground` of a plain database, or in the server's own with `CREATE DATABASE`.
+fn statement(system: &System, namespace: &str, name: &str, statement: &str) -> String {
+    let secret = system
+        .object(namespace, &format!("secret/{name}-auth"))
+        .unwrap();
+    let binding = system
+        .object(namespace, &format!("appbinding/{name}"))
+        .unwrap();
+    let url = binding["spec"]["clientConfig"]["url"].as_str().unwrap();
+    let port: String = url
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    let text = |key: &str| {
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(secret["data"][key].as_str().unwrap())
+            .unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    let makes_database = statement.starts_with("CREATE DATABASE");
+    let mut command = match url.starts_with("postgresql") {
+        true => {
+            let mut command = Command::new(find_binary("psql"));
+            let database = if makes_database {
+                "postgres"
+            } else {
+                "playground"
+            };
+            command
+                .args([
+                    "--no-psqlrc",
+                    "--tuples-only",
+                    "--no-align",
+                    "--set=ON_ERROR_STOP=1",
+                ])
+                .args([
+                    "--host=127.0.0.1",
+                    &format!("--port={port}"),
+                    &format!("--username={}", text("username")),
+                ])
+                .args([
+                    &format!("--dbname={database}"),
+                    &format!("--command={statement}"),
+                ])
+                .env("PGPASSWORD", text("password"));
+            command
+        }
+        false => {
+            let mut command = Command::new(find_binary("mariadb"));
+            command
+                .args([
+                    "--no-defaults",
+                    "--batch",
+                    "--skip-column-names",
+                    "--host=127.0.0.1",
+                ])
+                .args([
+                    &format!("--port={port}"),
+                    &format!("--user={}", text("username")),
+                ])
+                .args([&format!("--execute={statement}")])
+                .env("MYSQL_PWD", text("password"));
+            if !makes_database {
+                command.arg("playground");
+            }
+            command
+        }
+    };
+    output(&mut command).unwrap()
+}
+
+#[test]
+fn plain_databases_come_back_with_their_objects_in_another_namespace() {
+    let system = System::start();
+    let directory = tempfile::tempdir().unwrap();
+    local_backend(&system, &directory.path().join("volume"));
+    system.kubectl("create ns dev");
+    let kinds = [
+        ("MySQL", "mySQL", "mysql"),
+        ("MariaDB", "mariaDB", "mariadb"),
+        ("Postgres", "postgres", "postgres"),
+    ];
+    for (_, _, word) in kinds {
+        system.apply(&example(&format!("sample-{word}.yaml")));
+    }
+    for (kind, key, word) in kinds {
+        let (name, object) = (format!("sample-{word}"), format!("{word}/sample-{word}"));
+        system.wait_phase("demo", &object, &["Ready"]);
+        for text in [
+            "CREATE DATABASE playground",
+            "CREATE TABLE equipment (id INT PRIMARY KEY, kind VARCHAR(9))",
+            "INSERT INTO equipment VALUES (1, 'slide'), (2, 'swing')",
+        ] {
+            statement(&system, "demo", &name, text);
+        }
+        let tasks = json!([{"name": "logical-backup"}, {"name": "manifest-backup"}]);
+        let mut backup: Value = serde_json::from_str(&with_tasks(&tasks, None)).unwrap();
+        backup["metadata"]["name"] = json!(name);
+        backup["spec"]["target"] =
+            json!({"apiGroup": "kubedb.com", "kind": kind, "name": name, "namespace": "demo"});
+        let session = &mut backup["spec"]["sessions"][0];
+        session["addon"]["name"] = json!(format!("{word}-addon"));
+        session["repositories"][0]["name"] = json!(word);
+        session["repositories"][0]["directory"] = json!(word);
+        system.apply(&backup.to_string());
+        let ended = first_session(&system, &name);
+        assert_succeeded(&system, &ended["status"]);
+
+        // Under its own name, so nothing but the session says that this database is restored into.
+        let options = json!({key: {"restoreNamespace": "dev"}});
+        let addon = json!({
+            "dataSource": {"repository": word, "snapshot": "latest"},
+            "addon": {"name": format!("{word}-addon"), "tasks": [{"name": "logical-backup-restore"}, {"name": "manifest-restore"}]},
+        });
+        let status = restore(&system, word, &options, &addon);
+        assert_succeeded(&system, &status);
+        assert_eq!(
+            said(&status),
+            format!("Made: Secret dev/{name}-auth, {kind} dev/{name}.")
+        );
+        let restored = system.wait_phase("dev", &object, &["Ready"]);
+        assert_eq!(restored["spec"]["init"]["waitForInitialRestore"], false);
+        let query = "SELECT kind FROM equipment ORDER BY id";
+        assert_eq!(statement(&system, "dev", &name, query), "slide\nswing\n");
+        let password = |namespace: &str| {
+            system
+                .object(namespace, &format!("secret/{name}-auth"))
+                .unwrap()["data"]["password"]
+                .clone()
+        };
+        assert_eq!(password("dev"), password("demo"));
+    }
 }

@@ -86,7 +86,7 @@ pub fn lose(system: &System, druid: &str) {
 }
 
 /// A RestoreSession into a Druid; `spec` adds to its spec.
-fn session(name: &str, target: &str, source: &Value, spec: &Value) -> String {
+pub fn session(name: &str, target: &str, source: &Value, spec: &Value) -> String {
     let mut object = json!({
         "apiVersion": "core.kubestash.com/v1alpha1",
         "kind": "RestoreSession",
@@ -103,7 +103,7 @@ fn session(name: &str, target: &str, source: &Value, spec: &Value) -> String {
     object.to_string()
 }
 
-fn ended(system: &System, name: &str) -> Value {
+pub fn ended(system: &System, name: &str) -> Value {
     system.wait_phase(
         "demo",
         &format!("restoresession/{name}"),

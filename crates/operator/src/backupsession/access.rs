@@ -34,6 +34,8 @@ pub(super) fn of(world: &World) -> Access {
     }
     // The Snapshots of the Repositories have to be known before some can be found stale, and a name cannot limit that.
     access.any(&namespace, STORAGE, "snapshots", LIST);
+    // Whether a restore whose lock is in the way is over, its session says; which one that will be, nobody knows.
+    access.any(&namespace, CORE, "restoresessions", LIST);
     for (name, session) in &world.old_snapshots {
         access.one(&namespace, STORAGE, "snapshots", REMOVE, name);
         access.one(&namespace, CORE, "backupsessions", READ, session);

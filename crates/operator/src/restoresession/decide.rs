@@ -288,7 +288,7 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
     let outcome = world.job.as_ref().map(|job| judge(job, &world.pods, now));
     let (Some(job), Some(outcome)) = (&world.job, outcome) else {
         let reason = reason_to_stop(world, &status, now);
-        let reason = reason.unwrap_or_else(|| "the restore Job is gone".to_owned());
+        let reason = reason.unwrap_or_else(|| broken_off("the restore Job is gone", &status));
         return end(world, status, &reason, now);
     };
     let again = match outcome {
@@ -300,7 +300,10 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
                 now,
             );
         }
-        Outcome::Failed(reason) => return end(world, status, &reason, now),
+        Outcome::Failed(reason) => {
+            let reason = broken_off(&reason, &status);
+            return end(world, status, &reason, now);
+        }
         Outcome::Stuck(reason) => {
             set(&mut status, RESTORE_INCOMPLETE, true, &reason, now);
             None
@@ -322,6 +325,14 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
         }
         CleanUp::Wait(left) => wait(status, Some(left)),
         CleanUp::Done => end(world, status, &reason, now),
+    }
+}
+
+/// Why a Job is over that did not say so itself: had its executor begun, nobody knows how far it came.
+fn broken_off(reason: &str, status: &RestoreSessionStatus) -> String {
+    match status.components.is_empty() {
+        true => reason.to_owned(),
+        false => format!("{reason}; the target may hold a part of the restore: restore again"),
     }
 }
 

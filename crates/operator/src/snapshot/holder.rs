@@ -25,11 +25,13 @@ pub(super) fn operator(ctx: &Context, repository: &Repository) -> LockOwner {
     // The name in front is of no account here, it only asks.
     let asking = LockHolder::new(NAME, repository.uid().unwrap_or_default());
     LockOwner::new(NAME).with_gone_check(Arc::new(move |hostname| {
-        let gone = asking.sees_gone(&hostname, |name| {
-            let job = jobs.get(&namespace, name);
-            let left = pods.select(|pod| {
-                pod.namespace().as_deref() == Some(namespace.as_str()) && is_of(pod, name)
-            });
+        let gone = asking.sees_gone(&hostname, |job| {
+            // A restore may run in another namespace; its Job has the name of its session.
+            let (namespace, name) =
+                LockHolder::restore_of(job).unwrap_or((namespace.as_str(), job));
+            let job = jobs.get(namespace, name);
+            let left = pods
+                .select(|pod| pod.namespace().as_deref() == Some(namespace) && is_of(pod, name));
             is_over(job.as_deref(), left.iter().map(AsRef::as_ref))
         });
         std::future::ready(gone).boxed()

@@ -54,7 +54,9 @@ pub(super) fn of(
 
 /// The conditions of a database whose objects do not allow a server.
 pub(super) fn impossible(error: &ProviderError) -> Vec<Change> {
-    not_ready(error.kind(), &error.told()).into()
+    let not_halted = Change::Without(status::HALTED);
+    let not_ready = not_ready(error.kind(), &error.told());
+    std::iter::once(not_halted).chain(not_ready).collect()
 }
 
 fn not_ready(reason: &'static str, why: &str) -> [Change; 3] {

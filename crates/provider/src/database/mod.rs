@@ -1,6 +1,5 @@
 //! Plain databases: for each object a Secret, a server process, an AppBinding, and a status.
 
-mod binding;
 mod conditions;
 mod kinds;
 
@@ -13,7 +12,7 @@ use kube::api::Api;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::appcatalog::ClientConfig;
 use kubestash_api::kubedb::{AuthSecret, DatabaseDeletionPolicy, DatabaseInit, DatabaseStatus};
 
 use crate::run::Context;
@@ -21,7 +20,7 @@ use crate::secret::{self, Wanted};
 use crate::server::disk::on_disk;
 use crate::server::{Engine, Id, Servers, State};
 use crate::status::{self, Change, Fact};
-use crate::{ProviderError, apply, labels, restore};
+use crate::{ProviderError, apply, binding, labels, restore};
 
 /// Finalizer of a database.
 const FINALIZER: &str = "kubedb.com";
@@ -148,7 +147,7 @@ pub(crate) async fn reconcile<D: Database>(
 async fn halt<D: Database>(database: &D, context: &Context) -> Result<Vec<Change>, ProviderError> {
     let id = id(database);
     D::servers(context).stop(&id).await;
-    apply::delete::<AppBinding>(&context.client, &id.namespace, &id.name).await?;
+    binding::remove(&context.client, database).await?;
     let text = "The server is stopped: spec.halted is true.";
     Ok(vec![
         Fact::new(status::HALTED, true, "DatabaseHalted", text).into(),
@@ -160,7 +159,7 @@ async fn halt<D: Database>(database: &D, context: &Context) -> Result<Vec<Change
 async fn keep<D: Database>(database: &D, context: &Context) -> Result<Vec<Change>, ProviderError> {
     let id = id(database);
     let secret = auth_secret(database);
-    binding::refuse_foreign(database, context).await?;
+    binding::is_there(&context.client, database).await?;
     let wanted = Wanted {
         namespace: &id.namespace,
         name: &secret,
@@ -177,8 +176,18 @@ async fn keep<D: Database>(database: &D, context: &Context) -> Result<Vec<Change
     let tell = move || drop(changed.unbounded_send(object.clone()));
     let state = D::servers(context).ensure(&id, credentials, tell).await;
     if let State::Ready { port, program } = &state {
-        let binding = binding::of(database, &secret, *port, &program.version);
-        apply::object(&context.client, &binding).await?;
+        let content = binding::Content {
+            resource: D::RESOURCE,
+            type_: D::NAME,
+            // There is no DNS here, so there is no Service either: only the address.
+            client_config: ClientConfig {
+                url: Some(D::url(*port)),
+                ..ClientConfig::default()
+            },
+            secret: &secret,
+            version: &program.version,
+        };
+        apply::object(&context.client, &binding::of(database, content)).await?;
     }
     let before = database.status();
     let restore = restore::latest(database, &context.client).await?;
@@ -208,7 +217,13 @@ async fn remove<D: Database>(database: &D, context: &Context) -> Result<Action, 
         on_disk(move || files.remove()).await?;
     }
     if policy == DatabaseDeletionPolicy::WipeOut && !has_external_secret(database) {
-        apply::delete::<Secret>(&context.client, &id.namespace, &auth_secret(database)).await?;
+        secret::remove(
+            &context.client,
+            &id.namespace,
+            &auth_secret(database),
+            D::RESOURCE,
+        )
+        .await?;
     }
     apply::finalizer(&context.client, database, FINALIZER, false).await?;
     Ok(Action::await_change())

@@ -6,25 +6,23 @@ mod store;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::Api;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
-use kubestash_api::appcatalog::{AppBinding, AppBindingSpec, ClientConfig, SecretReference};
+use kubestash_api::appcatalog::{AppBinding, ClientConfig};
 use kubestash_api::kubedb::{DatabaseDeletionPolicy, Druid};
-use kubestash_api::shared::TypedObjectReference;
 
 use crate::run::Context;
 use crate::secret::{self, Wanted};
 use crate::status::{self, Change, Fact};
-use crate::{ProviderError, apply, database, labels, restore};
+use crate::{ProviderError, apply, binding, database, labels, restore};
 use metadata::Metadata;
 use store::Store as MetadataStore;
 
 /// Finalizer of a Druid.
 const FINALIZER: &str = "kubedb.com/druid";
+/// Their resource.
+const RESOURCE: &str = "druids";
 
 /// The Druids whose metadata is in `store`.
 pub(crate) fn of_metadata_store<S: MetadataStore>(
@@ -83,14 +81,30 @@ pub(crate) async fn reconcile(
         )
         .into(),
     ];
-    if druid.spec.halted == Some(true) {
-        changes.extend(halt(&druid, &context).await?);
+    let done = if druid.spec.halted == Some(true) {
+        halt(&druid, &context).await
     } else {
-        changes.extend(keep(&druid, &metadata, &context).await?);
-    }
+        keep(&druid, &metadata, &context).await
+    };
+    let failed = match done {
+        Ok(more) => {
+            changes.extend(more);
+            None
+        }
+        // It lasts, so it is told where it stays; and tried again, as nobody tells us of its end.
+        Err(error) if error.is_the_users() => {
+            changes.push(Change::Without(status::HALTED));
+            changes.push(Fact::new(status::READY, false, error.kind(), error.told()).into());
+            Some(error)
+        }
+        Err(error) => return Err(error),
+    };
     context
         .write_status(druid.as_ref(), druid.status.as_ref(), &changes)
         .await?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
     let init = druid.spec.init.as_ref();
     apply::initialised(&context.client, druid.as_ref(), init, &changes).await?;
     Ok(Action::await_change())
@@ -98,8 +112,7 @@ pub(crate) async fn reconcile(
 
 /// Takes the Druid out of service; its metadata store and Secret stay as they are.
 async fn halt(druid: &Druid, context: &Context) -> Result<Vec<Change>, ProviderError> {
-    let namespace = druid.namespace().unwrap_or_default();
-    apply::delete::<AppBinding>(&context.client, &namespace, &druid.name_any()).await?;
+    binding::remove(&context.client, druid).await?;
     let text = "Nothing of this Druid is in service: spec.halted is true.";
     Ok(vec![
         Fact::new(status::HALTED, true, "DatabaseHalted", text).into(),
@@ -113,12 +126,13 @@ async fn keep(
     metadata: &Metadata,
     context: &Context,
 ) -> Result<Vec<Change>, ProviderError> {
+    let has_been_ready = binding::is_there(&context.client, druid).await?;
     let secret = auth_secret(druid);
     let wanted = Wanted {
         namespace: &druid.namespace().unwrap_or_default(),
         name: &secret,
         username: "admin",
-        labels: labels::of("druids", &druid.name_any()),
+        labels: labels::of(RESOURCE, &druid.name_any()),
         owner: None,
         may_be_made: !has_external_secret(druid),
     };
@@ -126,7 +140,6 @@ async fn keep(
     let before = druid.status.as_ref();
     let (replica, accepts) = (status::REPLICA_READY, status::ACCEPTING_CONNECTION);
     let mut changes = vec![Change::Without(status::HALTED)];
-    let has_been_ready = app_binding_exists(druid, context).await?;
     if let Err(why) = metadata.provide(druid, has_been_ready, context).await? {
         if has_been_ready {
             // It goes on following the Druid's annotations.
@@ -156,15 +169,6 @@ async fn keep(
     Ok(changes)
 }
 
-async fn app_binding_exists(druid: &Druid, context: &Context) -> Result<bool, ProviderError> {
-    let namespace = druid.namespace().unwrap_or_default();
-    let api: Api<AppBinding> = Api::namespaced(context.client.clone(), &namespace);
-    let found = api.get_opt(&druid.name_any()).await;
-    Ok(found
-        .map_err(ProviderError::api("read the AppBinding"))?
-        .is_some())
-}
-
 /// Whether somebody else keeps the auth Secret.
 fn has_external_secret(druid: &Druid) -> bool {
     let secret = druid.spec.auth_secret.as_ref();
@@ -182,37 +186,16 @@ fn auth_secret(druid: &Druid) -> String {
         .unwrap_or_else(|| format!("{}-auth", druid.name_any()))
 }
 
-/// The AppBinding of a Druid. It carries the Druid's annotations, by which backups are asked for, and no address: there
-/// is no Druid process to connect to.
+/// The AppBinding of a Druid. It has no address: there is no Druid process to connect to.
 fn app_binding(druid: &Druid, secret: &str) -> AppBinding {
-    let (namespace, name) = (druid.namespace().unwrap_or_default(), druid.name_any());
-    let annotations = labels::copied(Some(druid.annotations()));
-    AppBinding {
-        metadata: ObjectMeta {
-            name: Some(name.clone()),
-            namespace: Some(namespace.clone()),
-            labels: Some(labels::of("druids", &name)),
-            annotations: (!annotations.is_empty()).then_some(annotations),
-            owner_references: druid.controller_owner_ref(&()).map(|owner| vec![owner]),
-            ..ObjectMeta::default()
-        },
-        spec: AppBindingSpec {
-            app_ref: Some(TypedObjectReference {
-                api_group: Some("kubedb.com".to_owned()),
-                kind: Some("Druid".to_owned()),
-                name,
-                namespace: Some(namespace),
-            }),
-            client_config: ClientConfig::default(),
-            secret: Some(SecretReference {
-                name: secret.to_owned(),
-                ..SecretReference::default()
-            }),
-            type_: Some("kubedb.com/druid".to_owned()),
-            version: Some(druid.spec.version.clone()),
-            ..AppBindingSpec::default()
-        },
-    }
+    let content = binding::Content {
+        resource: RESOURCE,
+        type_: "druid",
+        client_config: ClientConfig::default(),
+        secret,
+        version: &druid.spec.version,
+    };
+    binding::of(druid, content)
 }
 
 /// Ends a Druid as its deletion policy says; its metadata store goes first.
@@ -235,7 +218,7 @@ async fn remove(
     }
     if policy == DatabaseDeletionPolicy::WipeOut && !has_external_secret(druid) {
         let namespace = druid.namespace().unwrap_or_default();
-        apply::delete::<Secret>(&context.client, &namespace, &auth_secret(druid)).await?;
+        secret::remove(&context.client, &namespace, &auth_secret(druid), RESOURCE).await?;
     }
     apply::finalizer(&context.client, druid, FINALIZER, false).await?;
     Ok(Action::await_change())

@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ListParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition};
 use kube::{Api, Client, Resource};
 use kubestash_api::appcatalog::AppBinding;
@@ -181,6 +181,41 @@ impl Cluster {
 
     pub async fn mysql_in_phase(&self, name: &str, phase: &'static str) -> MySQL {
         self.in_phase(name, phase).await
+    }
+
+    /// Waits for an Event on an object that says this. Unlike a phase, it is not missed when it has passed.
+    pub async fn told(&self, kind: &str, name: &str, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let says = |event: &Event| {
+            let object = &event.involved_object;
+            (object.kind.as_deref(), object.name.as_deref()) == (Some(kind), Some(name))
+                && [&event.reason, &event.message]
+                    .into_iter()
+                    .flatten()
+                    .any(|it| it.contains(text))
+        };
+        loop {
+            let events = self.api::<Event>().list(&ListParams::default()).await;
+            if events.unwrap().items.iter().any(says) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no Event on {name} says {text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Makes the object of a file under `examples/`.
+    pub async fn create_example(&self, yaml: &str) {
+        let object: DynamicObject = serde_saphyr::from_str(yaml).unwrap();
+        let types = object.types.clone().unwrap();
+        let kind = GroupVersionKind::try_from(&types).unwrap();
+        let plural = match types.kind.as_str() {
+            "Postgres" => "postgreses".to_owned(),
+            other => format!("{}s", other.to_ascii_lowercase()),
+        };
+        let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), "demo", &resource);
+        api.create(&PostParams::default(), &object).await.unwrap();
     }
 
     pub async fn is_gone<K: Object>(&self, name: &str) {

@@ -1,9 +1,11 @@
 //! What the tests start, and how they ask and wait.
 
+mod gate;
 mod gcs;
 mod process;
 mod system;
 
+pub use gate::Gate;
 pub use gcs::Gcs;
 pub use process::{descendants, find_binary, free_port, output, still_running};
 pub use system::System;

@@ -493,7 +493,7 @@ fn however_the_job_ends_the_restore_ends_with_the_best_known_reason() {
                 running_of(&json!({})),
                 json!({"phase": "Running"}),
             )),
-            "the restore Job is gone",
+            "the restore Job is gone; the target may hold a part of the restore: restore again",
         ),
         (
             with_job(

@@ -5,26 +5,34 @@
 //! | names, in the parameter `databases` or after `--databases` | these; one that the server lacks is an error |
 //! | nothing, of a Druid | the one of `druid` and its `linkedDB` that holds `druid_segments` |
 //! | nothing, of a plain server | all databases that users made, never the server's own |
-//! | `--all-databases` | all but `information_schema`, `performance_schema`, `sys` and the ignored ones |
+//! | `--all-databases` | all but those that exist in the server's memory only, and the ignored ones |
 //!
-//! One named database is dumped without `CREATE DATABASE` and `USE`, so that it can be loaded under another
-//! name. Names are only ever compared with what the server has: nothing a name contains is interpreted.
+//! One named database is dumped without its name in the dump, so that it can be loaded under another one. Names are only ever compared with what the server has: nothing a name contains is interpreted.
 
-use super::server::Existing;
 use crate::family::Role;
 
 /// The name that Druid's metadata database has unless somebody chose another.
 pub const DRUID: &str = "druid";
 
-/// Schemas that belong to the server.
-const SYSTEM: [&str; 6] = [
-    "information_schema",
-    "mysql",
-    "ndbinfo",
-    "performance_schema",
-    "sys",
-    "#mysql50#lost+found",
-];
+/// The databases of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// All that the user may see, the server's own included.
+    pub all: Vec<String>,
+    /// Those that hold Druid's table of segments.
+    pub with_segments: Vec<String>,
+    /// Those that belong to the server itself.
+    pub system: Vec<String>,
+    /// Those of them that hold nothing that could be dumped.
+    pub in_memory: Vec<String>,
+}
+
+impl Existing {
+    fn users(&self) -> Vec<String> {
+        let users = self.all.iter().filter(|name| !self.system.contains(name));
+        users.cloned().collect()
+    }
+}
 
 /// What to dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +75,7 @@ pub enum SelectionError {
     Unknown {
         /// The names asked for.
         unknown: Vec<String>,
-        /// What there is.
+        /// What there is of users.
         existing: Vec<String>,
     },
     /// A Druid's metadata is in none of the databases it can be in.
@@ -78,7 +86,7 @@ pub enum SelectionError {
     NoMetadata {
         /// Where we looked.
         looked_in: Vec<String>,
-        /// What there is.
+        /// What there is of users.
         existing: Vec<String>,
     },
     /// A plain server without anything of a user.
@@ -89,6 +97,23 @@ pub enum SelectionError {
         "failed to select databases: args says --all-databases and databases are named as well; remove one of the two"
     )]
     Contradiction,
+    /// The user may not connect to a database.
+    #[error(
+        "failed to select databases: the user {user:?} lacks the right {right} on the database {database:?}; grant it, or name the databases to dump"
+    )]
+    Right {
+        /// Who connects.
+        user: String,
+        /// The right.
+        right: &'static str,
+        /// The database.
+        database: String,
+    },
+    /// More than one dump can describe.
+    #[error(
+        "failed to select databases: {0} are more than one dump can hold; name some of them for each of several sessions"
+    )]
+    TooMany(usize),
 }
 
 impl SelectionError {
@@ -99,6 +124,8 @@ impl SelectionError {
             Self::NoMetadata { .. } => "DruidMetadataMissing",
             Self::Nothing => "DatabaseNone",
             Self::Contradiction => "ArgsInvalid",
+            Self::Right { .. } => "DatabaseRightMissing",
+            Self::TooMany(_) => "DatabaseTooMany",
         }
     }
 }
@@ -122,22 +149,11 @@ fn quoted(names: &[String]) -> String {
 }
 
 fn listed(existing: &[String]) -> String {
-    let users: Vec<String> = existing
-        .iter()
-        .filter(|name| !is_system(name))
-        .cloned()
-        .collect();
-    if users.is_empty() {
+    if existing.is_empty() {
         "no database of a user".to_owned()
     } else {
-        quoted(&users)
+        quoted(existing)
     }
-}
-
-fn is_system(name: &str) -> bool {
-    SYSTEM
-        .iter()
-        .any(|system| name.eq_ignore_ascii_case(system))
 }
 
 /// The database that holds a Druid's metadata: `linked` if it does, else `druid` if that does.
@@ -147,7 +163,7 @@ pub fn metadata_database(linked: &str, existing: &Existing, folds_case: bool) ->
         .find_map(|name| find(name, &existing.with_segments, folds_case))
 }
 
-pub(super) fn find(name: &str, among: &[String], folds_case: bool) -> Option<String> {
+pub(crate) fn find(name: &str, among: &[String], folds_case: bool) -> Option<String> {
     let exact = among.iter().find(|existing| *existing == name);
     let folded = || {
         among
@@ -182,21 +198,15 @@ pub fn select(
         return named(&names, existing, folds_case);
     }
     if wanted.all {
-        let skipped = [
-            "information_schema",
-            "performance_schema",
-            "sys",
-            "#mysql50#lost+found",
-        ];
         return all_but(existing, |name| {
-            skipped
-                .iter()
-                .any(|skipped| name.eq_ignore_ascii_case(skipped))
+            existing.in_memory.iter().any(|skipped| skipped == name)
                 || find(name, wanted.ignored, folds_case).is_some()
         });
     }
     match role {
-        Role::Plain => all_but(existing, is_system),
+        Role::Plain => all_but(existing, |name| {
+            existing.system.iter().any(|own| own == name)
+        }),
         Role::DruidMetadata { linked_db } => metadata_database(linked_db, existing, folds_case)
             .map(Scope::One)
             .ok_or_else(|| {
@@ -204,7 +214,7 @@ pub fn select(
                 looked_in.dedup();
                 SelectionError::NoMetadata {
                     looked_in,
-                    existing: existing.all.clone(),
+                    existing: existing.users(),
                 }
             }),
     }
@@ -223,7 +233,7 @@ fn named(names: &[&str], existing: &Existing, folds_case: bool) -> Result<Scope,
     if !unknown.is_empty() {
         return Err(SelectionError::Unknown {
             unknown,
-            existing: existing.all.clone(),
+            existing: existing.users(),
         });
     }
     match found.as_slice() {
@@ -246,6 +256,33 @@ fn all_but(existing: &Existing, skipped: impl Fn(&str) -> bool) -> Result<Scope,
     }
 }
 
+/// The database that a dump of `source` goes into, and whether it is there: that of the target's role, whatever it was
+/// called where it comes from.
+pub(crate) fn place(
+    source: &str,
+    role: &Role,
+    existing: &Existing,
+    folds_case: bool,
+) -> (String, bool) {
+    match role {
+        Role::Plain => match find(source, &existing.all, folds_case) {
+            Some(name) => (name, true),
+            None => (source.to_owned(), false),
+        },
+        Role::DruidMetadata { linked_db } => {
+            let there = metadata_database(linked_db, existing, folds_case).or_else(|| {
+                [linked_db.as_str(), DRUID]
+                    .iter()
+                    .find_map(|name| find(name, &existing.all, folds_case))
+            });
+            match there {
+                Some(name) => (name, true),
+                None => (linked_db.clone(), false),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +296,8 @@ mod tests {
         Existing {
             all: strings(&own).into_iter().chain(strings(all)).collect(),
             with_segments: strings(with_segments),
+            system: strings(&own),
+            in_memory: strings(&["information_schema", "performance_schema", "sys"]),
         }
     }
 
@@ -365,6 +404,51 @@ mod tests {
         assert_eq!(
             select(both, &Role::Plain, &existing, false),
             Err(SelectionError::Contradiction)
+        );
+    }
+
+    #[test]
+    fn a_dump_of_one_database_goes_into_the_one_of_the_targets_role() {
+        let existing = |all: &[&str], with: &[&str]| Existing {
+            all: all.iter().map(|name| (*name).to_owned()).collect(),
+            with_segments: with.iter().map(|name| (*name).to_owned()).collect(),
+            ..Existing::default()
+        };
+        let druid = |linked: &str| Role::DruidMetadata {
+            linked_db: linked.to_owned(),
+        };
+        let cases = [
+            (
+                druid("meta"),
+                existing(&["druid", "meta"], &["druid", "meta"]),
+                ("meta", true),
+            ),
+            (
+                druid("meta"),
+                existing(&["druid", "meta"], &["druid"]),
+                ("druid", true),
+            ),
+            (
+                druid("meta"),
+                existing(&["druid", "meta"], &[]),
+                ("meta", true),
+            ),
+            (druid("meta"), existing(&["druid"], &[]), ("druid", true)),
+            (druid("meta"), existing(&["mysql"], &[]), ("meta", false)),
+            (druid("druid"), existing(&["x"], &["x"]), ("druid", false)),
+            (Role::Plain, existing(&["source"], &[]), ("source", true)),
+            (Role::Plain, existing(&["Source"], &[]), ("source", false)),
+        ];
+        for (role, existing, (name, exists)) in cases {
+            assert_eq!(
+                place("source", &role, &existing, false),
+                (name.to_owned(), exists),
+                "{role:?} {existing:?}"
+            );
+        }
+        assert_eq!(
+            place("source", &Role::Plain, &existing(&["Source"], &[]), true),
+            ("Source".to_owned(), true)
         );
     }
 }

@@ -1,0 +1,43 @@
+//! PostgreSQL.
+//!
+//! ```text
+//!   client     which program is installed, of which version, with which options
+//!   service    the files that tell a client where to connect, and as whom
+//!   server     wait until it answers; what it is; its databases       tls  its encryption
+//!   plan       the command lines (pure)
+//!   dump       all of that, then the running clients as one stream
+//!   sections   a stream of several databases: who is where (pure)     fence  psql's own safeguard
+//!   target     the server to load into, looked at beforehand
+//!   load       one psql for each database, all in open transactions, committed together
+//! ```
+
+mod client;
+mod dump;
+mod fence;
+mod globals;
+mod load;
+mod plan;
+mod sections;
+mod server;
+mod service;
+mod target;
+mod tls;
+
+use crate::family::Facts;
+
+pub(crate) use dump::dump;
+pub(crate) use load::load;
+pub(crate) use sections::has_index;
+pub(crate) use target::{create_database, examine};
+
+pub(crate) const FACTS: Facts = Facts {
+    name: "PostgreSQL",
+    port: 5432,
+    schemes: &["postgresql", "postgres"],
+    kinds: &["postgres", "postgresql"],
+};
+
+/// A name as SQL writes it.
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,344 @@
+//! Talking to the server itself: is it there, what is it, which databases does it have.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Error as Cause, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{client, identifier, tls};
+use crate::connection::{Connection, Security};
+use crate::family::Role;
+use crate::reach::{self, Refusal, ServerError};
+use crate::selection::{DRUID, Existing};
+
+/// Databases of those who run a server: nothing of a user's is in them.
+const OPERATORS: [&str; 5] = [
+    "kubedb_system",
+    "rdsadmin",
+    "cloudsqladmin",
+    "azure_maintenance",
+    "azure_sys",
+];
+/// Databases that are usually there, to connect to.
+const USUAL: [&str; 2] = ["postgres", "template1"];
+
+/// What a server is, and what its user may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ServerInfo {
+    /// Its version as it says it: `15.18 (Debian 15.18-0+deb12u1)`.
+    pub(super) version: String,
+    /// First number of the version.
+    pub(super) major: u32,
+    /// Whether it follows another one.
+    pub(super) in_recovery: bool,
+    /// Whether transactions cannot write unless they say that they want to.
+    pub(super) read_only: bool,
+    /// Whether the user may make databases.
+    pub(super) makes_databases: bool,
+}
+
+/// A database, as far as the user may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Database {
+    /// Its name.
+    pub(super) name: String,
+    /// Whether the user may connect to it.
+    pub(super) connect: bool,
+    /// Whether the user may make schemas in it.
+    pub(super) create: bool,
+}
+
+/// A connection to a server that answers.
+pub(super) struct Server {
+    client: Client,
+    address: String,
+    /// The database it is connected to.
+    pub(super) database: String,
+    /// What it is.
+    pub(super) info: ServerInfo,
+}
+
+impl Server {
+    /// Waits until the server answers, at most `timeout`. Only silence is waited for: wrong credentials fail at once.
+    /// Connects to the first that lets us in of: the address's database, the ones that are usually there, the role's,
+    /// the user's.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub(super) async fn wait(
+        to: &Connection,
+        role: &Role,
+        timeout: Duration,
+    ) -> Result<Self, ServerError> {
+        let mut databases: Vec<&str> = to.database.as_deref().into_iter().collect();
+        databases.extend(USUAL);
+        if let Role::DruidMetadata { linked_db } = role {
+            databases.extend([linked_db.as_str(), DRUID]);
+        }
+        databases.push(to.credentials.user());
+        reach::wait(to, timeout, || Self::connect_to_any(to, &databases)).await
+    }
+
+    /// Connects to one database of a server that has answered before.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    async fn another(to: &Connection, database: &str) -> Result<Self, ServerError> {
+        let databases = [database];
+        let timeout = Duration::from_secs(30);
+        reach::wait(to, timeout, || Self::connect_to_any(to, &databases)).await
+    }
+
+    async fn connect_to_any(to: &Connection, databases: &[&str]) -> Result<Self, Refusal> {
+        let mut refused = None;
+        for database in databases {
+            match Self::connect(to, database).await {
+                Err(Attempt::Database(message)) => {
+                    refused.get_or_insert(message);
+                }
+                Err(Attempt::Server(refusal)) => return Err(refusal),
+                Ok(server) => return Ok(server),
+            }
+        }
+        let message = refused.unwrap_or_default();
+        Err(Refusal::Denied(format!(
+            "{message} (looked for one to connect to: {}; name another in the path of spec.clientConfig.url)",
+            databases.join(", ")
+        )))
+    }
+
+    async fn connect(to: &Connection, database: &str) -> Result<Self, Attempt> {
+        let security = to.security();
+        let config =
+            tls::config(to).map_err(|error| Attempt::Server(Refusal::Encryption(error)))?;
+        let mut maker = MakeRustlsConnect::new(config);
+        let tls = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::make_tls_connect(
+            &mut maker,
+            to.expected_name(),
+        )
+        .map_err(|error| Attempt::Server(Refusal::Encryption(error.to_string())))?;
+        let later = |error: std::io::Error| Attempt::Server(Refusal::NotYet(error.to_string()));
+        let stream = TcpStream::connect((to.host.as_str(), to.port))
+            .await
+            .map_err(later)?;
+        let mut options = Config::new();
+        options
+            .user(to.credentials.user())
+            .dbname(database)
+            .application_name("kubestash")
+            .ssl_mode(match security {
+                Security::Plain => SslMode::Disable,
+                Security::Negotiated => SslMode::Prefer,
+                Security::Encrypted | Security::Authority | Security::Host => SslMode::Require,
+            });
+        if !to.credentials.password().is_empty() {
+            options.password(to.credentials.password());
+        }
+        let (client, connection) = options
+            .connect_raw(stream, tls)
+            .await
+            .map_err(|cause| attempt(&cause))?;
+        // It ends with the client; what goes wrong with it, the client's next query says.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let mut server = Self {
+            client,
+            address: to.address(),
+            database: database.to_owned(),
+            info: ServerInfo::default(),
+        };
+        server.info = server.ask_info().await.map_err(|cause| attempt(&cause))?;
+        Ok(server)
+    }
+
+    async fn ask_info(&self) -> Result<ServerInfo, Cause> {
+        // The user's own entry in pg_roles is always there.
+        let rows = self
+            .rows(
+                "SELECT current_setting('server_version'), pg_is_in_recovery(), \
+                 current_setting('default_transaction_read_only'), rolsuper OR rolcreatedb \
+                 FROM pg_catalog.pg_roles WHERE rolname = current_user",
+            )
+            .await?;
+        let text = |at: usize| {
+            let row = rows.first();
+            row.and_then(|row| row.get(at))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let version = text(0);
+        Ok(ServerInfo {
+            major: client::number_in(&version).0,
+            version,
+            in_recovery: text(1) == "t",
+            read_only: text(2) == "on",
+            makes_databases: text(3) == "t",
+        })
+    }
+
+    /// The databases that exist and can be connected to by somebody, without templates.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn databases(&self) -> Result<Vec<Database>, ServerError> {
+        let rows = self
+            .rows(
+                "SELECT datname, has_database_privilege(oid, 'CONNECT'), has_database_privilege(oid, 'CREATE') \
+                 FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
+            )
+            .await
+            .map_err(|cause| self.failed("list the databases", &cause))?;
+        Ok(rows
+            .iter()
+            .map(|row| Database {
+                name: row.get(0).unwrap_or_default().to_owned(),
+                connect: row.get(1) == Some("t"),
+                create: row.get(2) == Some("t"),
+            })
+            .collect())
+    }
+
+    /// The databases, as a selection needs them. Where Druid's tables are is only looked for where they may be.
+    ///
+    /// # Errors
+    /// If a database does not let us in, or a query fails.
+    pub(super) async fn existing(
+        &self,
+        to: &Connection,
+        role: &Role,
+        databases: &[Database],
+    ) -> Result<Existing, ServerError> {
+        let mut with_segments = Vec::new();
+        if let Role::DruidMetadata { linked_db } = role {
+            let places = [linked_db.as_str(), DRUID];
+            let looked_at = databases
+                .iter()
+                .filter(|database| database.connect && places.contains(&database.name.as_str()));
+            for database in looked_at {
+                let server = Self::another(to, &database.name).await?;
+                if server.has_segments().await? {
+                    with_segments.push(database.name.clone());
+                }
+            }
+        }
+        let names = |wanted: &dyn Fn(&Database) -> bool| {
+            let found = databases.iter().filter(|database| wanted(database));
+            found.map(|database| database.name.clone()).collect()
+        };
+        let operators = |database: &Database| OPERATORS.contains(&database.name.as_str());
+        Ok(Existing {
+            all: names(&|_| true),
+            with_segments,
+            system: names(&operators),
+            in_memory: names(&|database| operators(database) && !database.connect),
+        })
+    }
+
+    async fn has_segments(&self) -> Result<bool, ServerError> {
+        let rows = self
+            .rows(
+                "SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'druid_segments' AND relkind IN ('r', 'p') LIMIT 1",
+            )
+            .await
+            .map_err(|cause| self.failed("look for the table druid_segments", &cause))?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Makes a database with the server's own defaults, unless it is there.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub(super) async fn create_database(&self, name: &str) -> Result<(), ServerError> {
+        // A dump holds everything that a database of a user has in addition to the bare template.
+        let statement = format!("CREATE DATABASE {} TEMPLATE template0", identifier(name));
+        match self.client.batch_execute(&statement).await {
+            Err(cause) if cause.code() == Some(&SqlState::DUPLICATE_DATABASE) => Ok(()),
+            result => result.map_err(|cause| self.failed("create the database", &cause)),
+        }
+    }
+
+    fn failed(&self, what: &'static str, cause: &Cause) -> ServerError {
+        ServerError::Query {
+            what,
+            address: self.address.clone(),
+            message: message_of(cause),
+            permanent: cause.code().is_some_and(|code| {
+                // Syntax, rights, names; not resources, not a server that goes down.
+                code.code().starts_with("42") || code.code().starts_with("28")
+            }),
+        }
+    }
+
+    /// The rows of a query, as text: what is asked is the same for every server and pooler.
+    async fn rows(&self, query: &str) -> Result<Vec<SimpleQueryRow>, Cause> {
+        let messages = self.client.simple_query(query).await?;
+        Ok(messages
+            .into_iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(row),
+                _ => None,
+            })
+            .collect())
+    }
+}
+
+/// Why an attempt to connect to one database failed.
+enum Attempt {
+    /// Another database may let us in.
+    Database(String),
+    /// No other one would either.
+    Server(Refusal),
+}
+
+fn attempt(cause: &Cause) -> Attempt {
+    let message = message_of(cause);
+    if let Some(error) = cause.as_db_error() {
+        let code = error.code();
+        let insecure = ["no encryption", "SSL off", "valid client certificate"]
+            .iter()
+            .any(|words| message.contains(words));
+        return match code.code() {
+            // No such database; no right to connect to it.
+            "3D000" | "42501" => Attempt::Database(message),
+            "28000" if insecure => Attempt::Server(Refusal::Encryption(message)),
+            code if code.starts_with("28") => Attempt::Server(Refusal::Denied(message)),
+            _ => Attempt::Server(Refusal::NotYet(message)),
+        };
+    }
+    let text = cause.to_string();
+    let handshake = text.starts_with("error performing TLS handshake");
+    let authentication =
+        text.starts_with("authentication error") || text.starts_with("invalid configuration");
+    Attempt::Server(match inner_io(cause) {
+        // What rustls says about a certificate; a connection that broke is of another kind.
+        Some(kind) if handshake && kind != std::io::ErrorKind::InvalidData => {
+            Refusal::NotYet(message)
+        }
+        _ if handshake => Refusal::Encryption(message),
+        _ if authentication => Refusal::Denied(message),
+        _ => Refusal::NotYet(message),
+    })
+}
+
+fn inner_io(cause: &Cause) -> Option<std::io::ErrorKind> {
+    let source = std::error::Error::source(cause)?;
+    source
+        .downcast_ref::<std::io::Error>()
+        .map(std::io::Error::kind)
+}
+
+/// What went wrong, in the server's words.
+fn message_of(cause: &Cause) -> String {
+    match cause.as_db_error() {
+        Some(error) => format!("{} (code {})", error.message(), error.code().code()),
+        None => match std::error::Error::source(cause) {
+            Some(source) => format!("{cause}: {source}"),
+            None => cause.to_string(),
+        },
+    }
+}

@@ -1,0 +1,258 @@
+//! The server that a dump is to be loaded into: does it take writes, which database, and may the user load it?
+
+use std::time::Duration;
+
+use kubestash_core::args::{self, Tool};
+
+use super::client::number_in;
+use super::dump::usable;
+use super::globals;
+use super::sections::{self, has_index};
+use super::server::{Database, Server, ServerInfo};
+use crate::connection::Connection;
+use crate::family::{Error, ExamineRequest, Role};
+use crate::outline::Outline;
+use crate::selection::{self, find};
+use crate::target::{Accepted, Target, TargetError};
+
+/// In the first lines of a dump, before the version of the server that it was made on.
+const DUMPED_FROM: &str = "-- Dumped from database version ";
+
+/// A server that answers and takes writes.
+#[derive(Clone, Debug)]
+struct PostgresTarget {
+    /// The database for a dump of a single one.
+    database: Option<String>,
+    databases: Vec<Database>,
+    info: ServerInfo,
+    address: String,
+    user: String,
+    secret: String,
+}
+
+impl Target for PostgresTarget {
+    fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    fn server_version(&self) -> &str {
+        &self.info.version
+    }
+
+    fn accepts(&self, outline: &Outline) -> Result<Accepted, TargetError> {
+        let mut accepted = Accepted::default();
+        accepted.notes.extend(self.compare(&outline.head)?);
+        if globals::is_cluster(&outline.head) {
+            accepted.notes.push(
+                "the dump is one of pg_dumpall: it is not loaded in a transaction, and what is there already stays"
+                    .to_owned(),
+            );
+            return Ok(accepted);
+        }
+        let names: Vec<String> = match has_index(&outline.head) {
+            true => {
+                let index = sections::read(&outline.tail).ok_or(TargetError::Format(
+                    "the index at the end of the dump is broken",
+                ))?;
+                let names = index.sections.into_iter();
+                names.filter_map(|section| section.database).collect()
+            }
+            false => vec![
+                self.database
+                    .clone()
+                    .ok_or_else(|| TargetError::NoDatabase {
+                        address: self.address.clone(),
+                    })?,
+            ],
+        };
+        for name in names {
+            match self.databases.iter().find(|known| known.name == name) {
+                Some(known) if !known.connect => return Err(self.lacks("CONNECT", &name)),
+                Some(known) if !known.create => return Err(self.lacks("CREATE", &name)),
+                Some(_) => {}
+                None if !self.info.makes_databases => {
+                    return Err(TargetError::Right {
+                        address: self.address.clone(),
+                        user: self.user.clone(),
+                        right: "CREATEDB",
+                        object: format!("the server, where the database {name:?} is not there yet"),
+                        secret: self.secret.clone(),
+                    });
+                }
+                None => accepted.missing.push(name),
+            }
+        }
+        Ok(accepted)
+    }
+}
+
+impl PostgresTarget {
+    fn lacks(&self, right: &'static str, database: &str) -> TargetError {
+        TargetError::Right {
+            address: self.address.clone(),
+            user: self.user.clone(),
+            right,
+            object: format!("the database {database:?}"),
+            secret: self.secret.clone(),
+        }
+    }
+
+    /// Compares the server with the one that was dumped; what is doubtful is returned.
+    fn compare(&self, head: &[u8]) -> Result<Option<String>, TargetError> {
+        let text = String::from_utf8_lossy(head);
+        let dumped = text.lines().find_map(|line| line.strip_prefix(DUMPED_FROM));
+        let Some(dumped) = dumped else {
+            return Ok(Some(
+                "the dump does not say on which server it was made: versions are not compared"
+                    .to_owned(),
+            ));
+        };
+        match number_in(dumped).0 > self.info.major {
+            true => Err(TargetError::Older {
+                address: self.address.clone(),
+                dumped: dumped.chars().take(80).collect(),
+                server: self.info.version.clone(),
+            }),
+            false => Ok(None),
+        }
+    }
+}
+
+/// Looks at the server a dump is to be loaded into.
+pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Target>, Error> {
+    let named = args::parse(Tool::Psql, request.args)?.databases;
+    let to = request.connection;
+    usable(to)?;
+    let server = Server::wait(to, request.role, request.wait_timeout).await?;
+    let databases = server.databases().await?;
+    let existing = server.existing(to, request.role, &databases).await?;
+    let (address, origin) = (to.address(), to.origin.clone());
+    if server.info.in_recovery {
+        return Err(TargetError::ReadOnly {
+            address,
+            origin,
+            why: "it is a standby, in recovery",
+            remedy: "promote it",
+        }
+        .into());
+    }
+    if server.info.read_only {
+        return Err(TargetError::ReadOnly {
+            address,
+            origin,
+            why: "default_transaction_read_only is on",
+            remedy: "switch default_transaction_read_only off for the user",
+        }
+        .into());
+    }
+    let is = |name: &&str| find(name, &existing.all, false).is_some();
+    let database = match (named.last(), request.source) {
+        (Some(named), _) => Some(named.clone()),
+        (None, Some(source)) => Some(selection::place(source, request.role, &existing, false).0),
+        // A dump that others made goes where psql would put it.
+        (None, None) => match request.role {
+            Role::DruidMetadata { linked_db } => {
+                Some(selection::place(linked_db, request.role, &existing, false).0)
+            }
+            Role::Plain => to
+                .database
+                .clone()
+                .or_else(|| Some(to.credentials.user()).filter(is).map(str::to_owned)),
+        },
+    };
+    Ok(Box::new(PostgresTarget {
+        database,
+        databases,
+        info: server.info.clone(),
+        address,
+        user: to.credentials.user().to_owned(),
+        secret: to.secret.clone(),
+    }))
+}
+
+/// Makes a database, unless it is there.
+pub(crate) async fn create_database(
+    connection: &Connection,
+    name: &str,
+    wait_timeout: Duration,
+) -> Result<(), Error> {
+    let server = Server::wait(connection, &Role::Plain, wait_timeout).await?;
+    Ok(server.create_database(name).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(version: &str) -> PostgresTarget {
+        let database = |name: &str, connect, create| Database {
+            name: name.to_owned(),
+            connect,
+            create,
+        };
+        PostgresTarget {
+            database: Some("shop".into()),
+            databases: vec![
+                database("shop", true, true),
+                database("closed", false, false),
+                database("read", true, false),
+            ],
+            info: ServerInfo {
+                major: number_in(version).0,
+                version: version.to_owned(),
+                ..ServerInfo::default()
+            },
+            address: "h:5432".into(),
+            user: "keeper".into(),
+            secret: "Secret demo/x".into(),
+        }
+    }
+
+    fn outline(version: &str) -> Outline {
+        Outline {
+            head: format!(
+                "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version {version}\n"
+            )
+            .into_bytes(),
+            tail: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_server_takes_dumps_that_are_not_newer() {
+        for (dumped, server, taken) in [
+            ("15.18 (Debian)", "15.2", true),
+            ("13.1", "17.0", true),
+            ("17.2", "15.18 (Debian)", false),
+        ] {
+            let answer = target(server).accepts(&outline(dumped));
+            match taken {
+                true => assert_eq!(answer.unwrap(), Accepted::default()),
+                false => assert_eq!(answer.unwrap_err().kind(), "DatabaseIncompatible"),
+            }
+        }
+        let accepted = target("15").accepts(&Outline::default()).unwrap();
+        assert_eq!(accepted.notes.len(), 1);
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_named_with_its_object() {
+        let mut target = target("15");
+        for (database, words) in [
+            ("closed", "CONNECT on the database \"closed\""),
+            ("read", "CREATE on the database \"read\""),
+            ("new", "CREATEDB on the server, where the database \"new\""),
+        ] {
+            target.database = Some(database.into());
+            let error = target.accepts(&outline("15.1")).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.to_string().contains("\"keeper\""), "{error}");
+        }
+        target.info.makes_databases = true;
+        let accepted = target.accepts(&outline("15.1")).unwrap();
+        assert_eq!(accepted.missing, ["new"]);
+        target.database = None;
+        let error = target.accepts(&outline("15.1")).unwrap_err();
+        assert!(error.to_string().contains("--dbname="), "{error}");
+    }
+}

@@ -1,0 +1,166 @@
+//! Reaching a server: waiting for one that does not answer, and giving up at once on one that refuses.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::connection::Connection;
+
+/// Time that one attempt to connect gets.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// Pause before the second attempt; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often a line in the log says that we still wait.
+const REPORT: Duration = Duration::from_secs(30);
+
+/// Why a server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It refuses the credentials.
+    #[error(
+        "failed to log in to the database at {address}: {message}; correct username and password in {secret}, which {origin} names"
+    )]
+    Refused {
+        /// `host:port`.
+        address: String,
+        /// What the server said.
+        message: String,
+        /// Where the credentials come from.
+        secret: String,
+        /// The AppBinding.
+        origin: String,
+    },
+    /// Its certificate or its encryption is not what the AppBinding asks for.
+    #[error(
+        "failed to agree on encryption with the database at {address}: {message}; correct spec.clientConfig.caBundle or spec.tlsSecret of {origin}, or the server's certificate"
+    )]
+    Encryption {
+        /// `host:port`.
+        address: String,
+        /// What is wrong.
+        message: String,
+        /// The AppBinding.
+        origin: String,
+    },
+    /// It did not answer in time.
+    #[error(
+        "failed to reach the database at {address} (from {origin}) within {} s: {message}", .waited.as_secs()
+    )]
+    Silent {
+        /// `host:port`.
+        address: String,
+        /// The AppBinding.
+        origin: String,
+        /// How long we waited.
+        waited: Duration,
+        /// What went wrong last.
+        message: String,
+    },
+    /// A query failed.
+    #[error("failed to {what} on the database at {address}: {message}")]
+    Query {
+        /// What the query was for.
+        what: &'static str,
+        /// `host:port`.
+        address: String,
+        /// What the server said.
+        message: String,
+        /// Whether the same attempt must fail again.
+        permanent: bool,
+    },
+}
+
+impl ServerError {
+    /// Stable name of the kind of error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "DatabaseAccessDenied",
+            Self::Encryption { .. } => "DatabaseEncryption",
+            Self::Silent { .. } => "DatabaseUnreachable",
+            Self::Query { .. } => "DatabaseQueryFailed",
+        }
+    }
+
+    /// Whether the same attempt must fail again until somebody changes something.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Encryption { .. } => true,
+            Self::Silent { .. } => false,
+            Self::Query { permanent, .. } => *permanent,
+        }
+    }
+}
+
+/// Why one attempt to connect failed.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The server does not let this user in.
+    Denied(String),
+    /// Client and server do not agree on encryption.
+    Encryption(String),
+    /// It may work later.
+    NotYet(String),
+}
+
+/// Connects until the server answers, at most `timeout`. Only silence is waited for: a refusal fails at once.
+///
+/// # Errors
+/// [`ServerError::Refused`], [`ServerError::Encryption`] or, at the end of the time, [`ServerError::Silent`].
+pub(crate) async fn wait<T, F>(
+    to: &Connection,
+    timeout: Duration,
+    mut connect: impl FnMut() -> F,
+) -> Result<T, ServerError>
+where
+    F: Future<Output = Result<T, Refusal>>,
+{
+    let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    let mut reported = started;
+    loop {
+        let left = timeout.saturating_sub(started.elapsed());
+        let attempt = ATTEMPT.min(left.max(Duration::from_secs(1)));
+        let (address, origin) = (to.address(), to.origin.clone());
+        let message = match tokio::time::timeout(attempt, connect()).await {
+            Ok(Ok(server)) => return Ok(server),
+            Ok(Err(Refusal::Encryption(message))) => {
+                return Err(ServerError::Encryption {
+                    address,
+                    message,
+                    origin,
+                });
+            }
+            Ok(Err(Refusal::Denied(message))) => {
+                return Err(ServerError::Refused {
+                    address,
+                    message,
+                    secret: to.secret.clone(),
+                    origin,
+                });
+            }
+            Ok(Err(Refusal::NotYet(message))) => message,
+            Err(_) => format!("no answer within {} s", attempt.as_secs()),
+        };
+        let waited = started.elapsed();
+        if waited + pause >= timeout {
+            return Err(ServerError::Silent {
+                address,
+                origin,
+                waited: timeout,
+                message,
+            });
+        }
+        if reported == started || reported.elapsed() >= REPORT {
+            tracing::info!(
+                "waiting for the database at {address} ({} of {} s): {message}",
+                waited.as_secs(),
+                timeout.as_secs()
+            );
+            reported = Instant::now();
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,147 @@
+//! A server that a dump is to be loaded into, looked at before the first byte is written.
+//!
+//! ```text
+//!   Family::examine   answers? takes writes? which database?  ─► Target    (reads only)
+//!   Target::accepts   what was seen of the dump                ─► fits, or why not (pure)
+//!   Family::create_database   the one change, when all else is known to be well
+//! ```
+
+use std::fmt;
+
+use kubestash_core::format;
+
+use crate::outline::Outline;
+
+/// A server that answers and takes writes.
+pub trait Target: fmt::Debug + Send + Sync {
+    /// The database that a dump of a single one goes into; none for a dump that names its databases.
+    fn database(&self) -> Option<&str>;
+
+    /// What the server says it is.
+    fn server_version(&self) -> &str;
+
+    /// Whether a dump can be loaded here.
+    ///
+    /// # Errors
+    /// If the server is too old for it, does not know what it is written in, or does not let the user load it.
+    fn accepts(&self, outline: &Outline) -> Result<Accepted, TargetError>;
+}
+
+/// A dump that fits a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// What is doubtful.
+    pub notes: Vec<String>,
+    /// Databases to make before it is loaded.
+    pub missing: Vec<String>,
+}
+
+/// Why a dump cannot be loaded into a server. Lasts until somebody changes the server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// It takes no writes.
+    #[error(
+        "failed to restore into the database at {address} (from {origin}): it is read-only ({why}); restore into the primary, or {remedy}"
+    )]
+    ReadOnly {
+        /// `host:port`.
+        address: String,
+        /// The AppBinding.
+        origin: String,
+        /// What says so.
+        why: &'static str,
+        /// How to switch it off.
+        remedy: &'static str,
+    },
+    /// It is older than the server that was dumped.
+    #[error(
+        "failed to restore into the database at {address}: the dump was made on {dumped} and the server is {server}; restore into a server of the same or a newer major version"
+    )]
+    Older {
+        /// `host:port`.
+        address: String,
+        /// Version of the server that was dumped.
+        dumped: String,
+        /// Version of this server.
+        server: String,
+    },
+    /// It does not know what the dump is written in.
+    #[error(
+        "failed to restore into the database at {address}: the dump was made on MySQL {dumped} and the server, {server}, does not know the collation utf8mb4_0900_ai_ci; restore into MySQL, or into MariaDB from 11.4.5"
+    )]
+    Collation {
+        /// `host:port`.
+        address: String,
+        /// Version of the server that was dumped.
+        dumped: String,
+        /// Version of this server.
+        server: String,
+    },
+    /// It does not take so long a statement.
+    #[error(
+        "failed to restore into the database at {address}: the dump holds a row that takes a statement of {}, and the server takes at most {} (max_allowed_packet); {}",
+        format::bytes(*.statement), format::bytes(*.limit), raise(*.statement)
+    )]
+    Packet {
+        /// `host:port`.
+        address: String,
+        /// Bytes of the longest statement.
+        statement: u64,
+        /// Bytes that the server takes.
+        limit: u64,
+    },
+    /// The user lacks a right.
+    #[error(
+        "failed to restore into the database at {address}: the user {user:?} lacks the right {right} on {object}; grant it, or put another user into {secret}"
+    )]
+    Right {
+        /// `host:port`.
+        address: String,
+        /// Who connects.
+        user: String,
+        /// The right.
+        right: &'static str,
+        /// What it is lacking on.
+        object: String,
+        /// Where the user comes from.
+        secret: String,
+    },
+    /// Nothing says which database the dump is of.
+    #[error(
+        "failed to restore into the database at {address}: nothing says which database the dump belongs into; name one in the task parameter args, as --dbname=<name>"
+    )]
+    NoDatabase {
+        /// `host:port`.
+        address: String,
+    },
+    /// The dump is not one that can be loaded.
+    #[error("failed to restore: {0}; restore another Snapshot")]
+    Format(&'static str),
+}
+
+/// The most that any server takes.
+const MOST: u64 = 1 << 30;
+
+fn raise(statement: u64) -> String {
+    match (statement + 2).checked_next_power_of_two() {
+        Some(enough) if enough <= MOST => {
+            format!("raise it with SET GLOBAL max_allowed_packet = {enough}, and restore again")
+        }
+        _ => "no server takes more than 1 GiB: restore another Snapshot".to_owned(),
+    }
+}
+
+impl TargetError {
+    /// Stable name of the kind of error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ReadOnly { .. } => "DatabaseReadOnly",
+            Self::Older { .. } | Self::Collation { .. } | Self::Packet { .. } => {
+                "DatabaseIncompatible"
+            }
+            Self::Right { .. } => "DatabaseRightMissing",
+            Self::NoDatabase { .. } => "DatabaseUnknown",
+            Self::Format(_) => "DumpUnreadable",
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Dumps and loads with a real PostgreSQL server and the real clients.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub
+)]
+
+mod encryption;
+mod faults;
+mod server;
+mod several;
+mod task;
+mod truth;

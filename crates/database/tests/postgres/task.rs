@@ -1,0 +1,188 @@
+//! Dumping and loading as the executor does it.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use kubestash_database::{
+    Accepted, Connection, Dump, DumpRequest, Error, ExamineRequest, Family, LoadError, LoadRequest,
+    OUTLINE, Outline, Role, StreamError,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A dump to be made by a test.
+pub struct Request {
+    pub connection: Connection,
+    pub role: Role,
+    pub args: String,
+    pub program: String,
+    pub wait: Duration,
+    pub scratch: tempfile::TempDir,
+    pub cancel: CancellationToken,
+}
+
+impl Request {
+    pub fn plain(connection: Connection) -> Self {
+        Self {
+            connection,
+            role: Role::Plain,
+            args: String::new(),
+            program: String::new(),
+            wait: Duration::from_secs(20),
+            scratch: tempfile::tempdir().unwrap(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    pub fn druid(connection: Connection, linked_db: &str) -> Self {
+        Self {
+            role: Role::DruidMetadata {
+                linked_db: linked_db.into(),
+            },
+            args: "--exclude-table=druid_config".into(),
+            ..Self::plain(connection)
+        }
+    }
+
+    pub fn args(mut self, args: &str) -> Self {
+        self.args = args.into();
+        self
+    }
+
+    pub fn program(mut self, program: &str) -> Self {
+        self.program = program.into();
+        self
+    }
+
+    pub async fn start(&self) -> Result<Dump, Error> {
+        Family::Postgres
+            .dump(DumpRequest {
+                connection: &self.connection,
+                role: &self.role,
+                databases: &[],
+                args: &self.args,
+                program: &self.program,
+                scratch_dir: self.scratch.path(),
+                wait_timeout: self.wait,
+                cancel: self.cancel.clone(),
+            })
+            .await
+    }
+
+    /// The whole dump, and the databases in it.
+    pub async fn bytes(&self) -> (Vec<u8>, Vec<String>) {
+        let dump = self.start().await.unwrap();
+        let databases = dump.databases.clone();
+        let (data, result) = read(dump).await;
+        result.unwrap();
+        (data, databases)
+    }
+
+    pub async fn text(&self) -> String {
+        String::from_utf8(self.bytes().await.0).unwrap()
+    }
+
+    pub fn left_files(&self) -> usize {
+        std::fs::read_dir(self.scratch.path()).unwrap().count()
+    }
+}
+
+/// Reads a dump to its end or error.
+pub async fn read(dump: Dump) -> (Vec<u8>, Result<usize, StreamError>) {
+    let mut stream = dump.stream;
+    tokio::task::spawn_blocking(move || {
+        let mut data = Vec::new();
+        let result = stream.read_to_end(&mut data).map_err(|error| {
+            *error
+                .into_inner()
+                .unwrap()
+                .downcast::<StreamError>()
+                .unwrap()
+        });
+        (data, result)
+    })
+    .await
+    .unwrap()
+}
+
+/// How a dump begins and ends.
+pub fn outline(dump: &[u8]) -> Outline {
+    Outline {
+        head: dump[..dump.len().min(OUTLINE)].to_vec(),
+        tail: dump[dump.len().saturating_sub(OUTLINE)..].to_vec(),
+        ..Outline::default()
+    }
+}
+
+/// What is said about a dump before it is loaded.
+pub async fn examine(
+    connection: &Connection,
+    role: &Role,
+    source: Option<&str>,
+    dump: &[u8],
+) -> Result<(Option<String>, Accepted), Error> {
+    let target = Family::Postgres
+        .examine(ExamineRequest {
+            connection,
+            role,
+            source,
+            args: "",
+            wait_timeout: Duration::from_secs(20),
+        })
+        .await?;
+    let accepted = target.accepts(&outline(dump))?;
+    Ok((target.database().map(str::to_owned), accepted))
+}
+
+/// Restores a dump as the executor does; `source` is the database that was dumped.
+pub async fn restore(
+    connection: &Connection,
+    role: &Role,
+    source: Option<&str>,
+    dump: &[u8],
+) -> Result<(), LoadError> {
+    let (database, accepted) = examine(connection, role, source, dump).await.unwrap();
+    for name in &accepted.missing {
+        Family::Postgres
+            .create_database(connection, name, Duration::from_secs(20))
+            .await
+            .unwrap();
+    }
+    load(connection, database.as_deref(), dump, dump.len()).await
+}
+
+/// Loads the first bytes of a dump; only a whole one is said to be complete.
+pub async fn load(
+    connection: &Connection,
+    database: Option<&str>,
+    dump: &[u8],
+    bytes: usize,
+) -> Result<(), LoadError> {
+    let scratch = tempfile::tempdir().unwrap();
+    let started = Family::Postgres
+        .load(LoadRequest {
+            connection,
+            database,
+            outline: &outline(dump),
+            args: "",
+            scratch_dir: scratch.path(),
+            wait_timeout: Duration::from_secs(20),
+        })
+        .await
+        .unwrap();
+    let (mut sink, part) = (started.sink, dump[..bytes].to_vec());
+    let whole = bytes == dump.len();
+    // A client that has given up closes its end; why, it says itself.
+    let feeding = tokio::task::spawn_blocking(move || {
+        let written = part
+            .chunks(100_000)
+            .try_for_each(|part| sink.write_all(part));
+        match written {
+            Ok(()) if whole => {
+                let _ = sink.finish();
+            }
+            _ => drop(sink),
+        }
+    });
+    feeding.await.unwrap();
+    started.running.finish(&CancellationToken::new()).await
+}

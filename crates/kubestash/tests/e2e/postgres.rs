@@ -1,0 +1,256 @@
+//! A PostgreSQL that somebody else runs, named by a hand-made AppBinding: backed up and restored.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::bad_input::{configuration, local_backend};
+use crate::support::{System, eventually, free_port, output};
+
+const PASSWORD: &str = "canary:Pa55'w\\rd";
+
+/// A server of its own data, stopped when dropped.
+struct Server {
+    process: Child,
+    port: u16,
+    temp: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let data = temp.path().join("data");
+        std::fs::write(temp.path().join("password"), PASSWORD).unwrap();
+        output(
+            Command::new("chown")
+                .args(["-R", "postgres:postgres"])
+                .arg(temp.path()),
+        )
+        .unwrap();
+        output(
+            as_postgres("initdb")
+                .arg("-D")
+                .arg(&data)
+                .arg(format!(
+                    "--pwfile={}",
+                    temp.path().join("password").display()
+                ))
+                .args([
+                    "-U",
+                    "postgres",
+                    "-A",
+                    "scram-sha-256",
+                    "-N",
+                    "-E",
+                    "UTF8",
+                    "--locale=C.UTF-8",
+                ]),
+        )
+        .unwrap();
+        let port = free_port();
+        let process = as_postgres("postgres")
+            .arg("-D")
+            .arg(&data)
+            .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
+            .args(["-c", "unix_socket_directories=", "-c", "fsync=off"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self {
+            process,
+            port,
+            temp,
+        };
+        eventually("PostgreSQL to answer", Duration::from_secs(60), || {
+            server.try_sql("postgres", "SELECT 1")
+        });
+        server
+    }
+
+    fn try_sql(&self, database: &str, statements: &str) -> Result<String, String> {
+        let file = self.temp.path().join("sql");
+        std::fs::write(&file, statements).unwrap();
+        output(
+            Command::new("psql")
+                .args([
+                    "-X",
+                    "-q",
+                    "-A",
+                    "-t",
+                    "-v",
+                    "ON_ERROR_STOP=1",
+                    "-U",
+                    "postgres",
+                ])
+                .args([
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    &self.port.to_string(),
+                    "-d",
+                    database,
+                ])
+                .arg("-f")
+                .arg(file)
+                .env("PGPASSWORD", PASSWORD),
+        )
+    }
+
+    fn sql(&self, database: &str, statements: &str) -> String {
+        self.try_sql(database, statements).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = Command::new("kill")
+            .arg("-QUIT")
+            .arg(self.process.id().to_string())
+            .status();
+        let _ = self.process.wait();
+    }
+}
+
+/// The server refuses to run as root.
+fn as_postgres(program: &str) -> Command {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten();
+    let newest = versions
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .max()
+        .unwrap();
+    let path: PathBuf = format!("/usr/lib/postgresql/{newest}/bin/{program}").into();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+        .arg(path)
+        .current_dir("/");
+    command
+}
+
+fn binding(name: &str, port: u16) -> String {
+    json!({
+        "apiVersion": "appcatalog.appscode.com/v1alpha1",
+        "kind": "AppBinding",
+        "metadata": {"name": name, "namespace": "demo"},
+        "spec": {
+            "type": "postgres",
+            "version": "15.18",
+            "clientConfig": {"url": format!("postgres://127.0.0.1:{port}/shop?sslmode=prefer")},
+            "secret": {"name": "postgres-auth-secret"},
+        },
+    })
+    .to_string()
+}
+
+fn target(name: &str) -> Value {
+    json!({"apiGroup": "appcatalog.appscode.com", "kind": "AppBinding", "name": name, "namespace": "demo"})
+}
+
+fn restore(system: &System, name: &str, into: &str) -> Value {
+    let session = json!({
+        "apiVersion": "core.kubestash.com/v1alpha1",
+        "kind": "RestoreSession",
+        "metadata": {"name": name, "namespace": "demo"},
+        "spec": {
+            "target": target(into),
+            "dataSource": {"repository": "repo", "snapshot": "latest"},
+            "addon": {"name": "postgres-addon", "tasks": [{"name": "logical-backup-restore"}]},
+        },
+    });
+    system.apply(&session.to_string());
+    system.wait_phase(
+        "demo",
+        &format!("restoresession/{name}"),
+        &["Succeeded", "Failed", "Invalid"],
+    )
+}
+
+#[test]
+fn an_external_postgresql_is_backed_up_and_restored_over_itself_and_into_another_one() {
+    let (server, other) = (Server::start(), Server::start());
+    server.sql(
+        "postgres",
+        "CREATE DATABASE shop;\nCREATE DATABASE \"Odd one\";",
+    );
+    for database in ["shop", "Odd one"] {
+        server.sql(
+            database,
+            "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, text text, bytes bytea);\n\
+             INSERT INTO t (text, bytes) SELECT '🐘 ' || n, decode(md5(n::text), 'hex') FROM generate_series(1, 1000) n;",
+        );
+    }
+    let sum = "SELECT count(*), md5(string_agg(t::text, ',' ORDER BY id)) FROM t";
+    let before = server.sql("shop", sum);
+
+    let system = System::start();
+    let directory = tempfile::tempdir().unwrap();
+    local_backend(&system, &directory.path().join("volume"));
+    let secret = "create secret generic -n demo postgres-auth-secret --from-literal=username=postgres --from-literal=password=";
+    system.kubectl(&format!("{secret}{PASSWORD}"));
+    system.apply(&binding("postgres-appbinding", server.port));
+    system.apply(&binding("other", other.port));
+    let mut manual: Value = serde_json::from_str(&configuration(&json!({}))).unwrap();
+    manual["spec"]["target"] = target("postgres-appbinding");
+    manual["spec"]["sessions"][0]["addon"] =
+        json!({"name": "postgres-addon", "tasks": [{"name": "logical-backup"}]});
+    system.apply(&manual.to_string());
+    let first = crate::tutorial::first_session(&system, "manual");
+    assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}");
+
+    server.sql(
+        "shop",
+        "DELETE FROM t WHERE id > 10; ALTER TABLE t ADD COLUMN late int;",
+    );
+    let restored = restore(&system, "over", "postgres-appbinding");
+    assert_eq!(
+        restored["status"]["phase"],
+        "Succeeded",
+        "{:#}\n{}",
+        restored["status"],
+        system.log_text()
+    );
+    assert_eq!(server.sql("shop", sum), before);
+
+    // Neither of the databases is there yet.
+    let mut empty: Value = serde_json::from_str(&binding("other", other.port)).unwrap();
+    empty["spec"]["clientConfig"]["url"] = json!(format!("postgresql://127.0.0.1:{}", other.port));
+    system.apply(&empty.to_string());
+    let restored = restore(&system, "into-other", "other");
+    assert_eq!(
+        restored["status"]["phase"], "Succeeded",
+        "{:#}",
+        restored["status"]
+    );
+    for database in ["shop", "Odd one"] {
+        assert_eq!(other.sql(database, sum), before);
+    }
+
+    // An error is told with the server's words, and leaves everything as it is.
+    server.sql(
+        "shop",
+        "DELETE FROM t WHERE id > 10; CREATE VIEW obstacle AS SELECT id FROM t;",
+    );
+    let changed = server.sql("shop", sum);
+    let failed = restore(&system, "in-the-way", "postgres-appbinding");
+    assert_eq!(
+        failed["status"]["phase"], "Failed",
+        "{:#}",
+        failed["status"]
+    );
+    let error = failed["status"]["components"]["dump"]["error"]
+        .as_str()
+        .unwrap();
+    for words in [
+        "ERROR: cannot drop table",
+        "other objects depend on it",
+        "the database is as it was before",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+    assert_eq!(server.sql("shop", sum), changed);
+    assert!(!system.log_text().contains("canary"));
+}
