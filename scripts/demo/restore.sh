@@ -16,6 +16,11 @@ restore_into() {
   sed -e "s/^  name: .*/  name: $1/" -e "/^  target:/,/^  [a-z]*:\$/s/^    name: .*/    name: $2/" \
     -e "s/^    repository: .*/    repository: $3/" restoresession.yaml >"$work/$1.yaml"
   run kubectl apply -f "$work/$1.yaml"
+  restore_succeeds "$1"
+}
+
+# restore_succeeds NAME: waits for a RestoreSession to succeed.
+restore_succeeds() {
   local phase deadline=$((SECONDS + 90))
   until phase=$(kubectl get restoresession -n demo "$1" -o 'jsonpath={.status.phase}') && [[ $phase =~ ^(Succeeded|Failed|Invalid)$ ]]; do
     ((SECONDS < deadline)) || die "restore $1 is still ${phase:-without a phase}"

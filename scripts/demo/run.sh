@@ -13,6 +13,7 @@ keep=0
 . "$here/proof.sh"
 . "$here/restore.sh"
 . "$here/recovery.sh"
+. "$here/postgres.sh"
 
 finish() {
   local code=$?
@@ -52,6 +53,10 @@ step "Lose everything but the bucket"
 lose_everything
 step "Recover from the bucket"
 recover recovered-druid customize-blueprint
+step "Back up a Druid with PostgreSQL, and its Kubernetes objects"
+postgres_backup
+step "Restore the application into another namespace"
+postgres_restore
 finish_step
 
 printf '\n%s== What was proved ==%s\n' "$bold" "$plain"
