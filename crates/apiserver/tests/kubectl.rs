@@ -87,7 +87,10 @@ async fn namespaces_and_secrets_are_made_shown_and_deleted() {
     assert!(kubectl.ok(&["get", "all", "-n", "tried"]).await.is_empty());
     assert_eq!(
         kubectl.ok(&["delete", "secret", "s", "-n", "tried"]).await,
-        "secret \"s\" deleted from tried namespace\n"
+        "secret \"s\" deleted from tried namespace\n".replace(
+            " from tried namespace",
+            &from_namespace(&kubectl, "tried").await
+        )
     );
     assert_eq!(
         kubectl.ok(&["delete", "ns", "tried"]).await,
@@ -199,8 +202,10 @@ async fn a_definition_and_its_objects_are_applied_shown_explained_and_waited_for
     assert!(kubectl.ok(&["api-resources"]).await.contains("widgets"));
     assert_eq!(
         kubectl.ok(&["delete", "-f", &manifest]).await,
-        "widget.test.example.com \"w\" deleted from demo namespace\n"
-            .replace(" from demo namespace", &from_namespace(&kubectl).await)
+        "widget.test.example.com \"w\" deleted from demo namespace\n".replace(
+            " from demo namespace",
+            &from_namespace(&kubectl, "demo").await
+        )
     );
     kubectl
         .ok(&["delete", "crd", "widgets.test.example.com"])
@@ -214,12 +219,12 @@ async fn a_definition_and_its_objects_are_applied_shown_explained_and_waited_for
 }
 
 /// Newer versions of kubectl say from where they delete.
-async fn from_namespace(kubectl: &Kubectl) -> String {
+async fn from_namespace(kubectl: &Kubectl, namespace: &str) -> String {
     kubectl
-        .ok(&["create", "configmap", "probe", "-n", "demo"])
+        .ok(&["create", "configmap", "probe", "-n", namespace])
         .await;
     let said = kubectl
-        .ok(&["delete", "configmap", "probe", "-n", "demo"])
+        .ok(&["delete", "configmap", "probe", "-n", namespace])
         .await;
     said.trim_end()
         .strip_prefix("configmap \"probe\" deleted")

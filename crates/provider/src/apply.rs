@@ -110,6 +110,17 @@ pub(crate) async fn initialised<K: Kind>(
     Ok(())
 }
 
+/// Whether an object is still the one that was seen: what is ended for one that is gone may belong to its successor.
+pub(crate) async fn is_current<K: Kind>(
+    client: &kube::Client,
+    object: &K,
+) -> Result<bool, ProviderError> {
+    let api: Api<K> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let found = api.get_opt(&object.name_any()).await;
+    let found = found.map_err(ProviderError::api(action("read", object)))?;
+    Ok(found.is_some_and(|found| found.uid() == object.uid()))
+}
+
 /// Adds or removes a finalizer, if it is not as wanted.
 pub(crate) async fn finalizer<K: Kind>(
     client: &kube::Client,

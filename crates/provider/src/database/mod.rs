@@ -202,6 +202,9 @@ async fn keep<D: Database>(database: &D, context: &Context) -> Result<Vec<Change
 
 /// Ends a database as its deletion policy says.
 async fn remove<D: Database>(database: &D, context: &Context) -> Result<Action, ProviderError> {
+    if !apply::is_current(&context.client, database).await? {
+        return Ok(Action::await_change());
+    }
     let policy = database
         .common()
         .deletion_policy

@@ -204,6 +204,9 @@ async fn remove(
     metadata: &Metadata,
     context: &Context,
 ) -> Result<Action, ProviderError> {
+    if !apply::is_current(&context.client, druid).await? {
+        return Ok(Action::await_change());
+    }
     let policy = druid
         .spec
         .deletion_policy
