@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use kubestash_database::{Connection, DumpRequest, Family, LoadRequest, Role};
+use kubestash_database::{
+    Connection, DumpRequest, ExamineRequest, Family, LoadRequest, Outline, Role,
+};
 use kubestash_engine::{
     BackupRequest, CancellationToken, LockOwner, ObjectStore, OpenOptions, Repository,
     ResticRepository, Secret, StorageConfig,
@@ -50,6 +52,7 @@ impl Backup {
                 role,
                 databases: &databases,
                 args,
+                program: "",
                 scratch_dir: folder.path(),
                 wait_timeout: WAIT,
                 cancel: cancel.clone(),
@@ -80,6 +83,7 @@ impl Backup {
             .load(LoadRequest {
                 connection,
                 database,
+                outline: &Outline::default(),
                 args: "",
                 scratch_dir: self.folder.path(),
                 wait_timeout: WAIT,
@@ -313,14 +317,24 @@ async fn a_row_of_64_mib_comes_back_and_a_server_that_takes_no_such_row_is_told_
         .run(&[&format!("SET GLOBAL max_allowed_packet = {}", 128 * MIB)])
         .await;
     let small = Family::MySql
-        .examine(&connection, &druid(), Some("druid"), WAIT)
+        .examine(ExamineRequest {
+            connection: &connection,
+            role: &druid(),
+            source: Some("druid"),
+            args: "",
+            wait_timeout: WAIT,
+        })
         .await
         .unwrap();
-    let error = small.takes(statement).unwrap_err();
+    let with = |longest_statement| Outline {
+        longest_statement,
+        ..Outline::default()
+    };
+    let error = small.accepts(&with(statement)).unwrap_err();
     for words in ["128.000 MiB", "SET GLOBAL max_allowed_packet = 268435456"] {
         assert!(error.to_string().contains(words), "{error}");
     }
-    small.takes(16 * MIB).unwrap();
+    small.accepts(&with(16 * MIB)).unwrap();
     // The server itself says so much less well, and in the middle.
     let said = backup.load(&connection, Some("copy")).await.unwrap_err();
     assert!(said.contains("max_allowed_packet"), "{said}");
@@ -466,6 +480,7 @@ async fn a_table_that_somebody_holds_is_not_waited_for_until_tomorrow() {
         .load(LoadRequest {
             connection: &connection,
             database: Some("druid"),
+            outline: &Outline::default(),
             args: "",
             scratch_dir: backup.folder.path(),
             wait_timeout: Duration::from_secs(1),

@@ -214,7 +214,7 @@ mod tests {
                 "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version {version}\n"
             )
             .into_bytes(),
-            tail: Vec::new(),
+            ..Outline::default()
         }
     }
 
