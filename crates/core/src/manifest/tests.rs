@@ -100,7 +100,8 @@ fn a_druids_inventory_is_itself_what_it_needs_and_their_secrets() {
 
 #[test]
 fn what_belongs_to_a_database_follows_from_its_fields() {
-    let cases: [(DatabaseKind, Value, &[(&str, bool)]); 6] = [
+    type Case = (DatabaseKind, Value, &'static [(&'static str, bool)]);
+    let cases: [Case; 6] = [
         (
             DatabaseKind::MySQL,
             json!({}),

@@ -47,7 +47,7 @@ mod tests {
             ("", 0),
             ("SELECT 1;\n", 9),
             ("SELECT 1", 8),
-            ("a;\nINSERT INTO t VALUES\n(1,'x;y'),\n(2,'\\n');\nb;\n", 40),
+            ("a;\nINSERT INTO t VALUES\n(1,'x;y'),\n(2,'\\n');\nb;\n", 41),
             ("\n\n;\n12;\n", 3),
             ("1;\n2;\nunfinished at the end", 21),
         ];
