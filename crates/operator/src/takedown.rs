@@ -73,9 +73,11 @@ pub(crate) async fn blocked<K: TakenDown>(
     object: &K,
     failure: &Failure,
 ) -> Result<(), ApplyError> {
+    tell(ctx, object, &failure.kind, &failure.message).await?;
+    // Behind the condition: whoever is woken by the Event finds it.
     let notice = Notice::warning(&failure.kind, &failure.message);
     ctx.events.tell(object, &notice).await;
-    tell(ctx, object, &failure.kind, &failure.message).await
+    Ok(())
 }
 
 /// Lets the object go, and says what there is to say about what it leaves.

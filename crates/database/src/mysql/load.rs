@@ -75,6 +75,10 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
             "--init-command=SET SESSION lock_wait_timeout={seconds}"
         ));
     }
+    // Otherwise the client takes comments out of triggers and events, and with them the end of the statement.
+    if client.knows("comments") {
+        words.push("--comments".to_owned());
+    }
     for flag in &args.flags {
         if flags::fits(flag, &client.name(), |name| client.knows(name), &mut notes)? {
             words.push(flag.word.clone());

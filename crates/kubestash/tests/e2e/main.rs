@@ -13,6 +13,7 @@ mod canary;
 mod crash;
 mod failpoint;
 mod manifest;
+mod plain;
 mod postgres;
 mod recovery;
 mod restore;

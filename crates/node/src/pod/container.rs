@@ -231,6 +231,13 @@ impl Runner {
                 }
             }
         };
+        let seen = self
+            .status()
+            .is_some_and(|status| status.container_id.as_ref() == Some(&id));
+        if !seen && !matches!(exit, Exit::NotStarted(_)) {
+            // It was over before anybody looked.
+            self.event(Kind::Normal, "Started", format!("Started container {name}"));
+        }
         if let Exit::NotStarted(reason) = &exit {
             self.event(
                 Kind::Warning,

@@ -14,6 +14,17 @@ use crate::{ProviderError, apply, database, labels, status};
 
 /// The database of Druid's tables when nothing else is said.
 const DATABASE: &str = "druid";
+/// How far a Druid's own processes would be.
+#[derive(Clone, Copy)]
+pub(super) enum Stage {
+    /// They wait for the initial restore; tables made meanwhile would be in the way of those restored.
+    Waiting,
+    /// They start, and make their tables.
+    Starting,
+    /// They have started before.
+    Started,
+}
+
 /// Where the metadata of a Druid is.
 pub(super) struct Metadata {
     pub(super) name: String,
@@ -57,28 +68,27 @@ impl Metadata {
         }
     }
 
-    /// Makes the store and its tables; `Err` as long as it is not ready, with the reason unless it is just starting.
+    /// Makes the store and what the Druid has made in it by the time of `stage`; `Err` as long as it is not ready, with the
+    /// reason unless it is just starting.
     pub(super) async fn provide(
         &self,
         druid: &Druid,
-        has_been_ready: bool,
+        stage: Stage,
         context: &Context,
     ) -> Result<Result<(), Option<String>>, ProviderError> {
         if !self.is_ours {
             return self.find(context).await;
         }
         match self.type_ {
-            MetadataStorageType::MySQL => self.make::<MySQL>(druid, has_been_ready, context).await,
-            MetadataStorageType::PostgreSQL => {
-                self.make::<Postgres>(druid, has_been_ready, context).await
-            }
+            MetadataStorageType::MySQL => self.make::<MySQL>(druid, stage, context).await,
+            MetadataStorageType::PostgreSQL => self.make::<Postgres>(druid, stage, context).await,
         }
     }
 
     async fn make<S: Store>(
         &self,
         druid: &Druid,
-        has_been_ready: bool,
+        stage: Stage,
         context: &Context,
     ) -> Result<Result<(), Option<String>>, ProviderError> {
         if let Some(known) = self.known::<S>(context).await?
@@ -104,7 +114,12 @@ impl Metadata {
             return Ok(Err(not_ready(&store).map(told)));
         }
         // Druid makes its tables when it starts; it does not bring back what somebody dropped later, and neither do we.
-        if has_been_ready || self.make_tables(&store, context).await? {
+        let done = match stage {
+            Stage::Started => true,
+            Stage::Waiting => self.make_tables(&store, false, context).await?,
+            Stage::Starting => self.make_tables(&store, self.makes_tables, context).await?,
+        };
+        if done {
             return Ok(Ok(()));
         }
         Ok(Err(None))
@@ -145,17 +160,18 @@ impl Metadata {
         store
     }
 
-    /// Makes database and tables; `false` if the server has gone down this moment, its coming back brings us here again.
+    /// Makes the database and, if asked, the tables; `false` if the server has gone down this moment, its coming back brings us here again.
     async fn make_tables<S: Store>(
         &self,
         store: &S,
+        tables: bool,
         context: &Context,
     ) -> Result<bool, ProviderError> {
         let Some((port, credentials)) = database::access(store, context).await? else {
             return Ok(false);
         };
         let begin = tokio::time::Instant::now();
-        S::make_tables(port, &credentials, &self.database, self.makes_tables).await?;
+        S::make_tables(port, &credentials, &self.database, tables).await?;
         tracing::debug!(store = self.name, after = ?begin.elapsed(), "made Druid's tables");
         Ok(true)
     }

@@ -16,7 +16,7 @@ use crate::run::Context;
 use crate::secret::{self, Wanted};
 use crate::status::{self, Change, Fact};
 use crate::{ProviderError, apply, binding, database, labels, restore};
-use metadata::Metadata;
+use metadata::{Metadata, Stage};
 use store::Store as MetadataStore;
 
 /// Finalizer of a Druid.
@@ -140,7 +140,14 @@ async fn keep(
     let before = druid.status.as_ref();
     let (replica, accepts) = (status::REPLICA_READY, status::ACCEPTING_CONNECTION);
     let mut changes = vec![Change::Without(status::HALTED)];
-    if let Err(why) = metadata.provide(druid, has_been_ready, context).await? {
+    let restore = restore::latest(druid, &context.client).await?;
+    let awaited = restore::is_awaited(druid.spec.init.as_ref(), restore, before);
+    let stage = match (awaited, status::holds(before, status::PROVISIONED)) {
+        (true, _) => Stage::Waiting,
+        (false, false) => Stage::Starting,
+        (false, true) => Stage::Started,
+    };
+    if let Err(why) = metadata.provide(druid, stage, context).await? {
         if has_been_ready {
             // It goes on following the Druid's annotations.
             apply::object(&context.client, &app_binding(druid, &secret)).await?;
@@ -161,9 +168,7 @@ async fn keep(
     let answers = "The metadata store takes connections.";
     changes.push(Fact::new(replica, true, "AllReplicasReady", runs).into());
     changes.push(Fact::new(accepts, true, "AcceptingConnection", answers).into());
-    let restore = restore::latest(druid, &context.client).await?;
     changes.extend(restore::changes(restore, before));
-    let awaited = restore::is_awaited(druid.spec.init.as_ref(), restore, before);
     let text = "The metadata store is ready (metadata store only).";
     changes.extend(status::ready(awaited, text));
     Ok(changes)

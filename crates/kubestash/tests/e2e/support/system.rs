@@ -176,7 +176,8 @@ impl System {
         what: &str,
         test: impl Fn(&Value) -> bool,
     ) -> Value {
-        eventually(&format!("{name} {what}"), Duration::from_secs(60), || {
+        // Far more than it takes, for a disk that still writes what a build left: each sync waits for that.
+        eventually(&format!("{name} {what}"), Duration::from_secs(180), || {
             let object = self.object(namespace, name)?;
             if test(&object) {
                 Ok(object)

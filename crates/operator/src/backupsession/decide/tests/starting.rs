@@ -132,6 +132,7 @@ fn the_job_has_the_sessions_name_the_tasks_arguments_and_exactly_the_rights_it_n
             format!("demo backupsessions/status [\"{SESSION}\"] get,patch"),
             "demo druids [\"sample-druid\"] get".to_owned(),
             "demo repositories [\"default-blueprint\"] get".to_owned(),
+            "demo restoresessions [] list".to_owned(),
             "demo retentionpolicies [\"demo-retention\"] get".to_owned(),
             "demo secrets [\"encrypt-secret\", \"sample-druid-mysql-metadata-auth\"] get"
                 .to_owned(),
