@@ -482,7 +482,7 @@ fn dependencies_elsewhere_need_an_account_that_may_read_and_make_them() {
 }
 
 /// Runs a statement in the database `playground` of a plain database, or in the server's own with `CREATE DATABASE`.
-fn statement(system: &System, namespace: &str, name: &str, statement: &str) -> String {
+pub fn statement(system: &System, namespace: &str, name: &str, statement: &str) -> String {
     let secret = system
         .object(namespace, &format!("secret/{name}-auth"))
         .unwrap();

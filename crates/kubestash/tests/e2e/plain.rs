@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::bad_input::local_backend;
+use crate::manifest::statement;
 use crate::support::System;
 use crate::tutorial::{example, first_session};
 
@@ -47,9 +48,15 @@ fn annotated_plain_databases_are_backed_up_with_their_objects_by_blueprints() {
         ("mariadb", "mariadbs"),
         ("mysql", "mysqls"),
     ];
-    for (kind, plural) in kinds {
+    for (kind, _) in kinds {
         system.apply(&blueprint(kind).to_string());
         system.apply(&example(&format!("sample-{kind}.yaml")));
+    }
+    for (kind, plural) in kinds {
+        let name = format!("sample-{kind}");
+        system.wait_phase("demo", &format!("{plural}.kubedb.com/{name}"), &["Ready"]);
+        // An empty server has nothing to back up, and its session would say so.
+        statement(&system, "demo", &name, "CREATE DATABASE playground");
         system.kubectl(&format!(
             "annotate -n demo {plural}.kubedb.com/sample-{kind} blueprint.kubestash.com/name={kind} \
              blueprint.kubestash.com/namespace=demo variables.kubestash.com/name=of-{kind}"
