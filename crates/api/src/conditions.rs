@@ -233,7 +233,7 @@ pub mod restore_session {
         "SuccessfullyExecutedPostRestoreHooks",
         "FailedToExecutePostRestoreHooks",
     );
-    /// The manifests were restored; the message says which objects were made and which were kept.
+    /// The manifests were restored; the message says which objects were made, replaced and kept.
     pub const MANIFEST_RESTORED: ConditionType = ConditionType::new(
         "ManifestRestored",
         "SuccessfullyRestoredManifest",

@@ -48,7 +48,8 @@ impl Backend {
         options: OpenOptions,
     ) -> Result<ResticRepository, BackendError> {
         let directory = layout::component_dir(directory, component_path);
-        Ok(ResticRepository::open_or_init(&self.store, &directory, password, options).await?)
+        let opening = ResticRepository::open_or_init(&self.store, &directory, password, options);
+        Ok(Box::pin(opening).await?)
     }
 
     /// Opens the restic repository of a component, which must exist.
@@ -63,7 +64,8 @@ impl Backend {
         options: OpenOptions,
     ) -> Result<ResticRepository, BackendError> {
         let directory = layout::component_dir(directory, component_path);
-        Ok(ResticRepository::open(&self.store, &directory, password, options).await?)
+        let opening = ResticRepository::open(&self.store, &directory, password, options);
+        Ok(Box::pin(opening).await?)
     }
 
     /// Removes everything of the repository in `directory`; returns how many objects that were. An

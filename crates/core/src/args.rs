@@ -12,9 +12,12 @@
 //! Whether the installed client knows a flag is not decided here: see [`Flag::documented`].
 
 mod mysql;
+mod option;
 mod postgres;
 
 use std::fmt;
+
+use option::{Opt, Value, Verdict};
 
 /// Whose command line the text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,36 +185,6 @@ pub fn parse(tool: Tool, text: &str) -> Result<Args, ArgsError> {
 
 /// Words in front of an option's name that switch it. (`loose-` is taken off before.)
 const NEGATIONS: [&str; 4] = ["skip-", "disable-", "enable-", "maximum-"];
-
-/// What an option does with a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Value {
-    /// No value, or only one joined by `=`.
-    Joined,
-    /// A value, joined by `=` or the next word.
-    Needed,
-}
-
-/// What we do with an option.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Pass,
-    Refuse(&'static str),
-    AllDatabases,
-    Databases,
-    /// A database by its name; an address of a server is refused.
-    Database,
-    /// A value of the option that we can do with; every other one is refused.
-    Only(&'static [&'static str], &'static str),
-}
-
-/// An option of a client.
-struct Opt {
-    name: &'static str,
-    short: Option<char>,
-    value: Value,
-    verdict: Verdict,
-}
 
 struct Parser {
     tool: Tool,

@@ -90,7 +90,7 @@ pub enum SelectionError {
         existing: Vec<String>,
     },
     /// A plain server without anything of a user.
-    #[error("failed to select databases: the server holds none but its own; create one first")]
+    #[error("failed to select databases: the server holds none but its own")]
     Nothing,
     /// Two ways to name databases that contradict each other.
     #[error(

@@ -74,24 +74,40 @@ pub async fn run(
         tracing::info!("--{flag} has no effect here");
     }
     let cluster = Cluster::new(client);
-    let result = match &arguments.command {
+    // In a box: what a backup or a restore keeps while it waits is too large to be moved from stack frame to stack frame.
+    let work = Box::pin(command(&cluster, settings, &arguments.command, cancel));
+    work.await.err().unwrap_or_default()
+}
+
+/// Each in a box of its own, or every one would be as large as the largest.
+async fn command(
+    cluster: &Cluster,
+    settings: &Settings,
+    command: &Command,
+    cancel: &CancellationToken,
+) -> Result<(), Vec<Failure>> {
+    let one = |failure| vec![failure];
+    match command {
         Command::Backup(backup) => {
-            backup::run(&cluster, settings, backup::Task::Dump(backup), cancel).await
+            let task = backup::Task::Dump(backup);
+            Box::pin(backup::run(cluster, settings, task, cancel)).await
         }
         Command::ManifestBackup(backup) => {
-            backup::run(&cluster, settings, backup::Task::Manifests(backup), cancel).await
+            let task = backup::Task::Manifests(backup);
+            Box::pin(backup::run(cluster, settings, task, cancel)).await
         }
-        Command::Restore(restore) => restore::run(&cluster, settings, restore, cancel)
+        Command::Restore(restore) => Box::pin(restore::run(cluster, settings, restore, cancel))
             .await
-            .map_err(|failure| vec![failure]),
-        Command::ManifestRestore(restore) => manifest::restore(&cluster, settings, restore, cancel)
+            .map_err(one),
+        Command::ManifestRestore(restore) => {
+            Box::pin(manifest::restore(cluster, settings, restore, cancel))
+                .await
+                .map_err(one)
+        }
+        command => Box::pin(other(cluster, settings, command, cancel))
             .await
-            .map_err(|failure| vec![failure]),
-        command => other(&cluster, settings, command, cancel)
-            .await
-            .map_err(|failure| vec![failure]),
-    };
-    result.err().unwrap_or_default()
+            .map_err(one),
+    }
 }
 
 async fn other(
@@ -112,7 +128,7 @@ async fn other(
                 cleanup::clean_storage(cluster, settings, object).await
             }
             Command::SnapshotCleanup(object) => {
-                cleanup::clean_snapshot(cluster, settings, object, cancel).await
+                Box::pin(cleanup::clean_snapshot(cluster, settings, object, cancel)).await
             }
             Command::RepositoryCleanup(object) => {
                 cleanup::clean_repository(cluster, settings, object).await

@@ -58,7 +58,7 @@ impl Store {
             cluster.get::<BackupStorage>(&storage_namespace, &reference.name, &named_by),
             password(cluster, &repository),
         );
-        let (backend, is_volume) = backend(cluster, settings, &storage?).await?;
+        let (backend, is_volume) = Box::pin(backend(cluster, settings, &storage?)).await?;
         let (password, password_from) = password;
         let options = OpenOptions::new(owner(cluster, &repository, job));
         Ok(Self {

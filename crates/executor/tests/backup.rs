@@ -410,7 +410,8 @@ async fn data_of_an_attempt_that_was_killed_before_it_reported_is_adopted() {
 #[tokio::test]
 async fn retention_removes_objects_files_and_data_together() {
     let stage = Stage::new(&[REPO]).await;
-    for session in ["s-1", "s-2"] {
+    // Their names are in the order of time, as real ones are: some of them may be of the same second.
+    for session in ["1-good", "2-good"] {
         stage.back_up(session).await;
         stage
             .database
@@ -418,7 +419,7 @@ async fn retention_removes_objects_files_and_data_together() {
             .await;
     }
     // Two that failed; the older one has left data that it could not record any more.
-    for session in ["f-1", "f-2"] {
+    for session in ["3-failed", "4-failed"] {
         stage.back_up(session).await;
         let failed = json!({"phase": "Failed", "components": {"dump": {"phase": "Failed", "resticStats": null}}});
         stage
@@ -430,21 +431,21 @@ async fn retention_removes_objects_files_and_data_together() {
             )
             .await;
     }
-    let of_f1 = stage
-        .snapshot(REPO, "f-1")
+    let of_failed = stage
+        .snapshot(REPO, "3-failed")
         .await
         .unwrap()
         .metadata
         .uid
         .unwrap();
-    stage.back_up("s-3").await;
+    stage.back_up("5-good").await;
 
     for (session, stays) in [
-        ("s-1", false),
-        ("f-1", false),
-        ("s-2", true),
-        ("f-2", true),
-        ("s-3", true),
+        ("1-good", false),
+        ("3-failed", false),
+        ("2-good", true),
+        ("4-failed", true),
+        ("5-good", true),
     ] {
         let found = stage.snapshot(REPO, session).await;
         assert_eq!(found.is_some(), stays, "{session}: {found:?}");
@@ -458,7 +459,7 @@ async fn retention_removes_objects_files_and_data_together() {
     assert_eq!(left.len(), 3);
     assert!(
         left.iter()
-            .all(|info| !info["tags"].to_string().contains(&of_f1))
+            .all(|info| !info["tags"].to_string().contains(&of_failed))
     );
     stage.restic(REPO, &["check", "--read-data"]);
     assert!(

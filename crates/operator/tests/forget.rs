@@ -133,7 +133,7 @@ async fn deleted_snapshots_take_their_data_along_and_leave_that_of_the_others() 
         world,
         backend,
         restic,
-    } = stored(3).await;
+    } = Box::pin(stored(3)).await;
     world.delete::<Snapshot>("snap-0").await;
     world.delete::<Snapshot>("snap-2").await;
     world.until_gone::<Snapshot>("snap-0").await;
@@ -177,7 +177,7 @@ async fn deleted_snapshots_take_their_data_along_and_leave_that_of_the_others() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_password_the_snapshot_says_so_and_goes_when_it_is_there() {
-    let Stored { world, restic, .. } = stored(1).await;
+    let Stored { world, restic, .. } = Box::pin(stored(1)).await;
     world.delete::<KubeSecret>("encrypt-secret").await;
     world.delete::<Snapshot>("snap-0").await;
     let blocked = |snapshot: &Snapshot| {
@@ -218,7 +218,7 @@ async fn without_the_password_the_snapshot_says_so_and_goes_when_it_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_waits_for_a_bucket_that_is_gone() {
-    let Stored { world, .. } = stored(2).await;
+    let Stored { world, .. } = Box::pin(stored(2)).await;
     let wipe = || json!({"spec": {"deletionPolicy": "WipeOut"}});
     world.merge::<BackupStorage>("gcs-storage", wipe()).await;
     world.merge::<Repository>("default-blueprint", wipe()).await;
@@ -239,7 +239,7 @@ async fn nothing_waits_for_a_bucket_that_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_is_deleted_does_not_wait_for_a_password_that_is_gone() {
-    let Stored { world, restic, .. } = stored(2).await;
+    let Stored { world, restic, .. } = Box::pin(stored(2)).await;
     world.delete::<KubeSecret>("encrypt-secret").await;
     world.delete::<Snapshot>("snap-0").await;
     world.event("snap-0", "EncryptionSecretInvalid").await;

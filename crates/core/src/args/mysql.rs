@@ -1,48 +1,22 @@
 //! The options of MySQL's and MariaDB's own clients, all released versions together.
 
-use super::Value::{Joined, Needed};
-use super::Verdict::{AllDatabases, Databases, Pass, Refuse};
-use super::{Opt, Value, Verdict};
+use super::option::Value::{Joined, Needed};
+use super::option::Verdict::{AllDatabases, Databases, Pass, Refuse};
+use super::option::{
+    CREDENTIALS, EXECUTES, FILES, HOST, NO_DUMP, Opt, Verdict, flag, needs, opt, refused,
+    refused_short, short,
+};
 
-const HOST: Verdict = Refuse("chooses where to connect, which comes from the AppBinding");
-const CREDENTIALS: Verdict =
-    Refuse("changes the credentials, which come from the AppBinding's Secret");
 const OPTION_FILES: Verdict =
     Refuse("chooses option files, which may hold another host or password");
-const FILES: Verdict = Refuse("reads or writes files");
-const EXECUTES: Verdict = Refuse("runs code or statements");
-const NO_DUMP: Verdict = Refuse("makes the client print something else than a dump");
+const ERRORS: Verdict = Refuse(
+    "makes the client go on after an error, so that a restore with missing data would look like one that succeeded",
+);
+const ONE: Verdict = Refuse(
+    "leaves out what is not of the database that the client connects to, and a restore connects to none",
+);
 const TABLES: Verdict =
     Refuse("turns database names into table names (leave tables out with --ignore-table)");
-
-const fn opt(name: &'static str, short: Option<char>, value: Value, verdict: Verdict) -> Opt {
-    Opt {
-        name,
-        short,
-        value,
-        verdict,
-    }
-}
-
-const fn flag(name: &'static str) -> Opt {
-    opt(name, None, Joined, Pass)
-}
-
-const fn short(name: &'static str, letter: char) -> Opt {
-    opt(name, Some(letter), Joined, Pass)
-}
-
-const fn needs(name: &'static str) -> Opt {
-    opt(name, None, Needed, Pass)
-}
-
-const fn refused(name: &'static str, verdict: Verdict) -> Opt {
-    opt(name, None, Needed, verdict)
-}
-
-const fn refused_short(name: &'static str, letter: char, verdict: Verdict) -> Opt {
-    opt(name, Some(letter), Needed, verdict)
-}
 
 /// `mysqldump` 5.7 to 9 and `mariadb-dump` 10.3 to 12.
 pub(super) const DUMP: &[Opt] = &[
@@ -260,6 +234,8 @@ pub(super) const CLIENT: &[Opt] = &[
     refused("init-command-add", EXECUTES),
     refused("delimiter", EXECUTES),
     refused_short("set-variable", 'O', EXECUTES),
+    opt("force", Some('f'), Joined, ERRORS),
+    opt("one-database", Some('o'), Joined, ONE),
     refused_short("help", '?', NO_DUMP),
     refused_short("version", 'V', NO_DUMP),
     refused("print-defaults", NO_DUMP),
@@ -274,12 +250,10 @@ pub(super) const CLIENT: &[Opt] = &[
     flag("debug-check"),
     flag("debug-info"),
     needs("default-character-set"),
-    short("force", 'f'),
     flag("get-server-public-key"),
     needs("max-allowed-packet"),
     needs("net-buffer-length"),
     short("no-beep", 'b'),
-    short("one-database", 'o'),
     short("quick", 'q'),
     flag("reconnect"),
     flag("secure-auth"),

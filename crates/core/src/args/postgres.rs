@@ -1,18 +1,15 @@
 //! The options of PostgreSQL's own clients, released versions 12 to 18 together.
 
-use super::Value::{Joined, Needed};
-use super::Verdict::{Database, Only, Pass, Refuse};
-use super::{Opt, Value, Verdict};
+use super::option::Value::Needed;
+use super::option::Verdict::{Database, Only, Refuse};
+use super::option::{
+    CREDENTIALS, EXECUTES, FILES, HOST, NO_DUMP, Opt, Verdict, flag, needs, needs_short, opt,
+    refused, refused_short, short,
+};
 
 /// Why a connection string in the place of a database's name is refused.
 pub(super) const ADDRESS: &str = "holds an address, which comes from the AppBinding";
 
-const HOST: Verdict = Refuse("chooses where to connect, which comes from the AppBinding");
-const CREDENTIALS: Verdict =
-    Refuse("changes the credentials, which come from the AppBinding's Secret");
-const FILES: Verdict = Refuse("reads or writes files");
-const EXECUTES: Verdict = Refuse("runs code or statements");
-const NO_DUMP: Verdict = Refuse("makes the client print something else than a dump");
 const CREATE: Verdict = Refuse(
     "would tie the dump to the database's name; a restore makes the database where it is missing",
 );
@@ -27,39 +24,6 @@ const COMPRESSED: Verdict = Only(
 const OURS: Verdict = Refuse("is set by kubestash itself");
 const PLAIN_ONLY: Verdict = Refuse("needs a format that cannot be restored (only plain text can)");
 const READING: Verdict = Refuse("changes how the dump is read");
-
-const fn opt(name: &'static str, short: Option<char>, value: Value, verdict: Verdict) -> Opt {
-    Opt {
-        name,
-        short,
-        value,
-        verdict,
-    }
-}
-
-const fn flag(name: &'static str) -> Opt {
-    opt(name, None, Joined, Pass)
-}
-
-const fn short(name: &'static str, letter: char) -> Opt {
-    opt(name, Some(letter), Joined, Pass)
-}
-
-const fn needs(name: &'static str) -> Opt {
-    opt(name, None, Needed, Pass)
-}
-
-const fn needs_short(name: &'static str, letter: char) -> Opt {
-    opt(name, Some(letter), Needed, Pass)
-}
-
-const fn refused(name: &'static str, verdict: Verdict) -> Opt {
-    opt(name, None, Needed, verdict)
-}
-
-const fn refused_short(name: &'static str, letter: char, verdict: Verdict) -> Opt {
-    opt(name, Some(letter), Needed, verdict)
-}
 
 /// `pg_dump`.
 pub(super) const DUMP: &[Opt] = &[

@@ -189,6 +189,9 @@ fn the_loading_client_has_rules_of_its_own() {
         "--pager=sh",
         "--local-infile",
         "-D other",
+        "--force",
+        "-f",
+        "--one-database=druid",
     ] {
         let error = parse(Tool::MySqlClient, text).unwrap_err();
         assert!(
@@ -196,7 +199,7 @@ fn the_loading_client_has_rules_of_its_own() {
             "{text}: {error}"
         );
     }
-    let args = parse(Tool::MySqlClient, "--force --binary-mode").unwrap();
+    let args = parse(Tool::MySqlClient, "--show-warnings --binary-mode").unwrap();
     assert_eq!(args.flags.len(), 2);
 }
 

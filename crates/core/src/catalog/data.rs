@@ -77,6 +77,13 @@ const BACKUP_CMD: Parameter = (
     "pg_dump: the databases. pg_dumpall: all databases, and the server's roles with their passwords.",
 );
 
+/// What becomes of objects that exist already.
+const OVERRIDE: Parameter = (
+    "overrideResources",
+    Some("false"),
+    "Whether an object that exists already gets the content of the one that was backed up. Otherwise it is kept as it is.",
+);
+
 /// Who connects with a certificate alone.
 const USER: Parameter = (
     "user",
@@ -193,7 +200,13 @@ pub fn functions(image: &str) -> Vec<Function> {
     let user = ["--user=${user:=}"];
     vec![
         function("kubedbmanifest-backup", image, BACKUP.iter()),
-        function("kubedbmanifest-restore", image, RESTORE.iter()),
+        function(
+            "kubedbmanifest-restore",
+            image,
+            RESTORE
+                .iter()
+                .chain(&["--override-resources=${overrideResources:=}"]),
+        ),
         function(
             "mysql-backup",
             image,
@@ -225,7 +238,11 @@ pub fn functions(image: &str) -> Vec<Function> {
 /// An Addon with these tasks and those for the manifests of its databases, which are the same for all.
 fn addon(name: &str, mut backup_tasks: Vec<Task>, mut restore_tasks: Vec<Task>) -> Addon {
     backup_tasks.push(task("manifest-backup", "kubedbmanifest-backup", &[]));
-    restore_tasks.push(task("manifest-restore", "kubedbmanifest-restore", &[]));
+    restore_tasks.push(task(
+        "manifest-restore",
+        "kubedbmanifest-restore",
+        &[OVERRIDE],
+    ));
     let mut addon = Addon::new(
         name,
         AddonSpec {

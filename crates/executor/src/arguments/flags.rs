@@ -55,6 +55,8 @@ impl Flags {
         match self.0.remove(name) {
             None => Ok(false),
             Some(None) => Ok(true),
+            // A variable that nobody gave a value.
+            Some(Some(value)) if value.is_empty() => Ok(false),
             Some(Some(value)) => value.parse().map_err(|_| ArgumentsError::Value {
                 flag: name,
                 value,

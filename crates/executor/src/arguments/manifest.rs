@@ -21,6 +21,8 @@ pub struct ManifestRestore {
     pub snapshot: String,
     /// Whether it is the session's only task left: no data follows.
     pub last_task: bool,
+    /// Whether objects that exist get the content of those that were backed up.
+    pub override_resources: bool,
 }
 
 /// Understands the words behind the name of the Function that backs up.
@@ -49,6 +51,7 @@ pub(super) fn restore(function: &str, words: &[String]) -> Result<Arguments, Arg
         },
         snapshot: flags.needed("snapshot")?,
         last_task: flags.switch("last-task")?,
+        override_resources: flags.switch("override-resources")?,
     };
     Ok(Arguments {
         command: Command::ManifestRestore(restore),

@@ -288,6 +288,7 @@ fn the_catalogs_arguments_of_manifests_are_understood() {
         "--restoresession=r-1",
         "--snapshot=s",
         "--last-task",
+        "--override-resources=true",
         "--other=1",
     ];
     let restore = parsed(&[&restore[..], &common].concat()).unwrap();
@@ -295,6 +296,7 @@ fn the_catalogs_arguments_of_manifests_are_understood() {
         session: object("r-1"),
         snapshot: "s".into(),
         last_task: true,
+        override_resources: true,
     };
     assert_eq!(restore.command, Command::ManifestRestore(expected));
     assert_eq!(restore.unused, ["other"]);

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kubestash_api::storage::Snapshot;
 use kubestash_core::layout;
-use kubestash_database::DumpRequest;
+use kubestash_database::{DumpRequest, Error, SelectionError};
 use kubestash_engine::{
     BackupRequest, CancellationToken, CheckDepth, Destination, EngineError, Repository,
     ResticRepository, backup_streams,
 };
 
 use super::dereference::Source;
-use super::plan;
+use super::plan::{self, Content};
 use super::report::Stored;
 use super::source::Watched;
 use super::task::Task;
@@ -26,9 +26,19 @@ pub(super) struct Running {
     stream: Box<dyn Read + Send>,
     /// Path of the file it becomes.
     file: &'static str,
-    /// The database, if it is one whose name is not in the dump.
-    single: Option<String>,
+    /// What there is to say of the databases in it.
+    content: Content,
 }
+
+impl Running {
+    /// Whether the server holds no database.
+    pub(super) fn is_empty(&self) -> bool {
+        self.content == Content::Empty
+    }
+}
+
+/// What is stored of a server without a database: the same bytes each time, which a restore loads without effect.
+const EMPTY: &[u8] = b"-- The server held no database but its own.\n";
 
 /// Begins the stream of what a task stores.
 ///
@@ -45,7 +55,7 @@ pub(super) async fn start(
         Source::Manifests(document) => Ok(Running {
             stream: Box::new(io::Cursor::new(document.to_bytes())),
             file,
-            single: None,
+            content: Content::Told,
         }),
     }
 }
@@ -76,7 +86,18 @@ async fn dump(
     let dump = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Failure::cancelled()),
-        dump = database.family.dump(request) => dump?,
+        dump = database.family.dump(request) => match dump {
+            // A new server. Whether it has always been empty, the repositories say.
+            Err(Error::Selection(SelectionError::Nothing)) => {
+                tracing::warn!("the server holds no database but its own: there is nothing to dump yet");
+                return Ok(Running {
+                    stream: Box::new(io::Cursor::new(EMPTY)),
+                    file,
+                    content: Content::Empty,
+                });
+            }
+            dump => dump?,
+        },
     };
     for note in &dump.notes {
         tracing::warn!("{note}");
@@ -92,8 +113,23 @@ async fn dump(
     Ok(Running {
         stream: Box::new(dump.stream),
         file,
-        single,
+        content: single.map_or(Content::Told, Content::Single),
     })
+}
+
+/// Lets a server without a database into a repository that never held one.
+///
+/// # Errors
+/// If the repository holds databases: they were lost or removed, and backups of nothing would let retention remove those
+/// that hold something.
+pub(super) async fn never_held(repository: &ResticRepository) -> Result<(), Failure> {
+    if !plan::holds_databases(&repository.snapshots().await?) {
+        return Ok(());
+    }
+    Err(Failure::permanent(
+        "DatabaseNone",
+        "failed to back up: the server holds no database any more, and earlier backups do; restore them if they were lost; if they were removed on purpose, delete the BackupConfiguration or set its spec.paused",
+    ))
 }
 
 /// Streams a dump into repositories; one outcome for each, in their order.
@@ -110,7 +146,7 @@ pub(super) async fn into_all(
             request: BackupRequest {
                 host: layout::HOST.to_owned(),
                 file_name: dump.file.to_owned(),
-                tags: plan::tags(&snapshot, dump.single.as_deref()),
+                tags: plan::tags(&snapshot, &dump.content),
                 time,
             },
         })

@@ -230,6 +230,13 @@ async fn dump_into(
             return join_all(failures).await.into_iter().map(Some).collect();
         }
     };
+    let (opened, refused) = match dump.is_empty() {
+        true => never_held(opened).await,
+        false => (opened, Vec::new()),
+    };
+    if opened.is_empty() {
+        return refused;
+    }
     // Shown while it lasts, and takes the reason of an earlier attempt away.
     let beginnings = join_all(opened.iter().map(|opened| opened.work.begin()));
     let destinations = opened
@@ -246,7 +253,21 @@ async fn dump_into(
                 Err(failure) => Some(opened.work.fail(failure).await),
             }
         });
-    join_all(finishing).await
+    let mut outcomes = join_all(finishing).await;
+    outcomes.extend(refused);
+    outcomes
+}
+
+/// The repositories that a server without a database may go into, and the failures of the others.
+async fn never_held(opened: Vec<Opened<'_>>) -> (Vec<Opened<'_>>, Vec<Option<Failure>>) {
+    let (mut fit, mut refused) = (Vec::new(), Vec::new());
+    for opened in opened {
+        match dump::never_held(&opened.repository).await {
+            Ok(()) => fit.push(opened),
+            Err(failure) => refused.push(Some(opened.work.fail(failure).await)),
+        }
+    }
+    (fit, refused)
 }
 
 impl Opened<'_> {

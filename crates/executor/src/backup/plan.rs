@@ -43,14 +43,37 @@ pub fn uid_tag(uid: &str) -> String {
     format!("snapshot-uid={uid}")
 }
 
-/// All tags of a restic snapshot: name and uid of its Snapshot, and the database if it is one whose name is
-/// not in the dump.
-pub(super) fn tags(snapshot: &Snapshot, database: Option<&str>) -> Vec<String> {
+/// Tag of a restic snapshot of a server that held no database.
+const EMPTY: &str = "databases=none";
+
+/// What is said of the databases in a dump by a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Nothing: the dump says itself what it holds.
+    Told,
+    /// One database, whose name is not in the dump.
+    Single(String),
+    /// The server held none.
+    Empty,
+}
+
+/// Whether a repository holds a dump of a server that had a database.
+pub(super) fn holds_databases(existing: &[SnapshotInfo]) -> bool {
+    let is_empty = |info: &SnapshotInfo| info.tags.iter().any(|tag| tag == EMPTY);
+    !existing.iter().all(is_empty)
+}
+
+/// All tags of a restic snapshot: name and uid of its Snapshot, and what there is to say of its content.
+pub(super) fn tags(snapshot: &Snapshot, content: &Content) -> Vec<String> {
     let mut tags = vec![
         format!("snapshot={}", snapshot.name_any()),
         uid_tag(&snapshot.uid().unwrap_or_default()),
     ];
-    tags.extend(database.map(|database| format!("database={database}")));
+    match content {
+        Content::Told => {}
+        Content::Single(database) => tags.push(format!("database={database}")),
+        Content::Empty => tags.push(EMPTY.to_owned()),
+    }
     tags
 }
 
@@ -172,10 +195,10 @@ mod tests {
         let mut namesake = ours.clone();
         namesake.metadata.uid = Some("u-2".to_owned());
         let existing = [
-            restic("a", &tags(&namesake, None)),
-            restic("b", &tags(&ours, Some("druid"))),
+            restic("a", &tags(&namesake, &Content::Told)),
+            restic("b", &tags(&ours, &single())),
             restic("c", &[]),
-            restic("d", &tags(&ours, None)),
+            restic("d", &tags(&ours, &Content::Told)),
         ];
         assert_eq!(stored(&ours, &existing[..1]), Todo::Dump);
         let one = Todo::Adopt {
@@ -196,9 +219,29 @@ mod tests {
     fn tags_name_the_snapshot_and_a_single_database() {
         let snapshot = snapshot(json!(null));
         assert_eq!(
-            tags(&snapshot, Some("druid")),
+            tags(&snapshot, &single()),
             ["snapshot=s", "snapshot-uid=u-1", "database=druid"]
         );
-        assert_eq!(tags(&snapshot, None), ["snapshot=s", "snapshot-uid=u-1"]);
+        assert_eq!(
+            tags(&snapshot, &Content::Told),
+            ["snapshot=s", "snapshot-uid=u-1"]
+        );
+    }
+
+    #[test]
+    fn a_repository_without_backups_or_with_empty_ones_alone_never_held_a_database() {
+        let snapshot = snapshot(json!(null));
+        let empty = restic("a", &tags(&snapshot, &Content::Empty));
+        assert!(!holds_databases(&[]));
+        assert!(!holds_databases(std::slice::from_ref(&empty)));
+        for content in [Content::Told, single()] {
+            let full = restic("b", &tags(&snapshot, &content));
+            assert!(holds_databases(&[empty.clone(), full]));
+        }
+        assert!(holds_databases(&[restic("c", &[])]), "somebody else's");
+    }
+
+    fn single() -> Content {
+        Content::Single("druid".to_owned())
     }
 }

@@ -92,19 +92,12 @@ impl Cluster {
         object: &Value,
         dry_run: bool,
     ) -> Result<Created, ClusterError> {
-        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
-        let (namespace, name) = (text("namespace"), text("name"));
+        let noun = noun(resource);
+        let (namespace, name, typed) = typed("create", &noun, object)?;
         let params = PostParams {
             dry_run,
             field_manager: Some(FIELD_MANAGER.to_owned()),
         };
-        let noun = noun(resource);
-        let typed: DynamicObject =
-            serde_json::from_value(object.clone()).map_err(|source| ClusterError::Request {
-                verb: "create",
-                what: noun.what(namespace, name),
-                source: Box::new(kube::Error::SerdeError(source)),
-            })?;
         let api = self.objects(resource, namespace);
         let sent = send_until(&noun, "create", namespace, name, || {
             api.create(&params, &typed)
@@ -116,6 +109,29 @@ impl Cluster {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Sends an object in place of the one that it was made from, or with `dry_run` finds out whether that could be done.
+    ///
+    /// # Errors
+    /// If the API server refuses or stays away, or the object has changed meanwhile.
+    pub async fn replace_object(
+        &self,
+        resource: &ApiResource,
+        object: &Value,
+        dry_run: bool,
+    ) -> Result<(), ClusterError> {
+        let noun = noun(resource);
+        let (namespace, name, typed) = typed("update", &noun, object)?;
+        let params = PostParams {
+            dry_run,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+        };
+        let api = self.objects(resource, namespace);
+        let sent = send_until(&noun, "update", namespace, name, || {
+            api.replace(name, &params, &typed)
+        });
+        sent.await.map(|_| ())
     }
 
     /// Merges a patch into an object.
@@ -145,6 +161,22 @@ impl Cluster {
     fn objects(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, resource)
     }
+}
+
+/// Namespace and name of an object, and the object as it is sent.
+fn typed<'a>(
+    verb: &'static str,
+    noun: &Noun<'_>,
+    object: &'a Value,
+) -> Result<(&'a str, &'a str, DynamicObject), ClusterError> {
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+    let (namespace, name) = (text("namespace"), text("name"));
+    let typed = serde_json::from_value(object.clone()).map_err(|source| ClusterError::Request {
+        verb,
+        what: noun.what(namespace, name),
+        source: Box::new(kube::Error::SerdeError(source)),
+    })?;
+    Ok((namespace, name, typed))
 }
 
 fn noun(resource: &ApiResource) -> Noun<'_> {

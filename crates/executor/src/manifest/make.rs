@@ -5,34 +5,52 @@ use kubestash_api::conditions::restore_session::MANIFEST_RESTORED;
 use kubestash_api::shared::Condition;
 use kubestash_core::condition;
 
-use super::preflight::Wanted;
+use super::preflight::{Act, Wanted};
 use crate::cluster::{Cluster, Created};
 use crate::failure::Failure;
 
-/// Makes what is missing; returns what the session says about it.
+/// What came of the objects.
+#[derive(Default)]
+struct Done {
+    made: Vec<String>,
+    replaced: Vec<String>,
+    kept: Vec<String>,
+}
+
+/// Makes what is missing and replaces what shall be replaced; returns what the session says about it.
 ///
 /// # Errors
 /// If an object cannot be made; the message says which ones were.
 pub(super) async fn make(cluster: &Cluster, wanted: &[Wanted]) -> Result<Condition, Failure> {
-    let (mut made, mut kept) = (Vec::new(), Vec::new());
+    let mut done = Done::default();
     for wanted in wanted {
-        let name = wanted.target.to_string();
-        if wanted.exists {
-            kept.push(name);
-            continue;
-        }
-        match cluster
-            .create_object(&wanted.resource, &wanted.object, false)
-            .await
-        {
-            Ok(Created::Made) => made.push(name),
-            Ok(Created::Exists) => kept.push(name),
+        let resource = &wanted.resource;
+        let result =
+            match &wanted.act {
+                Act::Keep => Ok(&mut done.kept),
+                Act::Make(object) => cluster.create_object(resource, object, false).await.map(
+                    |created| match created {
+                        Created::Made => &mut done.made,
+                        Created::Exists => &mut done.kept,
+                    },
+                ),
+                Act::Replace(object) => cluster
+                    .replace_object(resource, object, false)
+                    .await
+                    .map(|()| &mut done.replaced),
+            };
+        match result {
+            Ok(list) => list.push(wanted.target.to_string()),
             Err(error) => {
                 let failure = Failure::from(error);
+                let replaced = match done.replaced.as_slice() {
+                    [] => String::new(),
+                    replaced => format!("; replaced: {}", listed(replaced)),
+                };
                 let message = format!(
-                    "{}; made before that: {}; restore again",
+                    "{}; made before that: {}{replaced}; restore again",
                     failure.message,
-                    listed(&made)
+                    listed(&done.made)
                 );
                 return Err(match failure.permanent {
                     true => Failure::permanent(&failure.kind, message),
@@ -41,19 +59,26 @@ pub(super) async fn make(cluster: &Cluster, wanted: &[Wanted]) -> Result<Conditi
             }
         }
     }
-    let message = message(&made, &kept);
+    let message = done.message();
     tracing::info!("{message}");
     let now = Timestamp::now();
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
     Ok(condition::new(MANIFEST_RESTORED, true, message, second))
 }
 
-fn message(made: &[String], kept: &[String]) -> String {
-    let mut message = format!("Made: {}.", listed(made));
-    if !kept.is_empty() {
-        message.push_str(&format!(" Kept as they were: {}.", listed(kept)));
+impl Done {
+    fn message(&self) -> String {
+        let mut message = format!("Made: {}.", listed(&self.made));
+        for (what, names) in [
+            ("Replaced", &self.replaced),
+            ("Kept as they were", &self.kept),
+        ] {
+            if !names.is_empty() {
+                message.push_str(&format!(" {what}: {}.", listed(names)));
+            }
+        }
+        message
     }
-    message
 }
 
 fn listed(names: &[String]) -> String {
@@ -68,23 +93,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_says_what_was_made_and_what_was_kept() {
+    fn the_message_says_what_was_made_what_was_replaced_and_what_was_kept() {
         let names =
             |names: &[&str]| -> Vec<String> { names.iter().map(|n| (*n).to_owned()).collect() };
-        let cases = [
+        for (made, replaced, kept, expected) in [
             (
                 names(&["Secret dev/a", "Druid dev/d"]),
+                vec![],
                 vec![],
                 "Made: Secret dev/a, Druid dev/d.",
             ),
             (
                 vec![],
+                names(&["Druid dev/d"]),
                 names(&["Secret dev/a"]),
-                "Made: nothing. Kept as they were: Secret dev/a.",
+                "Made: nothing. Replaced: Druid dev/d. Kept as they were: Secret dev/a.",
             ),
-        ];
-        for (made, kept, expected) in cases {
-            assert_eq!(message(&made, &kept), expected);
+        ] {
+            let done = Done {
+                made,
+                replaced,
+                kept,
+            };
+            assert_eq!(done.message(), expected);
         }
     }
 }

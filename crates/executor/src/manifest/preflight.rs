@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use kube::api::ApiResource;
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_core::manifest::{
-    DatabaseKind, Document, Item, Part, Placement, Rewrite, belongs_to_another, rewrite,
+    DatabaseKind, Document, Item, Part, Placement, Rewrite, belongs_to_another, overlay, rewrite,
 };
 use serde_json::Value;
 
@@ -22,13 +22,22 @@ pub(super) struct Wanted {
     pub(super) resource: ApiResource,
     /// Where it goes.
     pub(super) target: Item,
-    /// The object.
-    pub(super) object: Value,
-    /// Whether it exists already.
-    pub(super) exists: bool,
+    /// How it comes to be there.
+    pub(super) act: Act,
 }
 
-/// Looks at every object that is to be made, in the order in which they are made.
+/// What is done about an object that shall be there.
+pub(super) enum Act {
+    /// This one is made.
+    Make(Value),
+    /// The one that exists becomes this one.
+    Replace(Value),
+    /// The one that exists stays as it is.
+    Keep,
+}
+
+/// Looks at every object that is to be made, in the order in which they are made. With `replaces`, one that exists gets
+/// the content of the one that was backed up.
 ///
 /// # Errors
 /// All obstacles together.
@@ -36,6 +45,7 @@ pub(super) async fn preflight(
     cluster: &Cluster,
     document: &Document,
     by: &Rewrite<'_>,
+    replaces: bool,
 ) -> Result<Vec<Wanted>, Failure> {
     external(by)?;
     let mut restored: Vec<(&Placement, &Value)> = by
@@ -52,7 +62,7 @@ pub(super) async fn preflight(
     });
     let looked = restored
         .into_iter()
-        .map(|(placement, object)| look(cluster, placement, object, by));
+        .map(|(placement, object)| look(cluster, placement, object, by, replaces));
     let (mut wanted, mut failures) = (Vec::new(), Vec::new());
     for result in join_all(looked).await {
         match result {
@@ -116,21 +126,35 @@ async fn look(
     placement: &Placement,
     object: &Value,
     by: &Rewrite<'_>,
+    replaces: bool,
 ) -> Result<Wanted, Failure> {
     let target = &placement.target;
     let resource = installed(cluster, target, object).await?;
     let object = rewrite(object, placement, by);
     let created = cluster.create_object(&resource, &object, true).await?;
-    if created == Created::Exists {
-        existing(cluster, placement, &resource, by).await?;
-    } else if target.part == Part::Database {
-        free(cluster, target).await?;
-    }
+    let found = match created {
+        Created::Exists => existing(cluster, placement, &resource, by).await?,
+        Created::Made if target.part == Part::Database => {
+            free(cluster, target).await?;
+            None
+        }
+        Created::Made => None,
+    };
+    let act = match found {
+        Some(found) if replaces => match overlay(&found, &object, target.part) {
+            Some(object) => {
+                cluster.replace_object(&resource, &object, true).await?;
+                Act::Replace(object)
+            }
+            None => Act::Keep,
+        },
+        Some(_) => Act::Keep,
+        None => Act::Make(object),
+    };
     Ok(Wanted {
         resource,
         target: target.clone(),
-        object,
-        exists: created == Created::Exists,
+        act,
     })
 }
 
@@ -159,19 +183,19 @@ async fn installed(
     ))
 }
 
-/// Whether an object that exists may stay in the place of ours.
+/// The object that exists in the place of ours, if it may be there; none if it is gone meanwhile.
 async fn existing(
     cluster: &Cluster,
     placement: &Placement,
     resource: &ApiResource,
     by: &Rewrite<'_>,
-) -> Result<(), Failure> {
+) -> Result<Option<Value>, Failure> {
     let target = &placement.target;
     let found = cluster
         .find_object(resource, &target.namespace, &target.name)
         .await?;
     let Some(found) = found else {
-        return Ok(());
+        return Ok(None);
     };
     let taken = match found["metadata"]["deletionTimestamp"].is_null() {
         true => belongs_to_another(&found, placement, by.placements),
@@ -183,7 +207,7 @@ async fn existing(
         _ => "dbName",
     };
     match taken {
-        None => Ok(()),
+        None => Ok(Some(found)),
         Some(why) => Err(Failure::permanent(
             "NameTaken",
             format!(

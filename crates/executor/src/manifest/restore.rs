@@ -28,7 +28,7 @@ pub(crate) async fn restore(
     data::reported(cluster, session, async |session| {
         let before = async {
             data::unedited(session)?;
-            before(cluster, settings, restore, session, cancel).await
+            Box::pin(before(cluster, settings, restore, session, cancel)).await
         };
         let (size, wanted) = tokio::select! {
             biased;
@@ -69,6 +69,6 @@ async fn before(
         options,
         data_follows: !restore.last_task,
     };
-    let wanted = preflight::preflight(cluster, &document, &by).await?;
+    let wanted = preflight::preflight(cluster, &document, &by, restore.override_resources).await?;
     Ok((bytes.len() as u64, wanted))
 }

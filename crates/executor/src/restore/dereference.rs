@@ -125,7 +125,7 @@ pub(crate) async fn stored(
         ));
     }
     let job = LockHolder::restore_job(&own, &session.name_any());
-    let store = Store::of(cluster, settings, repository, &job).await?;
+    let store = Box::pin(Store::of(cluster, settings, repository, &job)).await?;
     Ok((store, part, snapshot))
 }
 

@@ -46,7 +46,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let session = (&restore.session, restore.component);
     reported(cluster, session, async |session| {
-        let bytes = attempt(cluster, settings, restore, session, cancel).await?;
+        let bytes = Box::pin(attempt(cluster, settings, restore, session, cancel)).await?;
         Ok((bytes, None))
     })
     .await

@@ -240,6 +240,36 @@ fn a_whole_application_comes_back_in_another_namespace_under_another_name() {
     let kept = system.object("dev", "druid/restored-druid").unwrap();
     assert_eq!(kept["metadata"]["annotations"]["example.com/mine"], "yes");
 
+    // On request what exists gets the content that was backed up; what was added to it from outside stays.
+    let stored = secret("dev", "deep-storage-config");
+    system.kubectl(
+        r#"patch druid -n dev restored-druid --type=merge -p {"spec":{"deepStorage":{"type":"hdfs"}}}"#,
+    );
+    system.kubectl(
+        r#"patch secret -n dev deep-storage-config --type=merge -p {"data":{"x":"eA=="}}"#,
+    );
+    let replacing = json!({"addon": {"name": "druid-addon", "tasks": [
+        {"name": "manifest-restore", "params": {"overrideResources": "true"}},
+    ]}});
+    let status = restore(&system, "replacing", &options, &replacing);
+    assert_succeeded(&system, &status);
+    assert_eq!(
+        said(&status),
+        "Made: nothing. Replaced: Secret dev/deep-storage-config, Druid dev/restored-druid. \
+         Kept as they were: Secret dev/restored-druid-auth, Secret dev/restored-druid-mysql-metadata-auth, \
+         MySQL dev/restored-druid-mysql-metadata."
+    );
+    assert_eq!(secret("dev", "deep-storage-config"), stored);
+    let replaced = system.object("dev", "druid/restored-druid").unwrap();
+    assert_eq!(replaced["spec"], kept["spec"]);
+    assert_eq!(replaced["metadata"]["uid"], kept["metadata"]["uid"]);
+    assert_eq!(
+        replaced["metadata"]["annotations"]["example.com/mine"],
+        "yes"
+    );
+    assert_eq!(replaced["status"]["phase"], "Ready");
+    assert_eq!(contents(&system, "dev/restored-druid"), before);
+
     // The rights in the other namespace go with the session.
     assert!(system.object("dev", "role/elsewhere").is_ok());
     system.kubectl("delete -n demo restoresession elsewhere");

@@ -97,7 +97,7 @@ impl Worker {
                     message,
                 }
             }
-            None => self.run_to_end(&report).await,
+            None => Box::pin(self.run_to_end(&report)).await,
         };
         self.finish(report, writer, &progress).await;
     }

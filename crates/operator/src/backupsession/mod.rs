@@ -140,7 +140,7 @@ async fn reconcile(
     let session = Arc::clone(&seen.session);
     let api = ctx.api::<BackupSession>(&session.namespace().unwrap_or_default());
     if session.meta().deletion_timestamp.is_some() {
-        return delete(seen, &ctx, &claims).await;
+        return Box::pin(delete(seen, &ctx, &claims)).await;
     }
     finalizer::ensure(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;
     let world = dereference::world(seen, &claims, &ctx).await?;

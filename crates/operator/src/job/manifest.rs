@@ -25,6 +25,7 @@ use crate::{
 const READ: &[&str] = &["get"];
 const RELEASE: &[&str] = &["get", "patch"];
 const MAKE: &[&str] = &["create"];
+const REPLACE: &[&str] = &["update"];
 const CATALOG: &str = "appcatalog.appscode.com";
 
 /// The component that a task of this name, or one that runs a Function of this name, saves or restores.
@@ -155,9 +156,29 @@ pub fn allow_backup(access: &mut Access, items: &[Item]) {
     }
 }
 
-/// Lets a Job make the objects that it restores, look at those that exist already, and, if `data_follows`, find the new
-/// database and tell it that its data is there.
-pub fn allow_restore(access: &mut Access, placements: &[Placement], data_follows: bool) {
+/// What a restore of manifests does besides making what is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restoring {
+    /// Data is restored into the new database.
+    pub data_follows: bool,
+    /// Objects that exist get the content of those that were backed up.
+    pub replaces: bool,
+}
+
+/// Whether a Function that restores manifests is told to replace objects that exist.
+#[must_use]
+pub fn replaces(args: &[String]) -> bool {
+    let mut args = args.iter();
+    args.any(|arg| arg == "--override-resources" || arg == "--override-resources=true")
+}
+
+/// Lets a Job make the objects that it restores, look at those that exist already or replace them, and, if data follows,
+/// find the new database and tell it that its data is there.
+pub fn allow_restore(access: &mut Access, placements: &[Placement], restoring: Restoring) {
+    let Restoring {
+        data_follows,
+        replaces,
+    } = restoring;
     let Some(root) = placements.first() else {
         return;
     };
@@ -172,6 +193,9 @@ pub fn allow_restore(access: &mut Access, placements: &[Placement], data_follows
         access.one(namespace, group, plural, READ, &target.name);
         if placement.restored {
             access.any(namespace, group, plural, MAKE);
+        }
+        if placement.restored && replaces {
+            access.one(namespace, group, plural, REPLACE, &target.name);
         }
         if target.part == Part::Database {
             access.one(namespace, CATALOG, "appbindings", READ, &target.name);
@@ -259,7 +283,7 @@ mod tests {
         let spec = json!({"zookeeperRef": {"name": "zk", "namespace": "other"}});
         let placements = place(&items(spec), &options);
         let mut access = Access::default();
-        allow_restore(&mut access, &placements, false);
+        allow_restore(&mut access, &placements, Restoring::default());
         assert_eq!(
             rules(&access),
             [
@@ -272,8 +296,37 @@ mod tests {
                 "dev get mysqls new-mysql-metadata",
             ]
         );
-        allow_restore(&mut access, &placements, true);
+        let data_follows = Restoring {
+            data_follows: true,
+            ..Restoring::default()
+        };
+        allow_restore(&mut access, &placements, data_follows);
         assert!(rules(&access).contains(&"dev get,patch druids new".to_owned()));
+        let replaces = Restoring {
+            replaces: true,
+            ..data_follows
+        };
+        allow_restore(&mut access, &placements, replaces);
+        for rule in [
+            "dev update secrets new-auth",
+            "dev update druids new",
+            "dev update mysqls new-mysql-metadata",
+        ] {
+            assert!(rules(&access).contains(&rule.to_owned()), "{rule}");
+        }
+    }
+
+    #[test]
+    fn only_a_clear_word_lets_objects_be_replaced() {
+        for (arg, expected) in [
+            ("--override-resources", true),
+            ("--override-resources=true", true),
+            ("--override-resources=", false),
+            ("--override-resources=false", false),
+            ("--override-resources=yes", false),
+        ] {
+            assert_eq!(replaces(&[arg.to_owned()]), expected, "{arg}");
+        }
     }
 
     #[test]

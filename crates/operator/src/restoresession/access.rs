@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     backupsession::Source,
-    job::{Access, manifest},
+    job::{
+        Access, Task,
+        manifest::{self, Restoring},
+    },
 };
 
 const READ: &[&str] = &["get"];
@@ -20,8 +23,8 @@ const STORAGE: &str = "storage.kubestash.com";
 const CATALOG: &str = "appcatalog.appscode.com";
 const DATABASES: &str = "kubedb.com";
 
-/// The rights of the executor that restores what `restored` says.
-pub(super) fn of(world: &World, restored: &Data) -> Access {
+/// The rights of the executor that restores what `restored` says by these tasks.
+pub(super) fn of(world: &World, restored: &Data, tasks: &[Task]) -> Access {
     let mut access = Access::default();
     let snapshot = &restored.snapshot;
     let (own, data) = (world.namespace(), data_namespace(&world.session));
@@ -61,7 +64,14 @@ pub(super) fn of(world: &World, restored: &Data) -> Access {
     }
     target(&mut access, world);
     if restored.makes_target() {
-        manifest::allow_restore(&mut access, &world.placements, restored.has_data());
+        let restoring = Restoring {
+            data_follows: restored.has_data(),
+            replaces: tasks
+                .iter()
+                .filter(|task| manifest::is_for_manifests(&task.function))
+                .any(|task| manifest::replaces(&task.args)),
+        };
+        manifest::allow_restore(&mut access, &world.placements, restoring);
     }
     access
 }

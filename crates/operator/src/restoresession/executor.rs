@@ -120,7 +120,7 @@ pub(super) fn build(
         labels: &labels,
     };
     Ok(Executor {
-        rbac: rbac::build(holder, &access::of(world, data)),
+        rbac: rbac::build(holder, &access::of(world, data, &resolved.tasks)),
         job,
     })
 }
