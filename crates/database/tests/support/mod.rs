@@ -110,14 +110,18 @@ impl MariaDb {
                 conn.disconnect().await.unwrap();
                 return;
             }
-            let log = || std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
             assert!(
                 Instant::now() < deadline,
                 "the server did not start: {}",
-                log()
+                self.log()
             );
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
+    }
+
+    /// What the server has said since it was started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// A folder that is removed with the server.
