@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kubestash_api::storage::Snapshot;
+use kubestash_core::layout;
 use kubestash_engine::{CancellationToken, EngineError, OpenOptions, Repository, Secret};
 
 use crate::{Backend, BackendError};
@@ -83,5 +84,7 @@ pub async fn forget(
     for snapshot in snapshots {
         backend.delete_snapshot(directory, &snapshot.name).await?;
     }
+    let files = layout::snapshots_dir(directory);
+    backend.store().remove_abandoned(&files).await?;
     Ok(())
 }

@@ -52,11 +52,13 @@ async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
     let started = Instant::now();
     let (code, log) = start(&stage, "warm-up", None).end().await;
     assert_eq!(code, Some(0), "{log}");
-    let whole = u64::try_from(started.elapsed().as_millis()).unwrap();
+    let mut whole = u64::try_from(started.elapsed().as_millis()).unwrap();
 
     let mut random = seeded(20_240_919);
-    let mut killed = 0;
-    for round in 0..20 {
+    let (mut round, mut killed) = (0, 0);
+    while killed < 20 {
+        round += 1;
+        assert!(round < 60, "only {killed} were killed at work");
         let session = format!("s-{round}");
         stage.session(&session).await;
         stage
@@ -69,7 +71,11 @@ async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
         tokio::time::sleep(Duration::from_millis(random(whole))).await;
         process.signal("-9");
         let (code, _) = process.end().await;
-        killed += usize::from(code.is_none());
+        match code {
+            None => killed += 1,
+            // It was faster, as the next one may be.
+            Some(_) => whole = (whole * 9 / 10).max(50),
+        }
 
         // Whatever a Snapshot says is true at this moment already.
         let status = stage
@@ -102,8 +108,20 @@ async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
             .map(|info| info["id"].clone())
             .collect();
         assert_eq!(ours, [id], "round {round}");
+        let (left, objects) = (stage.restic_snapshots(REPO), stage.snapshots().await);
+        assert_eq!(
+            left.len(),
+            2,
+            "round {round}: {left:#?} {objects:#?}\n{log}"
+        );
+        let status = stage.backup_session(&session).await.status.unwrap();
+        let applied = &status.retention_policy[0];
+        assert_eq!(
+            applied.phase.unwrap().as_str(),
+            "Applied",
+            "round {round}: {applied:?}\n{log}"
+        );
     }
-    assert!(killed >= 15, "only {killed} of 20 were killed at work");
 
     // Nothing is left behind: no lock, no data without an object, no file without one, no client.
     assert!(
@@ -119,7 +137,10 @@ async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
         "as many as the policy keeps"
     );
     let files = files_below(&stage.volume.path().join(REPO).join("snapshots"));
-    assert_eq!(files.len(), 2);
+    // Half a file that a killed writer left is nobody's until it is removed, an hour later.
+    let mut names: Vec<&Path> = files.iter().map(|(path, _)| path.as_path()).collect();
+    names.retain(|path| path.extension().is_some_and(|end| end == "yaml"));
+    assert_eq!(names.len(), 2, "{names:?}");
     let scratch = stage.scratch.path().display().to_string();
     eventually("no client stays", || {
         processes_with(&format!("--defaults-file={scratch}")).is_empty()

@@ -202,7 +202,10 @@ impl ObjectStore {
     }
 
     /// Removes what crashed writers left unfinished for more than an hour, where that can happen.
-    pub(crate) async fn remove_abandoned(&self, directory: &str) -> Result<u64, StorageError> {
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn remove_abandoned(&self, directory: &str) -> Result<u64, StorageError> {
         match &self.inner.kind {
             Kind::Local(local) => local.remove_abandoned(directory).await,
             Kind::Remote(_) => Ok(0),

@@ -345,6 +345,17 @@ impl Stage {
             .unwrap()
     }
 
+    /// Names and phases of all Snapshots.
+    pub async fn snapshots(&self) -> Vec<String> {
+        let api: Api<Snapshot> = Api::namespaced(self.admin.clone(), "demo");
+        let all = api.list(&Default::default()).await.unwrap();
+        let said = |snapshot: &Snapshot| {
+            let phase = snapshot.status.as_ref().and_then(|status| status.phase);
+            format!("{} {phase:?}", snapshot.metadata.name.as_ref().unwrap())
+        };
+        all.items.iter().map(said).collect()
+    }
+
     /// The component `dump` of a Snapshot, as JSON.
     pub async fn dump(&self, repository: &str, session: &str) -> Value {
         let snapshot = self.snapshot(repository, session).await.unwrap();

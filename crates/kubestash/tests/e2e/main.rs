@@ -11,6 +11,7 @@ mod backends;
 mod bad_input;
 mod canary;
 mod crash;
+mod encryption;
 mod failpoint;
 mod manifest;
 mod plain;

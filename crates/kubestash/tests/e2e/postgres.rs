@@ -1,6 +1,6 @@
 //! A PostgreSQL that somebody else runs, named by a hand-made AppBinding: backed up and restored.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,17 +10,22 @@ use serde_json::{Value, json};
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, eventually, free_port, output};
 
-const PASSWORD: &str = "canary:Pa55'w\\rd";
+pub const PASSWORD: &str = "canary:Pa55'w\\rd";
 
 /// A server of its own data, stopped when dropped.
-struct Server {
+pub struct Server {
     process: Child,
-    port: u16,
+    pub port: u16,
     temp: tempfile::TempDir,
 }
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(|_| Vec::new())
+    }
+
+    /// With the options that `prepare` returns, which may write into the data folder.
+    pub fn start_with(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let data = temp.path().join("data");
         std::fs::write(temp.path().join("password"), PASSWORD).unwrap();
@@ -51,9 +56,17 @@ impl Server {
         )
         .unwrap();
         let port = free_port();
+        let options = prepare(&data);
+        output(
+            Command::new("chown")
+                .args(["-R", "postgres:postgres"])
+                .arg(&data),
+        )
+        .unwrap();
         let process = as_postgres("postgres")
             .arg("-D")
             .arg(&data)
+            .args(options)
             .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
             .args(["-c", "unix_socket_directories=", "-c", "fsync=off"])
             .stdin(Stdio::null())
@@ -101,7 +114,7 @@ impl Server {
         )
     }
 
-    fn sql(&self, database: &str, statements: &str) -> String {
+    pub fn sql(&self, database: &str, statements: &str) -> String {
         self.try_sql(database, statements).unwrap()
     }
 }
