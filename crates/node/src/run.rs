@@ -109,7 +109,11 @@ struct Triggers {
 }
 
 async fn follow_pods(api: Api<Pod>, dispatcher: &mut Dispatcher, triggers: &Triggers) {
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let events = watcher(api, watcher::Config::default())
+        .default_backoff()
+        // Nobody reads them, and they are the largest part of a pod that has ended.
+        .modify(|pod| pod.metadata.managed_fields = None);
+    let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         let event = match event {
             Ok(event) => event,

@@ -10,8 +10,10 @@
 //! | [`definitions`] | the objects of a CustomResourceDefinition that is being deleted go, then the definition |
 //! | [`accounts`] | each namespace has its `default` ServiceAccount and the CA |
 //! | [`event_expiry`] | Events go an hour after their last change |
+//! | [`change_log`] | old changes, kept for watches that were interrupted, are forgotten |
 
 mod accounts;
+mod change_log;
 mod definitions;
 mod event_expiry;
 mod garbage;
@@ -42,6 +44,7 @@ pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
     tasks.spawn(definitions::run(app.clone(), subscribe(app)));
     tasks.spawn(accounts::run(app.clone(), subscribe(app)));
     tasks.spawn(event_expiry::run(app.clone(), subscribe(app)));
+    tasks.spawn(change_log::run(app.clone(), subscribe(app)));
     tasks
 }
 

@@ -18,6 +18,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -177,6 +178,11 @@ impl Store {
         let wake = entry.subscribe();
         let watcher = Watcher::new(self.state.clone(), resource.clone(), revision, wake);
         (listing, watcher)
+    }
+
+    /// Forgets the changes that are too old; returns when the oldest of the others will be.
+    pub(crate) fn trim(&self) -> Option<Instant> {
+        write(&self.state).trim(Instant::now())
     }
 
     /// Makes a write durable and visible, and returns the new version (of a deletion: the last state).

@@ -98,7 +98,8 @@ impl Object {
         mut value: Value,
     ) -> Result<Self, serde_json::Error> {
         value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
-        let json = Bytes::from(serde_json::to_vec(&value)?);
+        // In a box: what a growing buffer has left over would stay as long as the object.
+        let json = Bytes::from(serde_json::to_vec(&value)?.into_boxed_slice());
         let head = Head::deserialize(&value)?;
         Ok(Self::assemble(key, revision, head, json))
     }

@@ -16,8 +16,8 @@ use super::object::Object;
 const MAX_CHANGES: usize = 4096;
 /// …of at most so many bytes…
 const MAX_BYTES: usize = 6 * 1024 * 1024;
-/// …and, once there are newer ones, not longer than this.
-const MAX_AGE: Duration = Duration::from_secs(300);
+/// …and not longer than this: the time that Kubernetes' own server keeps them at least.
+const MAX_AGE: Duration = Duration::from_secs(75);
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,15 +87,27 @@ impl ResourceState {
         let now = change.at;
         self.log_bytes += change.size();
         self.log.push_back(change);
-        while self.log.len() > 1
-            && let Some(oldest) = self.log.front()
-            && (self.log.len() > MAX_CHANGES
-                || self.log_bytes > MAX_BYTES
-                || now.duration_since(oldest.at) > MAX_AGE)
-        {
+        while self.log.len() > 1 && (self.log.len() > MAX_CHANGES || self.log_bytes > MAX_BYTES) {
+            self.drop_oldest();
+        }
+        self.trim(now);
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.log.pop_front() {
             self.log_bytes -= oldest.size();
             self.horizon = oldest.object.revision;
-            self.log.pop_front();
+        }
+    }
+
+    /// Drops the changes that are too old at `now`; returns when the oldest of the others will be.
+    fn trim(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            let end = self.log.front()?.at + MAX_AGE;
+            if end > now {
+                return Some(end);
+            }
+            self.drop_oldest();
         }
     }
 
@@ -169,6 +181,21 @@ impl State {
 
     pub(super) fn get(&self, key: &Key) -> Option<&Arc<Object>> {
         self.resources.get(&key.resource)?.objects.get(&key.object)
+    }
+
+    /// Drops the changes that are too old at `now`; returns when the oldest of the others will be.
+    pub(super) fn trim(&mut self, now: Instant) -> Option<Instant> {
+        let resources = self.resources.values_mut();
+        let ends: Vec<Instant> = resources
+            .filter_map(|resource| {
+                let end = resource.trim(now);
+                if end.is_none() {
+                    resource.log.shrink_to_fit();
+                }
+                end
+            })
+            .collect();
+        ends.into_iter().min()
     }
 
     /// Makes committed changes visible.
@@ -257,6 +284,23 @@ mod tests {
             .object
             .revision;
         assert_eq!(first, horizon + 1);
+    }
+
+    #[test]
+    fn changes_go_when_they_are_old_and_whoever_has_seen_the_last_one_can_go_on() {
+        let mut state = State::new(0, Vec::new());
+        for (revision, name) in [(1, "a"), (2, "b")] {
+            let change = change(ChangeKind::Created, name, revision, 1);
+            state.apply(revision, &[change]);
+        }
+        let now = Instant::now();
+        let next = state.trim(now).unwrap();
+        assert!(next > now && next <= now + MAX_AGE);
+        assert_eq!(state.trim(now + MAX_AGE), None);
+        let resource = state.resource_mut(&GroupResource::new("", "configmaps"));
+        assert_eq!((resource.horizon, resource.log_bytes), (2, 0));
+        assert_eq!(resource.changes_after(2).count(), 0);
+        assert_eq!(resource.objects.len(), 2);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
@@ -84,7 +84,14 @@ impl Jobs {
         stop: CancellationToken,
     ) {
         let api: Api<Job> = Api::all(self.client.clone());
-        Controller::new(api, watcher::Config::default())
+        let (store, writer) = reflector::store();
+        let seen = watcher(api, watcher::Config::default())
+            .default_backoff()
+            // Nobody reads them, and they are the largest part of a Job that has ended.
+            .modify(|job| job.metadata.managed_fields = None)
+            .reflect(writer)
+            .touched_objects();
+        Controller::for_stream(seen, store)
             .reconcile_on(changed)
             .reconcile_all_on(all)
             .graceful_shutdown_on(async move { stop.cancelled().await })

@@ -1,0 +1,31 @@
+//! Old changes are forgotten also when no new ones push them out: a server that rests needs no memory for them.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Changes;
+use crate::app::App;
+
+/// Runs until the server stops. Without changes nothing wakes it.
+pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
+    let mut next: Option<Instant> = None;
+    loop {
+        let sleep = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            batch = changes.recv() => match batch {
+                // The first one after a rest says when to look; later ones are looked at then.
+                Some(_) if next.is_some() => {}
+                Some(_) => next = app.store.trim().map(Instant::from_std),
+                None => return,
+            },
+            () = sleep => next = app.store.trim().map(Instant::from_std),
+            () = app.stop.cancelled() => return,
+        }
+    }
+}
