@@ -28,11 +28,18 @@ pub fn prepare_backend(system: &System) {
 /// Makes a BackupSession of a tutorial configuration by hand, as `kubectl create` would, and returns
 /// its name.
 pub fn trigger(system: &System, configuration: &str) -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let name = format!("{configuration}-frequent-backup-{now}");
+    // A session is named after its second, and that of the last one may not be over.
+    let name = eventually("the next second", Duration::from_secs(10), || {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        let name = format!("{configuration}-frequent-backup-{now}");
+        match system.object("demo", &format!("backupsession/{name}")) {
+            Ok(_) => Err(format!("{name} exists")),
+            Err(_) => Ok(name),
+        }
+    });
     system.apply(&format!(
         "apiVersion: core.kubestash.com/v1alpha1\nkind: BackupSession\nmetadata:\n  name: {name}\n  namespace: demo\nspec:\n  invoker:\n    apiGroup: core.kubestash.com\n    kind: BackupConfiguration\n    name: {configuration}\n  session: frequent-backup\n  retryLeft: 0\n"
     ));
