@@ -92,8 +92,12 @@ async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
         }
 
         let (code, log) = start(&stage, &session, None).end().await;
-        let said = || stage.database.log();
-        assert_eq!(code, Some(0), "round {round}: {log}\n{}", said());
+        assert_eq!(
+            code,
+            Some(0),
+            "round {round}: {log}\n{}",
+            stage.database.log()
+        );
         let snapshot = stage.snapshot(REPO, &session).await.unwrap();
         assert_eq!(
             snapshot.status.unwrap().phase.unwrap().as_str(),

@@ -4,19 +4,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Changes;
+use super::{Changes, sleep_until};
 use crate::app::App;
 
 /// Runs until the server stops. Without changes nothing wakes it.
 pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
     let mut next: Option<Instant> = None;
     loop {
-        let sleep = async {
-            match next {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             batch = changes.recv() => match batch {
                 // The first one after a rest says when to look; later ones are looked at then.
@@ -24,7 +18,7 @@ pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
                 Some(_) => next = app.store.trim().map(Instant::from_std),
                 None => return,
             },
-            () = sleep => next = app.store.trim().map(Instant::from_std),
+            () = sleep_until(next) => next = app.store.trim().map(Instant::from_std),
             () = app.stop.cancelled() => return,
         }
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Changes;
+use super::{Changes, sleep_until};
 use crate::app::App;
 use crate::store::{Change, ChangeKind, GroupResource, Key, Object, Write};
 
@@ -40,13 +40,6 @@ pub(super) async fn run(app: Arc<App>, mut changes: Changes) {
             () = sleep_until(next) => expire(&app, &mut deadlines).await,
             () = app.stop.cancelled() => return,
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

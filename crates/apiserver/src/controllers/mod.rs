@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::registry::admit::Ownership;
@@ -46,6 +47,14 @@ pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
     tasks.spawn(event_expiry::run(app.clone(), subscribe(app)));
     tasks.spawn(change_log::run(app.clone(), subscribe(app)));
     tasks
+}
+
+/// Without a time it never ends.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn subscribe(app: &App) -> Changes {
