@@ -59,9 +59,9 @@ start_up() {
 start_empty_mysql() {
   local dir=$work/empty
   install -d -o mysql -g mysql -m 700 "$dir" "$dir/data"
-  mariadb-install-db --no-defaults --user=mysql --datadir="$dir/data" --auth-root-authentication-method=normal \
+  mariadb-install-db --no-defaults --user=mysql --datadir="$dir/data" --tmpdir="$dir" --auth-root-authentication-method=normal \
     --skip-test-db >"$work/empty-install.log" 2>&1 || die "no empty database server could be made; see $work/empty-install.log"
-  mariadbd --no-defaults --user=mysql --datadir="$dir/data" --socket="$dir/s" --pid-file="$dir/pid" \
+  mariadbd --no-defaults --user=mysql --datadir="$dir/data" --tmpdir="$dir" --socket="$dir/s" --pid-file="$dir/pid" \
     --skip-networking --innodb-buffer-pool-size=32M >"$work/empty.log" 2>&1 &
   pids+=($!)
   empty_mysql=(mariadb --no-defaults --user=root --socket="$dir/s")

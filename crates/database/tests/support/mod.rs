@@ -82,6 +82,8 @@ impl MariaDb {
         command
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()));
+        // In the system's folder, a server that starts removes the temporary tables of all others.
+        command.arg(format!("--tmpdir={}", data.display()));
         command.arg(format!("--socket={}", data.join("s").display()));
         command.arg(format!("--pid-file={}", data.join("pid").display()));
         command
@@ -297,6 +299,7 @@ fn template() -> PathBuf {
     run(Command::new("mariadb-install-db")
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data.display()))
+        .arg(format!("--tmpdir={}", making.path().display()))
         .args(["--skip-test-db", "--auth-root-authentication-method=normal"])
         .arg(format!("--extra-file={}", init.display()))
         .args(SMALL)

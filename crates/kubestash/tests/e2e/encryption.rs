@@ -58,7 +58,8 @@ impl MariaDb {
                     "--auth-root-authentication-method=normal",
                     "--skip-test-db",
                 ])
-                .arg(format!("--datadir={}", data.display())),
+                .arg(format!("--datadir={}", data.display()))
+                .arg(format!("--tmpdir={}", folder.path().display())),
         )
         .unwrap();
         let authority = certify(&data);
@@ -73,6 +74,7 @@ impl MariaDb {
         let process = Command::new("mariadbd")
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--tmpdir={}", data.display()))
             .arg(format!("--socket={}", data.join("socket").display()))
             .arg(format!("--ssl-cert={}", data.join("cert.pem").display()))
             .arg(format!("--ssl-key={}", data.join("key.pem").display()))

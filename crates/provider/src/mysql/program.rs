@@ -40,8 +40,10 @@ pub(super) async fn find(kind: &str, search_path: &str) -> Result<Program, Provi
 /// What makes an empty data directory: MariaDB has a program of its own for that.
 pub(super) fn initialise(program: &Program, search_path: &str) -> Result<Command, String> {
     let data = format!("--datadir={HOME}/data");
+    // Never the system's: a server that starts there removes the temporary tables of all others.
+    let tmp = format!("--tmpdir={HOME}/tmp");
     if program.product != MARIADB {
-        let args = ["--no-defaults", "--initialize-insecure", &data];
+        let args = ["--no-defaults", "--initialize-insecure", &data, &tmp];
         return Ok(Command {
             program: program.path.clone(),
             args: args.map(str::to_owned).into(),
@@ -55,6 +57,7 @@ pub(super) fn initialise(program: &Program, search_path: &str) -> Result<Command
     let args = [
         "--no-defaults",
         &data,
+        &tmp,
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
         "--skip-name-resolve",

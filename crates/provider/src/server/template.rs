@@ -71,8 +71,10 @@ impl<E: Engine> Template<E> {
         make_dir(&work, 0o755)?;
         files::make_staging(&work)?;
         let data = work.join("data");
-        make_dir(&data, 0o700)?;
-        own(&data, E::USER)?;
+        for dir in [&data, &work.join("tmp")] {
+            make_dir(dir, 0o700)?;
+            own(dir, E::USER)?;
+        }
         self.initialise(program, &work, parent.join("template.log"))
             .await?;
         std::fs::rename(&data, template).map_err(ProviderError::disk(template))?;
