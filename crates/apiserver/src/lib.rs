@@ -26,6 +26,9 @@
 //! # }
 //! ```
 //!
+//! A client in the same process needs no connection: [`Server::local_service`] is a service that `kube::Client::new`
+//! takes, once a layer adds the token.
+//!
 //! Tests use [`testing::TestServer::start`]: a server of their own in a temporary directory on an ephemeral port.
 //! A `kube::Client` for it:
 //!
@@ -53,6 +56,7 @@ mod bootstrap;
 mod controllers;
 mod data_dir;
 mod http;
+mod local;
 pub mod logs;
 mod pki;
 mod registry;
@@ -62,6 +66,7 @@ pub mod testing;
 
 pub use auth::token::TokenError;
 pub use data_dir::DataDirError;
+pub use local::LocalService;
 pub use pki::PkiError;
 pub use server::{Config, Server, StartError, start};
 pub use store::StoreError;

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::auth::token::{TokenError, TokenRequest, Tokens};
 use crate::data_dir::{DataDir, DataDirError, create_private_dir};
+use crate::local::LocalService;
 use crate::pki::{self, PkiError};
 use crate::registry::{Refused, now};
 use crate::store::{Store, StoreError};
@@ -175,6 +176,11 @@ impl Server {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("https://{}", self.app.address)
+    }
+
+    /// Its requests without a connection, for clients in the same process.
+    pub fn local_service(&self) -> LocalService {
+        LocalService::new(http::router(self.app.clone()))
     }
 
     /// The certificate of its authority, in PEM.

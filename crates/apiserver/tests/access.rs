@@ -7,7 +7,8 @@ use kube::Client;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kubestash_apiserver::testing::TestServer;
 use serde_json::{Value, json};
-use support::{Kubectl, api, create, object, server, status};
+use support::{Kubectl, api, create, eventually, object, server, status};
+use tower::Service;
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
@@ -454,4 +455,37 @@ async fn acting_as_another_needs_the_right_to_and_then_means_their_rights() {
             "{headers:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_client_without_a_connection_has_its_own_rights_and_a_write_it_no_longer_waits_for_is_done()
+ {
+    let (server, client) = server().await;
+    let request = |token: &str, name: &str| {
+        let body = json!({"metadata": {"name": name}}).to_string();
+        http::Request::post("/api/v1/namespaces/demo/configmaps")
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .body(kube::client::Body::from(body.into_bytes()))
+            .unwrap()
+    };
+    let mut service = server.local_service();
+    let mut code = async |token: &str, name: &str| {
+        let answer = service.call(request(token, name)).await.unwrap();
+        answer.status().as_u16()
+    };
+    let admin = server.admin_token();
+    worker(&server, &client, json!([])).await;
+    let account = server.service_account_token("demo", "worker").unwrap();
+    assert_eq!(code("wrong", "a").await, 401);
+    assert_eq!(code(&account, "a").await, 403);
+    assert_eq!(code(&admin, "a").await, 201);
+    assert_eq!(code(&admin, "a").await, 409);
+
+    drop(service.call(request(&admin, "dropped")));
+    let maps = api(&client, "v1", "ConfigMap", Some("demo"));
+    eventually("the write to be done", async || {
+        maps.get_opt("dropped").await.unwrap()
+    })
+    .await;
 }

@@ -18,16 +18,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use kube::client::ConfigExt;
 use kubestash_apiserver::Server;
 use kubestash_node::NodeConfig;
 use kubestash_operator::{JobEnvironment, OperatorConfig, WebhookAddress, WebhookConfig};
 use kubestash_provider::ProviderConfig;
-use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::{BoxError, ServiceBuilder};
 
 use crate::operator::IMAGE;
 
@@ -115,7 +116,7 @@ async fn run_parts(
     kubeconfig: &Path,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let client = client(server.kubeconfig()).await?;
+    let client = client(server).await?;
     crate::install::definitions(&client).await?;
     crate::install::addons(&client, IMAGE).await?;
     let own_binary = std::env::current_exe().context("failed to find this program's own file")?;
@@ -230,16 +231,22 @@ impl Part {
     }
 }
 
-async fn client(kubeconfig: Value) -> anyhow::Result<kube::Client> {
+/// A client of our own API server: the administrator's, without a connection.
+async fn client(server: &Server) -> anyhow::Result<kube::Client> {
     let kubeconfig =
-        serde_json::from_value(kubeconfig).context("failed to read our own kubeconfig")?;
+        serde_json::from_value(server.kubeconfig()).context("failed to read our own kubeconfig")?;
     let config = kube::Config::from_custom_kubeconfig(
         kubeconfig,
         &kube::config::KubeConfigOptions::default(),
     )
     .await
     .context("failed to read our own kubeconfig")?;
-    kube::Client::try_from(config).context("failed to connect to our own API server")
+    let authorization = config.auth_layer().context("failed to use our own token")?;
+    let service = ServiceBuilder::new()
+        .option_layer(authorization)
+        .map_err(BoxError::from)
+        .service(server.local_service());
+    Ok(kube::Client::new(service, config.default_namespace))
 }
 
 /// Fires on Ctrl-C and SIGTERM.
