@@ -3,7 +3,7 @@
 # same dump from a file. RESTORE_MIB is the size of the big one's dump. Part of run.sh; alone it starts what it needs.
 set -euo pipefail
 restore_mib=${RESTORE_MIB:-1024}
-restore_rounds=${RESTORE_ROUNDS:-2}
+restore_rounds=${RESTORE_ROUNDS:-5}
 
 if ! declare -F row >/dev/null; then
   root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -95,8 +95,8 @@ for _ in 1 2 3 4 5; do
 done
 row "restore of a 3.75 MiB dump, median of 5" "$(median "${times[@]}") s" "2 s"
 
-# About 2.6 KiB of dump for each row, of which no two are alike.
-rows=$((restore_mib * 1024 * 10 / 26))
+# About 2.38 KiB of dump for each row, of which no two are alike.
+rows=$((restore_mib * 1024 * 100 / 238))
 {
   a_druid bench-big
   "${source_mysql[@]}" druid -e "

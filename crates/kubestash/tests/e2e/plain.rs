@@ -7,66 +7,59 @@ use crate::manifest::statement;
 use crate::support::System;
 use crate::tutorial::{example, first_session, trigger};
 
-fn blueprint(kind: &str) -> Value {
-    json!({
-        "apiVersion": "core.kubestash.com/v1alpha1",
-        "kind": "BackupBlueprint",
-        "metadata": {"name": kind, "namespace": "demo"},
-        "spec": {
-            "usagePolicy": {"allowedNamespaces": {"from": "All"}},
-            "backupConfigurationTemplate": {
-                "deletionPolicy": "OnDelete",
-                "backends": [{
-                    "name": "volume",
-                    "storageRef": {"name": "gcs-storage", "namespace": "demo"},
-                    "retentionPolicy": {"name": "demo-retention", "namespace": "demo"},
-                }],
-                "sessions": [{
-                    "name": "frequent-backup",
-                    "scheduler": {"schedule": "0 0 1 1 *", "jobTemplate": {"backoffLimit": 1}},
-                    "repositories": [{
-                        "name": "${name}", "backend": "volume", "directory": "/${name}",
-                        "encryptionSecret": {"name": "encrypt-secret", "namespace": "demo"},
-                    }],
-                    "addon": {
-                        "name": format!("{kind}-addon"),
-                        "tasks": [{"name": "manifest-backup"}, {"name": "logical-backup"}],
-                    },
-                }],
-            },
-        },
-    })
+/// Applies the blueprints of the examples, with a schedule that stays away.
+fn blueprints(system: &System) {
+    let given = example("databases-backupblueprint.yaml");
+    let quiet = given.replace("*/30 * * * *", "0 0 1 1 *");
+    assert_ne!(given, quiet);
+    system.apply(&quiet);
+}
+
+/// Asks for backups of a database of the examples.
+fn annotate(system: &System, kind: &str, plural: &str) {
+    system.kubectl(&format!(
+        "annotate -n demo {plural}.kubedb.com/sample-{kind} blueprint.kubestash.com/name={kind}-backup-blueprint \
+         blueprint.kubestash.com/namespace=demo variables.kubestash.com/repoName=sample-{kind}"
+    ));
 }
 
 #[test]
-fn annotated_plain_databases_are_backed_up_with_their_objects_by_blueprints() {
+fn annotated_plain_databases_are_backed_up_with_their_objects_by_blueprints_and_come_back() {
     let volume = tempfile::tempdir().unwrap();
     let system = System::start();
     local_backend(&system, volume.path());
+    blueprints(&system);
     let kinds = [
         ("postgres", "postgreses"),
         ("mariadb", "mariadbs"),
         ("mysql", "mysqls"),
     ];
     for (kind, _) in kinds {
-        system.apply(&blueprint(kind).to_string());
         system.apply(&example(&format!("sample-{kind}.yaml")));
     }
+    let sql = |kind: &str, text: &str| statement(&system, "demo", &format!("sample-{kind}"), text);
     for (kind, plural) in kinds {
         let name = format!("sample-{kind}");
         system.wait_phase("demo", &format!("{plural}.kubedb.com/{name}"), &["Ready"]);
-        system.kubectl(&format!(
-            "annotate -n demo {plural}.kubedb.com/sample-{kind} blueprint.kubestash.com/name={kind} \
-             blueprint.kubestash.com/namespace=demo variables.kubestash.com/name=of-{kind}"
-        ));
+        sql(kind, "CREATE DATABASE playground");
+        sql(
+            kind,
+            "CREATE TABLE orders (id int PRIMARY KEY, what varchar(100))",
+        );
+        sql(
+            kind,
+            "INSERT INTO orders VALUES (1, 'a bicycle'), (2, 'a lamp')",
+        );
+        annotate(&system, kind, plural);
     }
     for (kind, _) in kinds {
-        let session = first_session(&system, &format!("appbinding-sample-{kind}"));
+        let configuration = format!("appbinding-sample-{kind}");
+        let session = first_session(&system, &configuration);
         assert_eq!(session["status"]["phase"], "Succeeded", "{session:#}");
         let snapshots = system.objects("demo", "snapshots.storage.kubestash.com");
         let snapshot = snapshots
             .iter()
-            .find(|snapshot| snapshot["spec"]["repository"] == format!("of-{kind}"))
+            .find(|snapshot| snapshot["spec"]["repository"] == format!("sample-{kind}"))
             .unwrap();
         for component in ["dump", "manifest"] {
             assert_eq!(
@@ -74,6 +67,37 @@ fn annotated_plain_databases_are_backed_up_with_their_objects_by_blueprints() {
                 "{snapshot:#}"
             );
         }
+
+        // Another one by hand, as the docs have it.
+        sql(kind, "INSERT INTO orders VALUES (3, 'a late one')");
+        let session = json!({
+                "apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupSession",
+                "metadata": {"generateName": "by-hand-", "namespace": "demo"},
+                "spec": {
+                    "invoker": {
+                        "apiGroup": "core.kubestash.com", "kind": "BackupConfiguration", "name": configuration,
+                    },
+                    "session": "frequent-backup",
+                },
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), session.to_string()).unwrap();
+        let made = system.kubectl(&format!("create -o name -f {}", file.path().display()));
+        let ended = ["Succeeded", "Failed", "Skipped"];
+        let session = system.wait_phase("demo", made.trim(), &ended);
+        assert_eq!(session["status"]["phase"], "Succeeded", "{session:#}");
+
+        sql(kind, "DELETE FROM orders");
+        system.apply(&example(&format!("{kind}-restoresession.yaml")));
+        let ended = ["Succeeded", "Failed", "Invalid"];
+        let restore = format!("restoresession/restore-sample-{kind}");
+        let restored = system.wait_phase("demo", &restore, &ended);
+        assert_eq!(restored["status"]["phase"], "Succeeded", "{restored:#}");
+        let rows = sql(kind, "SELECT what FROM orders ORDER BY id");
+        assert_eq!(
+            rows.split_terminator('\n').collect::<Vec<_>>(),
+            ["a bicycle", "a lamp", "a late one"]
+        );
     }
 }
 
@@ -82,13 +106,10 @@ fn a_server_that_is_still_empty_is_backed_up_and_one_that_has_lost_its_databases
     let volume = tempfile::tempdir().unwrap();
     let system = System::start();
     local_backend(&system, volume.path());
-    system.apply(&blueprint("mariadb").to_string());
+    blueprints(&system);
     system.apply(&example("sample-mariadb.yaml"));
     system.wait_phase("demo", "mariadbs.kubedb.com/sample-mariadb", &["Ready"]);
-    system.kubectl(
-        "annotate -n demo mariadbs.kubedb.com/sample-mariadb blueprint.kubestash.com/name=mariadb \
-         blueprint.kubestash.com/namespace=demo variables.kubestash.com/name=repo",
-    );
+    annotate(&system, "mariadb", "mariadbs");
     let configuration = "appbinding-sample-mariadb";
     let first = first_session(&system, configuration);
     assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}");
@@ -100,20 +121,9 @@ fn a_server_that_is_still_empty_is_backed_up_and_one_that_has_lost_its_databases
         "sample-mariadb",
         "CREATE DATABASE playground",
     );
-    system.apply(
-        &json!({
-            "apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession",
-            "metadata": {"name": "of-nothing", "namespace": "demo"},
-            "spec": {
-                "target": {"apiGroup": "kubedb.com", "kind": "MariaDB", "name": "sample-mariadb", "namespace": "demo"},
-                "dataSource": {"repository": "repo", "snapshot": "latest"},
-                "addon": {"name": "mariadb-addon", "tasks": [{"name": "logical-backup-restore"}]},
-            },
-        })
-        .to_string(),
-    );
+    system.apply(&example("mariadb-restoresession.yaml"));
     let ended = ["Succeeded", "Failed", "Invalid"];
-    let restored = system.wait_phase("demo", "restoresession/of-nothing", &ended);
+    let restored = system.wait_phase("demo", "restoresession/restore-sample-mariadb", &ended);
     assert_eq!(restored["status"]["phase"], "Succeeded", "{restored:#}");
 
     let full = system.wait_phase(

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, eventually, free_port, output};
+use crate::tutorial::example;
 
 pub const PASSWORD: &str = "canary:Pa55'w\\rd";
 
@@ -154,7 +155,7 @@ fn binding(name: &str, port: u16) -> String {
             "type": "postgres",
             "version": "15.18",
             "clientConfig": {"url": format!("postgres://127.0.0.1:{port}/shop?sslmode=prefer")},
-            "secret": {"name": "postgres-auth-secret"},
+            "secret": {"name": "external-database-auth"},
         },
     })
     .to_string()
@@ -171,7 +172,7 @@ fn restore(system: &System, name: &str, into: &str) -> Value {
         "metadata": {"name": name, "namespace": "demo"},
         "spec": {
             "target": target(into),
-            "dataSource": {"repository": "repo", "snapshot": "latest"},
+            "dataSource": {"repository": "external-database", "snapshot": "latest"},
             "addon": {"name": "postgres-addon", "tasks": [{"name": "logical-backup-restore"}]},
         },
     });
@@ -203,23 +204,22 @@ fn an_external_postgresql_is_backed_up_and_restored_over_itself_and_into_another
     let system = System::start();
     let directory = tempfile::tempdir().unwrap();
     local_backend(&system, &directory.path().join("volume"));
-    let secret = "create secret generic -n demo postgres-auth-secret --from-literal=username=postgres --from-literal=password=";
-    system.kubectl(&format!("{secret}{PASSWORD}"));
-    system.apply(&binding("postgres-appbinding", server.port));
+    let address = format!("{}/shop?sslmode=prefer", server.port);
+    system.apply(
+        &example("external-database.yaml")
+            .replace("change-me", PASSWORD)
+            .replace("5432/", &address)
+            .replace("*/30 * * * *", "0 0 1 1 *"),
+    );
     system.apply(&binding("other", other.port));
-    let mut manual: Value = serde_json::from_str(&configuration(&json!({}))).unwrap();
-    manual["spec"]["target"] = target("postgres-appbinding");
-    manual["spec"]["sessions"][0]["addon"] =
-        json!({"name": "postgres-addon", "tasks": [{"name": "logical-backup"}]});
-    system.apply(&manual.to_string());
-    let first = crate::tutorial::first_session(&system, "manual");
+    let first = crate::tutorial::first_session(&system, "external-database");
     assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}");
 
     server.sql(
         "shop",
         "DELETE FROM t WHERE id > 10; ALTER TABLE t ADD COLUMN late int;",
     );
-    let restored = restore(&system, "over", "postgres-appbinding");
+    let restored = restore(&system, "over", "external-database");
     assert_eq!(
         restored["status"]["phase"],
         "Succeeded",
@@ -249,7 +249,7 @@ fn an_external_postgresql_is_backed_up_and_restored_over_itself_and_into_another
         "DELETE FROM t WHERE id > 10; CREATE VIEW obstacle AS SELECT id FROM t;",
     );
     let changed = server.sql("shop", sum);
-    let failed = restore(&system, "in-the-way", "postgres-appbinding");
+    let failed = restore(&system, "in-the-way", "external-database");
     assert_eq!(
         failed["status"]["phase"], "Failed",
         "{:#}",

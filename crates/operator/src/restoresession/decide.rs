@@ -147,9 +147,13 @@ fn wait_for(
     now: Timestamp,
 ) -> Plan {
     let generation = world.session.meta().generation;
+    let message = match until {
+        Some(until) => format!("{message}; waiting until {until:.0}"),
+        None => message.to_owned(),
+    };
     condition::set(
         &mut status.conditions,
-        condition::ready(ConditionStatus::Unknown, reason, message, generation, now),
+        condition::ready(ConditionStatus::Unknown, reason, &message, generation, now),
     );
     let left = until.map(|until| left(until, now));
     wait(

@@ -434,11 +434,14 @@ fn a_target_that_is_not_there_is_waited_for_but_not_for_ever() {
         let plan = decide(&world, after(wait));
         assert!(matches!(plan.step, Step::Wait(Some(_))), "{timeout}");
         assert_eq!(plan.status.target_found, Some(false));
+        let waiting = condition::find(&plan.status.conditions, READY).unwrap();
+        assert_eq!(waiting.reason, "WaitingForTarget");
         assert_eq!(
-            condition::find(&plan.status.conditions, READY)
-                .unwrap()
-                .reason,
-            "WaitingForTarget"
+            waiting.message,
+            format!(
+                "Druid restored has no AppBinding; waiting until {}",
+                after(over)
+            )
         );
         let plan = decide(&world, after(over));
         assert_eq!(
