@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -205,6 +205,22 @@ async fn the_signal_to_stop_with_is_the_callers_choice() {
         child.stop_by(signal, Duration::from_secs(60));
         assert_eq!(child.wait().await, Exit::Code(code));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_that_we_were_started_to_ignore_are_not_ignored_by_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let deaf = dir.path().join("deaf");
+    std::fs::write(
+        &deaf,
+        format!("#!/bin/sh\ntrap '' HUP INT QUIT\nexec '{BINARY}' \"$@\"\n"),
+    )
+    .unwrap();
+    std::fs::set_permissions(&deaf, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // The last digit is for signals 1 to 4.
+    let script = "grep -q '^SigIgn:.*[08]$' /proc/self/status && exit 7";
+    let child = Child::spawn(&Supervisor::new(&deaf), shell(dir.path(), script)).unwrap();
+    assert_eq!(child.wait().await, Exit::Code(7));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -49,10 +50,21 @@ fn prepare(spec: &ProcessSpec) -> Result<(), String> {
             .map_err(|error| format!("failed to give up privileges: {error}"))?;
     }
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    heed_signals()?;
     // The monitor's mask is inherited, and the process would inherit it from us.
     SigSet::empty()
         .thread_set_mask()
         .map_err(|error| format!("failed to unblock signals: {error}"))
+}
+
+/// What `up` ignores because of how it was started (`nohup`, or `&` in a script), the process shall not: a program may
+/// not even be able to change that. With a handler of ours, each is the default again in what we start.
+fn heed_signals() -> Result<(), String> {
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        signal_hook::flag::register(signal as i32, Arc::default())
+            .map_err(|error| format!("failed to heed {signal}: {error}"))?;
+    }
+    Ok(())
 }
 
 /// From here on signals wait for `until_end`.
