@@ -190,7 +190,7 @@ async fn stop_lets_the_process_finish_what_it_does() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_signal_to_stop_with_is_the_callers_choice() {
-    // Built-in commands only once it may be stopped: dash loses a signal that comes while it starts a program.
+    // The shell waits for nothing but the signal: a trap runs only when the program before it has ended.
     let script = "trap 'exit 3' TERM; trap 'exit 4' INT; sleep 600 & : >ready; wait";
     for (signal, code) in [(StopSignal::Terminate, 3), (StopSignal::Interrupt, 4)] {
         let dir = tempfile::tempdir().unwrap();
