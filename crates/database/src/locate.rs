@@ -76,7 +76,7 @@ pub enum LocateError {
     NoTarget,
     /// The target is of a kind without a database that we know.
     #[error(
-        "failed to find the database: spec.target is a {kind:?} of group {group:?}, and only Druid, MySQL, MariaDB, PerconaXtraDB and Postgres of kubedb.com and AppBinding can be backed up"
+        "failed to find the database: spec.target is a {kind:?} of group {group:?}, and only Druid, MySQL, MariaDB, PerconaXtraDB and Postgres of kubedb.com and AppBinding of appcatalog.appscode.com have a database; correct spec.target.apiGroup or kind"
     )]
     TargetKind {
         /// The target's group.

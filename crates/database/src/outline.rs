@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use crate::family::Family;
 use crate::mysql::Statements;
 use crate::postgres;
+use crate::target::TargetError;
 
 /// Bytes at the beginning of a dump, and at its end, that are looked at.
 pub const OUTLINE: usize = 256 * 1024;
@@ -18,6 +20,41 @@ pub struct Outline {
     pub tail: Vec<u8>,
     /// Bytes of its longest statement, as the MySQL family writes them.
     pub longest_statement: u64,
+}
+
+/// How the comment begins that a family's client writes into the first lines of its dumps.
+const MARKS: [(&str, Family); 3] = [
+    ("-- MySQL dump ", Family::MySql),
+    ("-- MariaDB dump ", Family::MySql),
+    ("-- PostgreSQL database ", Family::Postgres),
+];
+/// Among so many first lines it is.
+const FIRST_LINES: usize = 10;
+
+impl Outline {
+    /// The family of the server that was dumped, if the dump says so.
+    pub fn family(&self) -> Option<Family> {
+        if postgres::has_index(&self.head) {
+            return Some(Family::Postgres);
+        }
+        let start = String::from_utf8_lossy(&self.head[..self.head.len().min(4096)]);
+        start.lines().take(FIRST_LINES).find_map(|line| {
+            let mark = MARKS.iter().find(|(mark, _)| line.starts_with(mark));
+            mark.map(|(_, family)| *family)
+        })
+    }
+
+    /// Refuses a dump of another family than the server's, `ours`.
+    pub(crate) fn is_of(&self, ours: Family, address: &str) -> Result<(), TargetError> {
+        match self.family() {
+            Some(dumped) if dumped != ours => Err(TargetError::Family {
+                address: address.to_owned(),
+                dumped: dumped.name(),
+                server: ours.name(),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for Outline {
@@ -102,5 +139,39 @@ mod tests {
         assert!(seen.tail.is_empty());
         assert_eq!(seen.longest_statement, 2 * OUTLINE as u64 + 1);
         assert_eq!(outliner.take(), Outline::default());
+    }
+
+    #[test]
+    fn the_family_is_the_one_that_the_first_lines_name() {
+        for (head, family) in [
+            (
+                "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19  Distrib 10.11.6-MariaDB\n",
+                Some(Family::MySql),
+            ),
+            ("-- MySQL dump 10.13  Distrib 8.0.35\n", Some(Family::MySql)),
+            (
+                "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.8\n",
+                Some(Family::Postgres),
+            ),
+            (
+                "--\n-- PostgreSQL database cluster dump\n--\n",
+                Some(Family::Postgres),
+            ),
+            ("SELECT 1;\n", None),
+            ("", None),
+        ] {
+            let outline = Outline {
+                head: head.as_bytes().to_vec(),
+                ..Outline::default()
+            };
+            assert_eq!(outline.family(), family, "{head}");
+            for ours in [Family::MySql, Family::Postgres] {
+                let refused = outline.is_of(ours, "db:1");
+                assert_eq!(
+                    refused.is_err(),
+                    family.is_some_and(|family| family != ours)
+                );
+            }
+        }
     }
 }

@@ -65,6 +65,18 @@ pub enum TargetError {
         /// Version of this server.
         server: String,
     },
+    /// The dump is one of another family.
+    #[error(
+        "failed to restore into the database at {address}: the dump is one of {dumped} and the server is {server}; name a Repository with backups of such a server in spec.dataSource, or another target"
+    )]
+    Family {
+        /// `host:port`.
+        address: String,
+        /// What was dumped.
+        dumped: &'static str,
+        /// What this server is.
+        server: &'static str,
+    },
     /// It does not know what the dump is written in.
     #[error(
         "failed to restore into the database at {address}: the dump was made on MySQL {dumped} and the server, {server}, does not know the collation utf8mb4_0900_ai_ci; restore into MySQL, or into MariaDB from 11.4.5"
@@ -136,9 +148,10 @@ impl TargetError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ReadOnly { .. } => "DatabaseReadOnly",
-            Self::Older { .. } | Self::Collation { .. } | Self::Packet { .. } => {
-                "DatabaseIncompatible"
-            }
+            Self::Family { .. }
+            | Self::Older { .. }
+            | Self::Collation { .. }
+            | Self::Packet { .. } => "DatabaseIncompatible",
             Self::Right { .. } => "DatabaseRightMissing",
             Self::NoDatabase { .. } => "DatabaseUnknown",
             Self::Format(_) => "DumpUnreadable",

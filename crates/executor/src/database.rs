@@ -105,7 +105,7 @@ async fn behind(
         return Err(Failure::permanent(
             "DatabaseFamily",
             format!(
-                "failed to use the database: the server of AppBinding {origin} is {} and the task is for {}; name the task for it in addon.tasks[].name",
+                "failed to use the database: the server of AppBinding {origin} is {} and the task is for {}; name the addon for it in addon.name, or for a Druid the task for it in addon.tasks[].name",
                 family.name(),
                 wanted.family.name()
             ),

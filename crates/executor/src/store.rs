@@ -6,7 +6,9 @@ use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::ResourceExt;
 use kubestash_api::core::{BackupSession, RestoreSession};
 use kubestash_api::labels;
-use kubestash_api::storage::{BackupStorage, Provider, Repository, Snapshot, SnapshotPhase};
+use kubestash_api::storage::{
+    BackupStorage, Component, Provider, Repository, Snapshot, SnapshotPhase,
+};
 use kubestash_backend::{Backend, BackendError, encryption_password, resolve, secret_reference};
 use kubestash_core::lock_holder::LockHolder;
 use kubestash_core::{name, phase};
@@ -94,15 +96,32 @@ impl Store {
         self.password.clone()
     }
 
-    /// Opens the restic repository of a component, making it if there is none.
+    /// Opens the restic repository of a component, making it if there is none and none has been there before.
     ///
     /// # Errors
-    /// If it cannot be opened; a wrong password is told with the Secret it came from.
+    /// If it cannot be opened; a wrong password is told with the Secret it came from. If Snapshots are in a repository
+    /// that is gone: a new one in its place would pass for theirs.
     pub async fn open_or_init(
         &self,
+        cluster: &Cluster,
         component_path: &str,
     ) -> Result<Arc<ResticRepository>, Failure> {
         let password = self.password()?;
+        let opened = self
+            .backend
+            .open_repository(
+                self.directory(),
+                component_path,
+                &password,
+                self.options.clone(),
+            )
+            .await;
+        match opened {
+            Err(BackendError::Engine(EngineError::RepositoryMissing { location })) => {
+                self.never_held(cluster, component_path, &location).await?;
+            }
+            opened => return opened.map(Arc::new).map_err(|error| self.explain(error)),
+        }
         let opened = self
             .backend
             .open_or_init(
@@ -113,6 +132,28 @@ impl Store {
             )
             .await;
         opened.map(Arc::new).map_err(|error| self.explain(error))
+    }
+
+    /// Checks that no Snapshot has its data in the repository at `location`, which is not there.
+    async fn never_held(
+        &self,
+        cluster: &Cluster,
+        component_path: &str,
+        location: &str,
+    ) -> Result<(), Failure> {
+        let namespace = self.repository.namespace().unwrap_or_default();
+        let snapshots = snapshots_of(cluster, &namespace, &self.name()).await?;
+        let holding = holding(&snapshots, component_path);
+        if holding == 0 {
+            return Ok(());
+        }
+        Err(Failure::permanent(
+            "RepositoryGone",
+            format!(
+                "failed to open the repository at {location}: it is not there, and {holding} Snapshots of Repository {namespace}/{} have their data in it; mount or bring back the storage that holds it, or delete these Snapshots to begin anew",
+                self.name()
+            ),
+        ))
     }
 
     /// Opens the restic repository of a component, which must exist.
@@ -275,6 +316,20 @@ async fn restore_has_ended(cluster: &Cluster, namespace: &str, name: &str) -> bo
         let phase = session.status.as_ref().and_then(|status| status.phase);
         phase.is_some_and(phase::restore_session_completed)
     })
+}
+
+/// How many Snapshots have the data of a component in the repository at `component_path`.
+fn holding(snapshots: &[Snapshot], component_path: &str) -> usize {
+    let holds = |component: &Component| {
+        component.phase == Some(SnapshotPhase::Succeeded)
+            && component.path.as_deref() == Some(component_path)
+    };
+    let has_data = |snapshot: &&Snapshot| {
+        let status = snapshot.status.as_ref();
+        let is_going = snapshot.metadata.deletion_timestamp.is_some();
+        !is_going && status.is_some_and(|status| status.components.values().any(holds))
+    };
+    snapshots.iter().filter(has_data).count()
 }
 
 /// The Snapshots of a Repository.

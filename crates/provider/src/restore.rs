@@ -17,6 +17,8 @@ use crate::status::{self, Change, Fact};
 pub(crate) enum Restore {
     /// There is none.
     Absent,
+    /// There are only ones that are Invalid: they never begin.
+    Refused,
     /// It has not ended yet.
     Unfinished,
     /// It ended well.
@@ -75,10 +77,16 @@ where
 
 fn newest<'a>(sessions: impl Iterator<Item = &'a RestoreSession>) -> Restore {
     let time = |session: &&RestoreSession| session.creation_timestamp().map(|time| time.0);
-    let Some(session) = sessions.max_by_key(time) else {
-        return Restore::Absent;
+    let phase = |session: &RestoreSession| session.status.as_ref().and_then(|status| status.phase);
+    let (refused, sessions): (Vec<_>, Vec<_>) =
+        sessions.partition(|session| phase(session) == Some(RestorePhase::Invalid));
+    let Some(session) = sessions.into_iter().max_by_key(time) else {
+        return match refused.is_empty() {
+            true => Restore::Absent,
+            false => Restore::Refused,
+        };
     };
-    match session.status.as_ref().and_then(|status| status.phase) {
+    match phase(session) {
         Some(RestorePhase::Succeeded) => Restore::Succeeded,
         Some(RestorePhase::Failed | RestorePhase::Unknown) => Restore::Failed,
         _ => Restore::Unfinished,
@@ -98,6 +106,7 @@ pub(crate) fn changes(restore: Restore, before: Option<&DatabaseStatus>) -> Vec<
             ended(false, "DataRestoreInterrupted", text)
         }
         Restore::Absent => Vec::new(),
+        Restore::Refused => vec![Change::Without(started)],
         Restore::Unfinished => {
             let reason = "DataRestoreStartedByExternalInitializer";
             let fact = Fact::new(started, true, reason, "A RestoreSession restores data.");
@@ -111,7 +120,7 @@ pub(crate) fn changes(restore: Restore, before: Option<&DatabaseStatus>) -> Vec<
         Restore::Failed => ended(
             false,
             "FailedToRestoreData",
-            "The latest RestoreSession failed; create another one.",
+            "The latest RestoreSession failed; create another one, or delete it if the database is as it should be.",
         ),
     }
 }
@@ -193,6 +202,8 @@ mod tests {
         assert_eq!(of(&[("Failed", 1), ("Succeeded", 2)]), Restore::Succeeded);
         assert_eq!(of(&[("Succeeded", 1), ("Failed", 2)]), Restore::Failed);
         assert_eq!(of(&[("Unknown", 1)]), Restore::Failed);
-        assert_eq!(of(&[("Invalid", 1)]), Restore::Unfinished);
+        assert_eq!(of(&[("Invalid", 1)]), Restore::Refused);
+        assert_eq!(of(&[("Failed", 1), ("Invalid", 2)]), Restore::Failed);
+        assert_eq!(of(&[("Invalid", 1), ("Running", 2)]), Restore::Unfinished);
     }
 }

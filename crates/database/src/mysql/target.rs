@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::client::Vendor;
 use super::server::{Server, ServerInfo};
 use crate::connection::Connection;
-use crate::family::ExamineRequest;
+use crate::family::{ExamineRequest, Family};
 use crate::outline::Outline;
 use crate::reach::ServerError;
 use crate::selection::{Existing, place};
@@ -37,6 +37,7 @@ impl Target for MySqlTarget {
     }
 
     fn accepts(&self, outline: &Outline) -> Result<Accepted, TargetError> {
+        outline.is_of(Family::MySql, &self.address)?;
         let database = self.database.iter().filter(|_| !self.exists);
         let notes = self.compare(&outline.head)?;
         self.takes(outline.longest_statement)?;

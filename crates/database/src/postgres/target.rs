@@ -10,7 +10,7 @@ use super::globals;
 use super::sections::{self, has_index};
 use super::server::{Database, Server, ServerInfo};
 use crate::connection::Connection;
-use crate::family::{Error, ExamineRequest, Role};
+use crate::family::{Error, ExamineRequest, Family, Role};
 use crate::outline::Outline;
 use crate::selection::{self, find};
 use crate::target::{Accepted, Target, TargetError};
@@ -40,6 +40,7 @@ impl Target for PostgresTarget {
     }
 
     fn accepts(&self, outline: &Outline) -> Result<Accepted, TargetError> {
+        outline.is_of(Family::Postgres, &self.address)?;
         let mut accepted = Accepted::default();
         accepted.notes.extend(self.compare(&outline.head)?);
         if globals::is_cluster(&outline.head) {

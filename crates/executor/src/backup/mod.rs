@@ -186,7 +186,7 @@ async fn back_up(
 async fn open<'a>(work: Work<'a>) -> Result<Opened<'a>, (Work<'a>, Failure)> {
     let opened = async {
         let store = work.store.clone()?;
-        let repository = store.open_or_init(&work.path).await?;
+        let repository = store.open_or_init(work.cluster, &work.path).await?;
         let todo = match plan::recorded(&work.snapshot, work.task.component()) {
             Some(todo) => todo,
             None => plan::stored(&work.snapshot, &repository.snapshots().await?),

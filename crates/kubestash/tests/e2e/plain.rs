@@ -99,6 +99,30 @@ fn annotated_plain_databases_are_backed_up_with_their_objects_by_blueprints_and_
             ["a bicycle", "a lamp", "a late one"]
         );
     }
+
+    // What is of another family is not even begun.
+    for (kind, other) in [("mysql", "postgres"), ("postgres", "mariadb")] {
+        let mixed = example(&format!("{kind}-restoresession.yaml"))
+            .replace("name: restore-sample-", "name: mixed-up-")
+            .replace(
+                &format!("repository: sample-{kind}"),
+                &format!("repository: sample-{other}"),
+            );
+        system.apply(&mixed);
+        let restore = format!("restoresession/mixed-up-{kind}");
+        let refused = system.wait_phase("demo", &restore, &["Succeeded", "Failed", "Invalid"]);
+        assert_eq!(refused["status"]["phase"], "Failed", "{refused:#}");
+        let text = refused["status"].to_string();
+        for words in [
+            "the dump is one of",
+            "name a Repository with backups of such a server",
+            "nothing was changed in the database",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+        let rows = sql(kind, "SELECT count(*) FROM orders");
+        assert_eq!(rows.trim(), "3");
+    }
 }
 
 #[test]

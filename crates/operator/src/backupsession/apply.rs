@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use kubestash_api::{
-    conditions::ConditionType,
     conditions::backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
+    conditions::{self, ConditionType},
     core::{BackupSession, BackupSessionPhase, BackupSessionStatus},
     shared::ConditionStatus,
     storage::{Snapshot, SnapshotPhase, SnapshotStatus},
@@ -59,6 +59,14 @@ pub(super) async fn apply(
         Step::Finish(history) => {
             let error = clean_history(ctx, &history).await?;
             status = finish::finish(status, world, error.as_deref(), now);
+            if status.phase == Some(BackupSessionPhase::Failed) {
+                // Events do not last; whoever looks at the session later finds the reason here.
+                let (generation, why) =
+                    (world.session.metadata.generation, failure(world, &status));
+                let failed = ConditionStatus::False;
+                let failed = condition::ready(failed, "BackupFailed", why, generation, now);
+                condition::set(&mut status.conditions, failed);
+            }
             write(ctx, world, &status).await?;
             claims.release(&world.session);
             tell(ctx, world, &status).await;
@@ -227,22 +235,24 @@ async fn clean_history(
 /// Tells a failure and a skipped run, on the session and on its configuration.
 async fn tell(ctx: &Context, world: &World, status: &BackupSessionStatus) {
     let name = world.session.name_any();
+    let reason = |type_| {
+        let found = condition::find(&status.conditions, type_);
+        found
+            .map(|found| found.message.as_str())
+            .unwrap_or_default()
+    };
     let notice = match status.phase {
         Some(BackupSessionPhase::Failed) => Notice::warning(
             "BackupFailed",
-            format!("BackupSession {name} failed: {}", failure(world, status)),
+            format!("BackupSession {name} failed: {}", reason(conditions::READY)),
         ),
-        Some(BackupSessionPhase::Skipped) => {
-            let reason = condition::find(&status.conditions, BACKUP_SKIPPED.type_)
-                .map(|found| found.message.as_str());
-            Notice::warning(
-                "BackupSkipped",
-                format!(
-                    "BackupSession {name} was skipped: {}",
-                    reason.unwrap_or_default()
-                ),
-            )
-        }
+        Some(BackupSessionPhase::Skipped) => Notice::warning(
+            "BackupSkipped",
+            format!(
+                "BackupSession {name} was skipped: {}",
+                reason(BACKUP_SKIPPED.type_)
+            ),
+        ),
         _ => return,
     };
     ctx.events.tell(world.session.as_ref(), &notice).await;

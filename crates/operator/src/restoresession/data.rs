@@ -11,7 +11,7 @@ use kubestash_api::{
 };
 use kubestash_core::{
     catalog::{self, Direction},
-    manifest,
+    manifest, phase,
 };
 
 use super::world::{World, data_namespace, data_source, has_begun};
@@ -22,6 +22,8 @@ use crate::job::manifest::is_for_manifests;
 pub(super) enum Obstacle {
     /// Something is not there that may be about to be made.
     NotYet(String),
+    /// It is being made.
+    InTheMaking(String),
     /// It cannot work as it is written.
     Never(String),
 }
@@ -30,12 +32,12 @@ impl Obstacle {
     /// The sentence.
     pub(super) fn into_reason(self) -> String {
         match self {
-            NotYet(reason) | Never(reason) => reason,
+            NotYet(reason) | InTheMaking(reason) | Never(reason) => reason,
         }
     }
 }
 
-use Obstacle::{Never, NotYet};
+use Obstacle::{InTheMaking, Never, NotYet};
 
 /// What was looked up.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,6 +202,18 @@ fn newest(
             )
         });
     found.cloned().ok_or_else(|| {
+        let in_the_making = world
+            .snapshots
+            .iter()
+            .filter(of_repository)
+            .filter(in_time)
+            .find(|snapshot| !phase_of(snapshot).is_some_and(phase::snapshot_completed));
+        if let Some(made) = in_the_making {
+            return InTheMaking(format!(
+                "spec.dataSource: Repository {namespace}/{repository} has no Snapshot that has Succeeded yet, and {} is being made",
+                made.name_any()
+            ));
+        }
         let before = limit.map(|(at, _)| format!(" up to {at}")).unwrap_or_default();
         Never(format!(
             "spec.dataSource: Repository {namespace}/{repository} has no Snapshot that has Succeeded{before}, among {}; make a backup first",
@@ -210,7 +224,7 @@ fn newest(
 
 fn no_repository(name: &str, namespace: &str) -> Obstacle {
     NotYet(format!(
-        "spec.dataSource.repository: Repository {namespace}/{name} does not exist; kubectl get repositories.storage.kubestash.com -n {namespace} lists those there are"
+        "spec.dataSource.repository: Repository {namespace}/{name} does not exist; kubectl get repositories.storage.kubestash.com -n {namespace} lists those there are; name the namespace of another one in spec.dataSource.namespace"
     ))
 }
 

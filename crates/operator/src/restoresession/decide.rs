@@ -184,12 +184,18 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
     status.restore_deadline = deadline.map(Time);
     let data = data::resolve(world, None);
     status.dependencies = data::dependencies(world, data.as_ref().ok().map(|data| &data.snapshot));
+    let is_over = |limit: Option<Timestamp>| limit.is_some_and(|limit| limit <= now);
+    let limit = deadline.or_else(|| since(TARGET_LIMIT));
     let data = match data {
         Ok(data) => data,
         Err(Obstacle::NotYet(reason)) if since(GRACE).is_some_and(|end| now < end) => {
             return wait_for(world, status, "WaitingForData", &reason, since(GRACE), now);
         }
-        Err(Obstacle::NotYet(reason) | Obstacle::Never(reason)) => {
+        Err(Obstacle::InTheMaking(reason)) if !is_over(limit) => {
+            return wait_for(world, status, "WaitingForData", &reason, limit, now);
+        }
+        Err(obstacle) => {
+            let reason = obstacle.into_reason();
             set(&mut status, VALIDATION_PASSED, false, &reason, now);
             return end(world, status, &reason, now);
         }
@@ -202,12 +208,10 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
         now,
     );
 
-    let is_over = |limit: Option<Timestamp>| limit.is_some_and(|limit| limit <= now);
     status.target_found = Some(world.target_missing.is_none());
     // What the session makes itself is not waited for here; the executor does, once it is made.
     let missing = world.target_missing.as_ref();
     if let Some(missing) = missing.filter(|_| !data.makes_target()) {
-        let limit = deadline.or_else(|| since(TARGET_LIMIT));
         if !is_over(limit) {
             return wait_for(world, status, "WaitingForTarget", missing, limit, now);
         }

@@ -212,11 +212,12 @@ async fn destination(world: &mut World, ctx: &Context) -> Result<(), ApplyError>
         let last = world.source.bindings.last();
         last.filter(|(_, found)| found.is_none()).map(|(name, _)| {
             format!(
-                "{} {} has no AppBinding {}/{} yet, by which its database is reached",
-                target.kind(),
-                target.name,
+                "AppBinding {}/{}, by which the database of {} {}/{} is reached, does not exist",
                 name.namespace,
-                name.name
+                name.name,
+                target.kind(),
+                target.namespace_or(&own),
+                target.name,
             )
         })
     };

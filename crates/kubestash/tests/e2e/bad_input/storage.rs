@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::{configuration, local_backend};
 use crate::support::{Gcs, System, eventually, free_port};
-use crate::tutorial::example;
+use crate::tutorial::{example, first_session, trigger};
 
 fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
     object["status"]["conditions"]
@@ -35,6 +36,48 @@ fn not_ready(system: &System, type_: &str, text: &str) -> String {
         .as_str()
         .unwrap()
         .to_owned()
+}
+
+#[test]
+fn a_volume_that_is_not_there_any_more_fails_the_backup_and_is_not_begun_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let (volume, away) = (parent.path().join("volume"), parent.path().join("away"));
+    let system = System::start();
+    local_backend(&system, &volume);
+    system.apply(&example("sample-mariadb.yaml"));
+    system.wait_phase("demo", "mariadb/sample-mariadb", &["Ready"]);
+    let mut object: Value = serde_json::from_str(&configuration(&json!({}))).unwrap();
+    object["spec"]["target"]["kind"] = json!("MariaDB");
+    object["spec"]["target"]["name"] = json!("sample-mariadb");
+    object["spec"]["sessions"][0]["addon"] =
+        json!({"name": "mariadb-addon", "tasks": [{"name": "logical-backup"}]});
+    system.apply(&object.to_string());
+    let ended = ["Succeeded", "Failed"];
+    let first = first_session(&system, "manual");
+    assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}");
+
+    // As if the disk was not mounted: only the folder that it belongs on is there.
+    std::fs::rename(&volume, &away).unwrap();
+    std::fs::create_dir(&volume).unwrap();
+    let session = format!("backupsession/{}", trigger(&system, "manual"));
+    let failed = system.wait_phase("demo", &session, &ended);
+    assert_eq!(failed["status"]["phase"], "Failed", "{failed:#}");
+    let told = condition(&failed, "Ready").unwrap()["message"]
+        .as_str()
+        .unwrap();
+    assert!(
+        told.contains(
+            "it is not there, and 1 Snapshots of Repository demo/repo have their data in it"
+        ),
+        "{told}"
+    );
+    assert!(!volume.join("repo/repository").exists());
+
+    std::fs::remove_dir_all(&volume).unwrap();
+    std::fs::rename(&away, &volume).unwrap();
+    let session = format!("backupsession/{}", trigger(&system, "manual"));
+    let again = system.wait_phase("demo", &session, &ended);
+    assert_eq!(again["status"]["phase"], "Succeeded", "{again:#}");
 }
 
 #[test]

@@ -423,6 +423,28 @@ fn the_snapshot_is_the_newest_that_succeeded_or_the_one_that_is_named() {
 }
 
 #[test]
+fn latest_waits_for_the_first_snapshot_while_it_is_made_but_not_for_ever() {
+    let mut world = world_of(&json!({"dataSource": {"repository": "repo", "snapshot": "latest"}}));
+    world.snapshots = vec![snapshot("first", "repo", "Running", "2024-09-19T10:00:00Z")];
+    let plan = decide(&world, after(599));
+    assert!(matches!(plan.step, Step::Wait(Some(_))));
+    let waiting = condition::find(&plan.status.conditions, READY).unwrap();
+    assert_eq!(waiting.reason, "WaitingForData");
+    assert!(
+        waiting.message.contains("first is being made"),
+        "{waiting:?}"
+    );
+    let plan = decide(&world, after(600));
+    assert_eq!(plan.status.phase, Some(RestorePhase::Invalid));
+
+    world.snapshots = vec![snapshot("first", "repo", "Failed", "2024-09-19T10:00:00Z")];
+    assert_eq!(
+        decide(&world, after(0)).status.phase,
+        Some(RestorePhase::Invalid)
+    );
+}
+
+#[test]
 fn a_target_that_is_not_there_is_waited_for_but_not_for_ever() {
     for (timeout, wait, over) in [
         (Value::Null, 599, 600),
