@@ -503,7 +503,7 @@ async fn a_missing_right_is_named_with_verb_and_resource() {
     stage.session(SESSION).await;
     let rules = json!({"rules": [
         {"apiGroups": ["core.kubestash.com"], "resources": ["backupsessions", "backupconfigurations"], "verbs": ["get"]},
-        {"apiGroups": ["storage.kubestash.com"], "resources": ["snapshots", "snapshots/status", "repositories", "backupstorages"], "verbs": ["get", "patch"]},
+        {"apiGroups": ["storage.kubestash.com"], "resources": ["snapshots", "snapshots/status", "repositories", "backupstorages"], "verbs": ["get", "list", "patch"]},
         {"apiGroups": ["kubedb.com"], "resources": ["druids"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
     ]});
