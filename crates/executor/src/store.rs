@@ -150,7 +150,7 @@ impl Store {
         Err(Failure::permanent(
             "RepositoryGone",
             format!(
-                "failed to open the repository at {location}: it is not there, and {holding} Snapshots of Repository {namespace}/{} have their data in it; mount or bring back the storage that holds it, or delete these Snapshots to begin anew",
+                "failed to open the repository at {location}: it is not there, and Repository {namespace}/{} has Snapshots whose data is in it ({holding}); mount or bring back the storage that holds it, or delete these Snapshots to begin anew",
                 self.name()
             ),
         ))

@@ -67,7 +67,7 @@ fn a_volume_that_is_not_there_any_more_fails_the_backup_and_is_not_begun_anew() 
         .unwrap();
     assert!(
         told.contains(
-            "it is not there, and 1 Snapshots of Repository demo/repo have their data in it"
+            "it is not there, and Repository demo/repo has Snapshots whose data is in it (1)"
         ),
         "{told}"
     );
