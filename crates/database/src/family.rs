@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     pub(crate) schemes: &'static [&'static str],
     /// Kinds of its servers, in lower case, as in `spec.type` of an AppBinding.
     pub(crate) kinds: &'static [&'static str],
+    /// How the comment begins that its client writes into the first lines of a dump.
+    pub(crate) dump_marks: &'static [&'static str],
 }
 
 impl Family {

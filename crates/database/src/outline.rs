@@ -22,13 +22,7 @@ pub struct Outline {
     pub longest_statement: u64,
 }
 
-/// How the comment begins that a family's client writes into the first lines of its dumps.
-const MARKS: [(&str, Family); 3] = [
-    ("-- MySQL dump ", Family::MySql),
-    ("-- MariaDB dump ", Family::MySql),
-    ("-- PostgreSQL database ", Family::Postgres),
-];
-/// Among so many first lines it is.
+/// The mark of a family is in one of so many first lines.
 const FIRST_LINES: usize = 10;
 
 impl Outline {
@@ -38,10 +32,12 @@ impl Outline {
             return Some(Family::Postgres);
         }
         let start = String::from_utf8_lossy(&self.head[..self.head.len().min(4096)]);
-        start.lines().take(FIRST_LINES).find_map(|line| {
-            let mark = MARKS.iter().find(|(mark, _)| line.starts_with(mark));
-            mark.map(|(_, family)| *family)
-        })
+        let wrote = |family: &Family, line: &str| {
+            let mut marks = family.facts().dump_marks.iter();
+            marks.any(|mark| line.starts_with(mark))
+        };
+        let mut lines = start.lines().take(FIRST_LINES);
+        lines.find_map(|line| Family::ALL.into_iter().find(|family| wrote(family, line)))
     }
 
     /// Refuses a dump of another family than the server's, `ours`.

@@ -11,7 +11,10 @@ use kubestash_database::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[path = "support/drain.rs"]
+mod drain;
 mod support;
+use drain::drain;
 use support::{MariaDb, ROOT_PASSWORD, free_port};
 
 const DEFAULT_ARGS: &str = "--set-gtid-purged=OFF --ignore-table=druid.druid_config";
@@ -98,20 +101,7 @@ impl Request {
 
 /// Reads a dump to its end or error.
 async fn read(dump: Dump) -> (Vec<u8>, Result<usize, StreamError>) {
-    let mut stream = dump.stream;
-    tokio::task::spawn_blocking(move || {
-        let mut data = Vec::new();
-        let result = stream.read_to_end(&mut data).map_err(|error| {
-            *error
-                .into_inner()
-                .unwrap()
-                .downcast::<StreamError>()
-                .unwrap()
-        });
-        (data, result)
-    })
-    .await
-    .unwrap()
+    drain(dump.stream).await
 }
 
 async fn load(connection: &Connection, database: Option<&str>, sql: &[u8]) -> Result<(), String> {

@@ -107,20 +107,11 @@ impl Store {
         component_path: &str,
     ) -> Result<Arc<ResticRepository>, Failure> {
         let password = self.password()?;
-        let opened = self
-            .backend
-            .open_repository(
-                self.directory(),
-                component_path,
-                &password,
-                self.options.clone(),
-            )
-            .await;
-        match opened {
+        match self.try_open(component_path, &password).await {
             Err(BackendError::Engine(EngineError::RepositoryMissing { location })) => {
                 self.never_held(cluster, component_path, &location).await?;
             }
-            opened => return opened.map(Arc::new).map_err(|error| self.explain(error)),
+            opened => return opened.map_err(|error| self.explain(error)),
         }
         let opened = self
             .backend
@@ -162,16 +153,8 @@ impl Store {
     /// If it cannot be opened; a wrong password is told with the Secret it came from.
     pub async fn open(&self, component_path: &str) -> Result<Arc<ResticRepository>, Failure> {
         let password = self.password()?;
-        let opened = self
-            .backend
-            .open_repository(
-                self.directory(),
-                component_path,
-                &password,
-                self.options.clone(),
-            )
-            .await;
-        opened.map(Arc::new).map_err(|error| match error {
+        let opened = self.try_open(component_path, &password).await;
+        opened.map_err(|error| match error {
             BackendError::Engine(EngineError::WrongPassword { location }) => Failure::permanent(
                 "wrong-password",
                 format!(
@@ -181,6 +164,23 @@ impl Store {
             ),
             error => error.into(),
         })
+    }
+
+    async fn try_open(
+        &self,
+        component_path: &str,
+        password: &Secret,
+    ) -> Result<Arc<ResticRepository>, BackendError> {
+        let opened = self
+            .backend
+            .open_repository(
+                self.directory(),
+                component_path,
+                password,
+                self.options.clone(),
+            )
+            .await;
+        opened.map(Arc::new)
     }
 
     /// A failure of the storage; a wrong password is told with the Secret it came from.

@@ -35,4 +35,5 @@ pub(crate) const FACTS: Facts = Facts {
     port: 3306,
     schemes: &["mysql", "mariadb"],
     kinds: &["mysql", "mariadb", "perconaxtradb"],
+    dump_marks: &["-- MySQL dump ", "-- MariaDB dump "],
 };

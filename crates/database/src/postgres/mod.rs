@@ -35,6 +35,7 @@ pub(crate) const FACTS: Facts = Facts {
     port: 5432,
     schemes: &["postgresql", "postgres"],
     kinds: &["postgres", "postgresql"],
+    dump_marks: &["-- PostgreSQL database "],
 };
 
 /// A name as SQL writes it.

@@ -5,6 +5,10 @@ use std::time::Duration;
 use super::*;
 use crate::private_dir::PrivateDir;
 
+#[path = "../../tests/support/drain.rs"]
+mod drain;
+use drain::drain;
+
 fn producer(script: &str) -> (Producer, tempfile::TempDir) {
     let parent = tempfile::tempdir().unwrap();
     let private = PrivateDir::create_in(parent.path()).unwrap();
@@ -35,22 +39,6 @@ fn producer(script: &str) -> (Producer, tempfile::TempDir) {
 async fn read(script: &str, cancel: CancellationToken) -> (Vec<u8>, Result<usize, StreamError>) {
     let (producer, _parent) = producer(script);
     drain(producer.stream(cancel)).await
-}
-
-async fn drain(mut stream: DumpStream) -> (Vec<u8>, Result<usize, StreamError>) {
-    tokio::task::spawn_blocking(move || {
-        let mut data = Vec::new();
-        let result = stream.read_to_end(&mut data).map_err(|error| {
-            *error
-                .into_inner()
-                .unwrap()
-                .downcast::<StreamError>()
-                .unwrap()
-        });
-        (data, result)
-    })
-    .await
-    .unwrap()
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
     unreachable_pub
 )]
 
+#[path = "../support/drain.rs"]
+mod drain;
 mod encryption;
 mod faults;
 mod server;

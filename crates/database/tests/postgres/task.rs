@@ -1,6 +1,6 @@
 //! Dumping and loading as the executor does it.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use kubestash_database::{
@@ -8,6 +8,8 @@ use kubestash_database::{
     OUTLINE, Outline, Role, StreamError,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::drain::drain;
 
 /// A dump to be made by a test.
 pub struct Request {
@@ -88,20 +90,7 @@ impl Request {
 
 /// Reads a dump to its end or error.
 pub async fn read(dump: Dump) -> (Vec<u8>, Result<usize, StreamError>) {
-    let mut stream = dump.stream;
-    tokio::task::spawn_blocking(move || {
-        let mut data = Vec::new();
-        let result = stream.read_to_end(&mut data).map_err(|error| {
-            *error
-                .into_inner()
-                .unwrap()
-                .downcast::<StreamError>()
-                .unwrap()
-        });
-        (data, result)
-    })
-    .await
-    .unwrap()
+    drain(dump.stream).await
 }
 
 /// How a dump begins and ends.

@@ -71,14 +71,14 @@ fn annotated_plain_databases_are_backed_up_with_their_objects_by_blueprints_and_
         // Another one by hand, as the docs have it.
         sql(kind, "INSERT INTO orders VALUES (3, 'a late one')");
         let session = json!({
-                "apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupSession",
-                "metadata": {"generateName": "by-hand-", "namespace": "demo"},
-                "spec": {
-                    "invoker": {
-                        "apiGroup": "core.kubestash.com", "kind": "BackupConfiguration", "name": configuration,
-                    },
-                    "session": "frequent-backup",
+            "apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupSession",
+            "metadata": {"generateName": "by-hand-", "namespace": "demo"},
+            "spec": {
+                "invoker": {
+                    "apiGroup": "core.kubestash.com", "kind": "BackupConfiguration", "name": configuration,
                 },
+                "session": "frequent-backup",
+            },
         });
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), session.to_string()).unwrap();

@@ -8,8 +8,7 @@ use kubestash_api::{
     conditions::backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
     conditions::{self, ConditionType},
     core::{BackupSession, BackupSessionPhase, BackupSessionStatus},
-    shared::ConditionStatus,
-    storage::{Snapshot, SnapshotPhase, SnapshotStatus},
+    storage::{Snapshot, SnapshotStatus},
 };
 use kubestash_core::{condition, phase};
 use ulid::Ulid;
@@ -19,7 +18,7 @@ use super::{
     claims::Claims,
     decide::{Plan, Step},
     executor::Executor,
-    finish, snapshots,
+    finish,
     world::World,
 };
 use crate::{
@@ -59,14 +58,6 @@ pub(super) async fn apply(
         Step::Finish(history) => {
             let error = clean_history(ctx, &history).await?;
             status = finish::finish(status, world, error.as_deref(), now);
-            if status.phase == Some(BackupSessionPhase::Failed) {
-                // Events do not last; whoever looks at the session later finds the reason here.
-                let (generation, why) =
-                    (world.session.metadata.generation, failure(world, &status));
-                let failed = ConditionStatus::False;
-                let failed = condition::ready(failed, "BackupFailed", why, generation, now);
-                condition::set(&mut status.conditions, failed);
-            }
             write(ctx, world, &status).await?;
             claims.release(&world.session);
             tell(ctx, world, &status).await;
@@ -259,29 +250,6 @@ async fn tell(ctx: &Context, world: &World, status: &BackupSessionStatus) {
     if let Some(configuration) = &world.configuration {
         ctx.events.tell(configuration, &notice).await;
     }
-}
-
-/// Why a session failed, in a sentence: what its Snapshots say is more than that they failed.
-fn failure(world: &World, status: &BackupSessionStatus) -> String {
-    let broken = status
-        .conditions
-        .iter()
-        .any(|found| found.status == ConditionStatus::False);
-    let snapshot = world
-        .snapshots
-        .iter()
-        .filter(|_| !broken)
-        .find_map(|(repository, snapshot)| {
-            (snapshots::phase_of(snapshot) == SnapshotPhase::Failed).then(|| {
-                format!(
-                    "Repository {repository}: {}",
-                    snapshots::why_failed(snapshot)
-                )
-            })
-        });
-    snapshot
-        .or_else(|| phase::backup_session_failure(status))
-        .unwrap_or_default()
 }
 
 /// Does one step of a deletion.

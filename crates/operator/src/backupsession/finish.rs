@@ -11,11 +11,15 @@ use kubestash_api::{
         BackupSession, BackupSessionPhase, BackupSessionStatus, RetentionPolicyApplyPhase,
         RetentionPolicyApplyStatus,
     },
-    shared::ObjectReference,
+    shared::{ConditionStatus, ObjectReference},
+    storage::SnapshotPhase,
 };
 use kubestash_core::{condition, format, phase};
 
-use super::world::{World, age, is_finished};
+use super::{
+    snapshots,
+    world::{World, age, is_finished},
+};
 use crate::backupconfiguration::sessions::new_backup_session;
 
 /// How many skipped sessions stay at least: they say why nothing happened.
@@ -98,9 +102,37 @@ pub(super) fn finish(
         status.duration = Some(format::go_duration_seconds(took.unwrap_or_default()));
     }
     if phase == BackupSessionPhase::Failed {
+        // Events do not last; whoever looks at the session later finds the reason here.
+        let (generation, why) = (world.session.meta().generation, failure(world, &status));
+        let failed = ConditionStatus::False;
+        let failed = condition::ready(failed, "BackupFailed", why, generation, now);
+        condition::set(&mut status.conditions, failed);
         status.next_retry = next_retry(world, now).map(Time);
     }
     status
+}
+
+/// Why a session failed, in a sentence: what its Snapshots say is more than that they failed.
+fn failure(world: &World, status: &BackupSessionStatus) -> String {
+    let broken = status
+        .conditions
+        .iter()
+        .any(|found| found.status == ConditionStatus::False);
+    let snapshot = world
+        .snapshots
+        .iter()
+        .filter(|_| !broken)
+        .find_map(|(repository, snapshot)| {
+            (snapshots::phase_of(snapshot) == SnapshotPhase::Failed).then(|| {
+                format!(
+                    "Repository {repository}: {}",
+                    snapshots::why_failed(snapshot)
+                )
+            })
+        });
+    snapshot
+        .or_else(|| phase::backup_session_failure(status))
+        .unwrap_or_default()
 }
 
 fn next_retry(world: &World, now: Timestamp) -> Option<Timestamp> {
