@@ -17,6 +17,7 @@
 //!   whole one.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod aftermath;
 mod client;
 pub mod connection;
 pub mod endpoint;
@@ -24,23 +25,27 @@ pub mod family;
 mod flags;
 mod load;
 pub mod locate;
+mod lowered;
 pub mod mysql;
 mod outline;
 mod postgres;
 mod private_dir;
 mod reach;
+mod scan;
 pub mod selection;
 mod stderr_tail;
 pub mod stream;
 mod target;
 
+pub use aftermath::Aftermath;
 pub use client::ClientError;
 pub use connection::{Connection, Credentials, Demand, Identity, Tls};
 pub use family::{Dump, DumpRequest, Error, ExamineRequest, Family, Load, LoadRequest, Role};
 pub use flags::FlagError;
-pub use load::{LoadError, LoadSink, RunningLoad};
+pub use load::{LoadError, LoadSink, LoadWatch, RunningLoad};
 pub use outline::{OUTLINE, Outline, Outliner};
 pub use reach::ServerError;
+pub use scan::Allowed;
 pub use selection::SelectionError;
 pub use stream::{DumpStream, StreamError};
 pub use target::{Accepted, Target, TargetError};

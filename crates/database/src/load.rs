@@ -1,6 +1,5 @@
 //! A dump being loaded: where its bytes go, and the clients that work them off.
 
-use std::fs::File;
 use std::future::Future;
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -11,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::aftermath::{Aftermath, Now};
 use crate::private_dir::PrivateDir;
 use crate::stderr_tail::StderrTail;
 use crate::stream::{Judgement, explained, status_text};
@@ -29,20 +29,49 @@ pub enum LoadError {
         reason: String,
         /// Whether the same attempt must fail again.
         permanent: bool,
-        /// True when the server has taken everything back.
-        undone: bool,
+        /// What it leaves behind.
+        after: Aftermath,
     },
     /// The dump broke off.
     #[error("failed to load the dump: it ended before its end")]
     Broken {
-        /// True when the server has taken everything back.
-        undone: bool,
+        /// What it leaves behind.
+        after: Aftermath,
     },
     /// The caller cancelled.
     #[error("failed to load the dump: cancelled")]
     Cancelled {
-        /// True when the server has taken everything back.
-        undone: bool,
+        /// What it leaves behind.
+        after: Aftermath,
+    },
+    /// The dump ended the transaction that it was loaded in.
+    #[error(
+        "failed to load the dump: it ended the transaction of the database {database:?} that all of it belongs into; restore another Snapshot"
+    )]
+    Escaped {
+        /// The database.
+        database: String,
+    },
+    /// The client waits for more of a dump that is at its end.
+    #[error(
+        "failed to load the dump: it ends within a statement or data, and {program} waits for the rest; restore another Snapshot"
+    )]
+    Unended {
+        /// The client's name.
+        program: String,
+        /// What it leaves behind.
+        after: Aftermath,
+    },
+    /// A client for a database could not be started.
+    #[error("failed to load the dump: {program} does not start")]
+    Start {
+        /// The client's name.
+        program: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+        /// What it leaves behind.
+        after: Aftermath,
     },
     /// A client could not be waited for.
     #[error("failed to wait for {program}")]
@@ -63,6 +92,9 @@ impl LoadError {
             Self::Broken { .. } => "LoadIncomplete",
             Self::Cancelled { .. } => "Cancelled",
             Self::Wait { .. } => "LoadUnreadable",
+            Self::Escaped { .. } => "LoadTransactionEnded",
+            Self::Unended { .. } => "LoadIncomplete",
+            Self::Start { .. } => "ClientUnusable",
         }
     }
 
@@ -73,18 +105,27 @@ impl LoadError {
             Self::Client {
                 permanent: true,
                 ..
-            }
+            } | Self::Escaped { .. }
+                | Self::Unended { .. }
         )
+    }
+
+    /// What it leaves behind.
+    pub fn aftermath(&self) -> Aftermath {
+        match self {
+            Self::Client { after, .. }
+            | Self::Broken { after }
+            | Self::Cancelled { after }
+            | Self::Unended { after, .. }
+            | Self::Start { after, .. } => after.clone(),
+            Self::Escaped { database } => Aftermath::Escaped(database.clone()),
+            Self::Wait { .. } => Aftermath::Part,
+        }
     }
 
     /// Whether the databases are as they were before.
     pub fn is_undone(&self) -> bool {
-        match self {
-            Self::Client { undone, .. } | Self::Broken { undone } | Self::Cancelled { undone } => {
-                *undone
-            }
-            Self::Wait { .. } => false,
-        }
+        self.aftermath() == Aftermath::Undone
     }
 }
 
@@ -92,12 +133,6 @@ impl LoadError {
 pub(crate) trait Input: Write + Send {
     /// Takes note that everything has been written.
     fn end(self: Box<Self>) -> io::Result<()>;
-}
-
-impl Input for File {
-    fn end(self: Box<Self>) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Takes the dump's bytes; blocks while the clients are busy. After the last byte comes [`LoadSink::finish`]; without
@@ -131,25 +166,29 @@ impl Write for LoadSink {
 /// The clients at work. Dropping it ends them.
 pub struct RunningLoad {
     working: Pin<Box<dyn Future<Output = Result<(), LoadError>> + Send>>,
-    undone: bool,
+    now: Now,
 }
 
 impl RunningLoad {
-    /// Clients that `working` waits for and that end when it is dropped. `undone`: whether the server then takes
-    /// everything back.
+    /// Clients that `working` waits for and that end when it is dropped. `now`: what they would then leave behind.
     pub(crate) fn new(
         working: impl Future<Output = Result<(), LoadError>> + Send + 'static,
-        undone: bool,
+        now: Now,
     ) -> Self {
         Self {
             working: Box::pin(working),
-            undone,
+            now,
         }
     }
 
-    /// Whether the server takes everything back if this is dropped before it is finished.
-    pub fn is_undone_by_drop(&self) -> bool {
-        self.undone
+    /// What is left behind if this is dropped now.
+    pub fn aftermath(&self) -> Aftermath {
+        self.now.get()
+    }
+
+    /// Tells the same from somewhere else.
+    pub fn watch(&self) -> LoadWatch {
+        LoadWatch(self.now.clone())
     }
 
     /// Waits until the clients have worked off everything that was written to their sink.
@@ -159,9 +198,20 @@ impl RunningLoad {
     pub async fn finish(self, cancel: &CancellationToken) -> Result<(), LoadError> {
         tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(LoadError::Cancelled { undone: self.undone }),
+            () = cancel.cancelled() => Err(LoadError::Cancelled { after: self.now.get() }),
             result = self.working => result,
         }
+    }
+}
+
+/// Tells what a load would leave behind.
+#[derive(Clone, Debug)]
+pub struct LoadWatch(Now);
+
+impl LoadWatch {
+    /// What is left behind if the load ends now.
+    pub fn aftermath(&self) -> Aftermath {
+        self.0.get()
     }
 }
 
@@ -188,7 +238,7 @@ impl LoadClient {
     ///
     /// # Errors
     /// What it said, if it did not end with success.
-    pub(crate) async fn wait(&mut self, undone: bool) -> Result<(), LoadError> {
+    pub(crate) async fn wait(&mut self, after: Aftermath) -> Result<(), LoadError> {
         let status = self.child.wait().await.map_err(|source| LoadError::Wait {
             program: self.program.clone(),
             source,
@@ -196,10 +246,10 @@ impl LoadClient {
         if status.success() {
             return Ok(());
         }
-        Err(self.failed(status, undone).await)
+        Err(self.failed(status, after).await)
     }
 
-    async fn failed(&mut self, status: ExitStatus, undone: bool) -> LoadError {
+    async fn failed(&mut self, status: ExitStatus, after: Aftermath) -> LoadError {
         let said = (&mut self.said).await.unwrap_or_default();
         let mut reason = (self.reason)(&said, &[&self.secret]);
         let Judgement { permanent, hint } = (self.judge)(&reason);
@@ -211,7 +261,7 @@ impl LoadClient {
             status: status_text(status),
             reason,
             permanent,
-            undone,
+            after,
         }
     }
 }

@@ -1,11 +1,12 @@
-//! What is kept of a dump that is read once, before it is loaded: how it begins and ends, and its longest statement.
+//! What is kept of a dump that is read once, before it is loaded: how it begins and ends, and what is in it.
 
 use std::fmt;
 use std::io::{self, Write};
 
 use crate::family::Family;
-use crate::mysql::Statements;
+use crate::mysql;
 use crate::postgres;
+use crate::scan::{Allowed, Ending};
 use crate::target::TargetError;
 
 /// Bytes at the beginning of a dump, and at its end, that are looked at.
@@ -20,6 +21,25 @@ pub struct Outline {
     pub tail: Vec<u8>,
     /// Bytes of its longest statement, as the MySQL family writes them.
     pub longest_statement: u64,
+    /// Whether something else than its text proves that it is whole: kubestash stores a dump only after its client has
+    /// ended well.
+    pub proven: bool,
+    /// What it may do and lack.
+    pub allowed: Allowed,
+    /// What its statements do.
+    pub(crate) found: Found,
+}
+
+/// What a scan of the statements has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// There was none.
+    #[default]
+    Nothing,
+    /// A dump for PostgreSQL.
+    Postgres(Box<postgres::Scan>),
+    /// A dump for the MySQL family.
+    MySql(Box<mysql::Scan>),
 }
 
 /// The mark of a family is in one of so many first lines.
@@ -51,6 +71,17 @@ impl Outline {
             _ => Ok(()),
         }
     }
+
+    /// Refuses a dump that is cut off. One that says at its beginning what it is says at its end that it is whole,
+    /// unless somebody cut it; one without such comments is whole if that is proven otherwise.
+    pub(crate) fn whole(&self, ending: Ending) -> Result<(), TargetError> {
+        let proven = self.proven && self.family().is_none();
+        match ending {
+            Ending::Within(what) => Err(TargetError::Within(what)),
+            Ending::Unsaid if !proven && !self.allowed.incomplete => Err(TargetError::Incomplete),
+            Ending::Said | Ending::Unsaid => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for Outline {
@@ -65,32 +96,69 @@ impl fmt::Debug for Outline {
     }
 }
 
+/// Reads the statements of a family.
+#[derive(Debug)]
+enum Scanner {
+    Postgres(Box<postgres::Scanner>),
+    MySql(Box<mysql::Scanner>),
+}
+
+impl Scanner {
+    fn of(family: Family) -> Self {
+        match family {
+            Family::Postgres => Self::Postgres(Box::default()),
+            Family::MySql => Self::MySql(Box::default()),
+        }
+    }
+}
+
 /// Takes a dump and keeps its [`Outline`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outliner {
+    family: Family,
     head: Vec<u8>,
     tail: Vec<u8>,
     ends_at_head: bool,
-    statements: Statements,
+    scanner: Scanner,
 }
 
 impl Outliner {
+    /// For a dump that is to be loaded into a server of this family.
+    pub fn new(family: Family) -> Self {
+        Self {
+            family,
+            head: Vec::new(),
+            tail: Vec::new(),
+            ends_at_head: false,
+            scanner: Scanner::of(family),
+        }
+    }
+
     /// The outline of what was written so far; begins anew.
     pub fn take(&mut self) -> Outline {
         let Self {
             head,
             mut tail,
-            statements,
+            scanner,
             ..
-        } = std::mem::take(self);
+        } = std::mem::replace(self, Self::new(self.family));
         if !postgres::has_index(&head) {
             tail.clear();
         }
         tail.drain(..tail.len().saturating_sub(OUTLINE));
+        let (longest_statement, found) = match scanner {
+            Scanner::Postgres(scanner) => (0, Found::Postgres(Box::new(scanner.end()))),
+            Scanner::MySql(scanner) => {
+                let scan = scanner.end();
+                (scan.longest, Found::MySql(Box::new(scan)))
+            }
+        };
         Outline {
             head,
             tail,
-            longest_statement: statements.longest(),
+            longest_statement,
+            found,
+            ..Outline::default()
         }
     }
 }
@@ -108,7 +176,10 @@ impl Write for Outliner {
                 self.tail.drain(..self.tail.len() - OUTLINE);
             }
         }
-        self.statements.take(bytes);
+        match &mut self.scanner {
+            Scanner::Postgres(scanner) => scanner.feed(bytes),
+            Scanner::MySql(scanner) => scanner.feed(bytes),
+        }
         Ok(bytes.len())
     }
 
@@ -123,7 +194,7 @@ mod tests {
 
     #[test]
     fn of_a_dump_its_beginning_and_its_longest_statement_are_kept() {
-        let mut outliner = Outliner::default();
+        let mut outliner = Outliner::new(Family::MySql);
         outliner
             .write_all(b"-- Server version\nSELECT 1;\n")
             .unwrap();
@@ -134,7 +205,7 @@ mod tests {
         assert!(seen.head.starts_with(b"-- Server version\nSELECT 1;\nxxx"));
         assert!(seen.tail.is_empty());
         assert_eq!(seen.longest_statement, 2 * OUTLINE as u64 + 1);
-        assert_eq!(outliner.take(), Outline::default());
+        assert!(outliner.take().head.is_empty());
     }
 
     #[test]

@@ -27,7 +27,6 @@ impl PrivateDir {
     }
 
     /// The folder.
-    #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -129,6 +129,101 @@ pub enum TargetError {
     /// The dump is not one that can be loaded.
     #[error("failed to restore: {0}; restore another Snapshot")]
     Format(&'static str),
+    /// The dump ends within something.
+    #[error(
+        "failed to restore: the dump is cut off, for it ends within {0}; restore another Snapshot"
+    )]
+    Within(&'static str),
+    /// The dump lacks its last line.
+    #[error(
+        "failed to restore: the dump is cut off, for it lacks the last line that says that it is complete; restore another Snapshot, or set the task parameter allowIncomplete to \"true\" to load what is there"
+    )]
+    Incomplete,
+    /// The dump holds something that is never loaded.
+    #[error(
+        "failed to restore into the database at {address}: the dump holds what is never loaded: {what}; restore another Snapshot"
+    )]
+    Refused {
+        /// `host:port`.
+        address: String,
+        /// What, and in which lines.
+        what: String,
+    },
+    /// The dump changes more than its databases.
+    #[error(
+        "failed to restore into the database at {address}: the dump changes the server itself or reaches outside of its databases: {what}; look at these lines, and if they are wanted set the task parameter allowServerChanges to \"true\""
+    )]
+    Changes {
+        /// `host:port`.
+        address: String,
+        /// What, and in which lines.
+        what: String,
+    },
+    /// The server lacks something that the dump refers to.
+    #[error(
+        "failed to restore into the database at {address}: the server lacks what the dump refers to: {}; create it there first{}",
+        lacking(.roles, .tablespaces, .extensions), without(.roles, .tablespaces)
+    )]
+    Lacking {
+        /// `host:port`.
+        address: String,
+        /// Roles.
+        roles: Vec<String>,
+        /// Tablespaces.
+        tablespaces: Vec<String>,
+        /// Extensions.
+        extensions: Vec<String>,
+    },
+    /// The server takes no more connections.
+    #[error(
+        "failed to restore into the database at {address}: it takes {limit} connections of users and {used} are in use, which leaves none for the restore; close some, or raise max_connections"
+    )]
+    Connections {
+        /// `host:port`.
+        address: String,
+        /// How many it takes.
+        limit: u64,
+        /// How many there are.
+        used: u64,
+    },
+}
+
+/// Most names of a kind in a message.
+const NAMED: usize = 20;
+
+fn lacking(roles: &[String], tablespaces: &[String], extensions: &[String]) -> String {
+    let kinds = [
+        ("the roles", roles),
+        ("the tablespaces", tablespaces),
+        ("the extensions", extensions),
+    ];
+    let kinds = kinds.iter().filter(|(_, names)| !names.is_empty());
+    let told = kinds.map(|(kind, names)| format!("{kind} {}", quoted(names)));
+    told.collect::<Vec<_>>().join(", and ")
+}
+
+pub(crate) fn quoted(names: &[String]) -> String {
+    let shown = names.iter().take(NAMED).map(|name| format!("{name:?}"));
+    let mut text = shown.collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED {
+        text.push_str(&format!(" and {} more", names.len() - NAMED));
+    }
+    text
+}
+
+fn without(roles: &[String], tablespaces: &[String]) -> &'static str {
+    match (roles.is_empty(), tablespaces.is_empty()) {
+        (true, true) => "",
+        (false, true) => {
+            ", or restore a backup made with --no-owner --no-privileges in the task parameter args"
+        }
+        (true, false) => {
+            ", or restore a backup made with --no-tablespaces in the task parameter args"
+        }
+        (false, false) => {
+            ", or restore a backup made with --no-owner --no-privileges --no-tablespaces in the task parameter args"
+        }
+    }
 }
 
 /// The most that any server takes.
@@ -155,6 +250,11 @@ impl TargetError {
             Self::Right { .. } => "DatabaseRightMissing",
             Self::NoDatabase { .. } => "DatabaseUnknown",
             Self::Format(_) => "DumpUnreadable",
+            Self::Within(_) | Self::Incomplete => "DumpIncomplete",
+            Self::Refused { .. } => "DumpRefused",
+            Self::Changes { .. } => "DumpChangesServer",
+            Self::Lacking { .. } => "DatabaseLacksObjects",
+            Self::Connections { .. } => "DatabaseFull",
         }
     }
 }

@@ -329,9 +329,10 @@ async fn a_row_of_64_mib_comes_back_and_a_server_that_takes_no_such_row_is_told_
         })
         .await
         .unwrap();
-    let with = |longest_statement| Outline {
-        longest_statement,
-        ..Outline::default()
+    let with = |longest_statement| {
+        let mut outline = Outline::default();
+        outline.longest_statement = longest_statement;
+        outline
     };
     let error = small.accepts(&with(statement)).unwrap_err();
     for words in ["128.000 MiB", "SET GLOBAL max_allowed_packet = 268435456"] {

@@ -31,6 +31,12 @@ const RESTORE: [&str; 6] = [
     "--scratch-dir=${scratchDir:=}",
 ];
 
+/// Arguments of the Functions that load a dump.
+const ALLOWED: [&str; 2] = [
+    "--allow-incomplete=${allowIncomplete:=}",
+    "--allow-server-changes=${allowServerChanges:=}",
+];
+
 /// Parameters that every task has.
 const COMMON: [(&str, Option<&str>, &str); 2] = [
     (
@@ -68,6 +74,20 @@ const LOAD_ARGS: Parameter = (
     "args",
     None,
     "Further flags of the client that loads the dump.",
+);
+
+/// What becomes of a dump that does not say at its end that it is whole.
+const ALLOW_INCOMPLETE: Parameter = (
+    "allowIncomplete",
+    Some("false"),
+    "Whether a dump is loaded that lacks its last line, which says that it is complete.",
+);
+
+/// What becomes of a dump that changes more than its databases.
+const ALLOW_SERVER_CHANGES: Parameter = (
+    "allowServerChanges",
+    Some("false"),
+    "Whether a dump may change the server's users, settings and system tables, and let the server read and write files.",
 );
 
 /// Which program dumps PostgreSQL. `pg_dumpall` also dumps roles with their passwords, so somebody has to ask for it.
@@ -130,12 +150,12 @@ fn druid() -> Addon {
             task(
                 "mysql-metadata-storage-restore",
                 "mysql-restore",
-                &[LOAD_ARGS],
+                &[LOAD_ARGS, ALLOW_INCOMPLETE, ALLOW_SERVER_CHANGES],
             ),
             task(
                 "postgres-metadata-storage-restore",
                 "postgres-restore",
-                &[LOAD_ARGS, USER],
+                &[LOAD_ARGS, USER, ALLOW_INCOMPLETE, ALLOW_SERVER_CHANGES],
             ),
         ],
     )
@@ -156,7 +176,11 @@ fn mysql() -> Addon {
                 ),
             ],
         )],
-        vec![task(LOGICAL_RESTORE, "mysql-restore", &[LOAD_ARGS])],
+        vec![task(
+            LOGICAL_RESTORE,
+            "mysql-restore",
+            &[LOAD_ARGS, ALLOW_INCOMPLETE, ALLOW_SERVER_CHANGES],
+        )],
     )
 }
 
@@ -168,7 +192,11 @@ fn mariadb() -> Addon {
             "mariadb-backup",
             &[dump_args(Some("--all-databases --ignore-database=mysql"))],
         )],
-        vec![task(LOGICAL_RESTORE, "mariadb-restore", &[LOAD_ARGS])],
+        vec![task(
+            LOGICAL_RESTORE,
+            "mariadb-restore",
+            &[LOAD_ARGS, ALLOW_INCOMPLETE, ALLOW_SERVER_CHANGES],
+        )],
     )
 }
 
@@ -183,7 +211,7 @@ fn postgres() -> Addon {
         vec![task(
             LOGICAL_RESTORE,
             "postgres-restore",
-            &[LOAD_ARGS, USER],
+            &[LOAD_ARGS, USER, ALLOW_INCOMPLETE, ALLOW_SERVER_CHANGES],
         )],
     )
 }
@@ -198,6 +226,7 @@ pub fn functions(image: &str) -> Vec<Function> {
     let mariadb = [WAIT, "--mariadb-args=${args:=}"];
     let postgres = [WAIT, "--pg-args=${args:=}"];
     let user = ["--user=${user:=}"];
+    let load = || RESTORE.iter().chain(&ALLOWED);
     vec![
         function("kubedbmanifest-backup", image, BACKUP.iter()),
         function(
@@ -215,9 +244,9 @@ pub fn functions(image: &str) -> Vec<Function> {
                 .chain(&mysql)
                 .chain(&["--databases=${databases:=}"]),
         ),
-        function("mysql-restore", image, RESTORE.iter().chain(&mysql)),
+        function("mysql-restore", image, load().chain(&mysql)),
         function("mariadb-backup", image, BACKUP.iter().chain(&mariadb)),
-        function("mariadb-restore", image, RESTORE.iter().chain(&mariadb)),
+        function("mariadb-restore", image, load().chain(&mariadb)),
         function(
             "postgres-backup",
             image,
@@ -230,7 +259,7 @@ pub fn functions(image: &str) -> Vec<Function> {
         function(
             "postgres-restore",
             image,
-            RESTORE.iter().chain(&postgres).chain(&user),
+            load().chain(&postgres).chain(&user),
         ),
     ]
 }

@@ -1,7 +1,7 @@
 //! A running `mariadb` or `mysql` that reads a dump.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -11,10 +11,12 @@ use super::client::{Client, Purpose};
 use super::dump::judge;
 use super::options_file;
 use super::server::Server;
+use crate::aftermath::{Aftermath, Now};
 use crate::family::{Error, Load, LoadRequest};
 use crate::flags;
-use crate::load::{LoadClient, LoadSink, RunningLoad};
-use crate::private_dir::PrivateDir;
+use crate::load::{Input, LoadClient, LoadSink, RunningLoad};
+use crate::lowered::Lowered;
+use crate::outline::Found;
 use crate::stderr_tail::StderrTail;
 use crate::stream::{Judgement, collect};
 
@@ -84,8 +86,17 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
             words.push(flag.word.clone());
         }
     }
-    // The dump has the same character set in its first lines; binary mode keeps `\r\n` and NULs in data.
+    // The dump has the same character set in its first lines; binary mode keeps `\r\n` and NULs in data, and knows none
+    // of the client's own commands but DELIMITER. The other two keep a dump and its server from this machine's files.
     words.push("--binary-mode".to_owned());
+    for (option, word) in [
+        ("local-infile", "--local-infile=0"),
+        ("sandbox", "--sandbox"),
+    ] {
+        if client.knows(option) {
+            words.push(word.to_owned());
+        }
+    }
     words.push("--".to_owned());
     words.extend(request.database.map(str::to_owned));
 
@@ -93,8 +104,10 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
         folder: request.scratch_dir.to_owned(),
         source,
     };
-    let private = PrivateDir::create_in(request.scratch_dir).map_err(scratch)?;
+    let prepared = Lowered::prepare(client.path(), request.scratch_dir, &mut notes).await;
+    let (lowered, private) = prepared.map_err(scratch)?;
     let options = options_file::write(&private, &client, request.connection).map_err(scratch)?;
+    lowered.own(&private).map_err(scratch)?;
     let mut command = client.command();
     command
         .arg(format!("--defaults-file={}", options.display()))
@@ -104,6 +117,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    lowered.apply(&mut command);
     let start = |source| Error::Start {
         program: client.name(),
         source,
@@ -112,7 +126,14 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     let (Some(stdin), Some(stderr)) = (child.stdin.take(), child.stderr.take()) else {
         return Err(start(io::ErrorKind::BrokenPipe.into()));
     };
-    let sink = LoadSink::new(File::from(stdin.into_owned_fd().map_err(start)?));
+    let input = File::from(stdin.into_owned_fd().map_err(start)?);
+    let sink = LoadSink::new(Without {
+        first: match &request.outline.found {
+            Found::MySql(scan) => scan.sandbox,
+            Found::Postgres(_) | Found::Nothing => 0,
+        },
+        input,
+    });
     let mut running = LoadClient {
         child,
         program: client.name(),
@@ -124,12 +145,43 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     };
     Ok(Load {
         sink,
-        running: RunningLoad::new(async move { running.wait(false).await }, false),
+        running: RunningLoad::new(
+            async move { running.wait(Aftermath::Part).await },
+            Now::new(Aftermath::Part),
+        ),
         program: client.name(),
         server_version: info.version,
         words,
         notes,
     })
+}
+
+/// Leaves out the first bytes: a line that is a command for MariaDB's client and an error for MySQL's.
+struct Without {
+    first: u64,
+    input: File,
+}
+
+impl Write for Without {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let left_out = usize::try_from(self.first).unwrap_or(usize::MAX);
+        if left_out > 0 {
+            let count = left_out.min(buffer.len());
+            self.first -= count as u64;
+            return Ok(count);
+        }
+        self.input.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Input for Without {
+    fn end(self: Box<Self>) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

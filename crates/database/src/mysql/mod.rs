@@ -6,7 +6,7 @@
 //!   plan       the command line (pure)
 //!   dump       all of that, then the running client as a stream
 //!   target     the server to load into, looked at beforehand
-//!   statements how long those of a dump are (pure)
+//!   statements how long those of a dump are (pure)      scan  what they do (pure)
 //!   load       the client that reads a dump
 //! ```
 
@@ -15,6 +15,7 @@ mod dump;
 mod load;
 mod options_file;
 mod plan;
+mod scan;
 mod server;
 mod statements;
 mod target;
@@ -28,6 +29,7 @@ pub use statements::Statements;
 
 pub(crate) use dump::dump;
 pub(crate) use load::load;
+pub(crate) use scan::{Scan, Scanner};
 pub(crate) use target::{create_database, examine};
 
 pub(crate) const FACTS: Facts = Facts {

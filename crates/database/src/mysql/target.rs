@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::client::Vendor;
+use super::scan::Scan;
 use super::server::{Server, ServerInfo};
 use crate::connection::Connection;
 use crate::family::{ExamineRequest, Family};
-use crate::outline::Outline;
+use crate::outline::{Found, Outline};
 use crate::reach::ServerError;
 use crate::selection::{Existing, place};
 use crate::target::{Accepted, Target, TargetError};
@@ -38,6 +39,9 @@ impl Target for MySqlTarget {
 
     fn accepts(&self, outline: &Outline) -> Result<Accepted, TargetError> {
         outline.is_of(Family::MySql, &self.address)?;
+        if let Found::MySql(scan) = &outline.found {
+            self.sound(outline, scan)?;
+        }
         let database = self.database.iter().filter(|_| !self.exists);
         let notes = self.compare(&outline.head)?;
         self.takes(outline.longest_statement)?;
@@ -49,6 +53,25 @@ impl Target for MySqlTarget {
 }
 
 impl MySqlTarget {
+    /// Whether the dump may be loaded, as far as its text says.
+    fn sound(&self, outline: &Outline, scan: &Scan) -> Result<(), TargetError> {
+        let address = self.address.clone();
+        if !scan.refused.is_empty() {
+            return Err(TargetError::Refused {
+                address,
+                what: scan.refused.told(),
+            });
+        }
+        outline.whole(scan.ending())?;
+        if !scan.changes.is_empty() && !outline.allowed.server_changes {
+            return Err(TargetError::Changes {
+                address,
+                what: scan.changes.told(),
+            });
+        }
+        Ok(())
+    }
+
     /// Whether the server takes a statement of so many bytes.
     fn takes(&self, statement: u64) -> Result<(), TargetError> {
         if statement + 1 < self.max_statement {

@@ -122,6 +122,11 @@ impl Client {
         self.program.name().to_owned()
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What the program says it is.
     pub(super) fn version(&self) -> &str {
         &self.version

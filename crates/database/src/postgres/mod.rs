@@ -15,8 +15,10 @@ mod client;
 mod dump;
 mod fence;
 mod globals;
+mod layout;
 mod load;
 mod plan;
+mod scan;
 mod sections;
 mod server;
 mod service;
@@ -27,6 +29,7 @@ use crate::family::Facts;
 
 pub(crate) use dump::dump;
 pub(crate) use load::load;
+pub(crate) use scan::{Scan, Scanner};
 pub(crate) use sections::has_index;
 pub(crate) use target::{create_database, examine};
 

@@ -1,5 +1,6 @@
 //! Talking to the server itself: is it there, what is it, which databases does it have.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -52,6 +53,33 @@ pub(super) struct Database {
     pub(super) create: bool,
 }
 
+/// What a server has that dumps refer to, and how many connections it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Holdings {
+    /// Its roles.
+    pub(super) roles: BTreeSet<String>,
+    /// Its tablespaces.
+    pub(super) tablespaces: BTreeSet<String>,
+    /// The extensions that can be created.
+    pub(super) extensions: BTreeSet<String>,
+    /// How many connections of users it takes, and of this one.
+    pub(super) limit: u64,
+    /// How many there are.
+    pub(super) used: u64,
+}
+
+/// Connections that a restore needs besides one for each database: to look at the server, and for its roles.
+const SPARE: u64 = 2;
+
+impl Holdings {
+    /// Connections that a restore may keep open at a time. A quarter of what is free is left to others.
+    pub(super) fn room(&self) -> usize {
+        let free = self.limit.saturating_sub(self.used);
+        let room = (free * 3 / 4).max(1).min(free.saturating_sub(SPARE));
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+}
+
 /// A connection to a server that answers.
 pub(super) struct Server {
     client: Client,
@@ -87,7 +115,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError`].
-    async fn another(to: &Connection, database: &str) -> Result<Self, ServerError> {
+    pub(super) async fn another(to: &Connection, database: &str) -> Result<Self, ServerError> {
         let databases = [database];
         let timeout = Duration::from_secs(30);
         reach::wait(to, timeout, || Self::connect_to_any(to, &databases)).await
@@ -203,6 +231,108 @@ impl Server {
             .collect())
     }
 
+    /// What dumps may refer to, and how many connections are free.
+    ///
+    /// # Errors
+    /// If a query fails.
+    pub(super) async fn holdings(&self) -> Result<Holdings, ServerError> {
+        let names = async |query: &str| {
+            let rows = self.rows(query).await;
+            let rows = rows.map_err(|cause| self.failed("list what dumps refer to", &cause))?;
+            let names = rows.iter().filter_map(|row| row.get(0));
+            Ok::<_, ServerError>(names.map(str::to_owned).collect::<BTreeSet<_>>())
+        };
+        // A limit of the role counts only its own; those of others in the same role are not told apart.
+        let connections = self
+            .rows(
+                "SELECT current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8 \
+                 - coalesce(current_setting('reserved_connections', true), '0')::int8, \
+                 (SELECT sum(numbackends) FROM pg_catalog.pg_stat_database), rolconnlimit, \
+                 (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = current_user) \
+                 FROM pg_catalog.pg_roles WHERE rolname = current_user",
+            )
+            .await
+            .map_err(|cause| self.failed("count its connections", &cause))?;
+        let number = |at: usize| {
+            let row = connections.first();
+            let text = row.and_then(|row| row.get(at)).unwrap_or_default();
+            text.parse::<i64>().unwrap_or(-1)
+        };
+        let (limit, used, own_limit, own) = (number(0), number(1), number(2), number(3));
+        let (limit, used) = match own_limit >= 0 && own_limit - own < limit - used {
+            true => (own_limit, own),
+            false => (limit, used),
+        };
+        let positive = |number: i64| u64::try_from(number).unwrap_or(0);
+        Ok(Holdings {
+            roles: names("SELECT rolname FROM pg_catalog.pg_roles").await?,
+            tablespaces: names("SELECT spcname FROM pg_catalog.pg_tablespace").await?,
+            extensions: names("SELECT name FROM pg_catalog.pg_available_extensions").await?,
+            limit: positive(limit),
+            used: positive(used),
+        })
+    }
+
+    /// Ends the sessions of an earlier restore of ours that was killed, and with them what they hold; returns how many
+    /// there were. `name` is what they called themselves.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn end_sessions(&self, name: &str) -> Result<usize, ServerError> {
+        let query = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+             WHERE application_name = {} AND usename = current_user AND pid <> pg_catalog.pg_backend_pid()",
+            literal(name)
+        );
+        let rows = self.rows(&query).await;
+        let rows = rows.map_err(|cause| self.failed("end what a killed restore left", &cause))?;
+        Ok(rows.len())
+    }
+
+    /// Whether the server can notice that a client is gone while it is at work for it.
+    pub(super) async fn checks_clients(&self) -> bool {
+        // Not every version knows it, and not every system can do it.
+        let tried = "SET client_connection_check_interval = '10s'";
+        self.info.major >= 14 && self.client.batch_execute(tried).await.is_ok()
+    }
+
+    /// How a transaction ended, in the server's word: `committed`, `aborted` or `in progress`; none if it does not know.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub(super) async fn ended(
+        to: &Connection,
+        database: &str,
+        transaction: u64,
+    ) -> Result<Option<String>, ServerError> {
+        let server = Self::another(to, database).await?;
+        let query = format!("SELECT pg_catalog.txid_status({transaction})");
+        let rows = server.rows(&query).await;
+        let rows = rows.map_err(|cause| server.failed("ask for a transaction", &cause))?;
+        let word = rows.first().and_then(|row| row.get(0));
+        Ok(word.map(str::to_owned))
+    }
+
+    /// Those of these sessions that wait for their client, each with the time at which its state changed last.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn waiting(&self, pids: &[u32]) -> Result<Vec<(u32, String)>, ServerError> {
+        let pids = pids.iter().map(u32::to_string).collect::<Vec<_>>();
+        let query = format!(
+            "SELECT pid, state_change FROM pg_catalog.pg_stat_activity \
+             WHERE wait_event_type = 'Client' AND pid IN ({})",
+            pids.join(", ")
+        );
+        let rows = self.rows(&query).await;
+        let rows = rows.map_err(|cause| self.failed("look at the sessions", &cause))?;
+        let row = |row: &SimpleQueryRow| {
+            let pid = row.get(0)?.parse().ok()?;
+            Some((pid, row.get(1).unwrap_or_default().to_owned()))
+        };
+        Ok(rows.iter().filter_map(row).collect())
+    }
+
     /// The databases, as a selection needs them. Where Druid's tables are is only looked for where they may be.
     ///
     /// # Errors
@@ -287,6 +417,12 @@ impl Server {
     }
 }
 
+/// A text as SQL writes it.
+fn literal(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\'', "''");
+    format!("E'{escaped}'")
+}
+
 /// Why an attempt to connect to one database failed.
 enum Attempt {
     /// Another database may let us in.
@@ -340,5 +476,35 @@ fn message_of(cause: &Cause) -> String {
             Some(source) => format!("{cause}: {source}"),
             None => cause.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restore_leaves_connections_to_others_and_knows_when_there_is_none() {
+        // The first is a server as it is installed.
+        for (limit, used, room) in [
+            (97, 1, 72),
+            (97, 90, 5),
+            (97, 93, 2),
+            (97, 94, 1),
+            (97, 95, 0),
+            (5, 9, 0),
+        ] {
+            let holdings = Holdings {
+                limit,
+                used,
+                ..Holdings::default()
+            };
+            assert_eq!(holdings.room(), room, "{used} of {limit}");
+        }
+    }
+
+    #[test]
+    fn a_text_stays_one_text() {
+        assert_eq!(literal("a'b\\c"), "E'a''b\\\\c'");
     }
 }

@@ -68,9 +68,19 @@ impl Service {
 
     /// The option that names server and database.
     pub(super) fn option(&self, database: &str) -> String {
-        let value = database.replace('\\', "\\\\").replace('\'', "\\'");
-        format!("--dbname=service={SERVICE} dbname='{value}'")
+        format!("--dbname=service={SERVICE} dbname='{}'", escaped(database))
     }
+
+    /// The same, and what the session calls itself.
+    pub(super) fn option_of(&self, database: &str, session: &str) -> String {
+        let session = escaped(session);
+        format!("{} application_name='{session}'", self.option(database))
+    }
+}
+
+/// A value within quotes.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('\'', "\\'")
 }
 
 async fn address_of(to: &Connection) -> io::Result<IpAddr> {

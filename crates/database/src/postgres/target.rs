@@ -1,19 +1,20 @@
 //! The server that a dump is to be loaded into: does it take writes, which database, and may the user load it?
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kubestash_core::args::{self, Tool};
 
 use super::client::number_in;
 use super::dump::usable;
-use super::globals;
-use super::sections::{self, has_index};
-use super::server::{Database, Server, ServerInfo};
+use super::layout::{self, To};
+use super::scan::Scan;
+use super::server::{Database, Holdings, Server, ServerInfo};
 use crate::connection::Connection;
 use crate::family::{Error, ExamineRequest, Family, Role};
-use crate::outline::Outline;
+use crate::outline::{Found, Outline};
 use crate::selection::{self, find};
-use crate::target::{Accepted, Target, TargetError};
+use crate::target::{Accepted, Target, TargetError, quoted};
 
 /// In the first lines of a dump, before the version of the server that it was made on.
 const DUMPED_FROM: &str = "-- Dumped from database version ";
@@ -25,6 +26,7 @@ struct PostgresTarget {
     database: Option<String>,
     databases: Vec<Database>,
     info: ServerInfo,
+    holdings: Holdings,
     address: String,
     user: String,
     secret: String,
@@ -43,33 +45,32 @@ impl Target for PostgresTarget {
         outline.is_of(Family::Postgres, &self.address)?;
         let mut accepted = Accepted::default();
         accepted.notes.extend(self.compare(&outline.head)?);
-        if globals::is_cluster(&outline.head) {
-            accepted.notes.push(
-                "the dump is one of pg_dumpall: it is not loaded in a transaction, and what is there already stays"
-                    .to_owned(),
-            );
-            return Ok(accepted);
-        }
-        let names: Vec<String> = match has_index(&outline.head) {
-            true => {
-                let index = sections::read(&outline.tail).ok_or(TargetError::Format(
-                    "the index at the end of the dump is broken",
-                ))?;
-                let names = index.sections.into_iter();
-                names.filter_map(|section| section.database).collect()
+        let parts = match &outline.found {
+            Found::Postgres(scan) => {
+                let parts = layout::parts(outline, scan, self.database.as_deref())?;
+                layout::sound(outline, scan, &parts, &self.address)?;
+                self.has_what_it_needs(scan)?;
+                self.tell_roles(scan, &parts, &mut accepted);
+                parts
             }
-            false => vec![
-                self.database
-                    .clone()
-                    .ok_or_else(|| TargetError::NoDatabase {
-                        address: self.address.clone(),
-                    })?,
-            ],
+            Found::MySql(_) | Found::Nothing => {
+                layout::parts(outline, &Scan::default(), self.database.as_deref())?
+            }
         };
+        if parts.is_empty() {
+            return Err(TargetError::NoDatabase {
+                address: self.address.clone(),
+            });
+        }
+        let makes_its_own = layout::makes_databases(outline);
+        let names: BTreeSet<&str> = parts.iter().filter_map(layout::Part::database).collect();
+        self.room(names.len(), &mut accepted)?;
         for name in names {
             match self.databases.iter().find(|known| known.name == name) {
-                Some(known) if !known.connect => return Err(self.lacks("CONNECT", &name)),
-                Some(known) if !known.create => return Err(self.lacks("CREATE", &name)),
+                Some(known) if !known.connect => return Err(self.lacks("CONNECT", name)),
+                Some(known) if !known.create => return Err(self.lacks("CREATE", name)),
+                // A template's own database is none that users made.
+                _ if name == "template1" => {}
                 Some(_) => {}
                 None if !self.info.makes_databases => {
                     return Err(TargetError::Right {
@@ -80,7 +81,8 @@ impl Target for PostgresTarget {
                         secret: self.secret.clone(),
                     });
                 }
-                None => accepted.missing.push(name),
+                None if makes_its_own => {}
+                None => accepted.missing.push(name.to_owned()),
             }
         }
         Ok(accepted)
@@ -88,6 +90,69 @@ impl Target for PostgresTarget {
 }
 
 impl PostgresTarget {
+    /// Roles, tablespaces and extensions that the dump refers to: all that are missing at once.
+    fn has_what_it_needs(&self, scan: &Scan) -> Result<(), TargetError> {
+        let there = &self.holdings;
+        let missing = |needed: &BTreeSet<String>, sets: [&BTreeSet<String>; 2]| {
+            let missing = needed
+                .iter()
+                .filter(|name| !sets.iter().any(|set| set.contains(*name)));
+            missing.cloned().collect::<Vec<_>>()
+        };
+        let none = BTreeSet::new();
+        let roles = missing(&scan.roles, [&there.roles, &scan.made_roles]);
+        let tablespaces = missing(
+            &scan.tablespaces,
+            [&there.tablespaces, &scan.made_tablespaces],
+        );
+        let extensions = missing(&scan.extensions, [&there.extensions, &none]);
+        if roles.is_empty() && tablespaces.is_empty() && extensions.is_empty() {
+            return Ok(());
+        }
+        Err(TargetError::Lacking {
+            address: self.address.clone(),
+            roles,
+            tablespaces,
+            extensions,
+        })
+    }
+
+    fn tell_roles(&self, scan: &Scan, parts: &[layout::Part], accepted: &mut Accepted) {
+        if !parts.iter().any(|part| part.to == To::Server) {
+            return;
+        }
+        accepted.notes.push(
+            "the dump holds roles and tablespaces: they are loaded first, and outside of any transaction"
+                .to_owned(),
+        );
+        let kept = layout::kept_roles(scan, parts, &self.holdings.roles);
+        if !kept.is_empty() {
+            let kept: Vec<String> = kept.into_iter().map(str::to_owned).collect();
+            accepted.notes.push(format!(
+                "roles that are there already stay as they are: {}",
+                quoted(&kept)
+            ));
+        }
+    }
+
+    /// Whether there is room for a connection to each database; fewer at a time is worth knowing.
+    fn room(&self, databases: usize, accepted: &mut Accepted) -> Result<(), TargetError> {
+        let room = self.holdings.room();
+        if room == 0 {
+            return Err(TargetError::Connections {
+                address: self.address.clone(),
+                limit: self.holdings.limit,
+                used: self.holdings.used,
+            });
+        }
+        if databases > room {
+            accepted.notes.push(format!(
+                "the dump holds {databases} databases and the server has room for {room} connections: they are restored {room} at a time, and each of these groups is restored as a whole or not at all"
+            ));
+        }
+        Ok(())
+    }
+
     fn lacks(&self, right: &'static str, database: &str) -> TargetError {
         TargetError::Right {
             address: self.address.clone(),
@@ -126,6 +191,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
     usable(to)?;
     let server = Server::wait(to, request.role, request.wait_timeout).await?;
     let databases = server.databases().await?;
+    let holdings = server.holdings().await?;
     let existing = server.existing(to, request.role, &databases).await?;
     let (address, origin) = (to.address(), to.origin.clone());
     if server.info.in_recovery {
@@ -165,6 +231,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
         database,
         databases,
         info: server.info.clone(),
+        holdings,
         address,
         user: to.credentials.user().to_owned(),
         secret: to.secret.clone(),
@@ -202,6 +269,13 @@ mod tests {
                 major: number_in(version).0,
                 version: version.to_owned(),
                 ..ServerInfo::default()
+            },
+            holdings: Holdings {
+                limit: 97,
+                used: 5,
+                roles: ["keeper".to_owned()].into(),
+                extensions: ["plpgsql".to_owned()].into(),
+                ..Holdings::default()
             },
             address: "h:5432".into(),
             user: "keeper".into(),

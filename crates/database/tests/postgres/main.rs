@@ -10,6 +10,8 @@
 mod drain;
 mod encryption;
 mod faults;
+mod hostile;
+mod many;
 mod server;
 mod several;
 mod task;

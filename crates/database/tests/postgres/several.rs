@@ -140,18 +140,18 @@ async fn roles_come_along_only_on_request_and_never_change_the_password_of_who_r
 
     // Without its roles the dump does not fit an empty server, and says what to do.
     let (bytes, _) = Request::plain(source.clone()).args("shop").bytes().await;
-    let error = restore(&to.connection(), &Role::Plain, Some("shop"), &bytes)
+    let error = examine(&to.connection(), &Role::Plain, Some("shop"), &bytes)
         .await
         .unwrap_err();
     for words in [
-        "role \"owner\" does not exist",
-        "create the role first",
+        "the roles \"guest\", \"owner\"",
+        "create it there first",
         "--no-owner",
     ] {
         assert!(error.to_string().contains(words), "{error}");
     }
-    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
-    assert_eq!(to.ask("shop", tables).await, ["0"]);
+    let databases = "SELECT count(*) FROM pg_database WHERE datname = 'shop'";
+    assert_eq!(to.ask("postgres", databases).await, ["0"]);
 
     let request = Request::plain(source.clone()).program("pg_dumpall");
     let (bytes, databases) = request.args("--exclude-database=postgres").bytes().await;
@@ -165,10 +165,18 @@ async fn roles_come_along_only_on_request_and_never_change_the_password_of_who_r
     let guest = "SELECT rolconnlimit, rolpassword FROM pg_authid WHERE rolname = 'guest'";
     let hash = to.ask("postgres", guest).await;
     assert!(hash[0] == "3" && hash[1].starts_with("SCRAM"), "{hash:?}");
-    // Once more, where all of it is there.
+    // Once more, where all of it is there: what is there stays as it is.
+    to.run("postgres", "ALTER ROLE guest CONNECTION LIMIT 7")
+        .await;
+    let (_, accepted) = examine(&to.connection(), &Role::Plain, None, &bytes)
+        .await
+        .unwrap();
+    let told = accepted.notes.iter().any(|note| note.contains("\"guest\""));
+    assert!(told, "{:?}", accepted.notes);
     restore(&to.connection(), &Role::Plain, None, &bytes)
         .await
         .unwrap();
+    assert_eq!(to.ask("postgres", guest).await[0], "7");
     assert_eq!(to.ask("shop", "SELECT n FROM t").await, ["1"]);
 
     let request = Request::plain(source).program("pg_dump; touch /tmp/x");

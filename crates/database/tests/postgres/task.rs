@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kubestash_database::{
     Accepted, Connection, Dump, DumpRequest, Error, ExamineRequest, Family, LoadError, LoadRequest,
-    OUTLINE, Outline, Role, StreamError,
+    Outline, Outliner, Role, StreamError,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -93,13 +93,11 @@ pub async fn read(dump: Dump) -> (Vec<u8>, Result<usize, StreamError>) {
     drain(dump.stream).await
 }
 
-/// How a dump begins and ends.
+/// What is seen of a dump before it is loaded.
 pub fn outline(dump: &[u8]) -> Outline {
-    Outline {
-        head: dump[..dump.len().min(OUTLINE)].to_vec(),
-        tail: dump[dump.len().saturating_sub(OUTLINE)..].to_vec(),
-        ..Outline::default()
-    }
+    let mut outliner = Outliner::new(Family::Postgres);
+    outliner.write_all(dump).unwrap();
+    outliner.take()
 }
 
 /// What is said about a dump before it is loaded.
@@ -108,6 +106,16 @@ pub async fn examine(
     role: &Role,
     source: Option<&str>,
     dump: &[u8],
+) -> Result<(Option<String>, Accepted), Error> {
+    examine_seen(connection, role, source, &outline(dump)).await
+}
+
+/// The same about what was seen of it.
+pub async fn examine_seen(
+    connection: &Connection,
+    role: &Role,
+    source: Option<&str>,
+    seen: &Outline,
 ) -> Result<(Option<String>, Accepted), Error> {
     let target = Family::Postgres
         .examine(ExamineRequest {
@@ -118,7 +126,7 @@ pub async fn examine(
             wait_timeout: Duration::from_secs(20),
         })
         .await?;
-    let accepted = target.accepts(&outline(dump))?;
+    let accepted = target.accepts(seen)?;
     Ok((target.database().map(str::to_owned), accepted))
 }
 
@@ -146,15 +154,28 @@ pub async fn load(
     dump: &[u8],
     bytes: usize,
 ) -> Result<(), LoadError> {
+    let wait = Duration::from_secs(20);
+    load_seen(connection, database, dump, bytes, &outline(dump), wait).await
+}
+
+/// The same by what was seen of it.
+pub async fn load_seen(
+    connection: &Connection,
+    database: Option<&str>,
+    dump: &[u8],
+    bytes: usize,
+    seen: &Outline,
+    wait_timeout: Duration,
+) -> Result<(), LoadError> {
     let scratch = tempfile::tempdir().unwrap();
     let started = Family::Postgres
         .load(LoadRequest {
             connection,
             database,
-            outline: &outline(dump),
+            outline: seen,
             args: "",
             scratch_dir: scratch.path(),
-            wait_timeout: Duration::from_secs(20),
+            wait_timeout,
         })
         .await
         .unwrap();

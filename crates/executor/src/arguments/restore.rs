@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kubestash_database::Family;
+use kubestash_database::{Allowed, Family};
 
 use super::flags::{Flags, without_verb};
 use super::{Arguments, ArgumentsError, Command, DUMP, Object, WAIT_TIMEOUT};
@@ -29,6 +29,8 @@ pub struct Restore {
     pub scratch_dir: PathBuf,
     /// How long to wait for a database that does not answer.
     pub wait_timeout: Duration,
+    /// The task parameters `allowIncomplete` and `allowServerChanges`.
+    pub allowed: Allowed,
 }
 
 /// Understands the words behind the name of such a Function; `args_flag` carries the task parameter `args`.
@@ -54,6 +56,10 @@ pub(super) fn parse(
         user: flags.user(),
         scratch_dir: flags.scratch_dir(),
         wait_timeout: flags.seconds("wait-timeout")?.unwrap_or(WAIT_TIMEOUT),
+        allowed: Allowed {
+            incomplete: flags.switch("allow-incomplete")?,
+            server_changes: flags.switch("allow-server-changes")?,
+        },
     };
     // A cache is never needed, the database says its version itself, and nothing follows the last task.
     flags.take("enable-cache");

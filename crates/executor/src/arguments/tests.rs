@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use kubestash_database::Allowed;
+
 use super::*;
 
 fn parsed(words: &[&str]) -> Result<Arguments, ArgumentsError> {
@@ -79,6 +81,8 @@ fn the_catalogs_arguments_of_a_restore_are_understood() {
         "--wait-timeout=60",
         "--mysql-args=--force",
         "--db-version=",
+        "--allow-incomplete=true",
+        "--allow-server-changes=",
         "--task-name=t",
         "--last-task",
         "--interim=x",
@@ -97,6 +101,10 @@ fn the_catalogs_arguments_of_a_restore_are_understood() {
         user: "postgres".into(),
         scratch_dir: "/kubestash-tmp".into(),
         wait_timeout: Duration::from_secs(60),
+        allowed: Allowed {
+            incomplete: true,
+            server_changes: false,
+        },
     };
     assert_eq!(arguments.command, Command::Restore(expected));
     assert_eq!(arguments.unused, ["interim"]);

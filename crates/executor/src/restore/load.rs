@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kubestash_core::format;
-use kubestash_database::{ExamineRequest, LoadError, LoadRequest, LoadSink, RunningLoad};
+use kubestash_database::{
+    Aftermath, ExamineRequest, LoadError, LoadRequest, LoadSink, RunningLoad,
+};
 use kubestash_engine::{CancellationToken, EngineError, Repository as _, ResticRepository};
 
 use super::dereference::World;
@@ -72,7 +74,6 @@ pub(super) async fn load(
     );
     let (sink, running) = (Shared::new(started.sink, size), started.running);
     let progress = sink.progress();
-    let undone = running.is_undone_by_drop();
     let deserted = deserted(&progress, QUIET, || async {
         let again = ExamineRequest {
             connection,
@@ -84,12 +85,13 @@ pub(super) async fn load(
         let answer = database.family.examine(again).await;
         answer.map(|_| ()).map_err(Failure::from)
     });
+    let now = running.watch();
     let loading = stream(&repository, &id, &world.part.file, sink, running, cancel);
     // Ending either of them ends the client, and with it everything that waits for it.
     tokio::select! {
         biased;
         loaded = loading => loaded,
-        failure = deserted => Err(unfinished(failure, undone)),
+        failure = deserted => Err(unfinished(failure, &now.aftermath())),
     }
 }
 
@@ -124,32 +126,25 @@ async fn stream(
             })
         }
         Err(error) => {
-            let undone = running.is_undone_by_drop();
+            let after = running.aftermath();
             drop(running);
             drop(sink);
             Err(match error {
-                EngineError::Cancelled => partial(LoadError::Cancelled { undone }),
-                error => unfinished(error.into(), undone),
+                EngineError::Cancelled => partial(LoadError::Cancelled { after }),
+                error => unfinished(error.into(), &after),
             })
         }
     }
 }
 
 fn partial(error: LoadError) -> Failure {
-    let undone = error.is_undone();
-    unfinished(error.into(), undone)
+    let after = error.aftermath();
+    unfinished(error.into(), &after)
 }
 
-/// A failure after the first byte, which is worth knowing, and so is whether the server took everything back.
-fn unfinished(failure: Failure, undone: bool) -> Failure {
-    let message = format!(
-        "{}; {}",
-        failure.message,
-        match undone {
-            true => "the database is as it was before",
-            false => "the database may hold a part of the restore: restore again",
-        }
-    );
+/// A failure after the first byte, which is worth knowing, and so is what it leaves behind.
+fn unfinished(failure: Failure, after: &Aftermath) -> Failure {
+    let message = format!("{}; {after}", failure.message);
     match failure.permanent {
         true => Failure::permanent(&failure.kind, message),
         false => Failure::transient(&failure.kind, message),
@@ -283,7 +278,7 @@ mod tests {
         .await;
         assert_eq!((failure.message.as_str(), looks.get()), ("gone", 4));
         assert!(
-            unfinished(failure, false)
+            unfinished(failure, &Aftermath::Part)
                 .message
                 .ends_with("restore again")
         );

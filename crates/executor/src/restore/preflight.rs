@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kubestash_database::{ExamineRequest, Outline, Outliner, Target};
+use kubestash_database::{ExamineRequest, Family, Outline, Outliner, Target};
 use kubestash_engine::{
     CancellationToken, CheckDepth, EngineError, Repository as _, ResticRepository,
     SnapshotVerification,
@@ -17,6 +17,8 @@ use crate::store::Store;
 
 /// Tag of a restic snapshot that holds one database: its name is not in the dump.
 const DATABASE_TAG: &str = "database=";
+/// Tag of a restic snapshot that kubestash has made, which it does only of a dump whose client has ended well.
+const OWN_TAG: &str = "snapshot-uid=";
 /// At most this many damages in a message.
 const SHOWN: usize = 3;
 
@@ -55,7 +57,7 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
         .find_map(|tag| tag.strip_prefix(DATABASE_TAG));
     let database = &world.database;
     let (data, target) = tokio::join!(
-        examine(&repository, &found.id, &part.file),
+        examine(&repository, &found.id, &part.file, restore.family),
         database.family.examine(ExamineRequest {
             connection: &database.connection,
             role: &database.role,
@@ -64,7 +66,9 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
             wait_timeout: restore.wait_timeout,
         }),
     );
-    let (size, outline) = data?;
+    let (size, mut outline) = data?;
+    outline.proven = found.tags.iter().any(|tag| tag.starts_with(OWN_TAG));
+    outline.allowed = restore.allowed;
     let target = target?;
     let accepted = target
         .accepts(&outline)
@@ -97,6 +101,7 @@ async fn examine(
     repository: &ResticRepository,
     id: &str,
     file: &str,
+    family: Family,
 ) -> Result<(u64, Outline), Failure> {
     let location = repository.location();
     // What is missing is found, and told all at once, before anything is read.
@@ -105,7 +110,7 @@ async fn examine(
         .await
         .map_err(|error| explain(error, id, &location))?;
     sound(&verified, id, &location)?;
-    let seen = Examiner::default();
+    let seen = Examiner(Arc::new(Mutex::new(Outliner::new(family))));
     let reading = repository.dump(id, file, Box::new(seen.clone()), CancellationToken::new());
     match reading.await {
         Ok(size) => {
@@ -198,7 +203,7 @@ impl Write for Whole {
 }
 
 /// Looks at a stream that goes nowhere.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Examiner(Arc<Mutex<Outliner>>);
 
 impl Examiner {

@@ -1,320 +1,193 @@
 //! Running `psql`, one for each database, so that all of a dump is loaded or nothing.
 //!
 //! ```text
-//!   dump ─► Router ─┬─► psql --single-transaction, database a ─┐
-//!                   └─► psql --single-transaction, database b ─┴─► all have worked off everything? ─► COMMIT
+//!   dump ─► Router ─┬─► psql in a transaction of ours, database a ─┐  all have worked off everything, and are still
+//!                   └─► psql in a transaction of ours, database b ─┴─► in that transaction?  ─► COMMIT
 //! ```
-//! A psql commits when its input ends. So the inputs stay open until every psql has answered a last query: an error in
-//! one database, a dump that breaks off or a cancel ends all of them while nothing is committed. What belongs to the
-//! whole server is loaded before, for it cannot be taken back.
+//! A psql whose input ends takes its transaction back: a COMMIT is only sent once every psql has answered a last query.
+//! So an error in one database, a dump that breaks off, a cancel or a kill ends all of them with nothing committed. What
+//! belongs to the whole server is loaded before, for it cannot be taken back. If the server has no room for as many
+//! connections as there are databases, as many as there is room for make a group, which is committed before the next.
 
-mod finish;
-mod parts;
+mod conductor;
 mod router;
+mod starter;
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::process::Stdio;
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
 
 use kubestash_core::args::{self, Tool};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdout};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use zeroize::Zeroizing;
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::client::{Client, Program};
-use super::dump::{judge, usable, write_files};
-use super::fence::{self, Fence};
-use super::globals::{self, OwnPassword, Script};
-use super::sections::{self, Section, has_index};
+use super::dump::usable;
+use super::layout::{self, Facts};
+use super::scan::Scan;
 use super::server::Server;
 use super::service::Service;
+use crate::aftermath::{Aftermath, Now};
+use crate::connection::Connection;
 use crate::family::{Error, Load, LoadRequest, Role};
-use crate::load::{LoadClient, LoadSink, RunningLoad};
-use crate::private_dir::PrivateDir;
-use crate::stderr_tail::StderrTail;
-use crate::stream::collect;
+use crate::load::{LoadError, LoadSink, RunningLoad};
+use crate::lowered::Lowered;
+use crate::outline::Found;
 use crate::target::TargetError;
 
-use finish::{ServerEnd, Session, Work};
-use parts::{Filtered, ServerPart, Transaction};
-use router::{Part, Router};
+use conductor::Conductor;
+use router::{Kept, Router};
+use starter::{ALWAYS, STOP, Starter};
 
-/// What every psql is told.
-const ALWAYS: [&str; 5] = [
-    "--no-psqlrc",
-    "--no-password",
-    "--quiet",
-    "--tuples-only",
-    "--no-align",
-];
-/// Loads everything or nothing.
-const TRANSACTION: [&str; 2] = ["--single-transaction", "--set=ON_ERROR_STOP=1"];
-
-/// Waits for the server and starts the clients.
+/// Waits for the server and gets everything ready; the clients start when their part of the dump begins.
 pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     let args = args::parse(Tool::Psql, request.args)?;
     let to = request.connection;
     usable(to)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     Client::present(Program::Psql, &path)?;
+    let mut notes = Vec::new();
     let server = Server::wait(to, &Role::Plain, request.wait_timeout).await?;
+    let name = session_name(to);
+    let left = server.end_sessions(&name).await?;
+    if left > 0 {
+        notes.push(format!(
+            "ended {left} sessions that an earlier restore had left behind when it was killed"
+        ));
+    }
+    let holdings = server.holdings().await?;
+    let checks_clients = server.checks_clients().await;
     let (info, home) = (server.info.clone(), server.database.clone());
     drop(server);
     let client = Client::find(Program::Psql, info.major, &info.version, &path).await?;
-
-    let mut notes = Vec::new();
     if !client.can_be_restricted() {
         notes.push(format!(
-            "{} cannot be kept from running commands that a dump asks for: update it",
+            "{} has no restricted mode; what a dump may ask of it is checked by kubestash alone: update it",
             client.version()
         ));
     }
-    let own = ALWAYS.iter().chain(&TRANSACTION).copied();
-    let mut words: Vec<String> = own.map(str::to_owned).collect();
-    let given = args.flags.iter().map(|flag| flag.word.clone());
-    words.extend(given.filter(|word| !ALWAYS.contains(&word.as_str())));
-    words.dedup();
-    let (private, service) = write_files(request.scratch_dir, to).await?;
-    let starter = Starter {
-        client: &client,
-        service: &service,
-        private,
-        secret: to.credentials.password().to_owned().into(),
-        words: &words,
-        major: info.major,
+    let kept = kept(&request, |scan| Facts {
+        roles: &holdings.roles,
         user: to.credentials.user(),
+        major: info.major,
+        allowed: scan,
+    })?;
+    let mut words: Vec<String> = ALWAYS.iter().map(|word| (*word).to_owned()).collect();
+    words.push(STOP.to_owned());
+    let given = args.flags.iter().map(|flag| flag.word.clone());
+    // Its transaction is ours.
+    let ours = |word: &String| ALWAYS.contains(&word.as_str()) || word == "--single-transaction";
+    words.extend(given.filter(|word| !ours(word)));
+
+    let failed = |source| Error::Scratch {
+        folder: request.scratch_dir.to_owned(),
+        source,
+    };
+    let prepared = Lowered::prepare(client.path(), request.scratch_dir, &mut notes).await;
+    let (lowered, private) = prepared.map_err(failed)?;
+    let service = Service::write(&private, to).await.map_err(failed)?;
+    lowered.own(&private).map_err(failed)?;
+    let program = client.name();
+    let starter = Starter {
+        client,
+        to: to.clone(),
+        service,
+        private: Arc::new(private),
+        lowered,
+        secret: to.credentials.password().to_owned().into(),
+        words: words.clone(),
+        name,
+        checks_clients,
         patience: request.wait_timeout,
     };
-
-    let head = &request.outline.head;
-    let (sink, running) = if globals::is_cluster(head) {
-        starter.whole_server(&home)?
-    } else if has_index(head) {
-        let index = sections::read(&request.outline.tail).ok_or(TargetError::Format(
-            "the index at the end of the dump is broken",
-        ))?;
-        starter.several(&index.sections, &home)?
-    } else {
-        let name = request.database.ok_or_else(|| TargetError::NoDatabase {
-            address: to.address(),
-        })?;
-        let whole = Section {
-            database: Some(name.to_owned()),
-            offset: 0,
-            length: u64::MAX,
-        };
-        starter.several(&[whole], &home)?
-    };
+    let (orders, ordered) = unbounded_channel();
+    let now = Now::new(Aftermath::Undone);
+    let conductor = Conductor::new(starter, home, holdings.room().max(1), ordered, now.clone());
+    let conducting = Conducting(tokio::spawn(conductor.conduct()));
     Ok(Load {
-        sink,
-        running,
-        program: client.name(),
+        sink: LoadSink::new(Router::new(kept, orders)),
+        running: RunningLoad::new(conducting.end(now.clone()), now),
+        program,
         server_version: info.version,
         words,
         notes,
     })
 }
 
-/// Starts clients that have the same options.
-struct Starter<'a> {
-    client: &'a Client,
-    service: &'a Service,
-    private: Arc<PrivateDir>,
-    secret: Zeroizing<String>,
-    words: &'a [String],
-    major: u32,
-    user: &'a str,
-    /// How long to wait for what another session holds.
-    patience: Duration,
+/// What sessions of a restore into this database call themselves, so that the next one knows what a killed one left.
+fn session_name(to: &Connection) -> String {
+    // The server keeps 63 bytes of printable ASCII.
+    let origin = to.origin.chars().filter(|c| c.is_ascii_graphic());
+    let origin: String = origin.collect();
+    let tail = origin.len().saturating_sub(44);
+    format!("kubestash-restore {}", &origin[tail..])
 }
 
-/// The pipes of a client that has been started.
-struct Pipes {
-    child: Child,
-    input: File,
-    output: ChildStdout,
-    said: ChildStderr,
-}
-
-impl Starter<'_> {
-    /// One transaction for each section of a database, after the section of the whole server.
-    fn several(&self, sections: &[Section], home: &str) -> Result<(LoadSink, RunningLoad), Error> {
-        let mark = format!("kubestash-{}", fence::new_key());
-        let (told, ready) = oneshot::channel();
-        let mut parts = Vec::new();
-        let mut work = Work {
-            sessions: Vec::new(),
-            server: None,
-            ready,
-        };
-        for section in sections {
-            let to: Box<dyn Part> = match &section.database {
-                Some(name) => {
-                    let (session, part) = self.session(name, &mark)?;
-                    work.sessions.push(session);
-                    Box::new(part)
-                }
-                None => {
-                    let (part, ended) = self.server_part(home)?;
-                    work.server = Some(ended);
-                    Box::new(part)
-                }
-            };
-            parts.push((section.clone(), to));
-        }
-        let router = Router::new(parts, told);
-        let undone = work.server.is_none();
-        let running = RunningLoad::new(work.finish(), undone);
-        Ok((LoadSink::new(router), running))
-    }
-
-    /// A dump of a whole server that others made: one psql, which goes from database to database itself.
-    fn whole_server(&self, home: &str) -> Result<(LoadSink, RunningLoad), Error> {
-        let pipes = self.start(&self.script_words(), home)?;
-        let script = self.script(pipes.child, pipes.said);
-        drain(pipes.output);
-        let sink = Filtered {
-            filter: Box::new(OwnPassword::of(self.user)),
-            to: Arc::new(pipes.input),
-        };
-        let running = RunningLoad::new(script.end(), false);
-        Ok((LoadSink::new(sink), running))
-    }
-
-    fn session(&self, database: &str, mark: &str) -> Result<(Session, Transaction), Error> {
-        let pipes = self.start(self.words, database)?;
-        let input = Arc::new(pipes.input);
-        self.prepare(&input)?;
-        let session = Session {
-            client: self.load_client(pipes.child, collect(pipes.said)),
-            input: Arc::clone(&input),
-            answered: answered(pipes.output, mark.to_owned()),
-        };
-        let part = Transaction {
-            to: Filtered {
-                filter: Box::new(Fence::to_server(self.major)),
-                to: input,
-            },
-            question: format!("\nSELECT '{mark}';\n"),
-        };
-        Ok((session, part))
-    }
-
-    fn server_part(&self, home: &str) -> Result<(ServerPart, ServerEnd), Error> {
-        let pipes = self.start(&self.script_words(), home)?;
-        let script = self.script(pipes.child, pipes.said);
-        drain(pipes.output);
-        let input = Arc::new(pipes.input);
-        self.prepare(&input)?;
-        let (well, ended) = mpsc::channel();
-        let task = tokio::spawn(async move {
-            let result = script.end().await;
-            // The dump may have been given up meanwhile.
-            let _ = well.send(result.is_ok());
-            result
+/// What of the dump goes where.
+fn kept<'a>(
+    request: &LoadRequest<'_>,
+    facts: impl FnOnce(crate::scan::Allowed) -> Facts<'a>,
+) -> Result<Vec<Kept>, TargetError> {
+    let outline = request.outline;
+    let unseen = Scan {
+        bytes: u64::MAX,
+        ..Scan::default()
+    };
+    let scan = match &outline.found {
+        Found::Postgres(scan) => scan,
+        Found::MySql(_) | Found::Nothing => &unseen,
+    };
+    let parts = layout::parts(outline, scan, request.database)?;
+    if parts.is_empty() {
+        return Err(TargetError::NoDatabase {
+            address: request.connection.address(),
         });
-        let part = ServerPart {
-            to: Filtered {
-                filter: Box::new(OwnPassword::of(self.user)),
-                to: input,
-            },
-            ended,
-        };
-        Ok((part, ServerEnd(task)))
     }
-
-    /// Keeps psql from running commands of its own, its session from being ended while others are busy, and a lock from
-    /// being waited for until tomorrow.
-    fn prepare(&self, input: &Arc<File>) -> Result<(), Error> {
-        let mut text = String::new();
-        if self.client.can_be_restricted() {
-            text.push_str(&format!("\\restrict {}\n", fence::new_key()));
-        }
-        text.push_str("SET idle_in_transaction_session_timeout = 0;\n");
-        let seconds = self.patience.as_secs().max(1);
-        text.push_str(&format!("SET lock_timeout = '{seconds}s';\n"));
-        let written = (&**input).write_all(text.as_bytes());
-        written.map_err(|source| self.failed_to_start(source))
-    }
-
-    fn script_words(&self) -> Vec<String> {
-        let transaction = |word: &&String| !TRANSACTION.contains(&word.as_str());
-        self.words.iter().filter(transaction).cloned().collect()
-    }
-
-    fn script(&self, child: Child, said: ChildStderr) -> Script {
-        let nothing = tokio::spawn(async { StderrTail::default() });
-        Script {
-            client: self.load_client(child, nothing),
-            errors: globals::first_error(said, self.secret.clone()),
-        }
-    }
-
-    fn load_client(&self, child: Child, said: JoinHandle<StderrTail>) -> LoadClient {
-        LoadClient {
-            child,
-            program: self.client.name(),
-            said,
-            secret: self.secret.clone(),
-            reason: StderrTail::reason,
-            judge,
-            _private: Arc::clone(&self.private),
-        }
-    }
-
-    fn start(&self, words: &[String], database: &str) -> Result<Pipes, Error> {
-        let mut command = self.client.command();
-        self.service.show_to(&mut command);
-        command
-            .args(words)
-            .arg("--file=-")
-            .arg(self.service.option(database))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let mut child = command
-            .spawn()
-            .map_err(|source| self.failed_to_start(source))?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(input), Some(output), Some(said)) = pipes else {
-            return Err(self.failed_to_start(io::ErrorKind::BrokenPipe.into()));
-        };
-        let input = input.into_owned_fd();
-        Ok(Pipes {
-            child,
-            input: File::from(input.map_err(|source| self.failed_to_start(source))?),
-            output,
-            said,
+    let cuts = layout::left_out(scan, facts(outline.allowed));
+    Ok(parts
+        .into_iter()
+        .map(|part| Kept {
+            spans: layout::kept(part.span, &cuts),
+            to: part.to,
         })
-    }
+        .collect())
+}
 
-    fn failed_to_start(&self, source: io::Error) -> Error {
-        Error::Start {
-            program: self.client.name(),
-            source,
+/// The clients at work; dropping it ends them.
+struct Conducting(tokio::task::JoinHandle<Result<(), LoadError>>);
+
+impl Conducting {
+    async fn end(mut self, now: Now) -> Result<(), LoadError> {
+        match (&mut self.0).await {
+            Ok(ended) => ended,
+            Err(_) => Err(LoadError::Broken { after: now.get() }),
         }
     }
 }
 
-/// Whether a client answers the last query, which it does when it has worked off everything before.
-fn answered(output: ChildStdout, mark: String) -> JoinHandle<bool> {
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(output).split(b'\n');
-        while let Ok(Some(line)) = lines.next_segment().await {
-            if line == mark.as_bytes() {
-                return true;
-            }
-        }
-        false
-    })
+impl Drop for Conducting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
-/// Reads what nobody needs.
-fn drain(mut output: ChildStdout) {
-    tokio::spawn(async move { tokio::io::copy(&mut output, &mut tokio::io::sink()).await });
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Credentials;
+
+    #[test]
+    fn what_a_session_calls_itself_names_what_it_restores_and_fits() {
+        let named = |origin: &str| {
+            session_name(&Connection {
+                host: "h".into(),
+                port: 5432,
+                database: None,
+                credentials: Credentials::new("u", String::new()),
+                tls: None,
+                origin: origin.to_owned(),
+                secret: String::new(),
+            })
+        };
+        assert_eq!(named("demo/shop"), "kubestash-restore demo/shop");
+        let long = named(&format!("{}/ä'shop\n", "n".repeat(100)));
+        assert!(long.len() <= 63 && long.ends_with("/'shop"), "{long}");
+    }
 }

@@ -1,81 +1,130 @@
-//! A dump that is several: each section goes where it belongs.
+//! A dump on its way: each part goes where it belongs, and what is to be left out is left out. Only positions count.
 
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Write};
+use std::sync::{Arc, mpsc};
 
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::UnboundedSender;
 
-use super::super::sections::Section;
+use super::super::layout::To;
+use super::super::scan::Span;
 use crate::load::Input;
 
-/// Where a section goes.
-pub(super) trait Part: Write + Send {
-    /// The section is complete.
-    fn complete(&mut self) -> io::Result<()>;
-
-    /// All sections are complete.
-    fn ask(&mut self) -> io::Result<()>;
+/// What the conductor of the clients is asked for.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// A client for a part.
+    Begin {
+        /// Where the part goes.
+        to: To,
+        /// Hears where to write it.
+        reply: mpsc::Sender<Arc<File>>,
+    },
+    /// A part for the whole server is complete.
+    EndServer {
+        /// Hears when it is loaded.
+        reply: mpsc::Sender<()>,
+    },
+    /// All parts are complete.
+    Finish,
 }
 
-/// Sends each section of a dump where it belongs, by its position.
+/// What of a part is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) to: To,
+    pub(super) spans: Vec<Span>,
+}
+
+/// Sends each part of a dump where it belongs.
 pub(super) struct Router {
-    /// The sections to come, the next one last.
-    parts: Vec<(Section, Box<dyn Part>)>,
+    /// What is still to be loaded: number of the part, and where it is.
+    spans: VecDeque<(usize, Span)>,
+    parts: Vec<To>,
+    /// The part that is being loaded.
+    current: Option<(usize, Arc<File>)>,
     position: u64,
-    past: Vec<Box<dyn Part>>,
-    told: oneshot::Sender<()>,
+    orders: UnboundedSender<Order>,
 }
 
 impl Router {
-    /// For these sections, in their order. `told` hears when the dump is complete and every part was asked its last query.
-    pub(super) fn new(mut parts: Vec<(Section, Box<dyn Part>)>, told: oneshot::Sender<()>) -> Self {
-        parts.reverse();
-        Self {
-            parts,
+    /// For these parts, in their order.
+    pub(super) fn new(kept: Vec<Kept>, orders: UnboundedSender<Order>) -> Self {
+        let mut router = Self {
+            spans: VecDeque::new(),
+            parts: Vec::new(),
+            current: None,
             position: 0,
-            past: Vec::new(),
-            told,
+            orders,
+        };
+        for (number, part) in kept.into_iter().enumerate() {
+            let spans = part.spans.into_iter();
+            router.spans.extend(spans.map(|span| (number, span)));
+            router.parts.push(part.to);
         }
+        router
     }
 
-    /// Takes note of a section that has ended.
-    fn settle(&mut self) -> io::Result<()> {
-        while let Some((section, _)) = self.parts.last() {
-            if self.position < section.offset.saturating_add(section.length) {
-                break;
-            }
-            if let Some((_, mut part)) = self.parts.pop() {
-                part.complete()?;
-                self.past.push(part);
-            }
+    fn order(&self, order: Order) -> io::Result<()> {
+        let sent = self.orders.send(order);
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Where the part goes; begins it.
+    fn file(&mut self, number: usize) -> io::Result<Arc<File>> {
+        if let Some((current, file)) = &self.current
+            && *current == number
+        {
+            return Ok(Arc::clone(file));
         }
-        Ok(())
+        self.leave()?;
+        let (reply, answer) = mpsc::channel();
+        let to = self.parts[number].clone();
+        self.order(Order::Begin { to, reply })?;
+        let file = answer.recv();
+        let file = file.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        self.current = Some((number, Arc::clone(&file)));
+        Ok(file)
+    }
+
+    /// The part that was being loaded is complete.
+    fn leave(&mut self) -> io::Result<()> {
+        let Some((number, file)) = self.current.take() else {
+            return Ok(());
+        };
+        drop(file);
+        if self.parts[number] != To::Server {
+            return Ok(());
+        }
+        // The databases need the roles.
+        let (reply, answer) = mpsc::channel();
+        self.order(Order::EndServer { reply })?;
+        answer.recv().map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
 impl Write for Router {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let mut rest = buffer;
-        while !rest.is_empty() {
-            self.settle()?;
-            let Some((section, part)) = self.parts.last_mut() else {
-                // The index.
+        let start = self.position;
+        let end = start + buffer.len() as u64;
+        while let Some((number, span)) = self.spans.front().copied() {
+            if span.offset >= end {
                 break;
-            };
-            let before = section.offset.saturating_sub(self.position);
-            let wanted = match before {
-                0 => section.offset.saturating_add(section.length) - self.position,
-                before => before,
-            };
-            let count = usize::try_from(wanted)
-                .unwrap_or(usize::MAX)
-                .min(rest.len());
-            if before == 0 {
-                part.write_all(&rest[..count])?;
             }
-            self.position += count as u64;
-            rest = &rest[count..];
+            let from = span.offset.max(start);
+            let to = span.end.min(end);
+            if from < to {
+                let piece = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
+                let file = self.file(number)?;
+                (&*file).write_all(&buffer[piece(from)..piece(to)])?;
+            }
+            if span.end > end {
+                break;
+            }
+            self.spans.pop_front();
         }
-        self.settle()?;
+        self.position = end;
         Ok(buffer.len())
     }
 
@@ -86,97 +135,86 @@ impl Write for Router {
 
 impl Input for Router {
     fn end(mut self: Box<Self>) -> io::Result<()> {
-        while let Some((section, mut part)) = self.parts.pop() {
-            // Only a dump without an index ends where it ends.
-            if section.length != u64::MAX {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            part.complete()?;
-            self.past.push(part);
+        // Only a dump that nobody has looked at ends where it ends.
+        let open = self.spans.iter().any(|(_, span)| span.end != u64::MAX);
+        if open {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        for part in &mut self.past {
-            part.ask()?;
-        }
-        // If nobody waits any more, it was cancelled.
-        let _ = self.told.send(());
-        Ok(())
+        self.leave()?;
+        self.order(Order::Finish)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::io::{Read, Seek};
+
+    use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Seen(Arc<Mutex<String>>);
-
-    impl Write for Seen {
-        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-            self.0
-                .lock()
-                .unwrap()
-                .push_str(std::str::from_utf8(buffer).unwrap());
-            Ok(buffer.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Part for Seen {
-        fn complete(&mut self) -> io::Result<()> {
-            self.write_all(b".")
-        }
-
-        fn ask(&mut self) -> io::Result<()> {
-            self.write_all(b"?")
-        }
-    }
-
-    fn router(sections: &[(u64, u64)], seen: &Seen) -> (Box<Router>, oneshot::Receiver<()>) {
-        let (told, ready) = oneshot::channel();
-        let part = |(offset, length): &(u64, u64)| {
-            let section = Section {
-                database: None,
-                offset: *offset,
-                length: *length,
-            };
-            (section, Box::new(seen.clone()) as Box<dyn Part>)
-        };
-        let router = Router::new(sections.iter().map(part).collect(), told);
-        (Box::new(router), ready)
-    }
-
-    #[test]
-    fn sections_are_told_apart_by_position_alone() {
-        for chunk in [1, 2, 3, 100] {
-            let seen = Seen::default();
-            let (mut router, mut ready) = router(&[(2, 3), (5, 0), (7, 2)], &seen);
-            for part in b"##abc##de##".chunks(chunk) {
-                router.write_all(part).unwrap();
+    /// Loads a text in pieces; what each part got, and whether it ended well.
+    fn routed(kept: Vec<Kept>, text: &[u8], chunk: usize) -> (Vec<(To, String)>, bool) {
+        let (orders, mut ordered) = unbounded_channel();
+        let clients = std::thread::spawn(move || {
+            let mut files: Vec<(To, Arc<File>)> = Vec::new();
+            while let Some(order) = ordered.blocking_recv() {
+                match order {
+                    Order::Begin { to, reply } => {
+                        let file = Arc::new(tempfile::tempfile().unwrap());
+                        files.push((to, Arc::clone(&file)));
+                        reply.send(file).unwrap();
+                    }
+                    Order::EndServer { reply } => reply.send(()).unwrap(),
+                    Order::Finish => break,
+                }
             }
-            assert_eq!(*seen.0.lock().unwrap(), "abc..de.");
-            assert!(ready.try_recv().is_err());
-            router.end().unwrap();
-            assert_eq!(*seen.0.lock().unwrap(), "abc..de.???");
-            ready.try_recv().unwrap();
+            let got = files.into_iter().map(|(to, file)| {
+                let mut text = String::new();
+                (&*file).rewind().unwrap();
+                (&*file).read_to_string(&mut text).unwrap();
+                (to, text)
+            });
+            got.collect()
+        });
+        let mut router = Router::new(kept, orders);
+        let mut written = text.chunks(chunk).map(|piece| router.write_all(piece));
+        let written = written.try_for_each(|written| written);
+        let ended = written.and_then(|()| Box::new(router).end()).is_ok();
+        (clients.join().unwrap(), ended)
+    }
+
+    fn kept(to: To, spans: &[(u64, u64)]) -> Kept {
+        let span = |(offset, end): &(u64, u64)| Span {
+            offset: *offset,
+            end: *end,
+        };
+        Kept {
+            to,
+            spans: spans.iter().map(span).collect(),
         }
     }
 
     #[test]
-    fn a_dump_that_ends_before_its_sections_do_is_not_complete() {
-        let seen = Seen::default();
-        let (mut one, mut ready) = router(&[(0, 5)], &seen);
-        one.write_all(b"abc").unwrap();
-        assert!(one.end().is_err() && ready.try_recv().is_err());
-        let seen = Seen::default();
-        let (mut endless, mut ready) = router(&[(0, u64::MAX)], &seen);
-        endless.write_all(b"abc").unwrap();
-        endless.end().unwrap();
-        ready.try_recv().unwrap();
-        assert_eq!(*seen.0.lock().unwrap(), "abc.?");
+    fn parts_are_told_apart_by_position_alone_and_what_is_cut_is_left_out() {
+        let a = || To::Database("a".to_owned());
+        for chunk in [1, 2, 3, 5, 100] {
+            let parts = vec![
+                kept(To::Server, &[(2, 4), (5, 6)]),
+                kept(a(), &[(6, 6), (7, 9)]),
+            ];
+            let (got, ended) = routed(parts, b"##abxcydefgh", chunk);
+            let expected = [(To::Server, "abc".to_owned()), (a(), "de".to_owned())];
+            assert_eq!((got.as_slice(), ended), (&expected[..], true), "{chunk}");
+        }
+    }
+
+    #[test]
+    fn a_dump_that_ends_before_its_parts_do_is_not_complete() {
+        let a = || To::Database("a".to_owned());
+        let (_, ended) = routed(vec![kept(a(), &[(0, 5)])], b"abc", 2);
+        assert!(!ended);
+        let (got, ended) = routed(vec![kept(a(), &[(0, u64::MAX)])], b"abc", 2);
+        assert!(ended && got[0].1 == "abc");
     }
 }
