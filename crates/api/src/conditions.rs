@@ -76,6 +76,9 @@ pub mod repository {
         "RepositoryInitializationSucceeded",
         "RepositoryInitializationFailed",
     );
+    /// The Repository's directory contains another one's or lies in it; True is bad.
+    pub const DIRECTORY_NESTED: ConditionType =
+        ConditionType::new("DirectoryNested", "DirectoryNested", "DirectoryApart");
 }
 
 /// Conditions of a Snapshot.

@@ -80,5 +80,8 @@ pub const DB_VERSION: &str = "kubedb.com/db-version";
 /// Annotation that other tools of the ecosystem write on what a restore is for.
 pub const RESTORE_BENEFICIARY: &str = "restoresession.kubestash.com/beneficiary";
 
+/// Annotation of a BackupStorage that has been read back, and of the Repositories that came back by it.
+pub const READ_BACK: &str = "kubestash.com/read-back";
+
 /// Finalizer of the kinds whose deletion has to clean something up.
 pub const CLEANUP_FINALIZER: &str = "kubestash.com/cleanup";

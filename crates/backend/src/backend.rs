@@ -67,29 +67,4 @@ impl Backend {
         let opening = ResticRepository::open(&self.store, &directory, password, options);
         Ok(Box::pin(opening).await?)
     }
-
-    /// Removes everything of the repository in `directory`; returns how many objects that were. An
-    /// empty directory is refused: it would be the whole storage.
-    ///
-    /// # Errors
-    /// If the directory is empty, or the storage fails.
-    pub async fn remove_repository(&self, directory: &str) -> Result<u64, BackendError> {
-        let directory = layout::repository_dir(directory);
-        if directory.is_empty() {
-            return Err(BackendError::InvalidFile {
-                path: layout::REPOSITORY_FILE.to_owned(),
-                place: self.store.place().to_owned(),
-                reason: "its path is empty; removing it would remove the whole storage".to_owned(),
-            });
-        }
-        Ok(self.store.remove_all(&directory).await?)
-    }
-
-    /// Removes everything below the storage's prefix; returns how many objects that were.
-    ///
-    /// # Errors
-    /// If the storage fails.
-    pub async fn remove_all(&self) -> Result<u64, BackendError> {
-        Ok(self.store.remove_all("").await?)
-    }
 }

@@ -57,6 +57,16 @@ pub enum BackendError {
         /// What is wrong with its contents.
         reason: String,
     },
+    /// What would be written over, or written beside, is somebody else's.
+    #[error("failed to set up {place}: {found}; {remedy}")]
+    Foreign {
+        /// The storage in words.
+        place: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// An object cannot be written as YAML.
     #[error("failed to write {path} as YAML: {reason}")]
     Serialize {
@@ -82,6 +92,7 @@ impl BackendError {
             Self::Encryption { .. } => "EncryptionSecretInvalid",
             Self::InvalidStorage { .. } => "InvalidStorage",
             Self::InvalidFile { .. } => "InvalidFile",
+            Self::Foreign { .. } => "ForeignContent",
             Self::Serialize { .. } => "SerializeFailed",
             Self::Storage(error) => error.kind(),
             Self::Engine(error) => error.kind(),
@@ -98,6 +109,7 @@ impl BackendError {
             | Self::Encryption { .. }
             | Self::InvalidStorage { .. }
             | Self::InvalidFile { .. }
+            | Self::Foreign { .. }
             | Self::Serialize { .. } => true,
         }
     }

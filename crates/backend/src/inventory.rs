@@ -5,13 +5,17 @@
 //!   snapshots/*.yaml ┼─► StoredRepository ─► the operator makes the objects anew
 //!   what is broken  ─┘     └─ pack ─► one object of the API server ─► unpack   (from a volume, by a Job)
 //! ```
-//! Invariant: a file that cannot be read is told, and hinders no other one.
+//! Invariant: a file that cannot be read is told, and hinders no other one. What `metadata.yaml` names and is not there
+//! is told as well.
 
 use std::io::Read as _;
 
 use futures::{StreamExt, stream};
-use kubestash_api::storage::{Repository, Snapshot};
+use kubestash_api::config::BackendMeta;
+use kubestash_api::storage::{Repository, Snapshot, StorageRepository};
 use kubestash_core::layout;
+use kubestash_engine::StorageError;
+use kubestash_engine::storage::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::{Backend, BackendError};
@@ -22,6 +26,10 @@ pub const REPORT_KEY: &str = "repositories";
 pub const REPORT_LIMIT: usize = 900 << 10;
 /// Files read at a time: a repository may have thousands.
 const READS: usize = 8;
+/// Largest file of an object that is read. No API server stores a larger object (etcd: 1.5 MiB).
+const LARGEST_FILE: u64 = 1536 << 10;
+/// Larger ones are left out first, if not all fit into a report: a Snapshot has a few kilobytes.
+const LARGE: usize = 64 << 10;
 /// Higher levels gain little on text that is alike, and cost much.
 const LEVEL: i32 = 9;
 /// Most bytes that an inventory unpacks to. What packs well may be an attack or an accident.
@@ -38,9 +46,58 @@ pub struct StoredRepository {
     pub snapshots: Vec<Snapshot>,
     /// What could not be read, each with the file and the reason.
     pub errors: Vec<String>,
+    /// What `metadata.yaml` says about one that is not there, or whose file is broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<StorageRepository>,
 }
 
 impl Backend {
+    /// Everything that the storage tells about its repositories, and those that `metadata` names and are not there.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn stored_repositories(
+        &self,
+        metadata: Option<&BackendMeta>,
+    ) -> Result<Vec<StoredRepository>, BackendError> {
+        let mut all = Vec::new();
+        for directory in self.repository_directories().await? {
+            all.push(self.stored_repository(&directory).await?);
+        }
+        let named = metadata.map(|metadata| metadata.repositories.as_slice());
+        for entry in named.unwrap_or_default() {
+            // Without a path it is only a name, which may be of any of them.
+            let Some(path) = &entry.path else {
+                continue;
+            };
+            let found = all
+                .iter_mut()
+                .find(|found| layout::same_directory(&found.directory, path));
+            match found {
+                Some(found) if found.repository.is_none() => found.named = Some(entry.clone()),
+                Some(_) => {}
+                None => all.push(self.missing(entry, path)),
+            }
+        }
+        Ok(all)
+    }
+
+    fn missing(&self, entry: &StorageRepository, path: &str) -> StoredRepository {
+        StoredRepository {
+            directory: layout::repository_dir(path),
+            errors: vec![format!(
+                "{} names Repository {} with the directory {path:?}, and there is no {} in {}; mount or bring back what \
+                 holds it, or remove the entry if it was removed on purpose",
+                layout::METADATA_FILE,
+                entry.name,
+                layout::repository_file(path),
+                self.store().place()
+            )],
+            named: Some(entry.clone()),
+            ..StoredRepository::default()
+        }
+    }
+
     /// Reads what there is about the repository in `directory`. A broken file is told in the answer.
     ///
     /// # Errors
@@ -53,42 +110,75 @@ impl Backend {
             directory: directory.to_owned(),
             ..StoredRepository::default()
         };
-        match readable(self.read_repository(directory).await, &mut stored.errors)? {
+        let file = layout::repository_file(directory);
+        let size = self.store().size(&file).await?;
+        if let Some(size) = size.filter(|size| *size > LARGEST_FILE) {
+            stored.errors.push(self.too_large(&file, size));
+            return Ok(stored);
+        }
+        let read = self.read_repository(directory).await;
+        match self.readable(&file, read, &mut stored.errors).await? {
             Some(Some(repository)) => stored.repository = Some(repository),
-            Some(None) => {
-                let file = layout::repository_file(directory);
-                stored.errors.push(format!("{file} is gone"));
-            }
+            Some(None) => stored.errors.push(format!("{file} is gone")),
             None => {}
         }
         if stored.repository.is_none() {
             return Ok(stored);
         }
-        let paths = self.snapshot_files(directory).await?;
-        let read = |path: String| async move { self.read_snapshot(&path).await };
-        let mut reads = stream::iter(paths.into_iter().map(read)).buffered(READS);
-        while let Some(read) = reads.next().await {
+        let files = self.snapshot_files(directory).await?;
+        let (files, large): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .partition(|entry| entry.size <= LARGEST_FILE);
+        for entry in large {
+            stored.errors.push(self.too_large(&entry.path, entry.size));
+        }
+        let read = |entry: Entry| async move {
+            let read = self.read_snapshot(&entry.path).await;
+            (entry.path, read)
+        };
+        let mut reads = stream::iter(files.into_iter().map(read)).buffered(READS);
+        while let Some((path, read)) = reads.next().await {
             // None was removed between the listing and this look at it.
-            if let Some(Some(snapshot)) = readable(read, &mut stored.errors)? {
+            if let Some(Some(snapshot)) = self.readable(&path, read, &mut stored.errors).await? {
                 stored.snapshots.push(snapshot);
             }
         }
         Ok(stored)
     }
-}
 
-/// The content of a file; none if it is broken, which is added to `errors`.
-fn readable<T>(
-    read: Result<T, BackendError>,
-    errors: &mut Vec<String>,
-) -> Result<Option<T>, BackendError> {
-    match read {
-        Ok(content) => Ok(Some(content)),
-        Err(error @ BackendError::InvalidFile { .. }) => {
-            errors.push(error.to_string());
-            Ok(None)
+    fn too_large(&self, path: &str, size: u64) -> String {
+        format!(
+            "failed to read {path} in {}: it has {size} bytes, which no API server takes as one object; make it smaller",
+            self.store().place()
+        )
+    }
+
+    /// The content of a file; none if it is broken, which is added to `errors`.
+    async fn readable<T>(
+        &self,
+        path: &str,
+        read: Result<T, BackendError>,
+        errors: &mut Vec<String>,
+    ) -> Result<Option<T>, BackendError> {
+        match read {
+            Ok(content) => Ok(Some(content)),
+            Err(error @ BackendError::InvalidFile { .. }) => {
+                errors.push(error.to_string());
+                Ok(None)
+            }
+            // One file in an archive, or with rights of its own. If nothing else is allowed either, it is the
+            // credentials, and nothing may be taken for missing.
+            Err(error @ BackendError::Storage(StorageError::AccessDenied { .. })) => {
+                self.store().list_names("").await?;
+                if self.store().exists(path).await.is_ok() {
+                    errors.push(error.to_string());
+                    Ok(None)
+                } else {
+                    Err(error)
+                }
+            }
+            Err(error) => Err(error),
         }
-        Err(error) => Err(error),
     }
 }
 
@@ -105,16 +195,25 @@ pub fn pack(
         path: "what the storage holds".to_owned(),
         reason,
     };
-    let said: Vec<usize> = repositories
+    let mut said: Vec<usize> = repositories
         .iter()
         .map(|found| found.errors.len())
         .collect();
     let mut left_out = vec![0; repositories.len()];
+    let mut has_large = true;
     loop {
         let json = serde_json::to_vec(&repositories).map_err(|error| fail(error.to_string()))?;
         let packed = zstd::bulk::compress(&json, LEVEL).map_err(|error| fail(error.to_string()))?;
         if packed.len() <= limit && json.len() as u64 <= MAX_UNPACKED {
             return Ok(packed);
+        }
+        // One that is out of all proportion must not cost the others.
+        if std::mem::take(&mut has_large) {
+            for (index, found) in repositories.iter_mut().enumerate() {
+                drop_large(found);
+                said[index] = found.errors.len();
+            }
+            continue;
         }
         if repositories.iter().all(|found| found.snapshots.is_empty()) {
             return Err(fail(format!(
@@ -133,6 +232,22 @@ pub fn pack(
             }
         }
     }
+}
+
+/// Removes Snapshots that are far larger than others are, and says which.
+fn drop_large(found: &mut StoredRepository) {
+    let size = |snapshot: &Snapshot| serde_json::to_vec(snapshot).map_or(0, |json| json.len());
+    let (large, others): (Vec<_>, Vec<_>) = std::mem::take(&mut found.snapshots)
+        .into_iter()
+        .partition(|snapshot| size(snapshot) > LARGE);
+    found.snapshots = others;
+    found.errors.extend(large.iter().map(|snapshot| {
+        format!(
+            "Snapshot {} has {} bytes, which is too much to bring it back; make its file smaller",
+            snapshot.metadata.name.as_deref().unwrap_or_default(),
+            size(snapshot)
+        )
+    }));
 }
 
 /// Removes the older half of the Snapshots and says how many that were.
@@ -192,6 +307,7 @@ mod tests {
             .unwrap(),
             snapshots: (0..snapshots).map(snapshot).collect(),
             errors: vec!["r/snapshots/broken.yaml is broken".to_owned()],
+            named: None,
         }
     }
 
@@ -201,6 +317,26 @@ mod tests {
         let packed = pack(all.clone(), 10_000).unwrap();
         assert_eq!(unpack(&packed).unwrap(), all);
         assert!(unpack(b"something else").is_err());
+    }
+
+    #[test]
+    fn one_huge_snapshot_does_not_cost_the_others() {
+        let mut huge = stored(20);
+        // What does not pack.
+        let noise: Vec<String> = (0..20_000_u64)
+            .map(|number| format!("{:x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+            .collect();
+        huge.snapshots[7].metadata.annotations =
+            Some([("noise".to_owned(), noise.concat())].into());
+        let packed = pack(vec![huge, stored(5)], 60_000).unwrap();
+        let found = unpack(&packed).unwrap();
+        assert_eq!(found[0].snapshots.len(), 19);
+        assert!(
+            found[0].errors[1].contains("snapshot-0007"),
+            "{:?}",
+            found[0].errors
+        );
+        assert_eq!((found[1].snapshots.len(), found[1].errors.len()), (5, 1));
     }
 
     #[test]

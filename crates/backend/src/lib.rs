@@ -9,17 +9,22 @@
 //! `kubestash_core::layout`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod adopt;
 mod backend;
 mod error;
 mod forget;
+mod header;
 mod inventory;
 mod password;
 mod resolve;
+mod wipe;
 mod yaml;
 
+pub use adopt::Adopted;
 pub use backend::Backend;
 pub use error::BackendError;
 pub use forget::{SnapshotData, forget};
 pub use inventory::{REPORT_KEY, REPORT_LIMIT, StoredRepository, pack, unpack};
 pub use password::{ENCRYPTION_KEY, encryption_password};
 pub use resolve::{Environment, LocalRoot, resolve, secret_reference};
+pub use wipe::{LEFT_KEY, Left, Wiped};

@@ -1,14 +1,19 @@
 //! The files beside the data: YAML for people and for disaster recovery.
 
+use futures::{StreamExt, stream};
 use kubestash_api::config::BackendMeta;
 use kubestash_api::storage::{Repository, Snapshot};
 use kubestash_core::layout;
+use kubestash_engine::storage::Entry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::header::{self, Says};
 use crate::{Backend, BackendError};
 
 const CONTENT_TYPE: &str = "application/yaml";
+/// Directories looked into at a time.
+const READS: usize = 8;
 
 impl Backend {
     /// Writes `metadata.yaml`, which says what the storage holds.
@@ -22,8 +27,20 @@ impl Backend {
     }
 
     /// Writes `repository.yaml` into the directory of a Repository.
+    ///
+    /// # Errors
+    /// If a file of that name is somebody else's, or the storage fails.
     pub async fn write_repository(&self, repository: &Repository) -> Result<(), BackendError> {
         let path = layout::repository_file(&repository.spec.path);
+        if let Some(content) = self.read_short(&path).await?
+            && header::of_repository(&content) == Says::Other
+        {
+            return Err(BackendError::Foreign {
+                place: self.store().place().to_owned(),
+                found: format!("{path} there is not kubestash's and would be written over"),
+                remedy: "give the Repository another directory, or move the file away",
+            });
+        }
         self.write_yaml(&path, repository).await
     }
 
@@ -64,40 +81,53 @@ impl Backend {
             .await?)
     }
 
-    /// Directories of all repositories in the storage, found by their `repository.yaml`.
+    /// Directories of all repositories in the storage, found by their `repository.yaml`, also of those that lie in
+    /// another one's directory. Only the folders of restic repositories are not looked into.
+    ///
+    /// # Errors
+    /// If the storage fails.
     pub async fn repository_directories(&self) -> Result<Vec<String>, BackendError> {
         let mut found = Vec::new();
         let mut pending = vec![String::new()];
-        // Only the folders above a repository are listed, never the many files of its data.
-        while let Some(directory) = pending.pop() {
-            let names = self.store().list_names(&directory).await?;
-            if names.iter().any(|name| name == layout::REPOSITORY_FILE) {
-                found.push(directory);
-                continue;
-            }
-            for name in names {
-                if let Some(name) = name.strip_suffix('/') {
-                    pending.push(layout::join(&[&directory, name]));
+        while !pending.is_empty() {
+            let looks = pending.drain(..).map(|directory| async move {
+                let names = self.store().list_names(&directory).await?;
+                Ok::<_, BackendError>((directory, names))
+            });
+            let looks: Vec<_> = stream::iter(looks).buffer_unordered(READS).collect().await;
+            for look in looks {
+                let (directory, names) = look?;
+                if layout::contents::is_restic_repository(&names) {
+                    continue;
                 }
+                if names.iter().any(|name| name == layout::REPOSITORY_FILE) {
+                    found.push(directory.clone());
+                }
+                let folders = names.iter().filter_map(|name| name.strip_suffix('/'));
+                pending.extend(folders.map(|name| layout::join(&[&directory, name])));
             }
         }
         found.sort();
         Ok(found)
     }
 
-    /// Paths of the files of all Snapshots of the repository in `directory`, in the order of their names.
+    /// Files of all Snapshots of the repository in `directory`, in the order of their names.
     ///
     /// # Errors
     /// If the storage fails.
-    pub(crate) async fn snapshot_files(
-        &self,
-        directory: &str,
-    ) -> Result<Vec<String>, BackendError> {
-        let entries = self.store().list(&layout::snapshots_dir(directory)).await?;
+    pub(crate) async fn snapshot_files(&self, directory: &str) -> Result<Vec<Entry>, BackendError> {
+        let folder = layout::snapshots_dir(directory);
+        let entries = self.store().list(&folder).await?;
+        // What lies deeper is another repository's.
+        let is_direct = |entry: &Entry| {
+            let name = entry.path.strip_prefix(&folder).unwrap_or(&entry.path);
+            !name.trim_start_matches('/').contains('/')
+        };
+        // Of a repository in that folder.
+        let own = layout::repository_file(&folder);
         Ok(entries
             .into_iter()
-            .map(|entry| entry.path)
-            .filter(|path| path.ends_with(".yaml"))
+            .filter(|entry| entry.path.ends_with(".yaml") && is_direct(entry) && entry.path != own)
             .collect())
     }
 

@@ -13,8 +13,8 @@ use kubestash_api::{
     storage::{BackupStorage, Repository, Snapshot, StorageRepository},
 };
 use kubestash_backend::{
-    Backend, BackendError, Environment, LocalRoot, SnapshotData, encryption_password, forget,
-    resolve,
+    Backend, BackendError, Environment, LocalRoot, SnapshotData, Wiped, encryption_password,
+    forget, resolve,
 };
 use kubestash_engine::{CancellationToken, ObjectStore, Repository as _, Secret};
 use serde_json::{Value, json};
@@ -412,31 +412,330 @@ async fn wiping_a_repository_spares_its_neighbours_and_wiping_all_spares_what_is
                 .await
                 .unwrap();
         }
-        for nothing in ["", "/", "//"] {
-            assert!(backend.remove_repository(nothing).await.is_err());
-        }
-        assert!(
-            backend
-                .remove_repository("/default-blueprint")
-                .await
-                .unwrap()
-                > 4
-        );
+        let wiped = backend.wipe_repository("/default-blueprint").await.unwrap();
+        assert!(wiped.removed > 4 && wiped.left.count == 0, "{wiped:?}");
         assert_eq!(
             paths(backend.store()).await,
             ["default-blueprint-2/repository.yaml"]
         );
-        assert_eq!(
-            backend
-                .remove_repository("default-blueprint")
-                .await
-                .unwrap(),
-            0
-        );
-        assert_eq!(backend.remove_all().await.unwrap(), 1);
+        let again = backend.wipe_repository("default-blueprint").await.unwrap();
+        assert_eq!(again, Wiped::default());
+        assert_eq!(backend.wipe_all().await.unwrap().removed, 1);
         assert_eq!(paths(backend.store()).await, Vec::<String>::new());
     }
     assert_eq!(paths(&outside).await, ["blueprint-2/other"]);
+    // Nothing is left in the volume either, no directory.
+    assert_eq!(
+        std::fs::read_dir(storages.volume.path()).unwrap().count(),
+        0
+    );
+}
+
+async fn write(backend: &Backend, path: &str, content: &str) {
+    let content = content.to_owned().into();
+    backend.store().write(path, content, None).await.unwrap();
+}
+
+/// Makes a repository with data, a Snapshot and its own files in a directory.
+async fn fill(backend: &Backend, directory: &str) {
+    backend
+        .write_repository(&repository("r", directory))
+        .await
+        .unwrap();
+    let made = snapshot("snap", &[(COMPONENT, "aa")], false);
+    backend.write_snapshot(directory, &made).await.unwrap();
+    let password = support::password();
+    let opening = backend.open_or_init(directory, COMPONENT, &password, options("job"));
+    let opened = opening.await.unwrap();
+    support::back_up(&opened, directory.as_bytes())
+        .await
+        .unwrap();
+}
+
+async fn is_whole(backend: &Backend, directory: &str) -> bool {
+    let stored = backend.stored_repository(directory).await.unwrap();
+    let password = support::password();
+    let opening = backend.open_repository(directory, COMPONENT, &password, options("job"));
+    let Ok(opened) = opening.await else {
+        return false;
+    };
+    let found = opened.snapshots().await.unwrap();
+    let content = support::restored(&opened, &found[0].id).await.unwrap();
+    stored.snapshots.len() == 1 && content == directory.as_bytes()
+}
+
+#[tokio::test]
+async fn what_is_wiped_is_one_repositorys_own_layout_also_where_others_lie_in_it() {
+    const DIRECTORIES: [&str; 4] = ["cfg", "cfg/repository/v1", "cfg/inner", "cfg/snapshots"];
+    let storages = Storages::start().await;
+    for backend in storages.backends() {
+        for directory in DIRECTORIES {
+            fill(&backend, directory).await;
+        }
+        write(&backend, "cfg/readme.md", "mine").await;
+        write(
+            &backend,
+            "cfg/repository/v1/frequent-backup/dump/notes",
+            "mine",
+        )
+        .await;
+        // The one in the middle, as the attack did it; then the one around all.
+        let wiped = backend.wipe_repository("/cfg/repository/v1").await.unwrap();
+        assert_eq!(wiped.left.count, 1, "{wiped:?}");
+        assert!(!is_whole(&backend, "cfg/repository/v1").await);
+        for directory in ["cfg", "cfg/inner", "cfg/snapshots"] {
+            assert!(is_whole(&backend, directory).await, "{directory}");
+        }
+        let wiped = backend.wipe_repository("cfg").await.unwrap();
+        assert_eq!(
+            wiped.left.first,
+            [
+                "cfg/readme.md",
+                "cfg/repository/v1/frequent-backup/dump/notes"
+            ]
+        );
+        let told = wiped.left.told().unwrap();
+        assert!(
+            told.starts_with("2 files that are not kubestash's stay: cfg/readme.md"),
+            "{told}"
+        );
+        assert!(!is_whole(&backend, "cfg").await);
+        for directory in ["cfg/inner", "cfg/snapshots"] {
+            assert!(is_whole(&backend, directory).await, "{directory}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn wiping_a_storage_leaves_foreign_files_and_other_storages_and_says_so() {
+    let metadata = "apiVersion: config.kubestash.com/v1alpha1\nkind: BackendMeta\n";
+    let foreign = [
+        "charts/repository.yaml",
+        "charts/snapshots/one.yaml",
+        "demo/notes.txt",
+        "photos/cat.jpg",
+        "restic/config",
+    ];
+    let storages = Storages::start().await;
+    for backend in storages.backends() {
+        for directory in ["/", "demo", "demo/sample-druid-2", "inner/demo"] {
+            fill(&backend, directory).await;
+        }
+        write(&backend, "metadata.yaml", metadata).await;
+        write(&backend, "inner/metadata.yaml", metadata).await;
+        for path in foreign {
+            write(&backend, path, "apiVersion: v1\nkind: Repository\n").await;
+        }
+        let wiped = backend.wipe_all().await.unwrap();
+        assert_eq!(
+            (wiped.left.count, wiped.left.first.len()),
+            (foreign.len(), 3),
+            "{wiped:?}"
+        );
+        assert!(is_whole(&backend, "inner/demo").await);
+        let left: Vec<_> = paths(backend.store())
+            .await
+            .into_iter()
+            .filter(|path| !path.starts_with("inner/"))
+            .collect();
+        assert_eq!(left, foreign);
+        let again = backend.wipe_all().await.unwrap();
+        assert_eq!((again.removed, again.left.count), (0, foreign.len()));
+    }
+}
+
+#[tokio::test]
+async fn every_repository_is_found_wherever_it_lies_and_what_metadata_yaml_names_and_is_not_there_is_told()
+ {
+    let storages = Storages::start().await;
+    for backend in storages.backends() {
+        let directories = [
+            "",
+            "cfg",
+            "cfg/repository/v1",
+            "demo",
+            "demo/sample-druid-2",
+            "demo/snapshots/x",
+        ];
+        for directory in directories {
+            fill(&backend, directory).await;
+        }
+        assert_eq!(backend.repository_directories().await.unwrap(), directories);
+        let entry = |name: &str, path: &str| StorageRepository {
+            name: name.to_owned(),
+            namespace: Some("demo".to_owned()),
+            path: Some(path.to_owned()),
+            ..StorageRepository::default()
+        };
+        write(&backend, "broken/repository.yaml", "{").await;
+        let named = vec![
+            entry("r", "/demo/"),
+            entry("lost", "/lost"),
+            entry("was-broken", "broken"),
+        ];
+        let now = "2024-09-19T10:30:00Z".parse().unwrap();
+        let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now);
+        let metadata = BackendMeta::new(time, "v0.1.0", named);
+        let found = backend.stored_repositories(Some(&metadata)).await.unwrap();
+        let whole: Vec<_> = found
+            .iter()
+            .filter(|found| found.errors.is_empty())
+            .map(|found| (found.directory.as_str(), found.snapshots.len()))
+            .collect();
+        assert_eq!(whole, directories.map(|directory| (directory, 1)));
+        let told: Vec<_> = found
+            .iter()
+            .filter(|found| !found.errors.is_empty())
+            .map(|found| {
+                (
+                    found.directory.as_str(),
+                    found.named.as_ref().map(|named| named.name.as_str()),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [("broken", Some("was-broken")), ("lost", Some("lost"))]
+        );
+        let error = &found.last().unwrap().errors[0];
+        for part in [
+            "metadata.yaml names Repository lost",
+            "lost/repository.yaml",
+            "bring back",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_size_that_no_object_has_is_told_and_not_read() {
+    let storages = Storages::start().await;
+    let huge = |name: &str| {
+        format!(
+            "apiVersion: storage.kubestash.com/v1alpha1\nkind: Snapshot\nmetadata:\n  name: {name}\n  annotations: {{x: \"{}\"}}\n",
+            "x".repeat(6 << 20)
+        )
+    };
+    for backend in storages.backends() {
+        fill(&backend, "demo").await;
+        write(&backend, "demo/snapshots/huge.yaml", &huge("huge")).await;
+        write(&backend, "other/repository.yaml", &huge("other")).await;
+        let found = backend.stored_repositories(None).await.unwrap();
+        assert_eq!((found[0].snapshots.len(), found[0].errors.len()), (1, 1));
+        assert!(
+            found[0].errors[0].contains("demo/snapshots/huge.yaml"),
+            "{:?}",
+            found[0].errors
+        );
+        assert_eq!(found[1].repository, None);
+        assert!(
+            found[1].errors[0].contains("other/repository.yaml"),
+            "{:?}",
+            found[1].errors
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_storage_is_set_up_over_nothing_or_what_is_ours_and_never_over_others() {
+    const METADATA: &str = "apiVersion: config.kubestash.com/v1alpha1\nkind: BackendMeta\n";
+    const REPOSITORY: &str = "apiVersion: storage.kubestash.com/v1alpha1\nkind: Repository\nmetadata: {name: r}\nspec: {path: r}\n";
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Files, Option<&str>); 11] = [
+        (&[], None),
+        (&[("lost+found/x", ""), (".Trash-0/x", "")], None),
+        (&[("metadata.yaml", METADATA), ("photo.jpg", "x")], None),
+        // Cut off by a power cut, or spoilt, beside what is ours.
+        (&[("metadata.yaml", "")], None),
+        (
+            &[("metadata.yaml", "{"), ("a/b/repository.yaml", REPOSITORY)],
+            None,
+        ),
+        (
+            &[("a/b/repository.yaml", REPOSITORY), ("photo.jpg", "x")],
+            None,
+        ),
+        (
+            &[("metadata.yaml", "title: photos\n")],
+            Some("metadata.yaml"),
+        ),
+        (
+            &[
+                ("metadata.yaml", "title: photos\n"),
+                ("r/repository.yaml", REPOSITORY),
+            ],
+            Some("metadata.yaml"),
+        ),
+        (&[("metadata.yaml", "{")], Some("metadata.yaml")),
+        (
+            &[("photos/cat.jpg", "x"), ("lost+found/x", "")],
+            Some("photos/"),
+        ),
+        (
+            &[("charts/repository.yaml", "apiVersion: v1\nkind: Secret\n")],
+            Some("charts/"),
+        ),
+    ];
+    for (files, refused) in cases {
+        let volume = tempfile::tempdir().unwrap();
+        let backend = on_volume(volume.path());
+        for (path, content) in files {
+            write(&backend, path, content).await;
+        }
+        let before = paths(backend.store()).await;
+        match (backend.adopt(true).await, refused) {
+            (Ok(adopted), None) => {
+                assert_eq!(adopted.foreign_metadata, None, "{files:?}");
+                let is_there = files.contains(&("metadata.yaml", METADATA));
+                assert_eq!(adopted.metadata.is_some(), is_there, "{files:?}");
+            }
+            (Err(error), Some(word)) => {
+                assert_eq!(error.kind(), "ForeignContent");
+                let said = error.to_string();
+                assert!(
+                    said.contains(word) && said.contains("empty place of its own"),
+                    "{said}"
+                );
+            }
+            (found, _) => panic!("{files:?}: {found:?}"),
+        }
+        // One that is in use goes on, and a foreign metadata.yaml is not written over.
+        let later = backend.adopt(false).await.unwrap();
+        let is_foreign = files.contains(&("metadata.yaml", "title: photos\n"));
+        assert_eq!(later.foreign_metadata.is_some(), is_foreign, "{files:?}");
+        assert_eq!(paths(backend.store()).await, before);
+    }
+    // A large bucket of somebody else is not searched for ever.
+    let emulator = GcsEmulator::start().await;
+    let backend = in_bucket(&emulator);
+    write(&backend, "photos/cat.jpg", "x").await;
+    let error = backend.adopt(true).await.unwrap_err();
+    assert!(error.to_string().contains("photos/"), "{error}");
+}
+
+#[tokio::test]
+async fn a_foreign_repository_yaml_is_not_written_over() {
+    let volume = tempfile::tempdir().unwrap();
+    let backend = on_volume(volume.path());
+    let wanted = repository("charts", "charts");
+    write(
+        &backend,
+        "charts/repository.yaml",
+        "apiVersion: v1\nkind: Secret\n",
+    )
+    .await;
+    let error = backend.write_repository(&wanted).await.unwrap_err();
+    assert_eq!(error.kind(), "ForeignContent");
+    assert!(
+        error.to_string().contains("charts/repository.yaml"),
+        "{error}"
+    );
+    // What is broken is ours to mend.
+    write(&backend, "charts/repository.yaml", "{").await;
+    backend.write_repository(&wanted).await.unwrap();
+    let read = backend.read_repository("charts").await.unwrap();
+    assert_eq!(read, Some(wanted));
 }
 
 #[tokio::test]

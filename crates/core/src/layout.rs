@@ -8,6 +8,11 @@
 //! ```
 //! All paths here are relative to the storage's prefix and never begin with a slash, whatever the
 //! user wrote (`/default-blueprint` and `default-blueprint` are one directory).
+//!
+//! Which directories a repository may have is in [`directory`], which files of a storage are ours in [`contents`].
+
+pub mod contents;
+pub mod directory;
 
 /// File at the root of a storage that lists what it holds.
 pub const METADATA_FILE: &str = "metadata.yaml";
@@ -15,6 +20,8 @@ pub const METADATA_FILE: &str = "metadata.yaml";
 pub const REPOSITORY_FILE: &str = "repository.yaml";
 /// Folder in a repository's directory that holds the Snapshot objects.
 pub const SNAPSHOTS_DIR: &str = "snapshots";
+/// Folder in a repository's directory that holds its restic repositories, below a version.
+pub const DATA_DIR: &str = "repository";
 /// Name of the stream that a logical dump is stored as.
 pub const DUMP_FILE: &str = "dumpfile.sql";
 /// Host that restic snapshots of a logical dump carry.
@@ -55,7 +62,7 @@ pub fn snapshot_file(path: &str, snapshot: &str) -> String {
 
 /// `status.components.<component>.path` of a Snapshot: relative to the repository's directory.
 pub fn component_path(version: &str, session: &str, component: &str) -> String {
-    join(&["repository", version, session, component])
+    join(&[DATA_DIR, version, session, component])
 }
 
 /// Directory of the restic repository at `component_path` in the repository at `path`.
@@ -69,7 +76,7 @@ pub fn local_mount_path(storage: &str, mount_path: &str) -> String {
     format!("/{}", join(&[storage, mount_path]))
 }
 
-/// Whether two directories of one storage are the same or one lies in the other's way.
+/// Whether two directories of one storage are the same.
 pub fn same_directory(left: &str, right: &str) -> bool {
     repository_dir(left) == repository_dir(right)
 }

@@ -6,12 +6,16 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use kubestash_api::conditions::backup_storage::BACKEND_INITIALIZED;
 use kubestash_api::config::BackendMeta;
+use kubestash_api::labels;
+use kubestash_api::shared::ConditionStatus;
 use kubestash_api::storage::{BackupStorage, Repository, Snapshot, StorageRepository};
 use kubestash_backend::{
-    Backend, BackendError, REPORT_KEY, REPORT_LIMIT, SnapshotData, StoredRepository, forget, pack,
+    Backend, BackendError, LEFT_KEY, Left, REPORT_KEY, REPORT_LIMIT, SnapshotData,
+    StoredRepository, forget, pack,
 };
-use kubestash_core::name;
+use kubestash_core::{layout, name};
 use kubestash_engine::{CancellationToken, EngineError};
 use serde_json::json;
 
@@ -21,7 +25,7 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::store::{self, Store};
 
-/// Makes a volume ready: it is there, can be written, says what it is, and what it holds.
+/// Makes a volume ready: it is there, can be written, holds nothing of others, says what it is, and what it holds.
 ///
 /// # Errors
 /// If not.
@@ -33,14 +37,12 @@ pub async fn init_storage(
     let storage = storage(cluster, object).await?;
     let (backend, _) = store::backend(cluster, settings, &storage).await?;
     backend.probe().await?;
-    let found = report(cluster, &backend, object).await?;
-    let metadata = match backend.read_metadata().await {
-        // It only repeats what the storage holds, and is written anew.
-        Err(BackendError::InvalidFile { .. }) => None,
-        metadata => metadata?,
-    };
-    // What is there already was written by somebody who knows more.
-    if metadata.is_none() {
+    let adopted = backend.adopt(!was_set_up(&storage)).await?;
+    let found = report(cluster, &backend, object, adopted.metadata.as_ref()).await?;
+    if let Some(foreign) = adopted.foreign_metadata {
+        tracing::warn!("{foreign}");
+    } else if adopted.metadata.is_none() {
+        // What is there already was written by somebody who knows more.
         let version = env!("CARGO_PKG_VERSION");
         let metadata = BackendMeta::new(Time(Timestamp::now()), version, found);
         backend.write_metadata(&metadata).await?;
@@ -49,20 +51,28 @@ pub async fn init_storage(
     Ok(())
 }
 
+/// Whether the storage has been in use, so that what is there now is no reason to refuse it.
+fn was_set_up(storage: &BackupStorage) -> bool {
+    let conditions = storage.status.iter().flat_map(|status| &status.conditions);
+    storage.annotations().contains_key(labels::READ_BACK)
+        || conditions.into_iter().any(|condition| {
+            condition.type_ == BACKEND_INITIALIZED.type_
+                && condition.status == ConditionStatus::True
+        })
+}
+
 /// Tells the operator what the volume holds, if it has made the ConfigMap for that, and returns it in short.
 async fn report(
     cluster: &Cluster,
     backend: &Backend,
     object: &Object,
+    metadata: Option<&BackendMeta>,
 ) -> Result<Vec<StorageRepository>, Failure> {
     let name = name::prefixed("init", &object.name, name::MAX_NAME);
     let Some(report) = cluster.find::<ConfigMap>(&object.namespace, &name).await? else {
         return Ok(Vec::new());
     };
-    let mut found = Vec::new();
-    for directory in backend.repository_directories().await? {
-        found.push(backend.stored_repository(&directory).await?);
-    }
+    let found = backend.stored_repositories(metadata).await?;
     let short = found.iter().filter_map(in_short).collect();
     let snapshots: usize = found.iter().map(|found| found.snapshots.len()).sum();
     tracing::info!(
@@ -87,7 +97,23 @@ fn in_short(found: &StoredRepository) -> Option<StorageRepository> {
     })
 }
 
-/// Removes everything of a storage.
+/// Tells the operator what was left in a volume, if it has made the ConfigMap for that.
+async fn report_left(cluster: &Cluster, object: &Object, left: &Left) -> Result<(), Failure> {
+    let Some(told) = left.told() else {
+        return Ok(());
+    };
+    tracing::warn!("{told}");
+    let name = job_name(object);
+    if let Some(report) = cluster.find::<ConfigMap>(&object.namespace, &name).await? {
+        let left = serde_json::to_vec(left)
+            .map_err(|error| Failure::transient("Internal", error.to_string()))?;
+        let content = json!({"binaryData": {LEFT_KEY: ByteString(left)}});
+        cluster.merge(&report, content).await?;
+    }
+    Ok(())
+}
+
+/// Removes everything of a storage that is ours; what is not stays and is told.
 ///
 /// # Errors
 /// If it cannot be removed.
@@ -98,9 +124,13 @@ pub async fn clean_storage(
 ) -> Result<(), Failure> {
     let storage = storage(cluster, object).await?;
     let (backend, _) = store::backend(cluster, settings, &storage).await?;
-    let count = backend.remove_all().await?;
-    tracing::info!("removed {count} files of {}", backend.store().place());
-    Ok(())
+    let wiped = backend.wipe_all().await?;
+    tracing::info!(
+        "removed {} files of {}",
+        wiped.removed,
+        backend.store().place()
+    );
+    report_left(cluster, object, &wiped.left).await
 }
 
 /// Removes the data of one Snapshot. The object itself is the operator's.
@@ -150,7 +180,7 @@ pub async fn clean_snapshot(
     Ok(())
 }
 
-/// Removes the data of a Repository. The object itself is the operator's.
+/// Removes the data of a Repository, and nothing else in its directory. The object itself is the operator's.
 ///
 /// # Errors
 /// If it cannot be removed.
@@ -163,12 +193,33 @@ pub async fn clean_repository(
         .get(&object.namespace, &object.name, "--name")
         .await?;
     let store = Store::of(cluster, settings, repository, &job_name(object)).await?;
-    let count = store.backend.remove_repository(store.directory()).await?;
+    let wiped = store.backend.wipe_repository(store.directory()).await?;
     tracing::info!(
-        "removed {count} files of Repository {}/{}",
+        "removed {} files of Repository {}/{}",
+        wiped.removed,
         object.namespace,
         object.name
     );
+    forget_name(&store).await?;
+    report_left(cluster, object, &wiped.left).await
+}
+
+/// Takes a repository that is gone out of `metadata.yaml`, so that nobody misses it.
+async fn forget_name(store: &Store) -> Result<(), Failure> {
+    let before = match store.backend.read_metadata().await {
+        Ok(Some(metadata)) => metadata,
+        // It is written anew when the storage is set up.
+        Ok(None) | Err(BackendError::InvalidFile { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut metadata = before.clone();
+    metadata.repositories.retain(|entry| {
+        let path = entry.path.as_deref();
+        !path.is_some_and(|path| layout::same_directory(path, store.directory()))
+    });
+    if metadata != before {
+        store.backend.write_metadata(&metadata).await?;
+    }
     Ok(())
 }
 

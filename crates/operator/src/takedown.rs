@@ -12,6 +12,7 @@ use kubestash_api::{
     labels,
     shared::{Condition, ConditionStatus},
 };
+use kubestash_backend::Left;
 use kubestash_core::condition;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -136,18 +137,33 @@ pub(crate) async fn failed<K: TakenDown>(
     Ok(Action::requeue(wait))
 }
 
-/// Has a Job remove the data from a volume; none once it is done.
+/// What to say about files that stay because they are not ours.
+pub(crate) fn left_behind(left: &Left) -> Option<Notice> {
+    left.told()
+        .map(|told| Notice::warning("ForeignFilesKept", told))
+}
+
+/// How far a Job has come.
+pub(crate) enum Done {
+    /// The data is gone, apart from files that are not ours.
+    Yes(Left),
+    /// When to look again.
+    NotYet(Action),
+}
+
+/// Has a Job remove the data from a volume.
 pub(crate) async fn by_job<K: TakenDown>(
     ctx: &Context,
     object: &K,
     work: &Work<'_>,
-) -> Result<Option<Action>, ApplyError> {
+) -> Result<Done, ApplyError> {
     let uid = object.uid().unwrap_or_default();
     let (progress, again) = volume_job::persist(ctx, &uid, object.meta().generation, work).await?;
     match progress {
         Progress::Done => {
+            let left = volume_job::left(ctx, work).await?;
             volume_job::discard(ctx, work).await?;
-            return Ok(None);
+            return Ok(Done::Yes(left));
         }
         Progress::Failed(failure) => {
             let message = format!(
@@ -158,7 +174,7 @@ pub(crate) async fn by_job<K: TakenDown>(
         }
         Progress::Working(doing) => tell(ctx, object, "Deleting", &doing).await?,
     }
-    Ok(Some(
+    Ok(Done::NotYet(
         again.map_or_else(Action::await_change, Action::requeue),
     ))
 }

@@ -178,6 +178,7 @@ fn stored(name: &str, snapshots: &[&str], errors: &[&str]) -> StoredRepository {
         repository: Some(serde_json::from_value(repository).unwrap()),
         snapshots: snapshots.iter().map(snapshot).collect(),
         errors: errors.iter().map(|error| (*error).to_owned()).collect(),
+        named: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use opendal::ErrorKind;
 
-use super::{StorageError, error::Reply};
+use super::{StorageError, error::Reply, remote::NO_STORE};
 use crate::error::Cause;
 
 /// Longest part of a server's reply that is worth showing.
@@ -25,9 +25,42 @@ pub(super) fn classify(
     let has_status = |code: u16| full.contains(&format!("status: {code}"));
     let says = |words: &[&str]| words.iter().any(|word| full.contains(word));
 
-    if is_unreachable(error) {
+    if is_unreachable(error) || says(&[&format!("{NO_STORE}: true")]) {
         return StorageError::EndpointUnreachable {
             place,
+            hint: "",
+            source: source(),
+        };
+    }
+    if says(&["Client sent an HTTP request to an HTTPS server"]) {
+        return StorageError::EndpointUnreachable {
+            place,
+            hint: "; the server speaks TLS only: write https:// in front of the endpoint",
+            source: source(),
+        };
+    }
+    if says(&["ExpiredToken", "TokenRefreshRequired", "expired or revoked"]) {
+        return StorageError::CredentialsExpired {
+            action: action_text,
+            place,
+            source: source(),
+        };
+    }
+    if says(&["RequestTimeTooSkewed", "reasonable timeframe"]) {
+        return StorageError::ClocksDiffer {
+            action: action_text,
+            place,
+            source: source(),
+        };
+    }
+    let is_elsewhere = says(&["PermanentRedirect", "IllegalLocationConstraint"])
+        || has_status(301)
+        || says(&["AuthorizationHeaderMalformed"]) && says(&["region"]);
+    if is_elsewhere {
+        return StorageError::WrongRegion {
+            action: action_text,
+            place,
+            region: region(&full),
             source: source(),
         };
     }
@@ -86,6 +119,17 @@ pub(super) fn classify(
             source: source(),
         },
     }
+}
+
+/// The region that a server names as the right one.
+fn region(reply: &str) -> Option<String> {
+    let after = |start: &str, end: char| {
+        let (_, rest) = reply.split_once(start)?;
+        rest.split_once(end).map(|(region, _)| region)
+    };
+    let named = after("expecting '", '\'').or_else(|| after("\"x-amz-bucket-region\": \"", '"'))?;
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    (!named.is_empty() && named.len() <= 32 && named.chars().all(is_name)).then(|| named.to_owned())
 }
 
 /// Whether no connection stood, no TLS session came up, or nothing was answered.
@@ -174,10 +218,54 @@ mod tests {
                 "EndpointUnreachable",
             ),
             (new(ErrorKind::Unexpected, "boom"), "StorageFailed"),
+            (
+                new(
+                    ErrorKind::PermissionDenied,
+                    "S3Error { code: \"ExpiredToken\" }",
+                ),
+                "CredentialsExpired",
+            ),
+            (
+                new(
+                    ErrorKind::PermissionDenied,
+                    "S3Error { code: \"RequestTimeTooSkewed\" }",
+                ),
+                "ClocksDiffer",
+            ),
+            (
+                new(
+                    ErrorKind::Unexpected,
+                    "S3Error { code: \"PermanentRedirect\" }",
+                ),
+                "WrongRegion",
+            ),
+            (
+                new(ErrorKind::Unexpected, "a page").with_context(NO_STORE, "true"),
+                "EndpointUnreachable",
+            ),
         ];
         for (error, kind) in cases {
             let shown = error.to_string();
             assert_eq!(kind_of(error), kind, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_right_region_is_named_if_the_server_tells_it_and_nothing_else_is() {
+        for (reply, expected) in [
+            (
+                "the region 'us-east-1' is wrong; expecting 'eu-central-1'",
+                Some("eu-central-1"),
+            ),
+            (
+                "headers: {\"x-amz-bucket-region\": \"eu-west-1\", \"x\": \"y\"}",
+                Some("eu-west-1"),
+            ),
+            ("expecting 'a b'", None),
+            ("expecting ''", None),
+            ("nothing", None),
+        ] {
+            assert_eq!(region(reply).as_deref(), expected, "{reply}");
         }
     }
 

@@ -29,13 +29,55 @@ pub enum StorageError {
         #[source]
         source: Option<Cause>,
     },
+    /// Known to the server, but no longer.
+    #[error(
+        "failed to {action} in {place}: the credentials have expired; renew them in the storage's Secret, \
+         or where the pod gets its identity from"
+    )]
+    CredentialsExpired {
+        /// What was tried.
+        action: String,
+        /// The storage in words.
+        place: String,
+        /// What the server said.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The clock here or there is wrong, so that no signature is valid.
+    #[error(
+        "failed to {action} in {place}: the clock of this machine differs from the storage's by too much; set it right"
+    )]
+    ClocksDiffer {
+        /// What was tried.
+        action: String,
+        /// The storage in words.
+        place: String,
+        /// What the server said.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The bucket is in another region than the configuration says.
+    #[error("failed to {action} in {place}: it is in another region; set the region to {}", region.as_deref().unwrap_or("the bucket's own"))]
+    WrongRegion {
+        /// What was tried.
+        action: String,
+        /// The storage in words.
+        place: String,
+        /// The region that it is in, if the server says so.
+        region: Option<String>,
+        /// What the server said.
+        #[source]
+        source: Option<Cause>,
+    },
     /// Nothing answers, or not in the language of such a server.
     #[error(
-        "failed to reach {place}; check the endpoint, its certificate and the network in between"
+        "failed to reach {place}; check the endpoint, its certificate and the network in between{hint}"
     )]
     EndpointUnreachable {
         /// The storage in words.
         place: String,
+        /// What in the configuration is likely to be the cause, with a semicolon in front; or nothing.
+        hint: &'static str,
         /// Why not.
         #[source]
         source: Option<Cause>,
@@ -115,6 +157,9 @@ impl StorageError {
         match self {
             Self::BucketMissing { .. } => "BucketMissing",
             Self::AccessDenied { .. } => "AccessDenied",
+            Self::CredentialsExpired { .. } => "CredentialsExpired",
+            Self::ClocksDiffer { .. } => "ClocksDiffer",
+            Self::WrongRegion { .. } => "WrongRegion",
             Self::EndpointUnreachable { .. } => "EndpointUnreachable",
             Self::NotFound { .. } => "NotFound",
             Self::StorageFull { .. } => "StorageFull",

@@ -17,13 +17,16 @@ use std::{
 use bytes::Bytes;
 
 use self::disk::{
-    TEMPORARY, find_temporary, is_missing, make_directory, read_directory, remove_tree,
-    sync_parent, unique, walk, write_atomically, write_beside, write_file,
+    TEMPORARY, find_temporary, is_missing, make_directory, read_directory, remove_files,
+    remove_if_empty, remove_tree, sweep, sync_parent, unique, walk, write_atomically, write_beside,
+    write_file,
 };
 use super::{Entry, StorageError};
 
 /// A file system that answers nothing for so long has failed; a hanging NFS server is like that.
 const NO_PROGRESS: Duration = Duration::from_secs(300);
+/// Files deleted in one go: few enough to be gone long before that.
+const DELETED_AT_ONCE: usize = 500;
 
 /// A directory of a volume.
 #[derive(Clone, Debug)]
@@ -188,6 +191,53 @@ impl LocalStore {
         .await
     }
 
+    pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        let wanted = path.to_owned();
+        self.blocking(
+            format!("look for {path}"),
+            move |shared| match fs::metadata(shared.at(&wanted)?) {
+                Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
+                Err(error) if is_missing(&error) => Ok(None),
+                Err(error) => Err(error),
+            },
+        )
+        .await
+    }
+
+    pub(super) async fn delete_all(&self, paths: Vec<String>) -> Result<u64, StorageError> {
+        let mut removed = 0;
+        for paths in paths.chunks(DELETED_AT_ONCE) {
+            let paths = paths.to_vec();
+            removed += self
+                .blocking(format!("delete {} files", paths.len()), move |shared| {
+                    let full: io::Result<Vec<PathBuf>> =
+                        paths.iter().map(|path| shared.at(path)).collect();
+                    remove_files(&full?)
+                })
+                .await?;
+        }
+        Ok(removed)
+    }
+
+    pub(super) async fn sweep(
+        &self,
+        directory: &str,
+        ours: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<(), StorageError> {
+        let wanted = directory.to_owned();
+        let action = format!("remove empty directories under {directory}/");
+        self.blocking(action, move |shared| {
+            let path = shared.at(&wanted)?;
+            let swept = sweep(&path, &wanted, &ours)?;
+            // The mount point is not ours, whatever is in it.
+            if path != shared.mount && (swept || ours(&format!("{wanted}/"))) {
+                remove_if_empty(&path)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     pub(super) async fn list(&self, directory: &str) -> Result<Vec<Entry>, StorageError> {
         let wanted = directory.to_owned();
         self.blocking(format!("list {directory}/"), move |shared| {
@@ -224,13 +274,7 @@ impl LocalStore {
             let removed = remove_tree(&path)?;
             // The prefix itself may go, the mount point stays.
             if path != shared.mount {
-                match fs::remove_dir(&path) {
-                    Ok(()) => sync_parent(&path)?,
-                    Err(error) if is_missing(&error) => {}
-                    // Somebody wrote something new into it meanwhile.
-                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-                    Err(error) => return Err(error),
-                }
+                remove_if_empty(&path)?;
             }
             Ok(removed)
         })

@@ -4,8 +4,9 @@
 //! total. Objects are uploaded in one request each, so they appear whole or not at all.
 
 mod build;
+mod guard;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -18,6 +19,8 @@ use opendal_http_transport_reqwest::ReqwestTransport;
 use tokio::sync::Semaphore;
 
 use self::build::{build_azure, build_gcs, build_s3, http_client};
+use self::guard::Guard;
+pub(super) use self::guard::NO_STORE;
 use super::{Entry, Provider, StorageConfig, StorageError, classify::classify};
 
 /// An operation that gets nothing done for so long has failed, whatever may still be tried.
@@ -39,6 +42,8 @@ pub(super) struct RemoteStore {
     connections: Arc<Semaphore>,
     workers: usize,
     place: String,
+    /// What in the configuration is the likely cause if nothing answers.
+    hint: &'static str,
 }
 
 impl RemoteStore {
@@ -63,8 +68,9 @@ impl RemoteStore {
         .map_err(|error| invalid(error.message().to_owned(), None))?;
         let client = http_client(config)
             .map_err(|error| invalid("its TLS settings do not work".to_owned(), Some(error)))?;
-        let context = OperationContext::new()
-            .with_http_transport(HttpTransporter::new(ReqwestTransport::new(client)));
+        let context = OperationContext::new().with_http_transport(HttpTransporter::new(
+            Guard::new(ReqwestTransport::new(client), &config.provider),
+        ));
         let operator = operator.with_context(context);
         let impatient = operator.clone();
         let operator = operator
@@ -89,6 +95,7 @@ impl RemoteStore {
             connections: Arc::new(Semaphore::new(connections)),
             workers: connections.max(CONNECTIONS),
             place,
+            hint: hint(&config.provider),
         })
     }
 
@@ -105,8 +112,23 @@ impl RemoteStore {
             .await
             .map_err(|_| self.stalled(action, path, 0))?;
         match tokio::time::timeout(NO_PROGRESS, operation).await {
-            Ok(result) => result.map_err(|error| classify(action, path, &self.place, &error)),
+            Ok(result) => result.map_err(|error| self.classified(action, path, &error)),
             Err(_) => Err(self.stalled(action, path, NO_PROGRESS.as_secs())),
+        }
+    }
+
+    fn classified(&self, action: &str, path: &str, error: &opendal::Error) -> StorageError {
+        match classify(action, path, &self.place, error) {
+            StorageError::EndpointUnreachable {
+                place,
+                hint: "",
+                source,
+            } => StorageError::EndpointUnreachable {
+                place,
+                hint: self.hint,
+                source,
+            },
+            other => other,
         }
     }
 
@@ -118,13 +140,23 @@ impl RemoteStore {
         }
     }
 
+    fn repeats(&self, directory: &str) -> StorageError {
+        StorageError::Failed {
+            action: format!("list {directory}").trim_end().to_owned(),
+            place: self.place.clone(),
+            source: Some(Box::new(super::error::Reply(
+                "the server lists the same names again and again".to_owned(),
+            ))),
+        }
+    }
+
     pub(super) async fn probe(&self) -> Result<(), StorageError> {
         let look = async {
             let mut lister = self.impatient.lister_with("").limit(1).await?;
             lister.try_next().await.map(|_| ())
         };
         match tokio::time::timeout(PROBE, look).await {
-            Ok(result) => result.map_err(|error| match classify("list", "", &self.place, &error) {
+            Ok(result) => result.map_err(|error| match self.classified("list", "", &error) {
                 StorageError::NotFound { place, .. } => StorageError::BucketMissing {
                     place,
                     source: None,
@@ -133,6 +165,7 @@ impl RemoteStore {
             }),
             Err(_) => Err(StorageError::EndpointUnreachable {
                 place: self.place.clone(),
+                hint: self.hint,
                 source: Some(Box::new(super::error::Reply(format!(
                     "no answer within {} s",
                     PROBE.as_secs()
@@ -228,6 +261,26 @@ impl RemoteStore {
         self.run("look for", path, self.operator.exists(path)).await
     }
 
+    pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        match self.run("look for", path, self.operator.stat(path)).await {
+            Ok(metadata) => Ok(metadata.is_file().then(|| metadata.content_length())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn delete_all(&self, paths: Vec<String>) -> Result<u64, StorageError> {
+        let removals = stream::iter(
+            paths
+                .into_iter()
+                .map(|path| async move { self.delete(&path).await }),
+        )
+        .buffer_unordered(self.workers);
+        removals
+            .try_fold(0, |removed, ()| async move { Ok(removed + 1) })
+            .await
+    }
+
     /// All keys under a directory, markers of directories included.
     async fn keys(
         &self,
@@ -251,9 +304,13 @@ impl RemoteStore {
             other => other?,
         };
         let mut entries = Vec::new();
+        let (mut seen, mut repeated) = (HashSet::new(), 0_usize);
         loop {
             match self.run("list", &directory, lister.try_next()).await {
-                Ok(Some(entry)) => entries.push(entry),
+                Ok(Some(entry)) if seen.insert(entry.path().to_owned()) => entries.push(entry),
+                // Some servers repeat an entry where a page ends. One that repeats all of them never comes to an end.
+                Ok(Some(_)) if repeated < seen.len() => repeated += 1,
+                Ok(Some(_)) => return Err(self.repeats(&directory)),
                 Ok(None) => return Ok(entries),
                 Err(StorageError::NotFound { place, .. }) => {
                     return Err(StorageError::BucketMissing {
@@ -307,6 +364,20 @@ impl RemoteStore {
             removed += count;
         }
         Ok(removed)
+    }
+}
+
+/// What is likely to be wrong if nothing answers.
+fn hint(provider: &Provider) -> &'static str {
+    let endpoint = match provider {
+        Provider::S3(s3) => s3.endpoint.as_deref(),
+        _ => None,
+    };
+    match endpoint {
+        Some(endpoint) if !endpoint.contains("://") => {
+            "; the endpoint has no scheme, so https:// was assumed: write http:// or https:// in front of it"
+        }
+        _ => "",
     }
 }
 

@@ -169,6 +169,17 @@ impl ObjectStore {
         }
     }
 
+    /// Size of an object in bytes; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.size(path).await,
+            Kind::Remote(remote) => remote.size(path).await,
+        }
+    }
+
     /// All objects under a directory, at any depth, in the order of their paths. Empty if there are
     /// none. The empty string lists everything.
     pub async fn list(&self, directory: &str) -> Result<Vec<Entry>, StorageError> {
@@ -198,6 +209,34 @@ impl ObjectStore {
         match &self.inner.kind {
             Kind::Local(local) => local.remove_all(directory).await,
             Kind::Remote(remote) => remote.remove_all(directory).await,
+        }
+    }
+
+    /// Deletes objects, several at a time, and returns how many that were. Missing ones are fine.
+    ///
+    /// # Errors
+    /// If the storage fails; some may be deleted by then.
+    pub async fn delete_all(&self, paths: Vec<String>) -> Result<u64, StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.delete_all(paths).await,
+            Kind::Remote(remote) => remote.delete_all(paths).await,
+        }
+    }
+
+    /// Removes what deleted objects leave in a directory where the storage has real files: unfinished files, and
+    /// directories that are empty, as far as `ours` says that they are ours, and directories that become empty by
+    /// that. The paths of directories end in a slash.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn sweep(
+        &self,
+        directory: &str,
+        ours: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<(), StorageError> {
+        match &self.inner.kind {
+            Kind::Local(local) => local.sweep(directory, ours).await,
+            Kind::Remote(_) => Ok(()),
         }
     }
 

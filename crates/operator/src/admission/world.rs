@@ -53,7 +53,7 @@ pub(super) async fn read(ctx: &Context, kind: Kind, object: &Value) -> Result<Ot
     if matches!(kind, Kind::RetentionPolicy | Kind::BackupConfiguration) {
         others.policies = all(ctx, "the RetentionPolicies").await?;
     }
-    if kind == Kind::BackupConfiguration {
+    if matches!(kind, Kind::BackupConfiguration | Kind::Repository) {
         others.repositories = ctx.watches.repositories.list();
     }
     for (owner, name) in hook_references(object, namespace) {

@@ -16,6 +16,7 @@ use kubestash_api::{
 };
 use kubestash_core::{condition, format, phase};
 
+use super::set_up;
 use crate::failure::Failure;
 
 /// Said when a storage is set up; clients of this API know the sentence.
@@ -221,7 +222,8 @@ fn repositories(world: &World<'_>, before: &[StorageRepository]) -> Vec<StorageR
         .collect();
     for (key, entry) in read_back {
         // What was read back and deleted since is gone; what could not be read back stays to be seen.
-        if entry.synced == Some(false) || world.synced.iter().any(|synced| synced.entry == entry) {
+        let is_fresh = world.synced.iter().any(|synced| synced.entry == entry);
+        if is_fresh || set_up::is_lost(&entry, world.repositories) {
             entries.entry(key).or_insert(entry);
         }
     }

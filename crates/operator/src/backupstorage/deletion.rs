@@ -10,14 +10,17 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use kubestash_api::{
     shared::DeletionPolicy,
     storage::{Backend, BackupStorage, Provider, Repository},
 };
-use kubestash_core::layout;
+use kubestash_core::layout::{self, directory::is_within};
 
-use super::decide::{SECRET_MISSING, is_initialized, secret_missing};
+use super::{
+    decide::{SECRET_MISSING, is_initialized, secret_missing},
+    storage_of,
+};
 use crate::{admission::rules::same_place, events::Notice, failure::Failure};
 
 /// Everything the next step follows from.
@@ -27,6 +30,8 @@ pub(super) struct World<'a> {
     pub(super) repositories: &'a [Arc<Repository>],
     /// All BackupStorages of the cluster.
     pub(super) storages: &'a [Arc<BackupStorage>],
+    /// All Repositories of the cluster.
+    pub(super) all_repositories: &'a [Arc<Repository>],
     /// Whether the store can be opened, with the Secret or from memory.
     pub(super) reachable: bool,
     /// Whether nothing can be created in the namespace any more.
@@ -107,6 +112,17 @@ fn wipe(world: &World<'_>) -> Step {
             ),
         });
     }
+    if let Some(reaching) = reaching_in(world) {
+        return Step::Blocked(Failure {
+            kind: "OtherRepositoryInside".to_owned(),
+            message: format!(
+                "failed to remove the data: Repository {}/{} of another BackupStorage lies below the same prefix and its \
+                 data would go too; delete that one first, or set spec.deletionPolicy to Delete to keep the data",
+                reaching.namespace().unwrap_or_default(),
+                reaching.name_any()
+            ),
+        });
+    }
     let provider = world
         .storage
         .spec
@@ -136,6 +152,27 @@ fn wipe(world: &World<'_>) -> Step {
     }
 }
 
+/// A Repository of a storage around this one, in the same bucket, whose directory lies inside this one's prefix.
+fn reaching_in<'a>(world: &World<'a>) -> Option<&'a Arc<Repository>> {
+    let inner = world.storage.spec.storage.as_ref()?;
+    let prefix = prefix_of(inner);
+    world.all_repositories.iter().find(|repository| {
+        let Some(reference) = storage_of(repository) else {
+            return false;
+        };
+        let outer = world.storages.iter().find(|storage| {
+            reference == ObjectRef::from_obj(storage.as_ref())
+                && (storage.namespace(), storage.name_any())
+                    != (world.storage.namespace(), world.storage.name_any())
+        });
+        let Some(outer) = outer.and_then(|outer| outer.spec.storage.as_ref()) else {
+            return false;
+        };
+        let place = layout::join(&[&prefix_of(outer), &repository.spec.path]);
+        is_within(&place, &prefix) && same_place(&without_prefix(outer), &without_prefix(inner))
+    })
+}
+
 /// A storage of the same bucket whose directory lies inside the one to be wiped.
 fn inside<'a>(world: &World<'a>) -> Option<&'a Arc<BackupStorage>> {
     let outer = world.storage.spec.storage.as_ref()?;
@@ -146,9 +183,7 @@ fn inside<'a>(world: &World<'a>) -> Option<&'a Arc<BackupStorage>> {
         let Some(place) = other.spec.storage.as_ref().filter(|_| !own) else {
             return false;
         };
-        let inner = prefix_of(place);
-        let below =
-            inner == prefix || prefix.is_empty() || inner.starts_with(&format!("{prefix}/"));
+        let below = is_within(&prefix_of(place), &prefix);
         // Apart from the prefix, it must be the same bucket of the same server.
         below && same_place(&without_prefix(outer), &without_prefix(place))
     })
@@ -223,6 +258,7 @@ mod tests {
             storage,
             repositories: &[],
             storages: &storages,
+            all_repositories: &[],
             reachable,
             terminating,
         })
@@ -252,6 +288,7 @@ mod tests {
                 storage: &storage,
                 repositories: &repositories,
                 storages: &[],
+                all_repositories: &[],
                 reachable: true,
                 terminating: false,
             };
@@ -335,6 +372,35 @@ mod tests {
                 expected,
                 "{outer} {inner}"
             );
+        }
+    }
+
+    #[test]
+    fn the_data_of_a_repository_that_reaches_in_from_around_is_not_wiped_with_the_storage() {
+        let inner = storage("inner", "WipeOut", gcs("p/inner"), true);
+        let storages = [
+            Arc::new(inner.clone()),
+            Arc::new(storage("outer", "Delete", gcs("p"), true)),
+        ];
+        for (path, expected) in [
+            ("inner/r", "Blocked OtherRepositoryInside"),
+            ("/inner/", "Blocked OtherRepositoryInside"),
+            ("inner2/r", "WipeObjects"),
+        ] {
+            let repository = json!({
+                "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Repository",
+                "metadata": {"name": "r", "namespace": "other"},
+                "spec": {"path": path, "storageRef": {"name": "outer", "namespace": "demo"}},
+            });
+            let step = next(&World {
+                storage: &inner,
+                repositories: &[],
+                storages: &storages,
+                all_repositories: &[Arc::new(serde_json::from_value(repository).unwrap())],
+                reachable: true,
+                terminating: false,
+            });
+            assert_eq!(name(&step), expected, "{path}");
         }
     }
 }

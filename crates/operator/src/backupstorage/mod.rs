@@ -191,8 +191,9 @@ async fn reconcile(
         }
         Outcome::Working(_) => {}
     }
-    if let Some(notice) = read_back::notice(&set_up.synced) {
-        ctx.events.tell(storage.as_ref(), &notice).await;
+    let incomplete = read_back::notice(&set_up.synced);
+    for notice in incomplete.iter().chain(&set_up.notice) {
+        ctx.events.tell(storage.as_ref(), notice).await;
     }
     Ok(set_up
         .again

@@ -3,6 +3,8 @@
 //! Invariant: this happens once in the life of a BackupStorage, before its first use. Objects that a user deletes later
 //! must not come back. What exists already is left alone.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Resource, ResourceExt,
@@ -10,6 +12,7 @@ use kube::{
 };
 use kubestash_api::{
     conditions::snapshot::SNAPSHOT_METADATA_UPLOADED,
+    config::BackendMeta,
     labels,
     shared::ObjectReference,
     storage::{
@@ -22,6 +25,7 @@ use serde_json::json;
 
 use super::decide::{Synced, is_initialized};
 use crate::{
+    admission::rules::allows,
     apply::{self, ApplyError, Manager, Owns, request},
     context::Context,
     controller::full_text,
@@ -30,8 +34,6 @@ use crate::{
 };
 
 const MANAGER: Manager = Manager("kubestash-read-back");
-/// Set once a storage has been read back.
-const MARK: &str = "kubestash.com/read-back";
 const UPLOADED: &str = "Metadata uploaded to backend successfully";
 /// How many errors of one repository its entry in the status shows.
 const SHOWN: usize = 3;
@@ -45,13 +47,13 @@ pub(super) fn is_due(storage: &BackupStorage) -> bool {
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    !storage.annotations().contains_key(MARK) && !is_initialized(conditions)
+    !storage.annotations().contains_key(labels::READ_BACK) && !is_initialized(conditions)
 }
 
 /// Remembers that the storage has been read back.
 pub(super) async fn mark(ctx: &Context, storage: &BackupStorage) -> Result<(), ApplyError> {
     let api: Api<BackupStorage> = ctx.api(&storage.namespace().unwrap_or_default());
-    let patch = json!({ "metadata": { "uid": storage.uid(), "annotations": { MARK: "true" } } });
+    let patch = json!({ "metadata": { "uid": storage.uid(), "annotations": { labels::READ_BACK: "true" } } });
     let params = PatchParams {
         field_manager: Some(MANAGER.0.to_owned()),
         ..PatchParams::default()
@@ -63,26 +65,15 @@ pub(super) async fn mark(ctx: &Context, storage: &BackupStorage) -> Result<(), A
 }
 
 /// Makes the objects that a bucket tells of. One repository that cannot be read does not hinder the others; only a
-/// bucket that fails altogether does.
+/// bucket that fails altogether does. `metadata` is what the storage says that it holds.
 pub(super) async fn from_bucket(
     ctx: &Context,
     storage: &BackupStorage,
     backend: &Backend,
+    metadata: Option<&BackendMeta>,
 ) -> Result<Vec<Synced>, StoreError> {
-    let mut synced = Vec::new();
-    for directory in backend.repository_directories().await? {
-        let stored = match backend.stored_repository(&directory).await {
-            Ok(stored) => stored,
-            Err(error) if error.is_permanent() => StoredRepository {
-                directory,
-                errors: vec![full_text(&error)],
-                ..StoredRepository::default()
-            },
-            Err(error) => return Err(error.into()),
-        };
-        synced.push(make(ctx, storage, stored).await?);
-    }
-    Ok(synced)
+    let stored = backend.stored_repositories(metadata).await?;
+    Ok(from_report(ctx, storage, stored).await?)
 }
 
 /// Makes the objects that a Job found in a volume.
@@ -106,6 +97,16 @@ enum Refusal {
     )]
     NamespaceMissing(String),
     #[error(
+        "failed to create its objects: namespace {namespace} may not use BackupStorage {storage}; let \
+         spec.usagePolicy.allowedNamespaces of the storage allow it, then delete and create the BackupStorage again"
+    )]
+    NamespaceNotAllowed {
+        /// The namespace in the file.
+        namespace: String,
+        /// The storage that the file lies in.
+        storage: String,
+    },
+    #[error(
         "failed to make Repository {0}: one of that name exists with another storage or directory; \
          delete one of them, then delete and create the BackupStorage again"
     )]
@@ -124,11 +125,13 @@ async fn make(
     mut stored: StoredRepository,
 ) -> Result<Synced, ApplyError> {
     let mut entry = StorageRepository {
-        // If its file is broken, the directory is all that is known.
-        name: stored.directory.clone(),
-        path: Some(stored.directory.clone()),
         synced: Some(false),
-        ..StorageRepository::default()
+        // If its file is broken, the directory is all that is known, and what metadata.yaml says.
+        ..stored.named.take().unwrap_or_else(|| StorageRepository {
+            name: stored.directory.clone(),
+            path: Some(stored.directory.clone()),
+            ..StorageRepository::default()
+        })
     };
     if let Some(repository) = stored.repository.take() {
         match make_repository(ctx, storage, &stored.directory, &repository, &mut entry).await {
@@ -152,12 +155,19 @@ async fn make(
     Ok(Synced { entry })
 }
 
-/// Whether the API server would say the same again.
+/// Whether the API server would say the same again, such as about an object that is too large (413).
 fn is_final(error: &ApplyError) -> bool {
     let ApplyError::Request { source, .. } = error else {
         return true;
     };
-    matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 422))
+    match source.as_ref() {
+        kube::Error::Api(status) => {
+            (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
+                // What etcd says about such an object.
+                || status.message.contains("request is too large")
+        }
+        _ => false,
+    }
 }
 
 /// What went wrong, in a line that a status can hold.
@@ -200,6 +210,17 @@ async fn make_repository(
     entry.name = stored.name_any();
     entry.namespace = Some(namespace.clone());
     entry.path = Some(stored.spec.path.clone());
+    // A file is no better than any other user of the storage: whoever can write into it could name any namespace.
+    if !is_allowed(storage, &namespace, &ctx.namespace_labels(&namespace)) {
+        return Err(Refusal::NamespaceNotAllowed {
+            namespace,
+            storage: format!(
+                "{}/{}",
+                storage.namespace().unwrap_or_default(),
+                storage.name_any()
+            ),
+        });
+    }
     if ctx.is_terminating(&namespace) {
         return Err(Refusal::NamespaceMissing(namespace));
     }
@@ -214,6 +235,16 @@ async fn make_repository(
         return Err(Refusal::NameTaken(name));
     }
     Ok(live)
+}
+
+fn is_allowed(
+    storage: &BackupStorage,
+    namespace: &str,
+    namespace_labels: &BTreeMap<String, String>,
+) -> bool {
+    let owner = storage.namespace().unwrap_or_default();
+    let policy = storage.spec.usage_policy.as_ref();
+    allows(policy, &owner, namespace, namespace_labels)
 }
 
 /// Makes the Snapshots of a Repository; one that the API server refuses is told, and hinders no other.
@@ -271,13 +302,19 @@ fn repository(
     let reference =
         ObjectReference::new(storage.name_any(), storage.namespace().unwrap_or_default());
     // The file may have been copied; what counts is where it lies. The user's spelling is kept if it means the same.
-    let path = if layout::same_directory(&stored.spec.path, directory) {
-        &stored.spec.path
-    } else {
-        directory
+    let path = match directory {
+        _ if layout::same_directory(&stored.spec.path, directory) => &stored.spec.path,
+        "" => "/",
+        directory => directory,
     };
+    let mut metadata = metadata(&stored.metadata, namespace);
+    // It was there before there were rules about its directory.
+    metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(labels::READ_BACK.to_owned(), "true".to_owned());
     Repository {
-        metadata: metadata(&stored.metadata, namespace),
+        metadata,
         spec: RepositorySpec {
             storage_ref: Some(reference),
             path: path.to_owned(),
@@ -363,7 +400,7 @@ mod tests {
             made["metadata"],
             json!({
                 "name": "default-blueprint", "namespace": "demo", "labels": {"a": "b"},
-                "annotations": {"keep": "me"}, "finalizers": ["kubestash.com/cleanup"],
+                "annotations": {"keep": "me", "kubestash.com/read-back": "true"}, "finalizers": ["kubestash.com/cleanup"],
             })
         );
         assert_eq!(
@@ -427,12 +464,60 @@ mod tests {
         assert!(is_due(&object));
         object
             .annotations_mut()
-            .insert(MARK.to_owned(), "true".to_owned());
+            .insert(labels::READ_BACK.to_owned(), "true".to_owned());
         assert!(!is_due(&object));
         let mut initialized = storage();
         initialized.status = serde_json::from_value(json!({"conditions": [{
             "type": "BackendInitialized", "status": "True", "lastTransitionTime": "2024-09-19T10:30:46Z"}]}))
         .unwrap();
         assert!(!is_due(&initialized));
+    }
+
+    #[test]
+    fn a_file_makes_objects_only_where_the_storage_may_be_used() {
+        let tenant: BTreeMap<String, String> = [("team".to_owned(), "a".to_owned())].into();
+        let with = |policy: serde_json::Value| {
+            let mut storage = storage();
+            storage.spec.usage_policy =
+                serde_json::from_value(json!({"allowedNamespaces": policy})).unwrap();
+            storage
+        };
+        let selector = json!({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}});
+        let cases = [
+            (storage(), "demo", true),
+            (storage(), "kube-system", false),
+            (with(json!({"from": "Same"})), "tenant", false),
+            (with(json!({"from": "All"})), "kube-system", true),
+            (with(selector.clone()), "tenant", true),
+            (with(selector), "kube-system", false),
+        ];
+        for (storage, namespace, expected) in cases {
+            let labels = if namespace == "tenant" {
+                tenant.clone()
+            } else {
+                BTreeMap::new()
+            };
+            assert_eq!(
+                is_allowed(&storage, namespace, &labels),
+                expected,
+                "{namespace}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_refused_for_good_is_told_and_one_that_may_be_taken_later_is_tried_again() {
+        let refused = |code: u16, message: &str| {
+            let status: kube::core::Status =
+                serde_json::from_value(json!({"code": code, "message": message})).unwrap();
+            request("create", &storage(), kube::Error::Api(Box::new(status)))
+        };
+        for code in [400, 403, 404, 413, 422] {
+            assert!(is_final(&refused(code, "no")), "{code}");
+        }
+        for code in [408, 409, 429, 500, 503] {
+            assert!(!is_final(&refused(code, "not now")), "{code}");
+        }
+        assert!(is_final(&refused(500, "etcdserver: request is too large")));
     }
 }

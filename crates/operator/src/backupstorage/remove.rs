@@ -22,7 +22,7 @@ use crate::{
     events::Notice,
     finalizer,
     stores::StoreError,
-    takedown::{self, TakenDown},
+    takedown::{self, Done, TakenDown},
     volume_job::Task,
 };
 
@@ -43,6 +43,7 @@ pub(super) async fn remove(
         storage,
         repositories: &repositories,
         storages: &storages,
+        all_repositories: &ctx.watches.repositories.list(),
         reachable: !super::is_local(storage) && ctx.stores.open_or_last(ctx, storage).await.is_ok(),
         terminating: ctx.is_terminating(&namespace),
     };
@@ -115,14 +116,15 @@ async fn wipe_objects(
         return Ok(Action::requeue(wait));
     }
     let error: StoreError = match ctx.stores.open_or_last(ctx, storage).await {
-        Ok(backend) => match backend.remove_all().await {
-            Ok(removed) => {
+        Ok(backend) => match backend.wipe_all().await {
+            Ok(wiped) => {
                 tracing::info!(
                     name = storage.name_any(),
-                    removed,
+                    removed = wiped.removed,
+                    left = wiped.left.count,
                     "removed all data of a BackupStorage"
                 );
-                return release(ctx, storage, None).await;
+                return release(ctx, storage, takedown::left_behind(&wiped.left)).await;
             }
             Err(error) => error.into(),
         },
@@ -143,7 +145,7 @@ async fn wipe_volume(
     let (namespace, name) = (storage.namespace().unwrap_or_default(), storage.name_any());
     let work = set_up::work(Task::CleanStorage, storage, &namespace, &name);
     match takedown::by_job(ctx, storage.as_ref(), &work).await? {
-        None => release(ctx, storage, None).await,
-        Some(action) => Ok(action),
+        Done::Yes(left) => release(ctx, storage, takedown::left_behind(&left)).await,
+        Done::NotYet(action) => Ok(action),
     }
 }

@@ -12,8 +12,8 @@ use kubestash_api::{
     config::BackendMeta,
     storage::{BackupStorage, Repository, StorageRepository},
 };
-use kubestash_backend::{Backend, BackendError, unpack};
-use kubestash_core::condition;
+use kubestash_backend::{Adopted, Backend, unpack};
+use kubestash_core::{condition, layout};
 
 use super::{
     BackupStorageError,
@@ -25,6 +25,7 @@ use crate::{
     attempt::{Attempt, Fingerprint},
     context::Context,
     controller::Reason,
+    events::Notice,
     failure::Failure,
     job::Access,
     stores::StoreError,
@@ -36,6 +37,8 @@ pub(super) struct SetUp {
     pub(super) outcome: Outcome,
     pub(super) synced: Vec<Synced>,
     pub(super) again: Option<Duration>,
+    /// What there is to say although it is set up.
+    pub(super) notice: Option<Notice>,
 }
 
 impl SetUp {
@@ -45,6 +48,7 @@ impl SetUp {
             outcome,
             synced: Vec::new(),
             again: None,
+            notice: None,
         }
     }
 }
@@ -66,10 +70,7 @@ pub(super) async fn object_store(
     repositories: &[Arc<Repository>],
 ) -> Result<SetUp, BackupStorageError> {
     let uid = storage.uid().unwrap_or_default();
-    let contents: Vec<_> = repositories
-        .iter()
-        .map(|repository| entry(repository))
-        .collect();
+    let contents = contents(storage, repositories);
     let fingerprint = Fingerprint {
         generation: storage.metadata.generation,
         secret_version: super::secret_name(storage)
@@ -96,14 +97,15 @@ pub(super) async fn object_store(
             outcome,
             synced: Vec::new(),
             again: Some(wait),
+            notice: None,
         });
     }
-    let (failure, synced) = match attempt(ctx, storage, &contents).await {
-        Ok(synced) => (None, synced),
+    let (failure, attempted) = match attempt(ctx, storage, &contents).await {
+        Ok(attempted) => (None, attempted),
         Err(AttemptError::Api(error)) => return Err(error.into()),
         Err(AttemptError::Store(error)) => (
             Some(Failure::of(error.kind(), &error, told(storage))),
-            Vec::new(),
+            Attempted::default(),
         ),
     };
     if let Some(failure) = &failure {
@@ -121,9 +123,17 @@ pub(super) async fn object_store(
     ctx.attempts.remember(&uid, attempt);
     Ok(SetUp {
         outcome,
-        synced,
+        synced: attempted.synced,
         again,
+        notice: attempted.notice,
     })
+}
+
+/// What an attempt that succeeded brought.
+#[derive(Default)]
+struct Attempted {
+    synced: Vec<Synced>,
+    notice: Option<Notice>,
 }
 
 enum AttemptError {
@@ -144,29 +154,58 @@ async fn attempt(
     ctx: &Context,
     storage: &Arc<BackupStorage>,
     contents: &[StorageRepository],
-) -> Result<Vec<Synced>, AttemptError> {
+) -> Result<Attempted, AttemptError> {
     let backend = ctx.stores.open(ctx, storage).await?;
     backend.probe().await?;
-    let before = match backend.read_metadata().await {
-        // It only repeats what the storage holds, and is written anew.
-        Err(BackendError::InvalidFile { .. }) => None,
-        before => before?,
-    };
-    let synced = if read_back::is_due(storage) {
-        let synced = read_back::from_bucket(ctx, storage, &backend).await?;
+    let is_first = read_back::is_due(storage);
+    let Adopted {
+        metadata,
+        foreign_metadata,
+    } = backend.adopt(is_first).await?;
+    let synced = if is_first {
+        let synced = read_back::from_bucket(ctx, storage, &backend, metadata.as_ref()).await?;
         read_back::mark(ctx, storage).await?;
         synced
     } else {
         Vec::new()
     };
-    // What was read back a moment ago is not in the store of Repositories yet; the next attempt lists it.
-    if synced
-        .iter()
-        .all(|synced| synced.entry.synced == Some(false))
-    {
-        describe(&backend, before, contents).await?;
+    let notice = foreign_metadata.map(|told| Notice::warning("ForeignContent", told));
+    // What was read back a moment ago is neither in the store of Repositories nor in the status yet; the next attempt
+    // lists it.
+    if synced.is_empty() && notice.is_none() {
+        describe(&backend, metadata, contents).await?;
     }
-    Ok(synced)
+    Ok(Attempted { synced, notice })
+}
+
+/// What `metadata.yaml` says that the storage holds: its Repositories, and what could not be read back from it. Data of
+/// which no object could be made must not be forgotten for that.
+fn contents(storage: &BackupStorage, repositories: &[Arc<Repository>]) -> Vec<StorageRepository> {
+    let mut contents: Vec<_> = repositories
+        .iter()
+        .map(|repository| entry(repository))
+        .collect();
+    let lost = storage
+        .status
+        .iter()
+        .flat_map(|status| &status.repositories)
+        .filter(|entry| is_lost(entry, repositories))
+        .map(|entry| StorageRepository {
+            error: None,
+            synced: None,
+            ..entry.clone()
+        });
+    contents.extend(lost);
+    contents
+}
+
+/// Whether a repository could not be read back, and nobody has put another one in its place.
+pub(super) fn is_lost(entry: &StorageRepository, repositories: &[Arc<Repository>]) -> bool {
+    let path = entry.path.as_deref().unwrap_or_default();
+    entry.synced == Some(false)
+        && !repositories
+            .iter()
+            .any(|repository| layout::same_directory(&repository.spec.path, path))
 }
 
 /// Writes `metadata.yaml`, unless it says already what the storage holds.
@@ -232,12 +271,10 @@ pub(super) fn work<'a>(
         &["get"],
         name,
     );
+    let report = volume_job::job_name(task, name);
+    access.one(namespace, "", "configmaps", &["get", "patch"], &report);
     let owner = match task {
-        Task::InitStorage => {
-            let report = volume_job::job_name(task, name);
-            access.one(namespace, "", "configmaps", &["get", "patch"], &report);
-            storage.controller_owner_ref(&())
-        }
+        Task::InitStorage => storage.controller_owner_ref(&()),
         _ => None,
     };
     Work {
@@ -301,6 +338,7 @@ pub(super) async fn volume(
         outcome,
         synced,
         again,
+        notice: None,
     })
 }
 
@@ -312,4 +350,49 @@ pub(super) async fn discard_job(ctx: &Context, storage: &BackupStorage) -> Resul
     }
     let (namespace, name) = (storage.namespace().unwrap_or_default(), storage.name_any());
     volume_job::discard(ctx, &work(Task::InitStorage, storage, &namespace, &name)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_back_stays_in_metadata_yaml_until_another_one_has_its_place() {
+        let storage: BackupStorage = serde_json::from_value(json!({
+            "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
+            "metadata": {"name": "s", "namespace": "demo"}, "spec": {},
+            "status": {"repositories": [
+                {"name": "back", "namespace": "demo", "path": "back", "synced": true},
+                {"name": "lost", "namespace": "gone", "path": "/lost", "synced": false, "error": "why"},
+                {"name": "broken", "path": "broken", "synced": false, "error": "why"},
+            ]},
+        }))
+        .unwrap();
+        let repository = |name: &str, path: &str| -> Arc<Repository> {
+            Arc::new(
+                serde_json::from_value(json!({
+                    "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Repository",
+                    "metadata": {"name": name, "namespace": "demo"}, "spec": {"path": path},
+                }))
+                .unwrap(),
+            )
+        };
+        let named = |repositories: &[Arc<Repository>]| -> Vec<String> {
+            let contents = contents(&storage, repositories);
+            assert!(
+                contents
+                    .iter()
+                    .all(|entry| entry.error.is_none() && entry.synced.is_none())
+            );
+            contents.into_iter().map(|entry| entry.name).collect()
+        };
+        assert_eq!(
+            named(&[repository("back", "back")]),
+            ["back", "lost", "broken"]
+        );
+        let replaced = [repository("back", "back"), repository("mine", "/broken/")];
+        assert_eq!(named(&replaced), ["back", "mine", "lost"]);
+    }
 }

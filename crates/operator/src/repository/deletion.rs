@@ -73,14 +73,14 @@ fn wipe(world: &World<'_>) -> Step {
         // What happens to the data is up to the policy of the storage that goes as a whole.
         return Step::Release(None);
     }
-    if let Some(inner) = inside(world) {
+    if let Some(other) = sharing(world) {
         return Step::Blocked(Failure::new(
-            "OtherRepositoryInside",
+            "DirectoryShared",
             format!(
-                "failed to remove the data: Repository {}/{} lies below the same directory and its data would go too; \
+                "failed to remove the data: Repository {}/{} has the same directory and its data would go too; \
                  delete that one first, or set spec.deletionPolicy to Delete to keep the data",
-                inner.namespace().unwrap_or_default(),
-                inner.name_any()
+                other.namespace().unwrap_or_default(),
+                other.name_any()
             ),
         ));
     }
@@ -127,14 +127,13 @@ pub(crate) fn goes_with_storage(repository: &Repository, storage: &BackupStorage
     }
 }
 
-fn inside<'a>(world: &World<'a>) -> Option<&'a Arc<Repository>> {
+/// Another Repository with the same directory. One whose directory lies inside keeps its data in any case.
+fn sharing<'a>(world: &World<'a>) -> Option<&'a Arc<Repository>> {
     let own = storage_of(world.repository);
-    let directory = layout::repository_dir(&world.repository.spec.path);
     world.repositories.iter().find(|other| {
-        let inner = layout::repository_dir(&other.spec.path);
         other.uid() != world.repository.uid()
             && storage_of(other) == own
-            && (inner == directory || inner.starts_with(&format!("{directory}/")))
+            && layout::same_directory(&other.spec.path, &world.repository.spec.path)
     })
 }
 
@@ -294,12 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn the_data_of_a_repository_below_the_directory_is_not_wiped_with_it() {
+    fn a_directory_that_two_repositories_have_is_not_wiped_while_there_are_two() {
         let outer = repository("outer", "WipeOut", "/d", true);
         let storage = storage("gcs", None);
         for (path, expected) in [
-            ("/d/inner", "Blocked OtherRepositoryInside"),
-            ("d", "Blocked OtherRepositoryInside"),
+            // What lies inside keeps its data: only our own layout of this very directory goes.
+            ("/d/inner", "WipeObjects"),
+            ("/d/repository/v1", "WipeObjects"),
+            ("d", "Blocked DirectoryShared"),
             ("/d2", "WipeObjects"),
         ] {
             let others = [

@@ -13,7 +13,10 @@ pub(crate) mod deletion;
 mod readiness;
 mod remove;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -22,7 +25,7 @@ use kube::{
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use kubestash_api::{
-    conditions::repository::REPOSITORY_INITIALIZED,
+    conditions::repository::{DIRECTORY_NESTED, REPOSITORY_INITIALIZED},
     labels,
     storage::{BackupStorage, Repository, Snapshot},
 };
@@ -44,6 +47,8 @@ use crate::{
 };
 
 const MANAGER: Manager = Manager("kubestash-repository");
+/// When to look again at what another Repository stands in the way of.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Why a Repository could not be reconciled. What its bucket says is no such error, it is told in the conditions.
 #[derive(Debug, thiserror::Error)]
@@ -131,23 +136,30 @@ async fn reconcile(
     )
     .await?;
     let storage = storage_in(&ctx, &repository);
+    let repositories = ctx.watches.repositories.list();
+    let nested = readiness::nested(&repository, &repositories);
     let obstacle = readiness::obstacle(
         &repository,
         storage.as_deref(),
-        &ctx.watches.repositories.list(),
+        &repositories,
         &ctx.namespace_labels(&namespace),
     );
     let (outcome, again) = match (obstacle, &storage) {
         (None, Some(storage)) => set_up(&ctx, &repository, storage).await?,
-        (Some(obstacle), _) => (obstacle, None),
+        (Some(obstacle), _) => {
+            let again = waits_for_another(&obstacle).then_some(LOOK_AGAIN);
+            (obstacle, again)
+        }
         (None, None) => return Ok(Action::await_change()),
     };
-    let status = decide::status(
-        &repository,
-        &snapshots_of(&ctx, &repository),
-        &outcome,
-        Timestamp::now(),
-    );
+    let now = Timestamp::now();
+    let mut status = decide::status(&repository, &snapshots_of(&ctx, &repository), &outcome, now);
+    if let Some(nested) = &nested {
+        let told = condition::new(DIRECTORY_NESTED, true, nested, now);
+        condition::set(&mut status.conditions, told);
+    } else {
+        condition::remove(&mut status.conditions, DIRECTORY_NESTED.type_);
+    }
     apply::status(
         &ctx.api(&namespace),
         repository.as_ref(),
@@ -157,7 +169,13 @@ async fn reconcile(
     )
     .await?;
     match &outcome {
-        Outcome::Initialized => ctx.events.recovered(repository.as_ref()),
+        Outcome::Initialized => match &nested {
+            Some(nested) => {
+                let notice = Notice::warning(readiness::NESTED, nested);
+                ctx.events.tell(repository.as_ref(), &notice).await;
+            }
+            None => ctx.events.recovered(repository.as_ref()),
+        },
         Outcome::Waiting(failure) | Outcome::Failed(failure) => {
             ctx.events
                 .tell(
@@ -170,12 +188,17 @@ async fn reconcile(
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
+/// Whether it is another Repository that stands in the way: no event tells when that goes.
+fn waits_for_another(obstacle: &Outcome) -> bool {
+    matches!(obstacle, Outcome::Failed(failure) if matches!(failure.kind.as_str(), readiness::NESTED | readiness::TAKEN))
+}
+
 /// Writes `repository.yaml`, if this generation of the Repository has not been written.
 async fn set_up(
     ctx: &Context,
     repository: &Repository,
     storage: &BackupStorage,
-) -> Result<(Outcome, Option<std::time::Duration>), RepositoryError> {
+) -> Result<(Outcome, Option<Duration>), RepositoryError> {
     if decide::is_current(repository) || is_local(storage) {
         return Ok((Outcome::Initialized, None));
     }

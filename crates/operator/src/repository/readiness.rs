@@ -4,10 +4,21 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kube::ResourceExt;
 use kubestash_api::storage::{BackupStorage, BackupStoragePhase, Repository};
-use kubestash_core::layout;
+use kubestash_core::layout::{self, directory};
 
-use super::decide::Outcome;
-use crate::{admission::rules::allows, backupstorage::storage_of, failure::Failure};
+use super::decide::{Outcome, is_initialized};
+use crate::{
+    admission::rules::{allows, directories},
+    backupstorage::storage_of,
+    failure::Failure,
+};
+
+/// The word for a directory that contains another one's or lies in it.
+pub(super) const NESTED: &str = "DirectoryNested";
+/// The word for a directory that another Repository has.
+pub(super) const TAKEN: &str = "DirectoryTaken";
+/// The word for a directory that cannot be a repository's.
+const INVALID: &str = "DirectoryInvalid";
 
 /// What stands in the way, if anything does. `others` are all Repositories, `labels` those of the Repository's
 /// namespace.
@@ -50,7 +61,7 @@ pub(super) fn obstacle(
     }
     if let Some(first) = occupant(repository, others) {
         return Some(Outcome::Failed(Failure::new(
-            "DirectoryTaken",
+            TAKEN,
             format!(
                 "the directory {:?} of BackupStorage {full_name} belongs to Repository {}/{}: \
                  make this one anew with a directory of its own",
@@ -59,6 +70,9 @@ pub(super) fn obstacle(
                 first.name_any()
             ),
         )));
+    }
+    if let Some(failure) = misplaced(repository, others) {
+        return Some(Outcome::Failed(failure));
     }
     let is_ready =
         storage.status.as_ref().and_then(|status| status.phase) == Some(BackupStoragePhase::Ready);
@@ -70,23 +84,80 @@ pub(super) fn obstacle(
     })
 }
 
+/// Why a Repository that has never been used cannot have its directory, if it cannot.
+fn misplaced(repository: &Repository, others: &[Arc<Repository>]) -> Option<Failure> {
+    if was_there(repository) {
+        return None;
+    }
+    let path = &repository.spec.path;
+    if let Err(error) = directory::check(path) {
+        let message = format!("the directory {path:?} cannot be a repository's: {error}");
+        return Some(Failure::new(INVALID, message));
+    }
+    let storage = storage_of(repository)?;
+    let first = others.iter().find(|other| {
+        is_beside(other, repository)
+            && storage_of(other).as_ref() == Some(&storage)
+            && (was_there(other) || order(other) < order(repository))
+    })?;
+    Some(Failure::new(NESTED, sentence(repository, first)))
+}
+
+/// What there is to say about a Repository that goes on although its directory contains another one's, or lies in it.
+pub(super) fn nested(repository: &Repository, others: &[Arc<Repository>]) -> Option<String> {
+    let storage = storage_of(repository)?;
+    let other = others.iter().find(|other| {
+        is_beside(other, repository)
+            && storage_of(other).as_ref() == Some(&storage)
+            && was_there(other)
+    });
+    other
+        .filter(|_| was_there(repository))
+        .map(|other| {
+            format!(
+                "{}. Both go on as they are, and neither's data is removed with the other one; new ones are refused",
+                sentence(repository, other)
+            )
+        })
+}
+
+fn is_beside(other: &Repository, repository: &Repository) -> bool {
+    other.uid() != repository.uid()
+        && directory::relation(&repository.spec.path, &other.spec.path).is_nested()
+}
+
+/// Whether there is data in its directory, or may be.
+fn was_there(repository: &Repository) -> bool {
+    is_initialized(repository) || directories::is_read_back(repository)
+}
+
+fn sentence(repository: &Repository, other: &Repository) -> String {
+    let owner = format!(
+        "{}/{}",
+        other.namespace().unwrap_or_default(),
+        other.name_any()
+    );
+    directories::sentence(&repository.spec.path, &owner, &other.spec.path)
+}
+
+fn order(object: &Repository) -> impl Ord {
+    (
+        object
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map(|time| time.0),
+        object.namespace(),
+        object.name_any(),
+    )
+}
+
 /// The Repository that had the directory first.
 fn occupant<'a>(
     repository: &Repository,
     others: &'a [Arc<Repository>],
 ) -> Option<&'a Arc<Repository>> {
     let storage = storage_of(repository)?;
-    let order = |object: &Repository| {
-        (
-            object
-                .metadata
-                .creation_timestamp
-                .as_ref()
-                .map(|time| time.0),
-            object.namespace(),
-            object.name_any(),
-        )
-    };
     others.iter().find(|other| {
         other.uid() != repository.uid()
             && storage_of(other).as_ref() == Some(&storage)
@@ -187,5 +258,65 @@ mod tests {
         assert_eq!(judge(&first), "none");
         assert_eq!(judge(&second), "failed DirectoryTaken");
         assert_eq!(judge(&elsewhere), "none");
+    }
+
+    fn set_up(mut repository: Repository) -> Repository {
+        repository.status = serde_json::from_value(json!({"conditions": [{
+            "type": "RepositoryInitialized", "status": "True", "lastTransitionTime": EARLY}]}))
+        .unwrap();
+        repository
+    }
+
+    #[test]
+    fn a_new_directory_that_contains_anothers_is_refused_and_old_ones_go_on_with_a_word() {
+        let ready = storage("All", json!("Ready"));
+        let outer = || repository("demo", "outer", LATE, "demo");
+        let inner = || repository("other", "inner", EARLY, "demo/sample-druid-2");
+        let judge = |object: &Repository, other: Repository| {
+            let all = [Arc::new(object.clone()), Arc::new(other)];
+            let found = obstacle(object, Some(&ready), &all, &BTreeMap::new());
+            (word(found), nested(object, &all).is_some())
+        };
+        let refused = || "failed DirectoryNested".to_owned();
+        let fine = || "none".to_owned();
+        // Whoever was there first, or is in use, keeps its directory.
+        assert_eq!(judge(&outer(), inner()), (refused(), false));
+        assert_eq!(judge(&inner(), outer()), (fine(), false));
+        assert_eq!(judge(&inner(), set_up(outer())), (refused(), false));
+        // Two that were made before the rule.
+        assert_eq!(judge(&set_up(outer()), set_up(inner())), (fine(), true));
+        assert_eq!(judge(&set_up(inner()), set_up(outer())), (fine(), true));
+        // One that was read back is in use, though nobody has set it up yet.
+        let mut back = outer();
+        back.annotations_mut()
+            .insert("kubestash.com/read-back".to_owned(), "true".to_owned());
+        assert_eq!(judge(&back, set_up(inner())), (fine(), true));
+        // Both are named, and what to do.
+        let all = [Arc::new(inner())];
+        let Some(Outcome::Failed(failure)) =
+            obstacle(&outer(), Some(&ready), &all, &BTreeMap::new())
+        else {
+            panic!("not refused")
+        };
+        for part in [
+            "\"demo\"",
+            "\"demo/sample-druid-2\"",
+            "other/inner",
+            "give it a directory",
+        ] {
+            assert!(failure.message.contains(part), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn the_root_of_a_storage_is_refused_unless_it_is_in_use() {
+        let ready = storage("All", json!("Ready"));
+        let judge =
+            |object: &Repository| word(obstacle(object, Some(&ready), &[], &BTreeMap::new()));
+        for path in ["", "/", "a/../b"] {
+            let new = repository("demo", "root", EARLY, path);
+            assert_eq!(judge(&new), "failed DirectoryInvalid", "{path}");
+            assert_eq!(judge(&set_up(new)), "none", "{path}");
+        }
     }
 }

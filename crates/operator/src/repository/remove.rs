@@ -23,7 +23,7 @@ use crate::{
     finalizer,
     job::Access,
     stores::StoreError,
-    takedown::{self, TakenDown},
+    takedown::{self, Done, TakenDown},
     volume_job::{self, STORAGE_GROUP, Task, Work},
 };
 
@@ -128,14 +128,15 @@ async fn wipe_objects(
         return Ok(Action::requeue(wait));
     }
     let error: StoreError = match ctx.stores.open_or_last(ctx, storage).await {
-        Ok(backend) => match backend.remove_repository(&repository.spec.path).await {
-            Ok(removed) => {
+        Ok(backend) => match backend.wipe_repository(&repository.spec.path).await {
+            Ok(wiped) => {
                 tracing::info!(
                     name = repository.name_any(),
-                    removed,
+                    removed = wiped.removed,
+                    left = wiped.left.count,
                     "removed all data of a Repository"
                 );
-                return release(ctx, repository, None).await;
+                return release(ctx, repository, takedown::left_behind(&wiped.left)).await;
             }
             Err(error) => error.into(),
         },
@@ -160,6 +161,8 @@ async fn wipe_volume(
     );
     let mut access = Access::default();
     access.one(&namespace, STORAGE_GROUP, "repositories", &["get"], &name);
+    let report = job_name(repository);
+    access.one(&namespace, "", "configmaps", &["get", "patch"], &report);
     let storage_namespace = storage.namespace().unwrap_or_default();
     access.one(
         &storage_namespace,
@@ -177,7 +180,7 @@ async fn wipe_volume(
         owner: None,
     };
     match takedown::by_job(ctx, repository, &work).await? {
-        None => release(ctx, repository, None).await,
-        Some(action) => Ok(action),
+        Done::Yes(left) => release(ctx, repository, takedown::left_behind(&left)).await,
+        Done::NotYet(action) => Ok(action),
     }
 }

@@ -31,7 +31,7 @@ use crate::{
     job::Access,
     repository::{snapshots_of, storage_in},
     stores::StoreError,
-    takedown::{self, TakenDown},
+    takedown::{self, Done, TakenDown},
     volume_job::{self, STORAGE_GROUP, Task, Work},
 };
 
@@ -261,7 +261,7 @@ async fn forget_volume(
         access,
         owner: None,
     };
-    if let Some(action) = takedown::by_job(ctx, snapshot.as_ref(), &work).await? {
+    if let Done::NotYet(action) = takedown::by_job(ctx, snapshot.as_ref(), &work).await? {
         return Ok(action);
     }
     takedown::release(ctx, snapshot.as_ref(), None).await?;

@@ -7,7 +7,7 @@
 //!
 //! Invariant: such a Job may read exactly the objects it works on and change none; what it did is known by how it
 //! ended. Everything it needs has the Job's name and is removed together with it. A Job that is asked what the volume
-//! holds may write its answer into one ConfigMap, made for it beforehand.
+//! holds, or what it left there, may write its answer into one ConfigMap, made for it beforehand.
 
 mod build;
 mod run;
@@ -22,7 +22,7 @@ use kubestash_core::name;
 use crate::job::Access;
 
 pub use build::volume_of;
-pub(crate) use run::{LAST_REGARD, Progress, persist, report};
+pub(crate) use run::{LAST_REGARD, Progress, left, persist, report};
 pub use run::{State, discard, run};
 
 /// The API group of what such Jobs read.
@@ -33,7 +33,7 @@ pub(crate) const STORAGE_GROUP: &str = "storage.kubestash.com";
 pub enum Task {
     /// Write `metadata.yaml` of a BackupStorage.
     InitStorage,
-    /// Remove everything of a BackupStorage.
+    /// Remove everything of a BackupStorage that is ours.
     CleanStorage,
     /// Remove the directory of a Repository.
     CleanRepository,
@@ -42,9 +42,12 @@ pub enum Task {
 }
 
 impl Task {
-    /// Whether the Job tells what the volume holds.
+    /// Whether the Job tells what the volume holds, or what it left there.
     fn reports(self) -> bool {
-        self == Self::InitStorage
+        match self {
+            Self::InitStorage | Self::CleanStorage | Self::CleanRepository => true,
+            Self::CleanSnapshot => false,
+        }
     }
 
     fn prefix(self) -> &'static str {

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
-use kubestash_backend::REPORT_KEY;
+use kubestash_backend::{LEFT_KEY, Left, REPORT_KEY};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -151,9 +151,24 @@ pub(crate) async fn persist(
 /// # Errors
 /// When the API server refuses.
 pub(crate) async fn report(ctx: &Context, work: &Work<'_>) -> Result<Option<Vec<u8>>, ApplyError> {
+    answer(ctx, work, REPORT_KEY).await
+}
+
+/// What a Job that has removed data left because it is not ours.
+///
+/// # Errors
+/// When the API server refuses.
+pub(crate) async fn left(ctx: &Context, work: &Work<'_>) -> Result<Left, ApplyError> {
+    let answer = answer(ctx, work, LEFT_KEY).await?;
+    let left = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
+    // Without an answer, or with one of another version, the Job's log has it.
+    Ok(left.unwrap_or_default())
+}
+
+async fn answer(ctx: &Context, work: &Work<'_>, key: &str) -> Result<Option<Vec<u8>>, ApplyError> {
     let api = ctx.api::<ConfigMap>(work.namespace);
     let found = apply::get(&api, &work.job_name()).await?;
-    let content = found.and_then(|found| found.binary_data?.remove(REPORT_KEY));
+    let content = found.and_then(|found| found.binary_data?.remove(key));
     Ok(content.map(|content| content.0))
 }
 

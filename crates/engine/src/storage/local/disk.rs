@@ -3,6 +3,7 @@
 //! A file is written beside its place, synced and moved there, then its directory is synced.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -179,6 +180,66 @@ pub(super) fn find_temporary(directory: &Path, found: &mut Vec<PathBuf>) -> io::
         }
     }
     Ok(())
+}
+
+/// Removes files and makes that durable; counts the ones that were there.
+pub(super) fn remove_files(paths: &[PathBuf]) -> io::Result<u64> {
+    let mut removed = 0;
+    let mut touched: BTreeMap<Option<&Path>, &Path> = BTreeMap::new();
+    for path in paths {
+        match fs::remove_file(path) {
+            Ok(()) => {
+                removed += 1;
+                touched.insert(path.parent(), path);
+            }
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    touched.values().try_for_each(|path| sync_parent(path))?;
+    Ok(removed)
+}
+
+/// Removes a directory that is empty, and says whether it did.
+pub(super) fn remove_if_empty(path: &Path) -> io::Result<bool> {
+    match fs::remove_dir(path) {
+        Ok(()) => sync_parent(path).map(|()| true),
+        Err(error) if is_missing(&error) => Ok(false),
+        // Somebody wrote something new into it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes unfinished files and empty directories that are `ours`, and directories that become empty by that, but not
+/// `directory` itself. Says whether anything was removed.
+pub(super) fn sweep(
+    directory: &Path,
+    path: &str,
+    ours: &impl Fn(&str) -> bool,
+) -> io::Result<bool> {
+    let mut swept = false;
+    for (name, entry) in read_directory(directory)? {
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{}/{name}", path.trim_end_matches('/'))
+        };
+        let kind = match entry.file_type() {
+            Ok(kind) => kind,
+            Err(error) if is_missing(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if kind.is_dir() {
+            let inside = sweep(&entry.path(), &path, ours)?;
+            if inside || ours(&format!("{path}/")) {
+                swept |= remove_if_empty(&entry.path())?;
+            }
+        } else if kind.is_file() && name.contains(TEMPORARY) && ours(&path) {
+            swept |= remove_files(&[entry.path()])? > 0;
+        }
+    }
+    Ok(swept)
 }
 
 /// Removes what is in a directory, not the directory; counts the finished files.

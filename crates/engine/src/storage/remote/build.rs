@@ -52,7 +52,17 @@ pub(super) fn build_s3(s3: &S3, root: &str) -> Result<services::S3, String> {
         .bucket(&s3.bucket)
         .region(s3.region.as_deref().unwrap_or("us-east-1"));
     if let Some(endpoint) = &s3.endpoint {
-        builder = builder.endpoint(endpoint);
+        let (scheme, rest) = match endpoint.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            // As everybody does who takes an endpoint without a scheme.
+            None => ("https".to_owned(), endpoint.as_str()),
+        };
+        if !matches!(scheme.as_str(), "http" | "https") {
+            return Err(format!(
+                "the endpoint begins with {scheme}://; write http:// or https://"
+            ));
+        }
+        builder = builder.endpoint(&format!("{scheme}://{rest}"));
     }
     if let S3Credentials::Keys {
         access_key_id,

@@ -3,11 +3,16 @@
 use kube::ResourceExt;
 use kubestash_api::core::BackupBlueprint;
 
-use super::{Others, Violation, backup_configuration::storage_usage};
+use super::{Others, Violation, backup_configuration::storage_usage, directories};
 
-/// Judges a BackupBlueprint. What its variables may make of it is judged when they are filled in.
+/// Judges a BackupBlueprint; `before` is what it was, if it is not new. What its variables may make of it is judged when
+/// they are filled in.
 #[must_use]
-pub fn backup_blueprint(object: &BackupBlueprint, others: &Others) -> Vec<Violation> {
+pub fn backup_blueprint(
+    object: &BackupBlueprint,
+    before: Option<&BackupBlueprint>,
+    others: &Others,
+) -> Vec<Violation> {
     let namespace = object.namespace().unwrap_or_default();
     let Some(template) = &object.spec.backup_configuration_template else {
         return vec![Violation::new(
@@ -19,12 +24,18 @@ pub fn backup_blueprint(object: &BackupBlueprint, others: &Others) -> Vec<Violat
         let field = format!("spec.backupConfigurationTemplate.backends[{index}].storageRef");
         storage_usage(&field, backend.storage_ref.as_ref()?, &namespace, others)
     };
-    template
-        .backends
-        .iter()
-        .enumerate()
-        .filter_map(judge)
-        .collect()
+    let usage = template.backends.iter().enumerate().filter_map(judge);
+    let earlier = before
+        .and_then(|before| before.spec.backup_configuration_template.as_ref())
+        .map(|template| template.sessions.as_slice())
+        .unwrap_or_default();
+    let directories = directories::of_template(
+        "spec.backupConfigurationTemplate",
+        &template.backends,
+        &template.sessions,
+        earlier,
+    );
+    usage.chain(directories).collect()
 }
 
 #[cfg(test)]
@@ -56,6 +67,16 @@ mod tests {
         };
         let template =
             |backend: Value| json!({"backupConfigurationTemplate": {"backends": [backend]}});
+        let directories = |repositories: &[(&str, &str)]| {
+            let repositories: Vec<_> = repositories
+                .iter()
+                .map(|(name, directory)| json!({"name": name, "backend": "x", "directory": directory}))
+                .collect();
+            json!({"backupConfigurationTemplate": {
+                "backends": [{"name": "x", "storageRef": {"name": "other"}}],
+                "sessions": [{"name": "s", "repositories": repositories}],
+            }})
+        };
         let cases = [
             (json!({}), vec!["spec.backupConfigurationTemplate"]),
             (
@@ -71,14 +92,37 @@ mod tests {
             ),
             // The default one will be taken.
             (template(json!({"name": "x"})), vec![]),
+            (
+                directories(&[
+                    ("a", "/"),
+                    ("b", "${namespace}/${targetName}"),
+                    ("c", "x/../y"),
+                ]),
+                vec![
+                    "spec.backupConfigurationTemplate.sessions[0].repositories[0].directory",
+                    "spec.backupConfigurationTemplate.sessions[0].repositories[2].directory",
+                ],
+            ),
+            (
+                directories(&[
+                    ("a", "demo"),
+                    ("b", "demo/b"),
+                    ("c", "${x}"),
+                    ("d", "demo2"),
+                ]),
+                vec!["spec.backupConfigurationTemplate.sessions[0].repositories[1].directory"],
+            ),
         ];
         for (spec, expected) in cases {
-            let violations = backup_blueprint(&blueprint(spec.clone()), &others);
+            let violations = backup_blueprint(&blueprint(spec.clone()), None, &others);
             let fields: Vec<_> = violations
                 .iter()
                 .map(|violation| violation.field.as_str())
                 .collect();
             assert_eq!(fields, expected, "{spec}");
         }
+        // One that was there before goes on.
+        let old = blueprint(directories(&[("a", "/")]));
+        assert_eq!(backup_blueprint(&old, Some(&old), &others), []);
     }
 }

@@ -9,7 +9,7 @@ use kubestash_api::{
 };
 use kubestash_core::{layout, schedule::Schedule};
 
-use super::{Others, Violation, allows, usage::refusal};
+use super::{Others, Violation, allows, directories, usage::refusal};
 
 /// Judges a BackupConfiguration.
 #[must_use]
@@ -23,6 +23,7 @@ pub fn backup_configuration(object: &BackupConfiguration, others: &Others) -> Ve
     let mut violations = rules.backends();
     violations.extend(rules.sessions());
     violations.extend(rules.directories());
+    violations.extend(directories::of_configuration(object, others));
     violations.extend(rules.usage());
     violations
 }

@@ -1,10 +1,12 @@
-//! BackupStorage: one default a namespace, one storage a directory, no move while data is there.
+//! BackupStorage: one default a namespace, one storage a directory, no move while data is there, a place that can be one.
 
 use kube::ResourceExt;
 use kubestash_api::storage::{Backend, BackupStorage, Provider};
 use kubestash_core::layout;
 
 use super::{Others, Violation};
+
+mod place;
 
 /// Judges a BackupStorage; `before` is what it was, if it is not new.
 #[must_use]
@@ -19,6 +21,11 @@ pub fn backup_storage(
         violations.extend(moved_in_use(object, before));
     }
     violations.extend(taken(object, others));
+    let storage = object.spec.storage.as_ref();
+    // One that is there already goes on as it does; its conditions say what is wrong with it.
+    if before.is_none_or(|before| before.spec.storage.as_ref() != storage) {
+        violations.extend(storage.into_iter().flat_map(place::unusable));
+    }
     violations
 }
 

@@ -8,6 +8,8 @@
 mod backup_blueprint;
 mod backup_configuration;
 mod backup_storage;
+pub(crate) mod directories;
+mod repository;
 mod restore_session;
 mod retention_policy;
 mod usage;
@@ -15,7 +17,7 @@ mod usage;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use kubestash_api::{
-    core::HookTemplate,
+    core::{BackupBlueprint, HookTemplate},
     storage::{BackupStorage, Repository, RetentionPolicy},
 };
 use serde::de::DeserializeOwned;
@@ -26,6 +28,7 @@ use super::kinds::Kind;
 pub use backup_blueprint::backup_blueprint;
 pub use backup_configuration::{backup_configuration, effective_target};
 pub use backup_storage::{backup_storage, same_place};
+pub use repository::repository;
 pub use restore_session::restore_session;
 pub use retention_policy::retention_policy;
 pub use usage::allows;
@@ -84,8 +87,12 @@ pub(super) fn check(
         }
         Kind::RetentionPolicy => retention_policy(&parse(object)?, others),
         Kind::BackupConfiguration => backup_configuration(&parse(object)?, others),
-        Kind::BackupBlueprint => backup_blueprint(&parse(object)?, others),
+        Kind::BackupBlueprint => {
+            let before = before.and_then(|before| parse::<BackupBlueprint>(before).ok());
+            backup_blueprint(&parse(object)?, before.as_ref(), others)
+        }
         Kind::RestoreSession => restore_session(&parse(object)?, others),
+        Kind::Repository => repository(&parse(object)?, before.is_none(), others),
         // What one object is enough for is in its schema.
         Kind::HookTemplate => Vec::new(),
     })

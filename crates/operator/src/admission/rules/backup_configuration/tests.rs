@@ -375,3 +375,92 @@ fn a_hook_template_without_a_namespace_is_looked_for_beside_the_configuration() 
         ["spec.sessions[0].hooks.preBackup[0].hookTemplate"]
     );
 }
+
+fn with_repositories(repositories: &[(&str, &str)]) -> BackupConfiguration {
+    let sessions: Vec<_> = repositories
+        .iter()
+        .enumerate()
+        .map(|(at, (name, directory))| session(&format!("s-{at}"), name, directory))
+        .collect();
+    configuration(&[("/spec/sessions", json!(sessions))])
+}
+
+#[test]
+fn a_new_directory_neither_contains_another_one_nor_lies_in_it() {
+    let storage = json!({"name": "gcs-storage", "namespace": "demo"});
+    let druid = |path: &str| repository("demo", "druid", "sample-druid", storage.clone(), path);
+    let field = |at: usize| format!("spec.sessions[{at}].repositories[0].directory");
+    type Case<'a> = (&'a [(&'a str, &'a str)], Others, Vec<(usize, &'a str)>);
+    let cases: [Case; 9] = [
+        // The tutorial's two, in one storage.
+        (
+            &[
+                ("default-blueprint", "/default-blueprint"),
+                ("customize-blueprint", "demo/sample-druid-2"),
+            ],
+            Others::default(),
+            vec![],
+        ),
+        (
+            &[("outer", "demo")],
+            druid("demo/sample-druid-2"),
+            vec![(0, "demo/druid")],
+        ),
+        (
+            &[("inner", "/cfg/repository/v1")],
+            druid("/cfg"),
+            vec![(0, "demo/druid")],
+        ),
+        (
+            &[("apart", "demo/sample-druid")],
+            druid("demo/sample-druid-2"),
+            vec![],
+        ),
+        (
+            &[("root", "/")],
+            druid("demo"),
+            vec![(0, "root of the storage"), (0, "demo/druid")],
+        ),
+        (
+            &[("a", "demo"), ("b", "demo/b")],
+            Others::default(),
+            vec![(1, "\"a\" of this object")],
+        ),
+        // The same repository in two sessions.
+        (&[("a", "demo"), ("a", "demo")], Others::default(), vec![]),
+        // Those that are there already go on.
+        (&[("druid", "/")], druid("/"), vec![]),
+        (&[("druid", "a/../b")], druid("a/../b"), vec![]),
+    ];
+    for (repositories, others, expected) in cases {
+        let violations = backup_configuration(&with_repositories(repositories), &others);
+        assert_eq!(
+            violations.len(),
+            expected.len(),
+            "{repositories:?}: {violations:?}"
+        );
+        for (violation, (at, word)) in violations.iter().zip(expected) {
+            assert_eq!(violation.field, field(at));
+            assert!(
+                violation.message.contains(word),
+                "{repositories:?}: {violation}"
+            );
+        }
+    }
+}
+
+#[test]
+fn another_storage_may_have_the_directory_inside_another_one() {
+    let storage = json!({"name": "other-storage", "namespace": "demo"});
+    let others = repository(
+        "demo",
+        "druid",
+        "sample-druid",
+        storage,
+        "demo/sample-druid-2",
+    );
+    assert_eq!(
+        backup_configuration(&with_repositories(&[("outer", "demo")]), &others),
+        []
+    );
+}
