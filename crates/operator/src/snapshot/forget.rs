@@ -172,7 +172,7 @@ async fn forget_objects(
     }
 }
 
-fn encryption_secret(repository: &Repository) -> Option<(String, String)> {
+pub(crate) fn encryption_secret(repository: &Repository) -> Option<(String, String)> {
     let reference = repository.spec.encryption_secret.as_ref()?;
     let namespace = repository.namespace().unwrap_or_default();
     Some((

@@ -6,7 +6,7 @@
 mod decide;
 mod deletion;
 mod forget;
-mod holder;
+pub(crate) mod holder;
 
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use kubestash_api::{
 };
 
 use self::decide::World;
+pub(crate) use self::forget::encryption_secret;
 use crate::{
     apply::{self, ApplyError, Manager, Owns},
     context::Context,
