@@ -281,14 +281,12 @@ fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
                 return false;
             };
             if let Some((namespace_of, name)) = LockHolder::restore_of(&other.job) {
-                // Restores in namespaces of others cannot be seen from here; the operator removes their locks.
-                let is_seen = [Some(&namespace), restored_in.as_ref()]
-                    .into_iter()
-                    .flatten()
-                    .any(|seen| seen == namespace_of);
+                // Restores in other namespaces cannot be seen from here; the operator removes their locks.
+                let is_seen = restored_in.as_ref().unwrap_or(&namespace) == namespace_of;
                 return is_seen && restore_has_ended(&cluster, namespace_of, name).await;
             }
-            has_ended(&cluster, &namespace, &repository, &other.job).await
+            let restored_in = restored_in.as_deref();
+            has_ended(&cluster, &namespace, &repository, &other.job, restored_in).await
         })
     }))
 }
@@ -296,7 +294,13 @@ fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
 /// Whether the Job of a BackupSession is over. What proves that are words that only the operator says, and only after the
 /// Job: that a Snapshot has failed, or that the session has come to its end. A Snapshot that succeeded proves nothing,
 /// for its Job goes on with retention. Without an answer nothing is certain.
-async fn has_ended(cluster: &Cluster, namespace: &str, repository: &str, job: &str) -> bool {
+async fn has_ended(
+    cluster: &Cluster,
+    namespace: &str,
+    repository: &str,
+    job: &str,
+    restored_in: Option<&str>,
+) -> bool {
     let snapshots = snapshots_of(cluster, namespace, repository)
         .await
         .unwrap_or_default();
@@ -309,8 +313,23 @@ async fn has_ended(cluster: &Cluster, namespace: &str, repository: &str, job: &s
     match snapshot.status.as_ref().and_then(|status| status.phase) {
         Some(SnapshotPhase::Failed) => true,
         Some(SnapshotPhase::Succeeded) => {
-            let session = cluster.find::<BackupSession>(namespace, job).await;
-            session.ok().flatten().is_some_and(|session| {
+            // A restore may not read one session, whose name nobody knew, but list those of its own namespace.
+            let session = match restored_in {
+                None => cluster
+                    .find::<BackupSession>(namespace, job)
+                    .await
+                    .ok()
+                    .flatten(),
+                Some(own) if own == namespace => {
+                    let sessions = cluster.all::<BackupSession>(namespace).await;
+                    let sessions = sessions.unwrap_or_default().into_iter();
+                    sessions
+                        .into_iter()
+                        .find(|session| session.name_any() == job)
+                }
+                Some(_) => None,
+            };
+            session.is_some_and(|session| {
                 let phase = session.status.and_then(|status| status.phase);
                 phase.is_some_and(phase::backup_session_completed)
             })

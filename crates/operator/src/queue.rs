@@ -115,9 +115,8 @@ pub(crate) fn turn(own: &Entry, others: &[Entry], limit: usize) -> Turn {
 
 /// Whether a session says that it waits in the queue.
 pub(crate) fn is_queued(conditions: &[Condition]) -> bool {
-    condition::find(conditions, conditions::READY).is_some_and(|ready| {
-        ready.status == ConditionStatus::Unknown && ready.reason == QUEUED
-    })
+    condition::find(conditions, conditions::READY)
+        .is_some_and(|ready| ready.status == ConditionStatus::Unknown && ready.reason == QUEUED)
 }
 
 /// A BackupSession as the queue sees it.
@@ -161,12 +160,7 @@ fn state<S: Resource>(
     }
 }
 
-fn entry<S: Resource>(
-    session: &S,
-    is_backup: bool,
-    at: Option<Timestamp>,
-    state: State,
-) -> Entry {
+fn entry<S: Resource>(session: &S, is_backup: bool, at: Option<Timestamp>, state: State) -> Entry {
     Entry {
         uid: session.meta().uid.clone().unwrap_or_default(),
         rank: Rank {
@@ -192,7 +186,9 @@ fn created<S: Resource>(session: &S) -> Option<Timestamp> {
 fn scheduled(session: &BackupSession) -> Option<Timestamp> {
     let created = created(session)?;
     let name = session.name_any();
-    let second = name.rsplit_once('-').and_then(|(_, last)| last.parse().ok());
+    let second = name
+        .rsplit_once('-')
+        .and_then(|(_, last)| last.parse().ok());
     let second = second.and_then(|second| Timestamp::from_second(second).ok());
     let near = |at: &Timestamp| {
         let late = created.duration_since(*at);
@@ -405,15 +401,30 @@ mod tests {
             (ensured, State::Working),
             (json!({"phase": "Failed"}), State::Aside),
         ] {
-            assert_eq!(backup(&session("s", status.clone())).state, expected, "{status}");
+            assert_eq!(
+                backup(&session("s", status.clone())).state,
+                expected,
+                "{status}"
+            );
         }
     }
 
     #[test]
     fn the_scheduled_second_is_read_from_the_name_if_it_can_be_one() {
-        let at = |name: &str| backup(&session(name, json!({}))).rank.at.unwrap().to_string();
+        let at = |name: &str| {
+            backup(&session(name, json!({})))
+                .rank
+                .at
+                .unwrap()
+                .to_string()
+        };
         assert_eq!(at("c-s-1726741800"), "2024-09-19T10:30:00Z");
-        for made_by_hand in ["first-1", "manual", "c-s-1826741800", "x-99999999999999999999"] {
+        for made_by_hand in [
+            "first-1",
+            "manual",
+            "c-s-1826741800",
+            "x-99999999999999999999",
+        ] {
             assert_eq!(at(made_by_hand), "2024-09-19T10:31:00Z", "{made_by_hand}");
         }
     }
