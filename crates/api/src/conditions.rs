@@ -196,6 +196,26 @@ pub mod backup_session {
         );
 }
 
+/// Conditions that the executor of a BackupSession or RestoreSession writes while it works.
+pub mod executor {
+    use super::ConditionType;
+
+    /// The Job waits for something: another one's lock, or a storage that does not answer. The reason says for which.
+    /// The phase does not depend on it.
+    pub const WAITING: ConditionType = ConditionType::new("Waiting", "Waiting", "NotWaiting");
+    /// The reason while another one's lock is waited for.
+    pub const REPOSITORY_LOCKED: &str = "RepositoryLocked";
+    /// The reason while a storage does not answer.
+    pub const STORAGE_UNAVAILABLE: &str = "StorageUnavailable";
+    /// Snapshots were found that are dated in the future: retention neither counts nor removes them. The phase does not
+    /// depend on it.
+    pub const SNAPSHOTS_DATED_IN_FUTURE: ConditionType = ConditionType::new(
+        "SnapshotsDatedInFuture",
+        "ClockWasAhead",
+        "SnapshotsDatedInFuture",
+    );
+}
+
 /// The last condition of a BackupSession or RestoreSession: the phase is final once it is there.
 pub mod completion {
     use super::ConditionType;

@@ -71,6 +71,10 @@ pub const BLUEPRINT_SESSION_NAMES: &str = "blueprint.kubestash.com/session-names
 /// Start of the annotations of a target that give the blueprint's variables; the variable's name follows.
 pub const VARIABLE_PREFIX: &str = "variables.kubestash.com/";
 
+/// Annotation of a Snapshot that a retention policy lets go: name of the BackupSession whose Job removes it. As long as
+/// that session works, nobody else does. It gives no right: what goes is what was deleted.
+pub const REMOVED_BY: &str = "kubestash.com/removed-by";
+
 /// Annotation of a volume claim: the Snapshot it was filled from.
 pub const POPULATED_FROM: &str = "populator.kubestash.com/populated-from";
 /// Annotation of a volume claim: the application it is filled for.

@@ -43,16 +43,17 @@ impl SnapshotData {
     }
 }
 
-/// Removes the data of Snapshots of one repository: their restic snapshots, with one prune for each
-/// restic repository, then their files. What is gone already is fine, so it can be run again after a
-/// crash. The Kubernetes objects are the caller's.
+/// Removes the data of Snapshots of one repository: their files, then their restic snapshots, with one
+/// prune for each restic repository. What is gone already is fine, so it can be run again after a
+/// crash. The Kubernetes objects are the caller's; they keep in mind what is left to do.
 ///
 /// `password` is only asked for when there are restic snapshots to forget: a failed Snapshot without
 /// any can be removed although the encryption Secret is gone.
 ///
 /// # Errors
-/// If a restic repository cannot be opened or pruned, or a file cannot be removed. Files are removed
-/// only after all data is gone, so that nothing is forgotten about half way.
+/// If a restic repository cannot be opened or pruned, or a file cannot be removed. Nothing is removed
+/// before all repositories are open. Files go first: one that is left without its data would come back
+/// from the bucket as a backup that can be restored.
 pub async fn forget(
     backend: &Backend,
     directory: &str,
@@ -65,6 +66,7 @@ pub async fn forget(
     for (path, ids) in snapshots.iter().flat_map(|snapshot| &snapshot.ids) {
         by_path.entry(path).or_default().extend(ids.iter().cloned());
     }
+    let mut opened = Vec::new();
     if !by_path.is_empty() {
         let password = password()?;
         for (path, ids) in by_path {
@@ -72,9 +74,7 @@ pub async fn forget(
                 .open_repository(directory, path, &password, options.clone())
                 .await
             {
-                Ok(repository) => {
-                    repository.forget(ids, cancel.clone()).await?;
-                }
+                Ok(repository) => opened.push((repository, ids)),
                 // Somebody removed the data by hand: there is nothing left to forget.
                 Err(BackendError::Engine(EngineError::RepositoryMissing { .. })) => {}
                 Err(error) => return Err(error),
@@ -83,6 +83,9 @@ pub async fn forget(
     }
     for snapshot in snapshots {
         backend.delete_snapshot(directory, &snapshot.name).await?;
+    }
+    for (repository, ids) in opened {
+        repository.forget(ids, cancel.clone()).await?;
     }
     let files = layout::snapshots_dir(directory);
     backend.store().remove_abandoned(&files).await?;

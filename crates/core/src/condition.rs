@@ -9,6 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kubestash_api::conditions::{ConditionType, READY};
 use kubestash_api::shared::{Condition, ConditionStatus};
 
+/// What `MetricsPushed` says as long as there are no metrics. The condition itself is needed: it says that a session is
+/// over.
+pub const NO_METRICS: &str = "No metrics are configured: there was nothing to push.";
+
 /// The condition of a type.
 #[must_use]
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {

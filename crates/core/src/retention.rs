@@ -10,7 +10,11 @@
 //!    no such rule the period alone decides.
 //! 4. Of the failed ones the newest `failed_last` stay.
 //! 5. The newest succeeded one always stays, whatever the period says: the last copy of somebody's
-//!    data does not vanish because nobody made a newer one.
+//!    data does not vanish because nobody made a newer one. "Newest" is asked twice, by the time in
+//!    the Snapshot and by the creation of its object: the two come from different clocks.
+//! 6. What the session itself has just made always stays.
+//! 7. What is dated in the future was made under a wrong clock. It neither counts nor goes, and so is
+//!    no reason for another one to go.
 //!
 //! A period of zero or less limits nothing, and so does a negative count: a typing error must not
 //! delete backups.
@@ -37,6 +41,10 @@ pub struct Candidate {
     pub name: String,
     /// When it was taken.
     pub time: Timestamp,
+    /// When its object was created.
+    pub created: Timestamp,
+    /// Whether it belongs to the session that applies the policy.
+    pub own: bool,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -83,6 +91,7 @@ pub fn stale(rules: &Rules, candidates: &[Candidate], now: Timestamp) -> Vec<Str
         .iter()
         .copied()
         .filter(|candidate| !is_too_old(rules, candidate.time, now))
+        .filter(|candidate| !is_in_future(candidate, now))
         .collect();
     let young_succeeded: Vec<&Candidate> = young.iter().filter(succeeded).copied().collect();
 
@@ -95,11 +104,23 @@ pub fn stale(rules: &Rules, candidates: &[Candidate], now: Timestamp) -> Vec<Str
             .take(limit(rules.failed_last))
             .map(|candidate| candidate.name.as_str()),
     );
+    let newest = newest_first
+        .iter()
+        .filter(succeeded)
+        .find(|candidate| !is_in_future(candidate, now));
+    let last_created = newest_first
+        .iter()
+        .filter(succeeded)
+        .max_by_key(|candidate| (candidate.created, candidate.time, &candidate.name));
+    let protected = newest_first
+        .iter()
+        .filter(|candidate| candidate.own || is_in_future(candidate, now));
     kept.extend(
-        newest_first
-            .iter()
-            .find(succeeded)
-            .map(|newest| newest.name.as_str()),
+        newest
+            .into_iter()
+            .chain(last_created)
+            .chain(protected)
+            .map(|candidate| candidate.name.as_str()),
     );
 
     newest_first
@@ -108,6 +129,22 @@ pub fn stale(rules: &Rules, candidates: &[Candidate], now: Timestamp) -> Vec<Str
         .filter(|candidate| !kept.contains(candidate.name.as_str()))
         .map(|candidate| candidate.name.clone())
         .collect()
+}
+
+/// Names of the finished Snapshots among `candidates` that are dated after `now`, the furthest first:
+/// the clock was wrong when they were made, or is now.
+pub fn in_future(candidates: &[Candidate], now: Timestamp) -> Vec<String> {
+    let mut found: Vec<&Candidate> = candidates
+        .iter()
+        .filter(|candidate| candidate.outcome != Outcome::Unfinished)
+        .filter(|candidate| is_in_future(candidate, now))
+        .collect();
+    found.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.name.cmp(&b.name)));
+    found.into_iter().map(|found| found.name.clone()).collect()
+}
+
+fn is_in_future(candidate: &Candidate, now: Timestamp) -> bool {
+    candidate.time > now
 }
 
 fn is_too_old(rules: &Rules, time: Timestamp, now: Timestamp) -> bool {

@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use jiff::{Timestamp, civil::ISOWeekDate, tz::TimeZone};
-use kubestash_core::retention::{Candidate, Counts, Outcome, Rules, stale};
+use kubestash_core::retention::{Candidate, Counts, Outcome, Rules, in_future, stale};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 /// Thursday, 19 September 2024, noon: the moment of every case.
 const NOW: &str = "2024-09-19T12:00:00Z";
 
-/// Parses `"a 2024-09-19T11:00 s, b 2024-09-18T11:00 f"`: name, time, and succeeded, failed or
-/// running.
+/// Parses `"a* 2024-09-19T11:00 s, b 2024-09-18T11:00 f"`: name (a star: the session's own), time, and
+/// succeeded, failed or running.
 fn history(text: &str) -> Vec<Candidate> {
     text.split(',')
         .map(str::trim)
@@ -21,8 +21,10 @@ fn history(text: &str) -> Vec<Candidate> {
                 panic!("bad entry {entry:?}")
             };
             Candidate {
-                name: name.to_owned(),
+                name: name.trim_end_matches('*').to_owned(),
                 time: format!("{time}:00Z").parse().unwrap(),
+                created: format!("{time}:00Z").parse().unwrap(),
+                own: name.ends_with('*'),
                 outcome: match outcome {
                     "s" => Outcome::Succeeded,
                     "f" => Outcome::Failed,
@@ -164,6 +166,38 @@ fn thirty_histories_computed_by_hand_lose_exactly_what_they_should() {
             "c b",
         ),
         ("", "", ""),
+        // The clock was 400 days ahead for three sessions, then right again: what is made now stays.
+        (
+            "last=3",
+            "x 2025-10-24T10:00 s, y 2025-10-24T09:00 s, z 2025-10-24T08:00 s, a* 2024-09-19T11:50 s",
+            "",
+        ),
+        (
+            "last=3",
+            "x 2025-10-24T10:00 s, y 2025-10-24T09:00 s, z 2025-10-24T08:00 s, a* 2024-09-19T11:50 s, b 2024-09-19T11:40 s, c 2024-09-19T11:30 s, d 2024-09-19T11:20 s",
+            "d",
+        ),
+        (
+            "daily=1 period=60",
+            "x 2025-10-24T10:00 s, a* 2024-09-19T11:50 s, b 2024-09-19T10:00 s",
+            "b",
+        ),
+        (
+            "failed=1 last=1",
+            "x 2025-10-24T10:00 f, a* 2024-09-19T11:50 f, b 2024-09-19T11:40 f, c 2024-09-19T11:30 s",
+            "b",
+        ),
+        // The clock was behind: the session's own stays, however old it claims to be.
+        (
+            "last=1 period=60",
+            "a* 2020-01-01T00:00 s, b 2024-09-19T11:40 s",
+            "",
+        ),
+        (
+            "failed=0",
+            "a* 2024-09-19T11:50 f, b 2024-09-19T11:40 f",
+            "b",
+        ),
     ];
     assert!(cases.len() >= 30);
     for (index, (policy, candidates, expected)) in cases.iter().enumerate() {
@@ -177,6 +211,7 @@ fn thirty_histories_computed_by_hand_lose_exactly_what_they_should() {
 /// keep it?
 fn model(rules: &Rules, candidates: &[Candidate], now: Timestamp) -> BTreeSet<String> {
     let newer = |a: &Candidate, b: &Candidate| (a.time, &a.name) > (b.time, &b.name);
+    let ahead = |c: &Candidate| c.time > now;
     let young = |c: &Candidate| match rules.max_age_minutes {
         Some(minutes) if minutes > 0 => now.as_second() - c.time.as_second() <= minutes * 60,
         _ => true,
@@ -215,20 +250,27 @@ fn model(rules: &Rules, candidates: &[Candidate], now: Timestamp) -> BTreeSet<St
     let peers = |c: &Candidate| -> Vec<&Candidate> {
         candidates
             .iter()
-            .filter(|p| p.outcome == c.outcome && young(p))
+            .filter(|p| p.outcome == c.outcome && young(p) && !ahead(p))
             .collect()
     };
+    let later_made =
+        |a: &Candidate, b: &Candidate| (a.created, a.time, &a.name) > (b.created, b.time, &b.name);
     let is_kept = |c: &Candidate| match c.outcome {
         Outcome::Unfinished => true,
+        _ if c.own || ahead(c) => true,
         Outcome::Failed => {
             let before = peers(c).into_iter().filter(|p| newer(p, c)).count();
             young(c)
                 && (rules.failed_last < 0 || before < usize::try_from(rules.failed_last).unwrap())
         }
         Outcome::Succeeded => {
-            let is_newest = !candidates
-                .iter()
-                .any(|p| p.outcome == Outcome::Succeeded && newer(p, c));
+            let succeeded = || {
+                candidates
+                    .iter()
+                    .filter(|p| p.outcome == Outcome::Succeeded)
+            };
+            let is_newest = !succeeded().any(|p| !ahead(p) && newer(p, c))
+                || !succeeded().any(|p| later_made(p, c));
             let no_rule = keys.iter().all(|(count, _)| count.is_none());
             let by_rule = keys.iter().any(|(count, key)| {
                 let Some(count) = count else { return false };
@@ -262,16 +304,24 @@ fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
         2 => Just(Outcome::Failed),
         1 => Just(Outcome::Unfinished),
     ];
-    prop::collection::vec((gap, outcome), 0..40).prop_map(|entries| {
-        let mut second = NOW.parse::<Timestamp>().unwrap().as_second();
+    // How far the clock was ahead, or behind, when the newest ones were made; and each object's creation
+    // is by a clock of its own.
+    let ahead = prop_oneof![2 => Just(0_i64), 1 => -40_000_000_i64..40_000_000];
+    let created = prop_oneof![3 => Just(0_i64), 1 => -40_000_000_i64..40_000_000];
+    let own = prop::option::weighted(0.7, 0_usize..40);
+    let entries = prop::collection::vec((gap, outcome, created), 0..40);
+    (ahead, own, entries).prop_map(|(ahead, own, entries)| {
+        let mut second = NOW.parse::<Timestamp>().unwrap().as_second() + ahead;
         entries
             .into_iter()
             .enumerate()
-            .map(|(index, (gap, outcome))| {
+            .map(|(index, (gap, outcome, created))| {
                 second -= gap;
                 Candidate {
                     name: format!("snapshot-{:02}", (index * 7) % 40),
                     time: Timestamp::from_second(second).unwrap(),
+                    created: Timestamp::from_second(second + created).unwrap(),
+                    own: own == Some(index),
                     outcome,
                 }
             })
@@ -316,5 +366,26 @@ proptest! {
         let has_success = |list: &[Candidate]| list.iter().any(|c| c.outcome == Outcome::Succeeded);
         prop_assert_eq!(has_success(&candidates), has_success(&left));
         prop_assert!(stale(&rules, &left, now).is_empty());
+    }
+
+    #[test]
+    fn whatever_the_dates_the_sessions_own_and_the_newest_by_creation_stay(rules in any_rules(), candidates in any_candidates()) {
+        let now = NOW.parse().unwrap();
+        let gone = stale(&rules, &candidates, now);
+        let goes = |c: &Candidate| gone.contains(&c.name);
+        prop_assert!(!candidates.iter().any(|c| c.own && goes(c)));
+        let succeeded = candidates.iter().filter(|c| c.outcome == Outcome::Succeeded);
+        if let Some(last) = succeeded.max_by_key(|c| (c.created, c.time, &c.name)) {
+            prop_assert!(!goes(last));
+        }
+        // What is dated in the future does not go, and without it the same ones go.
+        let ahead = in_future(&candidates, now);
+        prop_assert!(gone.iter().all(|name| !ahead.contains(name)));
+        let rest: Vec<Candidate> = candidates.iter().filter(|c| !ahead.contains(&c.name)).cloned().collect();
+        let gone_of_rest = stale(&rules, &rest, now);
+        prop_assert!(gone_of_rest.iter().all(|name| gone.contains(name)));
+        let extra: Vec<_> = gone.iter().filter(|name| !gone_of_rest.contains(name)).collect();
+        // Only the newest by creation may be another one.
+        prop_assert!(extra.len() <= 1, "{extra:?}");
     }
 }

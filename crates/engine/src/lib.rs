@@ -20,6 +20,7 @@
 
 pub mod error;
 pub mod fanout;
+pub mod machine;
 pub mod repository;
 pub mod restic;
 pub mod secret;
@@ -31,7 +32,7 @@ pub use repository::{
     BackupRequest, BackupSummary, ByteSource, CheckDepth, CheckReport, ForgetReport, Made,
     Repository, RepositoryStats, SnapshotInfo, SnapshotVerification,
 };
-pub use restic::{LockOwner, OpenOptions, ResticRepository};
+pub use restic::{LockOwner, LockWait, OnLockWait, OpenOptions, ResticRepository};
 pub use secret::Secret;
 pub use storage::{ObjectStore, StorageConfig, StorageError};
 /// The cancellation flag that every long operation takes.

@@ -34,7 +34,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
-pub use lock::{LockOwner, OwnerGone};
+pub use lock::{LockOwner, LockWait, OnLockWait, OwnerGone};
 
 use crate::{
     BackupRequest, BackupSummary, ByteSource, CancellationToken, CheckDepth, CheckReport,
@@ -53,6 +53,8 @@ pub struct OpenOptions {
     pub lock_poll: Duration,
     /// How often to renew our own lock. Default: 5 min, as restic does.
     pub lock_refresh: Duration,
+    /// Told while another one's lock is waited for. Default: nobody.
+    pub on_lock_wait: OnLockWait,
 }
 
 impl OpenOptions {
@@ -63,6 +65,7 @@ impl OpenOptions {
             lock_wait: Duration::from_secs(3600),
             lock_poll: Duration::from_secs(5),
             lock_refresh: Duration::from_secs(300),
+            on_lock_wait: OnLockWait::default(),
         }
     }
 }
@@ -123,7 +126,8 @@ impl ResticRepository {
     }
 
     /// Removes locks whose holders are provably gone (older than 30 minutes, or their owner is
-    /// gone); returns how many. Every locking operation does this by itself.
+    /// gone), and what a writer that was killed left of one; returns how many locks. An operation that
+    /// waits for a lock does this by itself.
     pub async fn remove_stale_locks(&self) -> Result<u64, EngineError> {
         lock::remove_stale(&self.inner).await
     }

@@ -284,6 +284,24 @@ async fn kill_9_at_any_moment_leaves_a_repository_that_goes_on_working() {
     assert_sound(&disk);
     assert!(restic_restore(&disk, &kept) == keep);
     assert_eq!(std::fs::read_dir(disk.join("locks")).unwrap().count(), 0);
+    // What was begun and never renamed is gone as well, wherever it was.
+    let left = files_below(&disk);
+    let left: Vec<_> = left.iter().filter(|path| path.contains("-tmp-")).collect();
+    assert_eq!(left, Vec::<&String>::new());
+}
+
+/// The names of all files.
+fn files_below(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path.display().to_string());
+        }
+    }
+    found
 }
 
 /// Fills a disk that is too small. Does nothing as a test.

@@ -3,9 +3,17 @@
 
 mod support;
 
-use std::{io::Write as _, path::Path, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    io::Write as _,
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use kubestash_engine::{CancellationToken, LockOwner, OpenOptions, Repository, ResticRepository};
+use kubestash_engine::{
+    CancellationToken, LockWait, OnLockWait, OpenOptions, Repository, ResticRepository,
+};
 use support::*;
 
 /// Waits until as many lock files are there.
@@ -53,7 +61,7 @@ async fn restic_sees_our_lock_and_does_not_prune_beside_us() {
 }
 
 #[tokio::test]
-async fn we_do_not_prune_beside_restic_and_remove_its_lock_only_when_it_is_gone() {
+async fn we_do_not_prune_beside_restic_and_remove_its_lock_once_it_was_killed() {
     let root = tempfile::tempdir().unwrap();
     let disk = on_disk(root.path());
     let store = local(root.path());
@@ -80,27 +88,11 @@ async fn we_do_not_prune_beside_restic_and_remove_its_lock_only_when_it_is_gone(
     theirs.kill().unwrap();
     theirs.wait().unwrap();
     locks_are(&disk, 1).await;
-    // Only who knows that its holder is gone may remove it.
-    assert!(
-        repository
-            .forget(ids.clone(), CancellationToken::new())
-            .await
-            .is_err()
-    );
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    let machine = machine.trim().to_owned();
-    let owner = LockOwner::new("operator").with_gone_check(Arc::new(move |name| {
-        let gone = name == machine;
-        Box::pin(async move { gone })
-    }));
-    let options = OpenOptions {
-        owner,
-        ..options("")
-    };
-    let knowing = ResticRepository::open(&store, DIRECTORY, &password(), options)
+    // Killed on this machine: stale at once, as for restic itself.
+    repository
+        .forget(ids, CancellationToken::new())
         .await
         .unwrap();
-    knowing.forget(ids, CancellationToken::new()).await.unwrap();
     locks_are(&disk, 0).await;
     assert_sound(&disk);
 }
@@ -144,4 +136,97 @@ async fn several_backups_and_forgets_at_once_leave_a_sound_repository() {
     for (id, content) in kept {
         assert!(restic_restore(&disk, &id) == content);
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_lock_is_told_whose_it_is_and_when_the_wait_is_over() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = on_disk(root.path());
+    let store = local(root.path());
+    let first = back_up(&repository(&store).await, b"first").await.unwrap();
+    let mut theirs = restic_command(&disk, PASSWORD)
+        .args(["backup", "--stdin", "--quiet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    locks_are(&disk, 1).await;
+    let told = Arc::new(Mutex::new(Vec::<Option<LockWait>>::new()));
+    let telling = Arc::clone(&told);
+    let patient = OpenOptions {
+        lock_wait: Duration::from_secs(120),
+        on_lock_wait: OnLockWait::call(move |wait| telling.lock().unwrap().push(wait.cloned())),
+        ..options("operator")
+    };
+    let waiting = ResticRepository::open(&store, DIRECTORY, &password(), patient)
+        .await
+        .unwrap();
+    let forgetting = tokio::spawn(async move {
+        let ids = vec![first.snapshot_id];
+        waiting.forget(ids, CancellationToken::new()).await
+    });
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while told.lock().unwrap().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "never told");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let wait = told.lock().unwrap()[0].clone().unwrap();
+    assert!(wait.holder.contains(&theirs.id().to_string()), "{wait:?}");
+    assert!(
+        !wait.exclusive && wait.location.contains("dump"),
+        "{wait:?}"
+    );
+    theirs.kill().unwrap();
+    theirs.wait().unwrap();
+    forgetting.await.unwrap().unwrap();
+    assert_eq!(told.lock().unwrap().last(), Some(&None));
+}
+
+#[tokio::test]
+async fn after_restic_tag_a_snapshot_is_found_and_forgotten_by_its_first_id() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = on_disk(root.path());
+    let repository = repository(&local(root.path())).await;
+    let (first, other) = (b"first".as_slice(), b"other".as_slice());
+    let made = back_up(&repository, first).await.unwrap().snapshot_id;
+    let kept = back_up(&repository, other).await.unwrap().snapshot_id;
+    for tags in [
+        ["--add", "mine"],
+        ["--set", "only-mine"],
+        ["--set", "again"],
+    ] {
+        let now = repository.snapshot(&made).await.unwrap().id;
+        restic_ok(&disk, &["tag", tags[0], tags[1], &now]);
+    }
+    let ids: Vec<String> = repository
+        .snapshots()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|s| s.id)
+        .collect();
+    assert!(!ids.contains(&made) && ids.len() == 2, "{ids:?}");
+
+    let found = repository.snapshot(&made).await.unwrap();
+    assert_eq!(found.tags, ["again"]);
+    for wanted in [made.as_str(), &made[..8]] {
+        let verified = repository
+            .verify_snapshot(wanted, FILE, kubestash_engine::CheckDepth::ReadData)
+            .await
+            .unwrap();
+        assert_eq!((verified.size, verified.errors.len()), (5, 0));
+    }
+    let report = repository
+        .forget(vec![made.clone()], CancellationToken::new())
+        .await
+        .unwrap();
+    assert_eq!((report.removed, report.missing.len()), (vec![found.id], 0));
+    let left = repository.snapshots().await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].id, kept);
+    assert_eq!(
+        repository.snapshot(&made).await.unwrap_err().kind(),
+        "SnapshotMissing"
+    );
+    assert_sound(&disk);
 }

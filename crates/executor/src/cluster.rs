@@ -235,6 +235,19 @@ impl Cluster {
         object: &K,
         status: &impl Serialize,
     ) -> Result<K, ClusterError> {
+        self.apply_status_as(object, status, FIELD_MANAGER).await
+    }
+
+    /// The same as another manager, which leaves alone what we say otherwise.
+    ///
+    /// # Errors
+    /// If the API server refuses or stays away, also when the object was replaced in between.
+    pub async fn apply_status_as<K: Kind>(
+        &self,
+        object: &K,
+        status: &impl Serialize,
+        manager: &'static str,
+    ) -> Result<K, ClusterError> {
         let (namespace, name) = key(object);
         let patch = json!({
             "apiVersion": K::api_version(&()),
@@ -244,7 +257,7 @@ impl Cluster {
             "status": status,
         });
         let api = self.api::<K>(&namespace);
-        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let params = PatchParams::apply(manager).force();
         let patch = Patch::Apply(patch);
         let send = || api.patch_status(&name, &params, &patch);
         request::<K, _, _>("patch the status of", &namespace, &name, send).await

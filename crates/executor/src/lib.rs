@@ -26,6 +26,7 @@ pub mod restore;
 pub mod retention;
 pub mod settings;
 pub mod store;
+mod waiting;
 
 use kube::Client;
 use kubestash_engine::CancellationToken;

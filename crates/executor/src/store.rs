@@ -12,7 +12,7 @@ use kubestash_api::storage::{
 use kubestash_backend::{Backend, BackendError, encryption_password, resolve, secret_reference};
 use kubestash_core::lock_holder::LockHolder;
 use kubestash_core::{name, phase};
-use kubestash_engine::{EngineError, LockOwner, OpenOptions, ResticRepository, Secret};
+use kubestash_engine::{EngineError, LockOwner, OnLockWait, OpenOptions, ResticRepository, Secret};
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::failure::Failure;
@@ -81,6 +81,13 @@ impl Store {
     /// The Repository's directory in its storage.
     pub fn directory(&self) -> &str {
         &self.repository.spec.path
+    }
+
+    /// The same, telling whoever wants to know for which locks it waits.
+    #[must_use]
+    pub fn observed(mut self, waits: OnLockWait) -> Self {
+        self.options.on_lock_wait = waits;
+        self
     }
 
     /// How we take part in locks.
@@ -256,12 +263,14 @@ async fn password(cluster: &Cluster, repository: &Repository) -> (Result<Secret,
 fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
     let own = LockHolder::new(job, repository.uid().unwrap_or_default());
     let namespace = repository.namespace().unwrap_or_default();
+    let restored_in = LockHolder::restore_of(job).map(|(namespace, _)| namespace.to_owned());
     let repository = repository.name_any();
     let cluster = cluster.clone();
     let asking = own.clone();
     LockOwner::new(own.to_string()).with_gone_check(Arc::new(move |hostname| {
         let (cluster, own) = (cluster.clone(), asking.clone());
         let (namespace, repository) = (namespace.clone(), repository.clone());
+        let restored_in = restored_in.clone();
         Box::pin(async move {
             if own.sees_gone(&hostname, |_| false) {
                 return true;
@@ -271,19 +280,27 @@ fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
             else {
                 return false;
             };
-            has_ended(&cluster, &namespace, &repository, &other.job).await
+            if let Some((namespace_of, name)) = LockHolder::restore_of(&other.job) {
+                // Restores in other namespaces cannot be seen from here; the operator removes their locks.
+                let is_seen = restored_in.as_ref().unwrap_or(&namespace) == namespace_of;
+                return is_seen && restore_has_ended(&cluster, namespace_of, name).await;
+            }
+            let restored_in = restored_in.as_deref();
+            has_ended(&cluster, &namespace, &repository, &other.job, restored_in).await
         })
     }))
 }
 
-/// Whether the Job of a session is over. What proves that are words that only the operator says, and only after the
+/// Whether the Job of a BackupSession is over. What proves that are words that only the operator says, and only after the
 /// Job: that a Snapshot has failed, or that the session has come to its end. A Snapshot that succeeded proves nothing,
 /// for its Job goes on with retention. Without an answer nothing is certain.
-async fn has_ended(cluster: &Cluster, namespace: &str, repository: &str, job: &str) -> bool {
-    if let Some((restored_in, name)) = LockHolder::restore_of(job) {
-        // Restores elsewhere cannot be seen from here; their locks become stale by restic's rule.
-        return restored_in == namespace && restore_has_ended(cluster, namespace, name).await;
-    }
+async fn has_ended(
+    cluster: &Cluster,
+    namespace: &str,
+    repository: &str,
+    job: &str,
+    restored_in: Option<&str>,
+) -> bool {
     let snapshots = snapshots_of(cluster, namespace, repository)
         .await
         .unwrap_or_default();
@@ -296,8 +313,23 @@ async fn has_ended(cluster: &Cluster, namespace: &str, repository: &str, job: &s
     match snapshot.status.as_ref().and_then(|status| status.phase) {
         Some(SnapshotPhase::Failed) => true,
         Some(SnapshotPhase::Succeeded) => {
-            let session = cluster.find::<BackupSession>(namespace, job).await;
-            session.ok().flatten().is_some_and(|session| {
+            // A restore may not read one session, whose name nobody knew, but list those of its own namespace.
+            let session = match restored_in {
+                None => cluster
+                    .find::<BackupSession>(namespace, job)
+                    .await
+                    .ok()
+                    .flatten(),
+                Some(own) if own == namespace => {
+                    let sessions = cluster.all::<BackupSession>(namespace).await;
+                    let sessions = sessions.unwrap_or_default().into_iter();
+                    sessions
+                        .into_iter()
+                        .find(|session| session.name_any() == job)
+                }
+                Some(_) => None,
+            };
+            session.is_some_and(|session| {
                 let phase = session.status.and_then(|status| status.phase);
                 phase.is_some_and(phase::backup_session_completed)
             })

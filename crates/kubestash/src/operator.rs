@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use kubestash_operator::{JobEnvironment, OperatorConfig, WebhookAddress, WebhookConfig};
+use kubestash_operator::{
+    JobEnvironment, MAX_SESSIONS, OperatorConfig, WebhookAddress, WebhookConfig,
+};
 
 /// Image of the operator and of the Jobs it makes.
 pub(crate) const IMAGE: &str =
@@ -28,6 +30,9 @@ pub(crate) struct Args {
     /// Directory with tls.crt, tls.key and ca.crt of the webhook; without it a certificate is made at each start
     #[arg(long, value_name = "DIR")]
     webhook_cert_dir: Option<PathBuf>,
+    /// How many BackupSessions and RestoreSessions work at once; the others wait in a queue. 0 sets no limit
+    #[arg(long, value_name = "N", env = "KUBESTASH_MAX_SESSIONS", default_value_t = MAX_SESSIONS)]
+    max_sessions: usize,
     /// Hold a Lease before anything is written, so that several replicas can run
     #[arg(long)]
     leader_elect: bool,
@@ -54,6 +59,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         image: args.image,
         environment: JobEnvironment::from_process(),
         webhook,
+        max_sessions: args.max_sessions,
         leader_election: args.leader_elect,
         ready: None,
     };

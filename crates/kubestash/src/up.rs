@@ -21,7 +21,9 @@ use anyhow::{Context, anyhow};
 use kube::client::ConfigExt;
 use kubestash_apiserver::Server;
 use kubestash_node::NodeConfig;
-use kubestash_operator::{JobEnvironment, OperatorConfig, WebhookAddress, WebhookConfig};
+use kubestash_operator::{
+    JobEnvironment, MAX_SESSIONS, OperatorConfig, WebhookAddress, WebhookConfig,
+};
 use kubestash_provider::ProviderConfig;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,6 +53,9 @@ pub(crate) struct Args {
     /// Port of the API server on 127.0.0.1; by default the one of the last time, or a free one
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     port: u16,
+    /// How many BackupSessions and RestoreSessions work at once; the others wait in a queue. 0 sets no limit
+    #[arg(long, value_name = "N", env = "KUBESTASH_MAX_SESSIONS", default_value_t = MAX_SESSIONS)]
+    max_sessions: usize,
     /// Stop when standard input is closed, for use under another program
     #[arg(long, hide = true)]
     until_eof: bool,
@@ -72,7 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let server = start_server(&data_dir, args.port).await?;
     write_private(&kubeconfig, &serde_saphyr::to_string(&server.kubeconfig())?)?;
 
-    let result = run_parts(&server, &data_dir, &kubeconfig, &stop).await;
+    let result = run_parts(&server, &data_dir, &kubeconfig, args.max_sessions, &stop).await;
     server.shutdown().await;
     result
 }
@@ -114,6 +119,7 @@ async fn run_parts(
     server: &Server,
     data_dir: &Path,
     kubeconfig: &Path,
+    max_sessions: usize,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let client = client(server).await?;
@@ -143,6 +149,7 @@ async fn run_parts(
             },
             cert_dir: None,
         }),
+        max_sessions,
         leader_election: false,
         ready: Some(ready),
     };

@@ -28,6 +28,8 @@ pub struct OperatorConfig {
     pub environment: JobEnvironment,
     /// The admission webhook; `None` leaves cross-object rules to the re-check at use.
     pub webhook: Option<WebhookConfig>,
+    /// How many BackupSessions and RestoreSessions work at once; 0 sets no limit.
+    pub max_sessions: usize,
     /// Whether a Lease is held before anything is written, so that several replicas can run.
     pub leader_election: bool,
     /// Told once, when all stores are filled, the webhook is registered and every controller runs.

@@ -26,6 +26,7 @@ use crate::{
     config::JobEnvironment,
     events::Events,
     locks::Locks,
+    queue::Queue,
     stores::Stores,
     watch::{Driver, Watch},
 };
@@ -50,6 +51,8 @@ pub struct Context {
     pub(crate) attempts: Attempts,
     /// One at a time for each Repository.
     pub(crate) locks: Locks,
+    /// Which sessions may begin.
+    pub queue: Queue,
     /// Fires when the operator stops.
     pub shutdown: CancellationToken,
 }

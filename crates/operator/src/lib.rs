@@ -53,11 +53,14 @@ mod attempt;
 mod config;
 mod leader;
 mod locks;
+mod queue;
 mod run;
 mod takedown;
+mod unlock;
 
 pub use config::{
     JobEnvironment, OperatorConfig, STORAGE_EMULATOR_HOST, WebhookAddress, WebhookConfig,
 };
 pub use leader::LeaderError;
+pub use queue::{MAX_SESSIONS, Queue};
 pub use run::{RunError, run};

@@ -20,6 +20,7 @@ use crate::{
     events::Events,
     leader::{self, LeaderError},
     locks::Locks,
+    queue::Queue,
     repository, restoresession, snapshot,
     stores::Stores,
     watch::Driver,
@@ -73,6 +74,7 @@ pub async fn run(config: OperatorConfig, shutdown: CancellationToken) -> Result<
         stores: Stores::default(),
         attempts: Attempts::default(),
         locks: Locks::default(),
+        queue: Queue::new(config.max_sessions),
         // A lost Lease stops this operator, not its caller.
         shutdown: shutdown.child_token(),
     });

@@ -11,10 +11,12 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use kubestash_api::{
+    core::RestoreSession,
     shared::RepositoryPhase,
     storage::{BackupStorage, BackupStoragePhase, Repository, Snapshot},
 };
 use kubestash_backend::{Backend, Environment, LocalRoot, resolve};
+use kubestash_core::lock_holder::LockHolder;
 use kubestash_engine::{
     BackupRequest, CancellationToken, LockOwner, OpenOptions, Repository as _, ResticRepository,
     Secret,
@@ -173,6 +175,142 @@ async fn deleted_snapshots_take_their_data_along_and_leave_that_of_the_others() 
         .until("default-blueprint", "counted anew", counted)
         .await;
     world.stop().await;
+}
+
+/// Leaves a lock behind, as a Job of that name does that is killed.
+async fn leave_a_lock(stored: &Stored, job: &str) {
+    let repository = stored.world.api::<Repository>(NAMESPACE);
+    let repository = repository.get("default-blueprint").await.unwrap();
+    let holder = LockHolder::new(job, repository.uid().unwrap());
+    let options = OpenOptions::new(LockOwner::new(holder.to_string()));
+    let password = Secret::new("changeit");
+    let restic = stored
+        .backend
+        .open_repository(DIRECTORY, PATH, &password, options)
+        .await
+        .unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let request = BackupRequest {
+        host: "host-0".to_owned(),
+        file_name: "dumpfile.sql".to_owned(),
+        tags: Vec::new(),
+        time: jiff::Timestamp::now(),
+    };
+    let cancel = CancellationToken::new();
+    let stopped = cancel.clone();
+    let backup = tokio::spawn(async move {
+        let source = Box::new(reader);
+        restic.backup_stream(request, source, stopped).await
+    });
+    let store = stored.backend.store();
+    let held = loop {
+        if let Some(lock) = locks(stored).await.pop() {
+            break lock;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let content = store.read(&held).await.unwrap();
+    cancel.cancel();
+    drop(writer);
+    assert!(backup.await.unwrap().is_err());
+    store.write(&held, content, None).await.unwrap();
+    assert_eq!(locks(stored).await, [held]);
+}
+
+async fn locks(stored: &Stored) -> Vec<String> {
+    let directory = format!("{}/{PATH}/locks", DIRECTORY.trim_matches('/'));
+    let found = stored.backend.store().list(&directory).await.unwrap();
+    found.into_iter().map(|entry| entry.path).collect()
+}
+
+async fn until_unlocked(stored: &Stored) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !locks(stored).await.is_empty() {
+        assert!(std::time::Instant::now() < deadline, "the lock stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_retention_had_begun_is_finished_when_its_session_is_over() {
+    let stored = Box::pin(stored(2)).await;
+    let world = &stored.world;
+    // As its Job leaves it: deleted, held by the finalizer, and the lock of a session that is no more.
+    leave_a_lock(&stored, "the-session").await;
+    let begun = json!({"metadata": {"annotations": {"kubestash.com/removed-by": "the-session"}}});
+    let api = world.api::<Snapshot>(NAMESPACE);
+    api.patch("snap-0", &PatchParams::default(), &Patch::Merge(begun))
+        .await
+        .unwrap();
+    // Nobody who looks on the way finds that it succeeded.
+    let watching = {
+        let api = api.clone();
+        tokio::spawn(async move {
+            let mut said = Vec::new();
+            while let Some(found) = api.get_opt("snap-0").await.unwrap() {
+                let phase = found.status.and_then(|status| status.phase);
+                if found.metadata.deletion_timestamp.is_some() {
+                    said.extend(phase.map(|phase| phase.as_str()));
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            said
+        })
+    };
+    world.delete::<Snapshot>("snap-0").await;
+    world.until_gone::<Snapshot>("snap-0").await;
+    let said = watching.await.unwrap();
+    assert_eq!(said.last(), Some(&"Failed"), "{said:?}");
+    assert_eq!(stored.restic.snapshots().await.unwrap().len(), 1);
+    until_unlocked(&stored).await;
+    let kept = api.get("snap-1").await.unwrap().status.unwrap();
+    assert_eq!(kept.phase.unwrap().as_str(), "Succeeded");
+    let ready = kept.conditions.iter().find(|found| found.type_ == "Ready");
+    assert_eq!(ready.unwrap().status.as_str(), "True");
+    stored.world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lock_of_a_killed_restore_goes_with_its_session() {
+    let stored = Box::pin(stored(1)).await;
+    let world = &stored.world;
+    world.catalog().await;
+    world
+        .create::<RestoreSession>(json!({
+            "apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession",
+            "metadata": {"name": "killed", "namespace": NAMESPACE},
+            "spec": {
+                "target": {"apiGroup": "kubedb.com", "kind": "Druid", "name": "not-there", "namespace": NAMESPACE},
+                "dataSource": {"repository": "default-blueprint", "snapshot": "snap-0"},
+                "addon": {"name": "druid-addon", "tasks": [{"name": "mysql-metadata-storage-restore"}]},
+            },
+        }))
+        .await;
+    let waits = |session: &RestoreSession| {
+        let status = session.status.as_ref();
+        status.is_some_and(|status| status.conditions.iter().any(|c| c.reason == "WaitingForTarget"))
+    };
+    world.until("killed", "waiting", waits).await;
+    leave_a_lock(&stored, &LockHolder::restore_job(NAMESPACE, "killed")).await;
+    // Its Job was made, and is gone.
+    let now = jiff::Timestamp::now().to_string();
+    let status = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession", "status": {
+        "totalComponents": 1,
+        "conditions": [{"type": "RestoreExecutorEnsured", "status": "True", "lastTransitionTime": now}],
+    }});
+    let params = PatchParams::apply("test").force();
+    world
+        .api::<RestoreSession>(NAMESPACE)
+        .patch_status("killed", &params, &Patch::Apply(&status))
+        .await
+        .unwrap();
+    let failed = |session: &RestoreSession| {
+        let phase = session.status.as_ref().and_then(|status| status.phase);
+        phase.is_some_and(|phase| phase.as_str() == "Failed")
+    };
+    world.until("killed", "failed", failed).await;
+    assert_eq!(locks(&stored).await, Vec::<String>::new());
+    stored.world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

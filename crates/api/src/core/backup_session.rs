@@ -103,6 +103,7 @@ pub struct BackupSessionStatus {
     pub backup_deadline: Option<Time>,
     /// What is known, aspect by aspect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// How long the run took.
     #[serde(default, skip_serializing_if = "Option::is_none")]

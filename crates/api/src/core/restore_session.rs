@@ -159,6 +159,7 @@ pub struct RestoreSessionStatus {
     pub components: BTreeMap<String, RestoreComponentStatus>,
     /// What is known, aspect by aspect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Other objects that the restore needs, such as the Snapshot, and whether they are there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -35,19 +35,22 @@ use kubestash_api::conditions::backup_session::{
     BACKUP_SKIPPED, POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED,
     SNAPSHOT_CLEANUP_INCOMPLETE,
 };
+use kubestash_api::conditions::executor::{SNAPSHOTS_DATED_IN_FUTURE, WAITING};
 use kubestash_api::conditions::restore_session::RESTORE_INCOMPLETE;
 use kubestash_api::conditions::snapshot::BACKUP_INCOMPLETE;
 use kubestash_api::conditions::verification_session::BACKUP_VERIFICATION_SKIPPED;
 use kubestash_api::shared::{Condition, ConditionStatus};
 
 /// Conditions that say that something is wrong, or not done, when they hold.
-const GOOD_WHEN_FALSE: [&str; 6] = [
+const GOOD_WHEN_FALSE: [&str; 8] = [
     BACKUP_INCOMPLETE.type_,
     BACKUP_SKIPPED.type_,
     BACKUP_VERIFICATION_SKIPPED.type_,
     POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED.type_,
     RESTORE_INCOMPLETE.type_,
     SNAPSHOT_CLEANUP_INCOMPLETE.type_,
+    SNAPSHOTS_DATED_IN_FUTURE.type_,
+    WAITING.type_,
 ];
 
 /// What the first condition that does not hold, and should, says.

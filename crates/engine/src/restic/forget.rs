@@ -79,6 +79,16 @@ async fn locked(
             None => report.missing.push(id),
         }
     }
+    if !report.missing.is_empty() {
+        // After `restic tag` or `restic rewrite` the data is held under another id.
+        let wanted = report.missing.clone();
+        for successor in opened.successors(&existing).await? {
+            if wanted.iter().any(|wanted| successor.replaces(wanted)) {
+                report.missing.retain(|wanted| !successor.replaces(wanted));
+                remove.insert(successor.id);
+            }
+        }
+    }
     let paths: Vec<_> = remove
         .iter()
         .map(|id| opened.path_of(files::SNAPSHOTS, id))

@@ -3,8 +3,9 @@
 //! A writer holds a shared lock, a prune an exclusive one. To get one, write it, then look: if a
 //! conflicting one is there, take one's own away and wait. Of two that come at once at least one
 //! sees the other, as listings show what was written before. A lock is renewed every few minutes and
-//! is stale when nobody renewed it for 30; then anybody may remove it. Beyond restic's rules, a lock
-//! may be removed when its holder is known to be gone.
+//! is stale when nobody renewed it for 30, or when its process was one of this machine and is dead;
+//! then anybody may remove it. Beyond restic's rules, a lock may be removed when its holder is known to
+//! be gone.
 
 use std::{
     collections::HashSet,
@@ -23,7 +24,7 @@ use tokio::{
 };
 
 use super::{files, id::Id, open::Opened};
-use crate::{CancellationToken, EngineError, error::Cause, storage::Entry};
+use crate::{CancellationToken, EngineError, error::Cause, machine, storage::Entry};
 
 /// Without a sign of life for so long, a lock is stale. restic's rule.
 const STALE: Duration = Duration::from_secs(30 * 60);
@@ -33,6 +34,54 @@ const FAILED_RENEWALS: u32 = 4;
 
 /// Asked with the hostname field of another one's lock whether its holder is provably gone.
 pub type OwnerGone = Arc<dyn Fn(String) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// Another one's lock that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockWait {
+    /// The repository, in words.
+    pub location: String,
+    /// Who holds the lock.
+    pub holder: String,
+    /// Whether that is an exclusive lock, which keeps out all others.
+    pub exclusive: bool,
+    /// Since when it is held, as far as its file says.
+    pub since: String,
+}
+
+/// Told of a lock that is waited for, and with nothing when the wait is over.
+#[derive(Clone, Default)]
+pub struct OnLockWait(Option<Arc<dyn Fn(Option<&LockWait>) + Send + Sync>>);
+
+impl OnLockWait {
+    /// Calls this.
+    pub fn call(told: impl Fn(Option<&LockWait>) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(told)))
+    }
+
+    fn tell(&self, wait: Option<&LockWait>) {
+        if let Some(told) = &self.0 {
+            told(wait);
+        }
+    }
+}
+
+impl fmt::Debug for OnLockWait {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("OnLockWait")
+            .field(&self.0.is_some())
+            .finish()
+    }
+}
+
+/// Tells that a wait is over, however it ends.
+struct Waiting<'a>(&'a OnLockWait);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.tell(None);
+    }
+}
 
 /// Who holds our locks, and how to find out whether another holder is gone.
 #[derive(Clone)]
@@ -111,6 +160,7 @@ impl Lock {
         cancel: &CancellationToken,
     ) -> Result<Self, EngineError> {
         let started = Instant::now();
+        remove_unfinished(opened).await;
         loop {
             let (lock, id) = Self::take(opened, mode).await?;
             let holder = match conflict(opened, mode, Some(id)).await {
@@ -212,8 +262,9 @@ async fn keep_alive(
     remove(opened, id).await;
 }
 
-/// Removes all stale locks; returns how many.
+/// Removes all stale locks; returns how many. Also what writers that were killed left of one.
 pub(super) async fn remove_stale(opened: &Arc<Opened>) -> Result<u64, EngineError> {
+    remove_unfinished(opened).await;
     let mut removed = 0;
     for (entry, id) in list(opened).await? {
         if let Found::Stale = look(opened, &entry, id).await? {
@@ -243,6 +294,15 @@ struct Holder {
 }
 
 impl Holder {
+    fn wait(&self, opened: &Opened) -> LockWait {
+        LockWait {
+            location: opened.location.clone(),
+            holder: self.who.clone(),
+            exclusive: self.exclusive,
+            since: self.since.clone(),
+        }
+    }
+
     fn into_error(self, opened: &Opened, waited: Duration) -> EngineError {
         EngineError::Locked {
             location: opened.location.clone(),
@@ -268,6 +328,9 @@ async fn wait_until_free(
     cancel: &CancellationToken,
 ) -> Result<(), EngineError> {
     tracing::info!(location = %opened.location, holder = %holder.who, "waiting for a repository's lock");
+    let told = &opened.options.on_lock_wait;
+    told.tell(Some(&holder.wait(opened)));
+    let _over = Waiting(told);
     loop {
         let waited = started.elapsed();
         if waited >= opened.options.lock_wait {
@@ -284,7 +347,12 @@ async fn wait_until_free(
         }
         match conflict(opened, mode, None).await? {
             None => return Ok(()),
-            Some(other) => holder = other,
+            Some(other) => {
+                if other.lock != holder.lock {
+                    told.tell(Some(&other.wait(opened)));
+                }
+                holder = other;
+            }
         }
     }
 }
@@ -313,6 +381,15 @@ async fn conflict(
         }
     }
     Ok(in_the_way)
+}
+
+/// Removes what writers that were killed left of a lock.
+async fn remove_unfinished(opened: &Opened) {
+    let locks = files::path(&opened.directory, files::LOCKS);
+    // They are in nobody's way, so a failure must not be either.
+    if let Err(error) = opened.store.remove_abandoned(&locks).await {
+        tracing::warn!(location = %opened.location, %error, "failed to remove unfinished locks of a repository");
+    }
 }
 
 /// All lock files.
@@ -400,7 +477,17 @@ async fn look(opened: &Opened, entry: &Entry, id: Id) -> Result<Found, EngineErr
     if ours().contains(&id) {
         return Ok(held);
     }
-    if age(file.time).is_some_and(|age| age > STALE) {
+    // Dated far in the future: the clock was wrong then, or is now. Whoever is alive renews its lock, and
+    // the storage has a clock of its own.
+    let ahead = file.time.duration_since(Timestamp::now()) > jiff::SignedDuration::from_mins(30);
+    let since = match entry.modified {
+        Some(modified) if ahead => modified,
+        _ => file.time,
+    };
+    if age(since).is_some_and(|age| age > STALE) {
+        return Ok(Found::Stale);
+    }
+    if machine::sees_dead(&file.hostname, file.pid) {
         return Ok(Found::Stale);
     }
     if let Some(gone) = &opened.options.owner.gone

@@ -1,5 +1,6 @@
 //! Snapshot files and trees: what a backup is called and which blobs it consists of.
 
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -10,6 +11,9 @@ use super::{
     open::Opened,
 };
 use crate::{EngineError, Made, SnapshotInfo, error::Cause};
+
+/// Snapshot files that are read at a time.
+const READS: usize = 8;
 
 /// A snapshot file. Fields that we neither need nor write are left out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +34,9 @@ pub(super) struct SnapshotFile {
     pub(super) tags: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) program_version: String,
+    /// The snapshot that this one took the place of: `restic tag` and `restic rewrite` write a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) original: Option<Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) summary: Option<Summary>,
 }
@@ -174,22 +181,69 @@ impl Tree {
     }
 }
 
+/// A snapshot that took the place of another one.
+#[derive(Debug)]
+pub(super) struct Successor {
+    /// Id of the first one; `restic` hands it on each time.
+    original: String,
+    time: Timestamp,
+    pub(super) id: Id,
+}
+
+impl Successor {
+    /// Whether it took the place of the one whose id begins so.
+    pub(super) fn replaces(&self, wanted: &str) -> bool {
+        self.original.starts_with(wanted)
+    }
+}
+
 impl Opened {
     /// Reads a snapshot file.
     pub(super) async fn snapshot(&self, id: &Id) -> Result<SnapshotFile, EngineError> {
         self.load(&format!("{}/{id}", files::SNAPSHOTS)).await
     }
 
-    /// The one snapshot whose id begins so.
+    /// The one snapshot whose id begins so, or the newest of those that took its place.
     pub(super) async fn find_snapshot(&self, wanted: &str) -> Result<Id, EngineError> {
         let ids = self.list_ids(files::SNAPSHOTS).await?;
-        match resolve(&ids, wanted)? {
-            Some(id) => Ok(id),
-            None => Err(EngineError::SnapshotMissing {
+        if let Some(id) = resolve(&ids, wanted)? {
+            return Ok(id);
+        }
+        let successors = self.successors(&ids).await?;
+        successors
+            .iter()
+            .filter(|successor| successor.replaces(wanted))
+            .max_by_key(|successor| (successor.time, successor.id))
+            .map(|successor| successor.id)
+            .ok_or_else(|| EngineError::SnapshotMissing {
                 id: wanted.to_owned(),
                 location: self.location.clone(),
-            }),
-        }
+            })
+    }
+
+    /// The snapshots among `ids` that took the place of another one.
+    pub(super) async fn successors(&self, ids: &[Id]) -> Result<Vec<Successor>, EngineError> {
+        let found = stream::iter(ids.to_vec())
+            .map(|id| async move {
+                match self.snapshot(&id).await {
+                    Ok(file) => Ok(Some((file, id))),
+                    // Forgotten meanwhile, or damaged: then it is not known to be one.
+                    Err(EngineError::Storage(error)) if error.is_not_found() => Ok(None),
+                    Err(EngineError::RepositoryDamaged { reason, .. }) => {
+                        tracing::warn!(location = %self.location, reason, "a snapshot cannot be read");
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                }
+            })
+            .buffer_unordered(READS)
+            .try_collect::<Vec<_>>()
+            .await?;
+        let successor = |(file, id): (SnapshotFile, Id)| {
+            let (original, time) = (file.original?.to_string(), file.time);
+            Some(Successor { original, time, id })
+        };
+        Ok(found.into_iter().flatten().filter_map(successor).collect())
     }
 
     /// Reads a tree.

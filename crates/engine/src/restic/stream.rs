@@ -162,6 +162,7 @@ async fn store(
         username: String::new(),
         tags: request.tags.clone(),
         program_version: concat!("kubestash ", env!("CARGO_PKG_VERSION")).to_owned(),
+        original: None,
         summary: Some(Summary {
             backup_start: started,
             backup_end: Timestamp::now(),

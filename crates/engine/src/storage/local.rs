@@ -17,8 +17,9 @@ use std::{
 use bytes::Bytes;
 
 use self::disk::{
-    TEMPORARY, find_temporary, is_missing, make_directory, read_directory, remove_files,
-    remove_if_empty, remove_tree, sweep, sync_parent, unique, walk, write_atomically, write_beside,
+    TEMPORARY, find_temporary, find_temporary_beside, is_missing, make_directory, read_directory,
+    remove_files, remove_if_empty, remove_tree, sweep, sync_parent, unique, walk, write_atomically,
+    write_beside,
     write_file,
 };
 use super::{Entry, StorageError};
@@ -87,6 +88,10 @@ impl LocalStore {
                 }
                 let path = shared.root.join(format!(".probe{TEMPORARY}{}", unique()));
                 make_directory(&shared.root)?;
+                // Of an earlier trial, or of a file beside the repositories, whose writer was killed.
+                let mut left = Vec::new();
+                find_temporary_beside(&shared.root, &mut left)?;
+                remove_files(&left)?;
                 write_file(&path, &[Bytes::from_static(b"probe")])?;
                 fs::remove_file(&path)
             })
@@ -299,15 +304,7 @@ impl LocalStore {
         self.blocking(action, move |shared| {
             let mut found = Vec::new();
             find_temporary(&shared.at(&wanted)?, &mut found)?;
-            let mut removed = 0;
-            for path in found {
-                match fs::remove_file(&path) {
-                    Ok(()) => removed += 1,
-                    Err(error) if is_missing(&error) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(removed)
+            remove_files(&found)
         })
         .await
     }

@@ -21,7 +21,9 @@ use tokio::sync::Semaphore;
 use self::build::{build_azure, build_gcs, build_s3, http_client};
 use self::guard::Guard;
 pub(super) use self::guard::NO_STORE;
-use super::{Entry, Provider, StorageConfig, StorageError, classify::classify};
+use super::{
+    Entry, Provider, StorageConfig, StorageError, StorageRetry, classify::classify, retry,
+};
 
 /// An operation that gets nothing done for so long has failed, whatever may still be tried.
 const NO_PROGRESS: Duration = Duration::from_secs(300);
@@ -399,4 +401,9 @@ fn log_retry(event: opendal::layers::RetryEvent<'_>) {
         error = event.err.message(),
         "storage request failed, it will be retried"
     );
+    retry::tell(&StorageRetry {
+        operation: event.op.to_string(),
+        error: event.err.message().to_owned(),
+        after: event.retry_after,
+    });
 }

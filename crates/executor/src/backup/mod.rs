@@ -32,6 +32,7 @@ use crate::failure::Failure;
 use crate::retention;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::waiting::Waiting;
 use dereference::{Source, Target, World};
 use finish::Finish;
 use plan::Todo;
@@ -62,6 +63,7 @@ pub async fn run(
         targets,
         source,
     } = world;
+    let waiting = Waiting::begin(cluster, &session);
     let mut failures = Vec::new();
     let mut works = Vec::new();
     let mut stores = Vec::new();
@@ -71,6 +73,7 @@ pub async fn run(
             snapshot,
             store,
         } = target;
+        let store = store.map(|store| store.observed(waiting.locks()));
         stores.push((info.clone(), store.clone()));
         match snapshot {
             Err(failure) => {
@@ -101,6 +104,7 @@ pub async fn run(
         let applied = retention::apply(cluster, &session, &configuration, &stores, cancel).await;
         failures.extend(applied.err());
     }
+    waiting.end().await;
     if failures.is_empty() {
         Ok(())
     } else {

@@ -26,6 +26,7 @@ use crate::arguments::{Object, Restore};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::settings::Settings;
+use crate::waiting::Waiting;
 
 pub(crate) use dereference::stored;
 pub(crate) use preflight::read;
@@ -107,9 +108,27 @@ async fn attempt(
     session: &RestoreSession,
     cancel: &CancellationToken,
 ) -> Result<u64, Failure> {
+    let waiting = Waiting::begin(cluster, session);
+    let result = Box::pin(observed(
+        cluster, settings, restore, session, &waiting, cancel,
+    ));
+    let result = result.await;
+    waiting.end().await;
+    result
+}
+
+async fn observed(
+    cluster: &Cluster,
+    settings: &Settings,
+    restore: &Restore,
+    session: &RestoreSession,
+    waiting: &Waiting,
+    cancel: &CancellationToken,
+) -> Result<u64, Failure> {
     let before = async {
         report::unedited(session)?;
-        let world = dereference::dereference(cluster, settings, restore, session).await?;
+        let mut world = dereference::dereference(cluster, settings, restore, session).await?;
+        world.store = world.store.observed(waiting.locks());
         let ready = preflight::preflight(restore, &world).await?;
         Ok::<_, Failure>((world, ready))
     };

@@ -1,12 +1,13 @@
 //! Retention: at the end of a session, the Snapshots that its policies let go are removed with their data.
 //!
 //! ```text
-//!   policy + Snapshots ─► select ─► mark WipeOut ─► forget, one prune ─► remove files ─► remove objects
-//!   (reads)              (pure)
+//!   policy + Snapshots ─► select ─► mark WipeOut, delete, Failed ─► forget, one prune ─► let the object go
+//!   (reads)              (pure)     (held by its finalizer)
 //! ```
-//! Invariants: a Snapshot is marked before its data goes, so that whoever looks in between knows that it
-//! goes; its object is removed last, so that a killed attempt is found and repeated. Snapshots in work are
-//! never touched. Each repository has its own result in `BackupSession.status.retentionPolicy`.
+//! Invariants: before its data goes a Snapshot is being deleted and no longer says Succeeded, so that whoever
+//! looks in between knows; its object goes last, so that what a killed attempt left is found: by the next
+//! attempt of the same session, or, once that is over, by the operator. Snapshots in work are never touched.
+//! Each repository has its own result in `BackupSession.status.retentionPolicy`.
 
 mod select;
 
@@ -15,13 +16,16 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kubestash_api::conditions::executor::SNAPSHOTS_DATED_IN_FUTURE;
+use kubestash_api::conditions::snapshot::BACKUP_INCOMPLETE;
 use kubestash_api::core::{
     BackupConfiguration, BackupSession, RetentionPolicyApplyPhase, RetentionPolicyApplyStatus,
 };
 use kubestash_api::labels;
-use kubestash_api::shared::{ObjectReference, RepositoryInfo};
-use kubestash_api::storage::{RetentionPolicy, Snapshot};
+use kubestash_api::shared::{Condition, ObjectReference, RepositoryInfo};
+use kubestash_api::storage::{RetentionPolicy, Snapshot, SnapshotPhase};
 use kubestash_backend::{SnapshotData, forget};
+use kubestash_core::condition;
 use kubestash_engine::{CancellationToken, EngineError, Repository as _};
 use serde_json::json;
 
@@ -30,6 +34,10 @@ use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::store::{Store, snapshots_of};
 
+/// Field manager of what is said about a Snapshot that goes: its executor's words stay.
+const MANAGER: &str = "kubestash-executor-retention";
+/// So many names are told at most.
+const SHOWN: usize = 5;
 /// How long somebody else's lock is waited for: the session is not over before retention is.
 const LOCK_WAIT: Duration = Duration::from_secs(600);
 
@@ -44,27 +52,56 @@ pub async fn apply(
     stores: &[(RepositoryInfo, Result<Store, Failure>)],
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    let entries = join_all(stores.iter().map(|(info, store)| async move {
+    let applied = join_all(stores.iter().map(|(info, store)| async move {
         let policy = policy_of(configuration, info);
         let applied = one(cluster, session, policy.as_ref(), info, store, cancel).await;
         if let Err(failure) = &applied {
             tracing::error!("{}: retention: {failure}", info.name);
         }
-        RetentionPolicyApplyStatus {
+        (info, policy, applied)
+    }))
+    .await;
+    let in_future: Vec<String> = applied
+        .iter()
+        .flat_map(|(.., applied)| applied.iter().flatten().cloned())
+        .collect();
+    let entries: Vec<_> = applied
+        .into_iter()
+        .map(|(info, policy, applied)| RetentionPolicyApplyStatus {
             phase: Some(match applied {
-                Ok(()) => RetentionPolicyApplyPhase::Applied,
+                Ok(_) => RetentionPolicyApplyPhase::Applied,
                 Err(_) => RetentionPolicyApplyPhase::FailedToApply,
             }),
             error: applied.err().map(|failure| failure.message),
             ref_: policy,
             repository: info.name.clone(),
-        }
-    }))
-    .await;
-    cluster
-        .apply_status(session, &json!({ "retentionPolicy": entries }))
-        .await?;
+        })
+        .collect();
+    let conditions: Vec<_> = told(&in_future, Timestamp::now()).into_iter().collect();
+    let status = json!({ "retentionPolicy": entries, "conditions": conditions });
+    cluster.apply_status(session, &status).await?;
     Ok(())
+}
+
+/// What there is to say about Snapshots that are dated in the future.
+fn told(in_future: &[String], now: Timestamp) -> Option<Condition> {
+    if in_future.is_empty() {
+        return None;
+    }
+    let mut names = in_future[..in_future.len().min(SHOWN)].join(", ");
+    if in_future.len() > SHOWN {
+        names.push_str(&format!(" and {} more", in_future.len() - SHOWN));
+    }
+    let message = format!(
+        "these Snapshots are dated in the future, so the clock was wrong when they were made, or is now ({now:.0}): {names}; the retention policy neither counts nor removes them until then: set the clock, or delete those that are not needed"
+    );
+    tracing::warn!("retention: {message}");
+    Some(condition::new(
+        SNAPSHOTS_DATED_IN_FUTURE,
+        true,
+        message,
+        now,
+    ))
 }
 
 /// The policy of a repository's backend, with its namespace.
@@ -84,6 +121,7 @@ fn policy_of(
     ))
 }
 
+/// Applies one policy; returns the names of the Snapshots that are dated in the future.
 async fn one(
     cluster: &Cluster,
     session: &BackupSession,
@@ -91,8 +129,10 @@ async fn one(
     info: &RepositoryInfo,
     store: &Result<Store, Failure>,
     cancel: &CancellationToken,
-) -> Result<(), Failure> {
-    let Some(policy) = policy else { return Ok(()) };
+) -> Result<Vec<String>, Failure> {
+    let Some(policy) = policy else {
+        return Ok(Vec::new());
+    };
     let namespace = session.namespace().unwrap_or_default();
     let named_by = format!("backends[].retentionPolicy of backend {:?}", info.backend);
     let policy: RetentionPolicy = cluster
@@ -101,19 +141,30 @@ async fn one(
     let rules = select::rules(&policy.spec)?;
     let mut snapshots = snapshots_of(cluster, &namespace, &info.name).await?;
     snapshots.retain(|snapshot| snapshot.spec.session == session.spec.session);
-    let stale = select::stale(&rules, snapshots, Timestamp::now());
+    let own = session.name_any();
+    let (begun, snapshots): (Vec<_>, Vec<_>) = snapshots
+        .into_iter()
+        .partition(|snapshot| is_begun(snapshot, &own));
+    let selected = select::select(&rules, snapshots, &own, Timestamp::now());
+    let stale: Vec<_> = begun.into_iter().chain(selected.stale).collect();
     if stale.is_empty() {
         tracing::info!("{}: retention: nothing to remove", info.name);
-        return Ok(());
+        return Ok(selected.in_future);
     }
     let store = store.clone()?;
     let count = stale.len();
-    remove(cluster, &store, stale, cancel).await?;
+    remove(cluster, &store, &own, stale, cancel).await?;
     tracing::info!(
         "{}: retention: removed {count} Snapshots with their data",
         info.name
     );
-    Ok(())
+    Ok(selected.in_future)
+}
+
+/// Whether an earlier attempt of this session has begun to remove the Snapshot.
+fn is_begun(snapshot: &Snapshot, session: &str) -> bool {
+    let by = snapshot.annotations().get(labels::REMOVED_BY);
+    snapshot.metadata.deletion_timestamp.is_some() && by.is_some_and(|by| by == session)
 }
 
 /// Removes Snapshots of one repository, with their data, oldest first.
@@ -123,13 +174,13 @@ async fn one(
 async fn remove(
     cluster: &Cluster,
     store: &Store,
+    session: &str,
     stale: Vec<Snapshot>,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    let mark = json!({"spec": {"deletionPolicy": "WipeOut"}});
     let mut marked = Vec::new();
     for snapshot in stale {
-        marked.extend(cluster.merge(&snapshot, mark.clone()).await?);
+        marked.extend(mark(cluster, session, snapshot).await?);
     }
     let mut data: Vec<SnapshotData> = marked.iter().map(SnapshotData::of).collect();
     add_unrecorded(store, &marked, &mut data).await;
@@ -155,17 +206,55 @@ async fn remove(
         return Err(wrong_secret.unwrap_or_else(|| store.explain(error)));
     }
     for snapshot in &marked {
-        let rest: Vec<&String> = snapshot
-            .finalizers()
-            .iter()
-            .filter(|name| *name != labels::CLEANUP_FINALIZER)
-            .collect();
-        let freed = json!({"metadata": {"finalizers": rest}});
-        if let Some(snapshot) = cluster.merge(snapshot, freed).await? {
-            cluster.delete(&snapshot).await?;
-        }
+        let freed = json!({"metadata": {"finalizers": finalizers(snapshot)}});
+        cluster.merge(snapshot, freed).await?;
     }
     Ok(())
+}
+
+/// The finalizers that others have set.
+fn finalizers(snapshot: &Snapshot) -> Vec<&str> {
+    let all = snapshot.finalizers().iter().map(String::as_str);
+    all.filter(|name| *name != labels::CLEANUP_FINALIZER)
+        .collect()
+}
+
+/// Deletes a Snapshot, whose finalizer holds it until its data is gone, and says so in its status. The data that an
+/// earlier attempt has recorded stays in the returned object, for that is what is removed.
+async fn mark(
+    cluster: &Cluster,
+    session: &str,
+    snapshot: Snapshot,
+) -> Result<Option<Snapshot>, Failure> {
+    let snapshot = if snapshot.metadata.deletion_timestamp.is_some() {
+        snapshot
+    } else {
+        let mut held = finalizers(&snapshot);
+        held.push(labels::CLEANUP_FINALIZER);
+        let mark = json!({
+            "metadata": {"annotations": {labels::REMOVED_BY: session}, "finalizers": held},
+            "spec": {"deletionPolicy": "WipeOut"},
+        });
+        let Some(marked) = cluster.merge(&snapshot, mark).await? else {
+            return Ok(None);
+        };
+        cluster.delete(&marked).await?;
+        marked
+    };
+    let incomplete = condition::new(
+        BACKUP_INCOMPLETE,
+        true,
+        "its data is being removed: the retention policy lets it go",
+        Timestamp::now(),
+    );
+    let status = json!({"phase": SnapshotPhase::Failed, "conditions": [incomplete]});
+    match cluster.apply_status_as(&snapshot, &status, MANAGER).await {
+        Err(error) if error.is_gone() => Ok(None),
+        other => {
+            other?;
+            Ok(Some(snapshot))
+        }
+    }
 }
 
 /// Adds restic snapshots that an attempt stored and was killed before it could record them. Only looked

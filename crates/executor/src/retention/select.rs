@@ -29,13 +29,26 @@ pub(super) fn rules(spec: &RetentionPolicySpec) -> Result<Rules, PeriodError> {
     })
 }
 
-/// The Snapshots that go, oldest first. One that is being deleted is somebody else's work, and one
+/// What a policy says about the Snapshots of a repository.
+pub(super) struct Selected {
+    /// Those that go, oldest first.
+    pub(super) stale: Vec<Snapshot>,
+    /// Names of those that are dated in the future: they are neither counted nor removed.
+    pub(super) in_future: Vec<String>,
+}
+
+/// Applies `rules` for the BackupSession `own`. One that is being deleted is somebody else's work, and one
 /// without a time is not judged.
-pub(super) fn stale(rules: &Rules, snapshots: Vec<Snapshot>, now: Timestamp) -> Vec<Snapshot> {
+pub(super) fn select(
+    rules: &Rules,
+    snapshots: Vec<Snapshot>,
+    own: &str,
+    now: Timestamp,
+) -> Selected {
     let mut snapshots: Vec<(Candidate, Snapshot)> = snapshots
         .into_iter()
         .filter(|snapshot| snapshot.metadata.deletion_timestamp.is_none())
-        .filter_map(|snapshot| Some((candidate(&snapshot)?, snapshot)))
+        .filter_map(|snapshot| Some((candidate(&snapshot, own)?, snapshot)))
         .collect();
     let candidates: Vec<Candidate> = snapshots
         .iter()
@@ -45,16 +58,20 @@ pub(super) fn stale(rules: &Rules, snapshots: Vec<Snapshot>, now: Timestamp) -> 
     let position = |name: &str| names.iter().position(|stale| stale == name);
     snapshots.retain(|(candidate, _)| position(&candidate.name).is_some());
     snapshots.sort_by_key(|(candidate, _)| position(&candidate.name));
-    snapshots
-        .into_iter()
-        .map(|(_, snapshot)| snapshot)
-        .collect()
+    Selected {
+        stale: snapshots
+            .into_iter()
+            .map(|(_, snapshot)| snapshot)
+            .collect(),
+        in_future: retention::in_future(&candidates, now),
+    }
 }
 
-fn candidate(snapshot: &Snapshot) -> Option<Candidate> {
+fn candidate(snapshot: &Snapshot, own: &str) -> Option<Candidate> {
     let status = snapshot.status.as_ref();
     let taken = status.and_then(|status| status.snapshot_time.as_ref());
-    let time = taken.or(snapshot.metadata.creation_timestamp.as_ref())?.0;
+    let created = snapshot.metadata.creation_timestamp.as_ref();
+    let time = taken.or(created)?.0;
     let outcome = match status.and_then(|status| status.phase) {
         Some(SnapshotPhase::Succeeded) => Outcome::Succeeded,
         Some(SnapshotPhase::Failed) => Outcome::Failed,
@@ -63,6 +80,8 @@ fn candidate(snapshot: &Snapshot) -> Option<Candidate> {
     Some(Candidate {
         name: snapshot.metadata.name.clone()?,
         time,
+        created: created.map_or(time, |created| created.0),
+        own: snapshot.spec.backup_session == own,
         outcome,
     })
 }
@@ -92,7 +111,8 @@ mod tests {
 
     fn names(rules: &Rules, snapshots: Vec<Snapshot>) -> Vec<String> {
         let now = "2024-09-19T11:00:00Z".parse().unwrap();
-        stale(rules, snapshots, now)
+        select(rules, snapshots, "own", now)
+            .stale
             .into_iter()
             .filter_map(|s| s.metadata.name)
             .collect()
@@ -122,6 +142,32 @@ mod tests {
             snapshot(3, "Succeeded", false),
         ];
         assert_eq!(names(&rules, all), ["s-02"]);
+    }
+
+    #[test]
+    fn what_the_session_made_stays_and_what_is_dated_in_the_future_is_told() {
+        let rules =
+            policy(json!({"successfulSnapshots": {"last": 1}, "maxRetentionPeriod": "50m"}));
+        let mut own = snapshot(1, "Succeeded", false);
+        own.spec.backup_session = "own".to_owned();
+        let mut ahead = snapshot(5, "Succeeded", false);
+        let status = ahead.status.as_mut().unwrap();
+        status.snapshot_time.as_mut().unwrap().0 = "2025-10-24T10:00:00Z".parse().unwrap();
+        let all = vec![
+            own,
+            ahead,
+            snapshot(30, "Succeeded", false),
+            snapshot(20, "Succeeded", false),
+        ];
+        let now = "2024-09-19T11:00:00Z".parse().unwrap();
+        let selected = select(&rules, all, "own", now);
+        let stale: Vec<_> = selected
+            .stale
+            .iter()
+            .filter_map(|s| s.metadata.name.clone())
+            .collect();
+        assert_eq!(stale, ["s-20"]);
+        assert_eq!(selected.in_future, ["s-05"]);
     }
 
     #[test]

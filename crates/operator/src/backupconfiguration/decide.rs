@@ -17,7 +17,7 @@ use kubestash_api::{
 use kubestash_core::{condition, phase};
 
 use super::{
-    backends,
+    backends, health,
     obstacle::Obstacle,
     repositories::{self, Wanted},
     sessions::{self, SessionPlan, Surroundings},
@@ -41,6 +41,8 @@ pub(super) struct World {
     pub addons: BTreeMap<String, Arc<Addon>>,
     /// Names of the Functions there are.
     pub functions: BTreeSet<String>,
+    /// What there is to say about runs that failed.
+    pub complaint: Option<String>,
     /// Its BackupSessions, looked up only while a session has yet to make its first backup.
     pub made: Option<Vec<BackupSession>>,
 }
@@ -161,7 +163,15 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
     condition::set(&mut status.conditions, validation);
     let phase = phase::backup_configuration(&configuration.spec, &status);
     status.phase = Some(phase);
-    set_ready(&mut status, phase, obstacle.as_ref(), generation, now);
+    let complaint = world.complaint.as_deref();
+    set_ready(
+        &mut status,
+        phase,
+        obstacle.as_ref(),
+        complaint,
+        generation,
+        now,
+    );
 
     let usable = |wanted: &&Wanted| {
         violations.is_empty()
@@ -263,9 +273,11 @@ fn set_ready(
     status: &mut BackupConfigurationStatus,
     phase: InvokerPhase,
     obstacle: Option<&Obstacle>,
+    complaint: Option<&str>,
     generation: Option<i64>,
     now: Timestamp,
 ) {
+    let is_ready = phase == InvokerPhase::Ready;
     let (holds, reason, message) = match obstacle {
         Some(obstacle) => (
             obstacle.status(),
@@ -273,9 +285,11 @@ fn set_ready(
             obstacle.message.as_str(),
         ),
         None => (
-            ConditionStatus::from(phase == InvokerPhase::Ready),
-            phase.as_str(),
-            "Backups are scheduled.",
+            ConditionStatus::from(is_ready),
+            complaint
+                .filter(|_| is_ready)
+                .map_or(phase.as_str(), |_| health::BACKUPS_FAIL),
+            complaint.unwrap_or("Backups are scheduled."),
         ),
     };
     condition::set(

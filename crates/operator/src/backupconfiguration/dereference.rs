@@ -13,6 +13,7 @@ use kubestash_api::{
 use super::{
     ConfigurationError, cleanup,
     decide::{World, needs_sessions},
+    health,
     sessions::is_owned_by,
     target,
 };
@@ -51,6 +52,11 @@ pub(super) async fn world(
             .map(|function| function.name_any())
             .collect(),
         made,
+        complaint: health::complaint(
+            configuration,
+            &ctx.watches.backup_sessions.list(),
+            &ctx.watches.snapshots.list(),
+        ),
         configuration: Arc::clone(configuration),
     };
     Ok((world, Timestamp::now()))

@@ -20,6 +20,7 @@ mod backends;
 mod cleanup;
 mod decide;
 mod dereference;
+mod health;
 mod obstacle;
 mod repositories;
 pub mod sessions;
@@ -44,6 +45,7 @@ pub use repositories::target_reference;
 
 use crate::{
     apply::{ApplyError, Manager},
+    backupsession,
     context::Context,
     controller::{Controller, Reason},
     finalizer, schedule,
@@ -113,6 +115,7 @@ pub async fn controller(ctx: Arc<Context>) {
             }),
         )
         .on(&watches.backup_sessions, deleting_owner)
+        .on(&watches.backup_sessions, ended_owner)
         .run(move |configuration, ctx| reconcile(configuration, ctx, wheel.clone()))
         .await;
 }
@@ -191,6 +194,18 @@ fn deleting_owner(session: &BackupSession) -> Vec<ObjectRef<BackupConfiguration>
             session.meta().deletion_timestamp.is_some()
                 && owner.kind == BackupConfiguration::kind(&())
         })
+        .map(|owner| ObjectRef::new(&owner.name).within(&namespace))
+        .collect()
+}
+
+/// Whether its last run succeeded is something that a configuration says.
+fn ended_owner(session: &BackupSession) -> Vec<ObjectRef<BackupConfiguration>> {
+    let namespace = session.namespace().unwrap_or_default();
+    let ended = backupsession::is_finished(session);
+    session
+        .owner_references()
+        .iter()
+        .filter(|owner| ended && owner.kind == BackupConfiguration::kind(&()))
         .map(|owner| ObjectRef::new(&owner.name).within(&namespace))
         .collect()
 }

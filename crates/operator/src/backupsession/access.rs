@@ -38,6 +38,8 @@ pub(super) fn of(world: &World) -> Access {
     access.any(&namespace, CORE, "restoresessions", LIST);
     for (name, session) in &world.old_snapshots {
         access.one(&namespace, STORAGE, "snapshots", REMOVE, name);
+        // Before its data goes, it no longer says Succeeded.
+        access.one(&namespace, STORAGE, "snapshots/status", REPORT, name);
         access.one(&namespace, CORE, "backupsessions", READ, session);
     }
     for info in world.targets() {

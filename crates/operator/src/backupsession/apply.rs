@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use kubestash_api::{
     conditions::backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
+    conditions::executor::SNAPSHOTS_DATED_IN_FUTURE,
     conditions::{self, ConditionType},
     core::{BackupSession, BackupSessionPhase, BackupSessionStatus},
     storage::{Snapshot, SnapshotStatus},
@@ -18,7 +19,7 @@ use super::{
     claims::Claims,
     decide::{Plan, Step},
     executor::Executor,
-    finish,
+    finish, running,
     world::World,
 };
 use crate::{
@@ -26,7 +27,9 @@ use crate::{
     context::Context,
     controller::full_text,
     events::Notice,
-    job::run,
+    job::{is_the_executors, run},
+    queue,
+    unlock::{Left, component_paths},
 };
 
 /// Does the step, then writes the status; returns after how long to look again.
@@ -46,6 +49,10 @@ pub(super) async fn apply(
                 // Another one was faster; the next look finds it running.
                 return Ok(Some(std::time::Duration::ZERO));
             }
+            if !ctx.queue.enter(ctx, &queue::backup(&world.session)) {
+                claims.release(&world.session);
+                return Ok(Some(std::time::Duration::from_millis(100)));
+            }
             let made = start(ctx, world, &missing, &first).await;
             status = or_failed(made, status, SNAPSHOTS_ENSURED, now)?;
         }
@@ -56,6 +63,9 @@ pub(super) async fn apply(
         Step::Stop(job) => run::stop(ctx, &job).await?,
         Step::Declare(unfinished) => declare(ctx, &unfinished).await?,
         Step::Finish(history) => {
+            if running::may_have_left_locks(world, now) {
+                unlock(ctx, world).await;
+            }
             let error = clean_history(ctx, &history).await?;
             status = finish::finish(status, world, error.as_deref(), now);
             write(ctx, world, &status).await?;
@@ -91,6 +101,9 @@ async fn write(
         // The executor's to say, as long as there is nothing to add.
         status.retention_policy.clear();
     }
+    status
+        .conditions
+        .retain(|condition| !is_the_executors(condition));
     let api: Api<BackupSession> = ctx.api(&world.namespace());
     apply::status(&api, world.session.as_ref(), &status, Owns::Given, MANAGER).await
 }
@@ -223,8 +236,41 @@ async fn clean_history(
     Ok(None)
 }
 
+/// Removes the locks that the session's Job left in its repositories.
+pub(super) async fn unlock(ctx: &Context, world: &World) {
+    let (namespace, name) = (world.namespace(), world.session.name_any());
+    let repositories: Vec<_> = world
+        .snapshots
+        .values()
+        .filter_map(|snapshot| {
+            let repository = &snapshot.spec.repository;
+            let found = ctx.watches.repositories.get(&namespace, repository)?;
+            Some((found, component_paths(snapshot)))
+        })
+        .collect();
+    let left = Left {
+        namespace: &namespace,
+        name: &name,
+        job: world.job.as_ref(),
+        holder: name.clone(),
+    };
+    crate::unlock::unlock(ctx, &left, &repositories).await;
+}
+
+/// Tells that the clock was wrong: retention leaves those Snapshots alone.
+async fn tell_of_the_clock(ctx: &Context, world: &World, status: &BackupSessionStatus) {
+    let future = condition::find(&status.conditions, SNAPSHOTS_DATED_IN_FUTURE.type_);
+    let Some(future) = future else { return };
+    let notice = Notice::warning(SNAPSHOTS_DATED_IN_FUTURE.type_, &future.message);
+    ctx.events.tell(world.session.as_ref(), &notice).await;
+    if let Some(configuration) = &world.configuration {
+        ctx.events.tell(configuration, &notice).await;
+    }
+}
+
 /// Tells a failure and a skipped run, on the session and on its configuration.
 async fn tell(ctx: &Context, world: &World, status: &BackupSessionStatus) {
+    tell_of_the_clock(ctx, world, status).await;
     let name = world.session.name_any();
     let reason = |type_| {
         let found = condition::find(&status.conditions, type_);

@@ -15,7 +15,10 @@ use jiff::Timestamp;
 use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::Time};
 use kube::Resource;
 use kubestash_api::{
-    conditions::backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
+    conditions::{
+        READY,
+        backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
+    },
     core::{BackupSession, BackupSessionPhase, BackupSessionStatus, Session},
     shared::ConditionStatus,
     storage::{Snapshot, SnapshotStatus},
@@ -30,6 +33,7 @@ use super::{
     snapshots::{self, Obstacle},
     world::{World, is_finished},
 };
+use crate::queue;
 
 /// How long a session waits for objects that are about to be made.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
@@ -153,7 +157,11 @@ pub(super) fn wait(mut status: BackupSessionStatus, again: Option<Duration>) -> 
 
 fn start(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan {
     match skip::judge(world) {
-        Verdict::Wait => return wait(status, None),
+        Verdict::Wait(other) => {
+            let message =
+                format!("waits until BackupSession {other} of the same session has ended");
+            return wait_for(world, status, skip::WAITING_FOR_SESSION, &message, now);
+        }
         Verdict::Skip(reason) => {
             condition::set(
                 &mut status.conditions,
@@ -167,6 +175,9 @@ fn start(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan
         }
         Verdict::Start => {}
     }
+    if let Some(message) = world.turn.message() {
+        return wait_for(world, status, queue::QUEUED, &message, now);
+    }
     let failed = |mut status: BackupSessionStatus, reason: &str| {
         condition::set(
             &mut status.conditions,
@@ -174,7 +185,7 @@ fn start(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan
         );
         wait(status, None)
     };
-    match deadline(world) {
+    match deadline(world, now) {
         Ok(deadline) => status.backup_deadline = deadline.map(Time),
         Err(reason) => return failed(status, &reason),
     }
@@ -187,6 +198,10 @@ fn start(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan
                 &mut status.conditions,
                 condition::new(SNAPSHOTS_ENSURED, true, message, now),
             );
+            if condition::has(&status.conditions, READY) {
+                let ready = "The backup has begun.";
+                say(world, &mut status, "Running", ready, now);
+            }
             status.phase = Some(phase::backup_session(&status));
             Plan {
                 step: Step::Start(missing, Box::new(snapshots::first_status(world))),
@@ -198,8 +213,33 @@ fn start(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan
     }
 }
 
-/// When the session has to be done; none if it may take any time.
-fn deadline(world: &World) -> Result<Option<Timestamp>, String> {
+/// Says in the condition `Ready` of a session that has not ended what it is about.
+pub(super) fn say(
+    world: &World,
+    status: &mut BackupSessionStatus,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) {
+    let generation = world.session.meta().generation;
+    let ready = condition::ready(ConditionStatus::Unknown, reason, message, generation, now);
+    condition::set(&mut status.conditions, ready);
+}
+
+/// Says what is waited for. Every change of it wakes the session; it looks by itself too, for good measure.
+fn wait_for(
+    world: &World,
+    mut status: BackupSessionStatus,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> Plan {
+    say(world, &mut status, reason, message, now);
+    wait(status, Some(queue::LOOK_AGAIN))
+}
+
+/// When the session has to be done; none if it may take any time. What it has waited for its turn does not count.
+fn deadline(world: &World, now: Timestamp) -> Result<Option<Timestamp>, String> {
     let Some(timeout) = world
         .session
         .spec
@@ -211,25 +251,40 @@ fn deadline(world: &World) -> Result<Option<Timestamp>, String> {
     };
     let timeout = format::parse_go_duration(timeout)
         .map_err(|error| format!("spec.backupTimeout: {error}"))?;
-    Ok(world
-        .created()
-        .and_then(|created| created.checked_add(timeout).ok()))
+    let status = world.session.status.as_ref();
+    let has_waited = status.is_some_and(|status| condition::has(&status.conditions, READY));
+    let begun = if has_waited {
+        Some(now)
+    } else {
+        world.created()
+    };
+    Ok(begun.and_then(|begun| begun.checked_add(timeout).ok()))
 }
 
 fn has_grace(world: &World, now: Timestamp) -> bool {
     let age = world
         .created()
         .and_then(|created| Duration::try_from(now.duration_since(created)).ok());
-    age.unwrap_or_default() < GRACE
+    // Created in the future: the clock was set back, and it is not waited for to catch up.
+    age.is_some_and(|age| age < GRACE) || world.created().is_none() || is_a_little_ahead(world, now)
+}
+
+/// The API server's clock and ours may differ a little.
+fn is_a_little_ahead(world: &World, now: Timestamp) -> bool {
+    let ahead = world
+        .created()
+        .and_then(|created| Duration::try_from(created.duration_since(now)).ok());
+    ahead.is_some_and(|ahead| ahead < GRACE)
 }
 
 fn launch(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan {
     let missing = world.source.missing();
-    if !missing.is_empty() && has_grace(world, now) {
+    if (!missing.is_empty() || world.in_the_way.is_some()) && has_grace(world, now) {
         return wait(status, Some(LOOK_AGAIN));
     }
     let nothing = Session::default();
     let built = match (world.entry(), missing.is_empty()) {
+        _ if world.in_the_way.is_some() => Err(world.in_the_way.clone().unwrap_or_default()),
         (None, _) => Err(format!(
             "the configuration has no session {:?} any more",
             world.session.spec.session

@@ -26,7 +26,8 @@ use crate::{
     apply::{self, ApplyError},
     backupconfiguration::target_reference,
     context::Context,
-    job::manifest,
+    job::{manifest, run},
+    queue,
 };
 
 /// A session and its Job as they are now.
@@ -71,12 +72,16 @@ pub(super) async fn world(seen: Seen, claims: &Claims, ctx: &Context) -> Result<
         return Ok(world);
     }
     world.snapshots = snapshots(&world, ctx).await?;
+    if stage == Stage::Starting {
+        world.turn = ctx.queue.turn(ctx, &queue::backup(&world.session));
+    }
     if matches!(stage, Stage::Starting | Stage::Launching) {
         world.repositories = repositories(&world, ctx).await?;
         world.source = source(&world, ctx).await?;
         world.manifests = manifests(&world, ctx).await?;
     }
     if stage == Stage::Launching {
+        world.in_the_way = run::in_the_way(ctx, world.session.as_ref()).await?;
         world.storages = storages(&world, ctx);
         world.old_snapshots = old_snapshots(&world, ctx);
         let addon = world

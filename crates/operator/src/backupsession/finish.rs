@@ -6,7 +6,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
 use kubestash_api::{
-    conditions::{backup_session::SESSION_HISTORY_CLEANED, completion::METRICS_PUSHED},
+    conditions::{
+        READY,
+        backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SESSION_HISTORY_CLEANED},
+        completion::METRICS_PUSHED,
+        executor::WAITING,
+    },
     core::{
         BackupSession, BackupSessionPhase, BackupSessionStatus, RetentionPolicyApplyPhase,
         RetentionPolicyApplyStatus,
@@ -20,7 +25,7 @@ use super::{
     snapshots,
     world::{World, age, is_finished},
 };
-use crate::backupconfiguration::sessions::new_backup_session;
+use crate::{backupconfiguration::sessions::new_backup_session, job::nobody_waits};
 
 /// How many skipped sessions stay at least: they say why nothing happened.
 const SKIPPED_HISTORY: usize = 3;
@@ -75,6 +80,7 @@ pub(super) fn finish(
     history_error: Option<&str>,
     now: Timestamp,
 ) -> BackupSessionStatus {
+    nobody_waits(&mut status.conditions, now);
     condition::set(
         &mut status.conditions,
         condition::new(
@@ -86,12 +92,7 @@ pub(super) fn finish(
     );
     condition::set(
         &mut status.conditions,
-        condition::new(
-            METRICS_PUSHED,
-            true,
-            "Metrics have been pushed successfully.",
-            now,
-        ),
+        condition::new(METRICS_PUSHED, true, condition::NO_METRICS, now),
     );
     let phase = phase::backup_session(&status);
     status.phase = Some(phase);
@@ -101,23 +102,51 @@ pub(super) fn finish(
     if phase != BackupSessionPhase::Skipped {
         status.duration = Some(format::go_duration_seconds(took.unwrap_or_default()));
     }
+    // Events do not last; whoever looks at the session later finds the reason here.
+    let ready = match phase {
+        BackupSessionPhase::Failed => Some((
+            ConditionStatus::False,
+            "BackupFailed",
+            failure(world, &status),
+        )),
+        BackupSessionPhase::Succeeded => Some((
+            ConditionStatus::True,
+            "Succeeded",
+            "The backup has succeeded.".to_owned(),
+        )),
+        // Only if it has said that it waits: that it was skipped, and why, it says already.
+        _ if condition::has(&status.conditions, READY) => Some((
+            ConditionStatus::False,
+            "Skipped",
+            skipped(&status).to_owned(),
+        )),
+        _ => None,
+    };
+    if let Some((holds, reason, message)) = ready {
+        let generation = world.session.meta().generation;
+        let ready = condition::ready(holds, reason, message, generation, now);
+        condition::set(&mut status.conditions, ready);
+    }
     if phase == BackupSessionPhase::Failed {
-        // Events do not last; whoever looks at the session later finds the reason here.
-        let (generation, why) = (world.session.meta().generation, failure(world, &status));
-        let failed = ConditionStatus::False;
-        let failed = condition::ready(failed, "BackupFailed", why, generation, now);
-        condition::set(&mut status.conditions, failed);
         status.next_retry = next_retry(world, now).map(Time);
     }
     status
 }
+
+fn skipped(status: &BackupSessionStatus) -> &str {
+    let skipped = condition::find(&status.conditions, BACKUP_SKIPPED.type_);
+    skipped.map_or("", |skipped| &skipped.message)
+}
+
+/// Conditions that do not say why a session failed: one says what the phase says, the other that nobody waits.
+const SAYS_LITTLE: [&str; 2] = [READY, WAITING.type_];
 
 /// Why a session failed, in a sentence: what its Snapshots say is more than that they failed.
 fn failure(world: &World, status: &BackupSessionStatus) -> String {
     let broken = status
         .conditions
         .iter()
-        .any(|found| found.status == ConditionStatus::False);
+        .any(|found| found.status == ConditionStatus::False && !SAYS_LITTLE.contains(&&*found.type_));
     let snapshot = world
         .snapshots
         .iter()
@@ -130,9 +159,25 @@ fn failure(world: &World, status: &BackupSessionStatus) -> String {
                 )
             })
         });
-    snapshot
+    let gone = || {
+        let deleted = status
+            .snapshots
+            .iter()
+            .find(|entry| !broken && !world.snapshots.contains_key(&entry.repository))?;
+        Some(format!(
+            "Snapshot {} is gone: it was deleted before the session had ended",
+            deleted.name
+        ))
+    };
+    let why = snapshot
+        .or_else(gone)
         .or_else(|| phase::backup_session_failure(status))
-        .unwrap_or_default()
+        .unwrap_or_default();
+    let stored = phase::session_snapshots(&status.snapshots) == SnapshotPhase::Succeeded;
+    match stored {
+        true => format!("{why} (the backup itself is stored and can be restored)"),
+        false => why,
+    }
 }
 
 fn next_retry(world: &World, now: Timestamp) -> Option<Timestamp> {
@@ -195,7 +240,8 @@ pub(super) fn retry(world: &World, now: Timestamp) -> Retry {
     )))
 }
 
-/// What is known about retention, completed for an executor that succeeded but did not say for each repository.
+/// What is known about retention, completed for an executor that ended without saying it for each repository: it was
+/// killed, or should not have succeeded.
 pub(super) fn retention(
     world: &World,
     executor_succeeded: bool,
@@ -206,7 +252,11 @@ pub(super) fn retention(
         .as_ref()
         .map(|status| status.retention_policy.clone())
         .unwrap_or_default();
-    if !executor_succeeded {
+    let status = world.session.status.as_ref();
+    let launched = status.is_some_and(|status| {
+        condition::is_true(&status.conditions, BACKUP_EXECUTOR_ENSURED.type_)
+    });
+    if !executor_succeeded && !launched {
         return applied;
     }
     let namespace = world.namespace();
@@ -220,7 +270,15 @@ pub(super) fn retention(
                 Some(RetentionPolicyApplyPhase::Applied | RetentionPolicyApplyPhase::FailedToApply)
             )
         };
-        let error = Some("the executor ended without applying the retention policy".to_owned());
+        let policy = policy(world, &info.backend, &namespace);
+        if !executor_succeeded && done.is_none() && policy.is_none() {
+            continue;
+        }
+        let error = Some(if executor_succeeded {
+            "the executor ended without applying the retention policy".to_owned()
+        } else {
+            "the Job ended before the retention policy was applied; the next session applies it, and what this one had begun to remove is removed now".to_owned()
+        });
         match done {
             Some(entry) if unfinished(entry.phase) => {
                 entry.phase = Some(RetentionPolicyApplyPhase::FailedToApply);
@@ -230,7 +288,7 @@ pub(super) fn retention(
             None => applied.push(RetentionPolicyApplyStatus {
                 error,
                 phase: Some(RetentionPolicyApplyPhase::FailedToApply),
-                ref_: policy(world, &info.backend, &namespace),
+                ref_: policy,
                 repository: info.name.clone(),
             }),
         }

@@ -37,19 +37,20 @@ use kube::{
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use kubestash_api::{
-    core::BackupSession,
+    core::{BackupSession, RestoreSession},
     labels,
     storage::{Repository, Snapshot},
 };
 
 pub use source::{Named, Source, druid_behind};
+pub(crate) use world::is_finished;
 
-use self::{claims::Claims, decide::Stage, dereference::Seen, world::is_finished};
+use self::{claims::Claims, decide::Stage, dereference::Seen};
 use crate::{
     apply::{ApplyError, Manager},
     context::Context,
     controller::Controller,
-    finalizer, job,
+    finalizer, job, queue, restoresession,
 };
 
 /// Owner of what a session makes and of its status, the executor's part aside.
@@ -67,11 +68,24 @@ pub async fn controller(ctx: Arc<Context>) {
             .map(|session| ObjectRef::from_obj(session.as_ref()))
             .collect()
     };
-    let (siblings, beside) = (unfinished.clone(), unfinished);
+    let (siblings, beside) = (unfinished.clone(), unfinished.clone());
+    let (queued, queue) = (unfinished.clone(), unfinished);
     Controller::new("backupsession", ctx, &watches.backup_sessions)
         .on(&watches.backup_sessions, move |touched: &BackupSession| {
             siblings(&|session| is_sibling(session, touched))
         })
+        .on(&watches.backup_sessions, move |touched: &BackupSession| {
+            let ended = is_finished(touched) || touched.meta().deletion_timestamp.is_some();
+            queued(&|session| ended && waits_in_queue(session))
+        })
+        .on(
+            &watches.restore_sessions,
+            move |touched: &RestoreSession| {
+                let ended = restoresession::is_finished(touched)
+                    || touched.meta().deletion_timestamp.is_some();
+                queue(&|session| ended && waits_in_queue(session))
+            },
+        )
         .on(&watches.snapshots, of_snapshot)
         .on(&watches.jobs, of_job)
         .on(&watches.pods, of_pod)
@@ -97,6 +111,11 @@ fn is_sibling(one: &BackupSession, other: &BackupSession) -> bool {
         && one.spec.session == other.spec.session
         && invoker(one) == invoker(other)
         && one.uid() != other.uid()
+}
+
+fn waits_in_queue(session: &BackupSession) -> bool {
+    let status = session.status.as_ref();
+    status.is_some_and(|status| queue::is_queued(&status.conditions))
 }
 
 fn of_snapshot(snapshot: &Snapshot) -> Option<ObjectRef<BackupSession>> {
@@ -160,6 +179,9 @@ async fn delete(seen: Seen, ctx: &Context, claims: &Claims) -> Result<Action, Ap
     let world = dereference::cleanup_world(seen, ctx).await?;
     if let Some(step) = running::clean_up(&world, Timestamp::now()) {
         return Ok(action(apply::clean_up(ctx, step).await?));
+    }
+    if running::may_have_left_locks(&world, Timestamp::now()) {
+        apply::unlock(ctx, &world).await;
     }
     let own = executor::session_labels(&session);
     job::run::remove_foreign_rights(ctx, session.as_ref(), &own).await?;

@@ -9,13 +9,16 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt};
 use kubestash_api::{
-    conditions::backup_session::POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED,
-    core::{BackupSessionPhase, BackupSessionStatus},
+    conditions::backup_session::{
+        BACKUP_EXECUTOR_ENSURED, POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED,
+    },
+    core::{BackupSessionPhase, BackupSessionStatus, SessionSnapshotStatus},
+    storage::SnapshotPhase,
 };
 use kubestash_core::{condition, phase};
 
 use super::{
-    decide::{Plan, Step, wait},
+    decide::{Plan, Step, say, wait},
     finish, skip, snapshots,
     world::World,
 };
@@ -73,6 +76,12 @@ pub(super) fn watch(world: &World, mut status: BackupSessionStatus, now: Timesta
         }
         Outcome::Running(again) => again,
     };
+    let is_stored = |entry: &SessionSnapshotStatus| entry.phase == Some(SnapshotPhase::Succeeded);
+    if !status.snapshots.is_empty() && status.snapshots.iter().all(is_stored) {
+        let message =
+            "The backup is stored and can be restored; the retention policy is being applied.";
+        say(world, &mut status, "ApplyingRetention", message, now);
+    }
     let Some(reason) = reason_to_stop(world, &status, now) else {
         let left = status
             .backup_deadline
@@ -169,6 +178,16 @@ pub(super) fn end(
         step: Step::Finish(history),
         status,
     }
+}
+
+/// Whether the session's Job may have left locks: it was made, and did not come to its end by itself.
+pub(super) fn may_have_left_locks(world: &World, now: Timestamp) -> bool {
+    let status = world.session.status.as_ref();
+    let launched = status.is_some_and(|status| {
+        condition::is_true(&status.conditions, BACKUP_EXECUTOR_ENSURED.type_)
+    });
+    let outcome = world.job.as_ref().map(|job| judge(job, &world.pods, now));
+    launched && !matches!(outcome, Some(Outcome::Succeeded))
 }
 
 /// The next step of a session that is being deleted: its Job ends, its unfinished Snapshots have failed; none once

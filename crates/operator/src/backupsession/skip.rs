@@ -1,21 +1,27 @@
 //! Whether a session may start: pure.
 
+use std::sync::Arc;
+
 use kube::{Resource, ResourceExt};
 use kubestash_api::{
-    conditions,
+    conditions::{self, executor::WAITING},
     core::{BackupConfiguration, BackupSession, InvokerPhase},
+    shared::ConditionStatus,
 };
 use kubestash_core::condition;
 
 use super::world::{World, age, is_finished};
+
+/// Reason of the condition `Ready` while a session waits for the one before it.
+pub(super) const WAITING_FOR_SESSION: &str = "WaitingForSession";
 
 /// Whether a session may start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It may.
     Start,
-    /// Not now: the one it replaces has to end first.
-    Wait,
+    /// Not now: this one has to end first.
+    Wait(String),
     /// It never will, for this reason.
     Skip(String),
 }
@@ -62,13 +68,50 @@ pub(super) fn judge(world: &World) -> Verdict {
             "it is replaced by {newer} (concurrencyPolicy: Replace)"
         ));
     }
-    match running(world) {
-        None => Verdict::Start,
-        Some(_) if replaces => Verdict::Wait,
-        Some(running) => skip(format!(
-            "BackupSession {running} of the same session is still running"
+    let name = |session: &&Arc<BackupSession>| session.name_any();
+    let running = running(world);
+    let oldest = running.first().map(name);
+    let Some(oldest) = oldest.or_else(|| world.overtaken_by.clone()) else {
+        return Verdict::Start;
+    };
+    if replaces {
+        return Verdict::Wait(oldest);
+    }
+    if let [running] = running[..]
+        && (is_in_trouble(running) || has_waited(world))
+    {
+        return Verdict::Wait(oldest);
+    }
+    match running.iter().find(|running| says_it_waits(running)) {
+        Some(waiting) => skip(format!(
+            "BackupSession {} of the same session is still waiting for its turn",
+            name(waiting)
+        )),
+        None => skip(format!(
+            "BackupSession {oldest} of the same session is still running"
         )),
     }
+}
+
+/// Whether a session waits for a lock or for a storage that does not answer. It ends in time, so the next one, which may
+/// do better, waits for it.
+fn is_in_trouble(session: &BackupSession) -> bool {
+    let status = session.status.as_ref();
+    status.is_some_and(|status| condition::is_true(&status.conditions, WAITING.type_))
+}
+
+/// Whether a session has said that it waits, be it for its turn or for another one.
+fn says_it_waits(session: &BackupSession) -> bool {
+    let status = session.status.as_ref();
+    let ready = status.and_then(|status| condition::find(&status.conditions, conditions::READY));
+    ready.is_some_and(|ready| ready.status == ConditionStatus::Unknown) && !has_started(session)
+}
+
+/// Whether the session waits for the one before it already. Once it does, it does to the end.
+fn has_waited(world: &World) -> bool {
+    let status = world.session.status.as_ref();
+    let ready = status.and_then(|status| condition::find(&status.conditions, conditions::READY));
+    ready.is_some_and(|ready| ready.reason == WAITING_FOR_SESSION)
 }
 
 /// Why a session that has started must end early.
@@ -104,20 +147,25 @@ fn has_started(session: &BackupSession) -> bool {
     session
         .status
         .as_ref()
-        .is_some_and(|status| !status.conditions.is_empty())
+        // Why it waits is all that one says that has not started.
+        .is_some_and(|status| {
+            status
+                .conditions
+                .iter()
+                .any(|c| c.type_ != conditions::READY)
+        })
 }
 
-/// The sibling that is in the way: one that is not finished and is older, or has started.
-fn running(world: &World) -> Option<String> {
+/// The siblings that are in the way, oldest first: those that are not finished and are older, or have started.
+fn running(world: &World) -> Vec<&Arc<BackupSession>> {
     let own = age(&world.session);
-    let sibling = world
+    let mut running: Vec<_> = world
         .siblings
         .iter()
         .filter(|sibling| !is_finished(sibling) && (age(sibling) < own || has_started(sibling)))
-        .min_by_key(|sibling| age(sibling));
-    sibling
-        .map(|sibling| sibling.name_any())
-        .or_else(|| world.overtaken_by.clone())
+        .collect();
+    running.sort_by_key(|sibling| age(sibling));
+    running
 }
 
 /// A sibling that is waiting and was made later.

@@ -14,7 +14,7 @@ use kubestash_api::{
 use kubestash_core::{manifest::Item, name};
 
 use super::source::Source;
-use crate::config::JobEnvironment;
+use crate::{config::JobEnvironment, queue::Turn};
 
 /// What was read for a session.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,10 @@ pub(super) struct World {
     pub siblings: Vec<Arc<BackupSession>>,
     /// Whether another session has been let through before this one, although its status does not show it yet.
     pub overtaken_by: Option<String>,
+    /// Whether it is its turn.
+    pub turn: Turn,
+    /// An object that has the name of one that the session needs, and belongs to something else.
+    pub in_the_way: Option<String>,
     /// The Repositories that the session names, by name.
     pub repositories: BTreeMap<String, Repository>,
     /// The storages of those Repositories, by name of the Repository.
@@ -89,7 +93,7 @@ pub(super) fn snapshot_name(session: &BackupSession, repository: &str) -> String
 }
 
 /// Whether a session has ended, however it did.
-pub(super) fn is_finished(session: &BackupSession) -> bool {
+pub(crate) fn is_finished(session: &BackupSession) -> bool {
     matches!(
         session.status.as_ref().and_then(|status| status.phase),
         Some(

@@ -8,6 +8,7 @@
 //!   manifest.rs  the objects of a database that it reads or makes
 //!   rbac.rs      the objects the Job works on ─► ServiceAccount, Roles, RoleBindings
 //!   run.rs       Job and rights made, and taken away
+//!   said.rs      what the executor says on its session
 //!   outcome.rs   Job + pods ─► running, succeeded, failed why, stuck why
 //! ```
 //!
@@ -18,10 +19,12 @@ pub mod outcome;
 pub mod pod;
 pub mod rbac;
 pub mod run;
+mod said;
 pub mod tasks;
 pub mod template;
 
 pub use outcome::{Outcome, judge};
 pub use pod::{Task, Work};
 pub use rbac::{Access, Holder, Rbac};
+pub(crate) use said::{is_the_executors, nobody_waits};
 pub use tasks::{DeadlineExceeded, TaskError};

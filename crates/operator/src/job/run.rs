@@ -46,6 +46,50 @@ pub async fn launch(
     apply::create(&ctx.api::<Job>(namespace), job, manager).await
 }
 
+/// An object that has the session's name, as its Job and its rights will, and belongs to something else: in words, with
+/// what to do.
+///
+/// # Errors
+/// When a request fails.
+pub async fn in_the_way<S: Resource<DynamicType = ()>>(
+    ctx: &Context,
+    session: &S,
+) -> Result<Option<String>, ApplyError> {
+    let (namespace, name) = (session.namespace().unwrap_or_default(), session.name_any());
+    let job = apply::get::<Job>(&ctx.api(&namespace), &name).await?;
+    let account = apply::get::<ServiceAccount>(&ctx.api(&namespace), &name).await?;
+    let role = apply::get::<Role>(&ctx.api(&namespace), &name).await?;
+    let binding = apply::get::<RoleBinding>(&ctx.api(&namespace), &name).await?;
+    Ok(of_another(session, job.as_ref())
+        .or_else(|| of_another(session, account.as_ref()))
+        .or_else(|| of_another(session, role.as_ref()))
+        .or_else(|| of_another(session, binding.as_ref())))
+}
+
+fn of_another<S, K>(session: &S, object: Option<&K>) -> Option<String>
+where
+    S: Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()>,
+{
+    let object = object?;
+    let own = session.uid();
+    let mut owners = object.owner_references().iter();
+    if owners.any(|owner| Some(&owner.uid) == own.as_ref()) {
+        return None;
+    }
+    let owner = object.owner_references().first();
+    let owner = owner.map_or_else(
+        || "to no session".to_owned(),
+        |owner| format!("to {} {}", owner.kind, owner.name),
+    );
+    let (kind, session) = (K::kind(&()), S::kind(&()));
+    Some(format!(
+        "{kind} {}/{} belongs {owner}, and the Job of a {session} and its rights need that name: delete it, or create the {session} under another name",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    ))
+}
+
 /// Deletes a Job so that it is gone only when its pods are: nobody reports any more after that.
 ///
 /// # Errors

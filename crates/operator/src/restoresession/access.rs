@@ -34,6 +34,11 @@ pub(super) fn of(world: &World, restored: &Data, tasks: &[Task]) -> Access {
     access.one(&data, STORAGE, "snapshots", READ, &snapshot.name_any());
     // Whether the holder of a lock is gone, its Snapshot says; whose that is, nobody knows beforehand.
     access.any(&data, STORAGE, "snapshots", LIST);
+    // Or its session, as far as that is one of this namespace.
+    access.any(&own, CORE, "restoresessions", LIST);
+    if data == own {
+        access.any(&own, CORE, "backupsessions", LIST);
+    }
     let repository = &snapshot.spec.repository;
     access.one(&data, STORAGE, "repositories", READ, repository);
     let of_session = data_source(&world.session).encryption_secret;

@@ -8,22 +8,24 @@ use kubestash_api::{
     conditions::restore_session::{MANIFEST_RESTORED, RESTORE_EXECUTOR_ENSURED},
     core::{RestorePhase, RestoreSession, RestoreSessionStatus},
 };
-use kubestash_core::{condition, phase};
+use kubestash_core::{condition, lock_holder::LockHolder, phase};
 
 use super::{
     MANAGER,
     claims::Claims,
+    data,
     decide::{Plan, Step},
     executor::Executor,
     pause,
-    world::{World, has_begun},
+    world::{World, data_namespace, has_begun},
 };
 use crate::{
     apply::{self, ApplyError, Owns, Written},
     context::Context,
     controller::full_text,
     events::Notice,
-    job,
+    job, queue,
+    unlock::{Left, component_paths},
 };
 
 /// Does the step, then writes the status; returns after how long to look again.
@@ -43,6 +45,10 @@ pub(super) async fn apply(
                 // Another one was faster; the next look finds it.
                 return Ok(Some(Duration::from_secs(1)));
             }
+            if !ctx.queue.enter(ctx, &queue::restore(&world.session)) {
+                claims.release(&world.session);
+                return Ok(Some(Duration::from_millis(100)));
+            }
         }
         Step::Launch(executor) => {
             if let Err(reason) = launch(ctx, world, &executor).await? {
@@ -53,6 +59,7 @@ pub(super) async fn apply(
         }
         Step::Stop(job) => job::run::stop(ctx, &job).await?,
         Step::Finish => {
+            unlock(ctx, world).await;
             pause::resume(ctx, &world.session).await?;
             write(ctx, world, &status, true).await?;
             claims.release(&world.session);
@@ -80,8 +87,46 @@ async fn write(
     } else {
         status.components.clear();
     }
+    status
+        .conditions
+        .retain(|condition| !job::is_the_executors(condition));
     let api: Api<RestoreSession> = ctx.api(&world.namespace());
     apply::status(&api, world.session.as_ref(), &status, Owns::Given, MANAGER).await
+}
+
+/// Removes the locks that the session's Job left in the repository, if it did not come to its end by itself.
+pub(super) async fn unlock(ctx: &Context, world: &World) {
+    let session = world.session.as_ref();
+    let status = session.status.as_ref();
+    let launched = status.is_some_and(|status| {
+        condition::is_true(&status.conditions, RESTORE_EXECUTOR_ENSURED.type_)
+    });
+    let now = Timestamp::now();
+    let outcome = world
+        .job
+        .as_ref()
+        .map(|job| job::judge(job, &world.pods, now));
+    if !launched || matches!(outcome, Some(job::Outcome::Succeeded)) {
+        return;
+    }
+    let data = data_namespace(session);
+    let snapshot = data::pinned(session).and_then(|name| ctx.watches.snapshots.get(&data, name));
+    let repository = snapshot.and_then(|snapshot| {
+        let found = ctx
+            .watches
+            .repositories
+            .get(&data, &snapshot.spec.repository)?;
+        Some((found, component_paths(&snapshot)))
+    });
+    let (namespace, name) = (world.namespace(), session.name_any());
+    let left = Left {
+        namespace: &namespace,
+        name: &name,
+        job: world.job.as_ref(),
+        holder: LockHolder::restore_job(&namespace, &name),
+    };
+    let repositories: Vec<_> = repository.into_iter().collect();
+    crate::unlock::unlock(ctx, &left, &repositories).await;
 }
 
 /// Whether the API server has understood and says no, so that the same request will not succeed later.

@@ -196,6 +196,8 @@ fn newest(
         .filter(in_time)
         .max_by_key(|snapshot| {
             (
+                // What is dated in the future was made under a wrong clock: it is only taken if there is nothing else.
+                taken(snapshot).is_none_or(|taken| taken <= world.now),
                 taken(snapshot),
                 snapshot.spec.snapshot_id.clone(),
                 snapshot.name_any(),
@@ -219,6 +221,26 @@ fn newest(
             "spec.dataSource: Repository {namespace}/{repository} has no Snapshot that has Succeeded{before}, among {}; make a backup first",
             world.snapshots.iter().filter(of_repository).count()
         ))
+    })
+}
+
+/// Says which Snapshots were not taken for the newest, because they are dated in the future.
+pub(super) fn left_out(world: &World) -> Option<String> {
+    let source = data_source(&world.session);
+    let by_time =
+        source.pitr.is_some() || source.snapshot.as_deref() == Some(RestoreDataSource::LATEST);
+    let repository = source.repository.filter(|_| by_time)?;
+    let ahead = world.snapshots.iter().filter(|snapshot| {
+        snapshot.spec.repository == repository
+            && phase_of(snapshot) == Some(SnapshotPhase::Succeeded)
+            && taken(snapshot).is_some_and(|taken| taken > world.now)
+    });
+    let names: Vec<_> = ahead.map(ResourceExt::name_any).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "Dated in the future, so made under a wrong clock and not taken for the newest: {}; to restore one, name it.",
+            names.join(", ")
+        )
     })
 }
 

@@ -31,7 +31,10 @@ use super::{
     finish,
     world::{World, has_begun, is_finished},
 };
-use crate::job::{Outcome, judge};
+use crate::{
+    job::{Outcome, judge, manifest::is_for_manifests},
+    queue,
+};
 
 /// How long a restore waits for data or an Addon that may be about to be made.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -170,9 +173,10 @@ fn left(at: Timestamp, now: Timestamp) -> Duration {
 fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Plan {
     status.observed_generation = world.session.meta().generation;
     let since = |limit: Duration| {
-        world
-            .created()
-            .and_then(|created| created.checked_add(limit).ok())
+        // Created far in the future: the clock was set back. It is not waited for to catch up.
+        let created = world.created()?;
+        let ahead = Duration::try_from(created.duration_since(now)).unwrap_or_default();
+        (ahead < GRACE).then(|| created.checked_add(limit).ok())?
     };
     let deadline = match deadline(world) {
         Ok(deadline) => deadline,
@@ -185,7 +189,7 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
     let data = data::resolve(world, None);
     status.dependencies = data::dependencies(world, data.as_ref().ok().map(|data| &data.snapshot));
     let is_over = |limit: Option<Timestamp>| limit.is_some_and(|limit| limit <= now);
-    let limit = deadline.or_else(|| since(TARGET_LIMIT));
+    let limit = deadline.or_else(|| since(TARGET_LIMIT)).or(Some(now));
     let data = match data {
         Ok(data) => data,
         Err(Obstacle::NotYet(reason)) if since(GRACE).is_some_and(|end| now < end) => {
@@ -234,6 +238,24 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
         set(&mut status, RESTORE_EXECUTOR_ENSURED, false, &reason, now);
         return end(world, status, &reason, now);
     }
+    if let Some(taken) = &world.in_the_way {
+        if !is_over(limit) {
+            return wait_for(world, status, "NameTaken", taken, limit, now);
+        }
+        set(&mut status, RESTORE_EXECUTOR_ENSURED, false, taken, now);
+        return end(world, status, taken, now);
+    }
+    if let Some(message) = world.turn.message() {
+        return wait_for(world, status, queue::QUEUED, &message, None, now);
+    }
+    if is_queued(world) {
+        // What it has waited for its turn does not count.
+        status.restore_deadline = timeout(world)
+            .ok()
+            .flatten()
+            .and_then(|timeout| now.checked_add(timeout).ok())
+            .map(Time);
+    }
     status.total_components = Some(data.total());
     status.paused_backups.clone_from(&world.backups);
     let generation = world.session.meta().generation;
@@ -242,7 +264,10 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
         condition::ready(
             ConditionStatus::Unknown,
             "Restoring",
-            "The restore has begun.",
+            &match data::left_out(world) {
+                None => "The restore has begun.".to_owned(),
+                Some(left_out) => format!("The restore has begun. {left_out}"),
+            },
             generation,
             now,
         ),
@@ -254,20 +279,33 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
     }
 }
 
+/// How long the restore may take; none if that is any time.
+fn timeout(world: &World) -> Result<Option<Duration>, String> {
+    let timeout = world.session.spec.restore_timeout.as_deref();
+    let timeout = timeout.filter(|timeout| !timeout.is_empty());
+    timeout
+        .map(format::parse_go_duration)
+        .transpose()
+        .map_err(|error| format!("spec.restoreTimeout: {error}"))
+}
+
 /// When the restore has to be done; none if it may take any time.
 fn deadline(world: &World) -> Result<Option<Timestamp>, String> {
-    let timeout = world.session.spec.restore_timeout.as_deref();
-    let Some(timeout) = timeout.filter(|timeout| !timeout.is_empty()) else {
-        return Ok(None);
-    };
-    let timeout = format::parse_go_duration(timeout)
-        .map_err(|error| format!("spec.restoreTimeout: {error}"))?;
-    Ok(world
-        .created()
-        .and_then(|created| created.checked_add(timeout).ok()))
+    let timeout = timeout(world)?;
+    let end = |timeout| world.created()?.checked_add::<Duration>(timeout).ok();
+    Ok(timeout.and_then(end))
+}
+
+fn is_queued(world: &World) -> bool {
+    let status = world.session.status.as_ref();
+    status.is_some_and(|status| queue::is_queued(&status.conditions))
 }
 
 fn launch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Plan {
+    if let Some(taken) = &world.in_the_way {
+        set(&mut status, RESTORE_EXECUTOR_ENSURED, false, taken, now);
+        return end(world, status, taken, now);
+    }
     let built = data::resolve(world, data::pinned(&world.session))
         .map_err(Obstacle::into_reason)
         .and_then(|data| {
@@ -296,7 +334,8 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
     let outcome = world.job.as_ref().map(|job| judge(job, &world.pods, now));
     let (Some(job), Some(outcome)) = (&world.job, outcome) else {
         let reason = reason_to_stop(world, &status, now);
-        let reason = reason.unwrap_or_else(|| broken_off("the restore Job is gone", &status));
+        let reason =
+            reason.unwrap_or_else(|| broken_off(world, "the restore Job is gone", &status));
         return end(world, status, &reason, now);
     };
     let again = match outcome {
@@ -309,7 +348,7 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
             );
         }
         Outcome::Failed(reason) => {
-            let reason = broken_off(&reason, &status);
+            let reason = broken_off(world, &reason, &status);
             return end(world, status, &reason, now);
         }
         Outcome::Stuck(reason) => {
@@ -337,11 +376,37 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
 }
 
 /// Why a Job is over that did not say so itself: had its executor begun, nobody knows how far it came.
-fn broken_off(reason: &str, status: &RestoreSessionStatus) -> String {
+fn broken_off(world: &World, reason: &str, status: &RestoreSessionStatus) -> String {
     match status.components.is_empty() {
         true => reason.to_owned(),
-        false => format!("{reason}; the target may hold a part of the restore: restore again"),
+        false => format!("{reason}; {}", left_behind(world)),
     }
+}
+
+/// What a restore that was cut off leaves in the target.
+fn left_behind(world: &World) -> &'static str {
+    match is_transactional(world) {
+        true => {
+            "PostgreSQL rolls back what is not committed, so each database is as it was before, or restored as a whole: restore again"
+        }
+        false => "the target may hold a part of the restore: restore again",
+    }
+}
+
+/// Whether the data goes into PostgreSQL, in one transaction for each database.
+fn is_transactional(world: &World) -> bool {
+    let Some(addon) = &world.session.spec.addon else {
+        return false;
+    };
+    let is_postgres = |name: &str| name == "postgres" || name.starts_with("postgres-");
+    let data = || {
+        addon
+            .tasks
+            .iter()
+            .filter(|task| !is_for_manifests(&task.name))
+    };
+    let all = data().count() > 0 && data().all(|task| is_postgres(&task.name));
+    is_postgres(&addon.name) || all
 }
 
 /// Why the Job has to be stopped, if it has. Each reason still holds when the Job is gone.
@@ -355,8 +420,14 @@ fn reason_to_stop(world: &World, status: &RestoreSessionStatus, now: Timestamp) 
         .as_ref()
         .is_some_and(|deadline| deadline.0 <= now);
     over.then(|| {
-        let timeout = world.session.spec.restore_timeout.as_deref().unwrap_or_default();
-        format!("deadline exceeded: the restore took longer than {timeout}; the target may hold a part of it")
+        let timeout = world
+            .session
+            .spec
+            .restore_timeout
+            .as_deref()
+            .unwrap_or_default();
+        let reason = format!("deadline exceeded: the restore took longer than {timeout}");
+        broken_off(world, &reason, status)
     })
 }
 

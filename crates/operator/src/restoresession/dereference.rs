@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, Resource, ResourceExt, api::ListParams};
 use kubestash_api::{
@@ -29,7 +30,8 @@ use crate::{
     backupconfiguration::target_reference,
     backupsession::{Named, Source},
     context::Context,
-    job::manifest,
+    job::{manifest, run},
+    queue,
 };
 
 /// Reads the Job, and after it the session, as they are now; none if the session is gone. In this order, because the
@@ -62,6 +64,7 @@ pub(super) async fn session(
         pods: pods.iter().map(|pod| pod.as_ref().clone()).collect(),
         image: ctx.image.clone(),
         environment: ctx.environment.clone(),
+        now: Timestamp::now(),
         ..World::default()
     }))
 }
@@ -86,7 +89,11 @@ pub(super) async fn world(
             .map(|function: Arc<Function>| (function.name_any(), function))
             .collect();
     }
+    if matches!(stage, Stage::Waiting | Stage::Launching) {
+        world.in_the_way = run::in_the_way(ctx, world.session.as_ref()).await?;
+    }
     if stage == Stage::Waiting {
+        world.turn = ctx.queue.turn(ctx, &queue::restore(&world.session));
         world.rival = match rival(world, ctx).await? {
             None => claims.holder(world.target.as_ref(), &world.session),
             rival => rival,

@@ -15,6 +15,7 @@ use kubestash_api::{
 use kubestash_core::{condition, format, phase};
 
 use super::world::World;
+use crate::job::nobody_waits;
 
 /// Writes how it ended into `status`: components that did not succeed have failed, for the reason their executor gave,
 /// else for `reason`.
@@ -46,14 +47,10 @@ pub(super) fn finish(
             condition::new(RESTORE_INCOMPLETE, true, reason, now),
         );
     }
+    nobody_waits(&mut status.conditions, now);
     condition::set(
         &mut status.conditions,
-        condition::new(
-            METRICS_PUSHED,
-            true,
-            "Metrics have been pushed successfully.",
-            now,
-        ),
+        condition::new(METRICS_PUSHED, true, condition::NO_METRICS, now),
     );
     let phase = phase::restore_session(&status);
     status.phase = Some(phase);

@@ -33,18 +33,17 @@ use kube::{
 };
 use kubestash_api::{
     appcatalog::AppBinding,
-    core::RestoreSession,
+    core::{BackupSession, RestoreSession},
     kubedb::Druid,
     labels,
     storage::{Repository, Snapshot},
 };
 
-use self::{
-    claims::Claims,
-    world::{World, has_begun, is_finished},
-};
+pub(crate) use self::world::{has_begun, is_finished};
+use self::{claims::Claims, world::World};
 use crate::{
     apply::{ApplyError, Manager},
+    backupsession,
     context::Context,
     controller::Controller,
     finalizer, job,
@@ -66,7 +65,8 @@ pub async fn controller(ctx: Arc<Context>) {
             .map(|session| ObjectRef::from_obj(session.as_ref()))
             .collect()
     };
-    let (one, two, three, four, five) = (
+    let (one, two, three, four, five, six) = (
+        waiting.clone(),
         waiting.clone(),
         waiting.clone(),
         waiting.clone(),
@@ -84,6 +84,11 @@ pub async fn controller(ctx: Arc<Context>) {
                     .collect::<Vec<_>>()
             },
         )
+        .on(&watches.backup_sessions, move |touched: &BackupSession| {
+            let ended =
+                backupsession::is_finished(touched) || touched.meta().deletion_timestamp.is_some();
+            if ended { six() } else { Vec::new() }
+        })
         .on(&watches.snapshots, move |_: &Snapshot| two())
         .on(&watches.repositories, move |_: &Repository| three())
         .on(&watches.app_bindings, move |_: &AppBinding| four())
@@ -156,6 +161,7 @@ async fn delete(world: &World, ctx: &Context, claims: &Claims) -> Result<Action,
         decide::CleanUp::Done => {}
     }
     if !is_finished(session) {
+        apply::unlock(ctx, world).await;
         pause::resume(ctx, session).await?;
     }
     let own = executor::session_labels(session);

@@ -16,7 +16,7 @@ use kubestash_core::{
     phase,
 };
 
-use crate::{backupsession::Source, config::JobEnvironment};
+use crate::{backupsession::Source, config::JobEnvironment, queue::Turn};
 
 /// What was read for a restore.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +45,12 @@ pub(super) struct World {
     pub source: Source,
     /// Why the target cannot be restored into yet; none if it can.
     pub target_missing: Option<String>,
+    /// Whether it is its turn.
+    pub turn: Turn,
+    /// An object that has the name of one that the session needs, and belongs to something else.
+    pub in_the_way: Option<String>,
+    /// When all this was read.
+    pub now: Timestamp,
     /// Another restore that works on the target.
     pub rival: Option<String>,
     /// The target's BackupConfigurations that are not paused.
@@ -110,13 +116,13 @@ pub(super) fn options(session: &RestoreSession) -> ManifestOptions {
 }
 
 /// Whether a restore has ended, however it did.
-pub(super) fn is_finished(session: &RestoreSession) -> bool {
+pub(crate) fn is_finished(session: &RestoreSession) -> bool {
     let phase = session.status.as_ref().and_then(|status| status.phase);
     phase.is_some_and(phase::restore_session_completed)
 }
 
 /// Whether it was that restore's turn: it has the target to itself until it ends.
-pub(super) fn has_begun(session: &RestoreSession) -> bool {
+pub(crate) fn has_begun(session: &RestoreSession) -> bool {
     let status = session.status.as_ref();
     status.is_some_and(|status| status.total_components.is_some())
 }

@@ -220,6 +220,17 @@ mod tests {
     }
 
     #[test]
+    fn when_the_clock_was_set_back_the_next_run_is_the_next_one_by_the_new_clock() {
+        let schedule = Schedule::parse("*/5 * * * *").unwrap();
+        for ahead in ["2024-09-19T11:35:00Z", "2024-09-20T10:35:00Z"] {
+            let found = due(&schedule, cursor(Some(ahead)), at("2024-09-19T10:31:00Z"));
+            assert_eq!((found.run, found.missed), (None, None));
+            assert_eq!(found.next, Some(at("2024-09-19T10:35:00Z")));
+            assert!(found.wake);
+        }
+    }
+
+    #[test]
     fn a_pause_forgets_what_fell_due_in_it() {
         let schedule = Schedule::parse("*/5 * * * *").unwrap();
         let paused = Cursor {

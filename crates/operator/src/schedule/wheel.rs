@@ -1,20 +1,42 @@
 //! One timer for all configurations: who wants to be woken when.
 //!
 //! Invariant: for each configuration the wheel holds the one time it was last set to, and at that time it gives out
-//! the configuration once. It knows nothing of schedules; being woken means no more than "look again".
+//! the configuration once. It knows nothing of schedules; being woken means no more than "look again". When the clock
+//! was set back, all are woken: what they were set to may be hours away by the new clock, and what is due before that
+//! they have to find out anew.
 
 use std::{
     collections::{BTreeSet, HashMap},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{Stream, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
 /// The longest sleep: a clock that was set, or a machine that slept, is noticed within this time. It costs one look
 /// at the clock, however many configurations there are.
 const LONGEST_SLEEP: Duration = Duration::from_secs(20);
+
+/// A step back by less than this is no reason to look again: nothing is late by more.
+const STEP: SignedDuration = SignedDuration::from_secs(2);
+
+/// The clock on the wall beside one that nobody can set.
+struct Clock {
+    wall: Timestamp,
+    steady: Instant,
+}
+
+impl Clock {
+    /// Whether the wall's clock was set back since the last look.
+    fn was_set_back(&mut self, wall: Timestamp, steady: Instant) -> bool {
+        let passed = steady.saturating_duration_since(self.steady);
+        let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
+        let moved = wall.duration_since(self.wall);
+        *self = Self { wall, steady };
+        passed.saturating_sub(moved) > STEP
+    }
+}
 
 /// Sets the timer of a configuration.
 #[derive(Debug, Clone)]
@@ -52,11 +74,19 @@ where
         keys: HashMap::new(),
         counter: 0,
     };
-    let stream = stream::unfold(slots, |mut slots| async move {
+    let clock = Clock {
+        wall: Timestamp::now(),
+        steady: Instant::now(),
+    };
+    let stream = stream::unfold((slots, clock), |(mut slots, mut clock)| async move {
         loop {
             let now = Timestamp::now();
+            if clock.was_set_back(now, Instant::now()) {
+                tracing::warn!("the clock was set back: all schedules are worked out anew");
+                slots.wake_all();
+            }
             if let Some(key) = slots.pop(now) {
-                return Some((key, slots));
+                return Some((key, (slots, clock)));
             }
             let sleep = slots.until_next(now);
             tokio::select! {
@@ -82,6 +112,13 @@ impl<K: Clone + Eq + std::hash::Hash> Slots<K> {
             self.order.insert((time, self.counter));
             self.keys.insert(self.counter, key.clone());
             self.times.insert(key, (time, self.counter));
+        }
+    }
+
+    fn wake_all(&mut self) {
+        let keys: Vec<_> = self.keys.values().cloned().collect();
+        for key in keys {
+            self.set(key, Some(Timestamp::MIN));
         }
     }
 
@@ -129,6 +166,57 @@ mod tests {
         assert!(Timestamp::now() >= second);
         drop(wheel);
         assert_eq!(stream.next().await, None);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_noticed_and_one_that_runs_or_jumps_ahead_is_not() {
+        let (wall, steady) = (
+            Timestamp::from_second(1_700_000_000).unwrap(),
+            Instant::now(),
+        );
+        let second = SignedDuration::from_secs(1);
+        // seconds on the wall, seconds that passed
+        for (moved, passed, expected) in [
+            (20, 20, false),
+            (0, 0, false),
+            (19, 20, false),
+            (86_400, 20, false),
+            (-3600, 0, true),
+            (-3580, 20, true),
+            (-86_400, 1, true),
+            (17, 20, true),
+            (86_400, 90_000, true),
+        ] {
+            let mut clock = Clock { wall, steady };
+            let now = steady + Duration::from_secs(passed);
+            let found = clock.was_set_back(wall + second * moved, now);
+            assert_eq!(found, expected, "{moved} {passed}");
+            // Told once.
+            assert!(!clock.was_set_back(wall + second * moved, now));
+        }
+    }
+
+    #[test]
+    fn after_the_clock_was_set_back_all_are_woken_at_once() {
+        let (_sender, settings) = mpsc::unbounded_channel();
+        let mut slots = Slots {
+            settings,
+            order: BTreeSet::new(),
+            times: HashMap::new(),
+            keys: HashMap::new(),
+            counter: 0,
+        };
+        let at = |second: i64| Timestamp::from_second(1_700_000_000 + second).ok();
+        slots.set("in an hour", at(3600));
+        slots.set("tomorrow", at(86_400));
+        let now = at(0).unwrap();
+        assert_eq!(slots.pop(now), None);
+        slots.wake_all();
+        assert_eq!(slots.until_next(now), Duration::ZERO);
+        let mut woken = [slots.pop(now), slots.pop(now)];
+        woken.sort_unstable();
+        assert_eq!(woken, [Some("in an hour"), Some("tomorrow")]);
+        assert_eq!(slots.pop(now), None);
     }
 
     #[tokio::test]

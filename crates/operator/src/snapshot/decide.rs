@@ -6,9 +6,12 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kubestash_api::{
-    conditions::snapshot::{BACKUP_INCOMPLETE, RECENT_SNAPSHOT_LIST_UPDATED},
-    shared::Condition,
-    storage::{Repository, Snapshot, SnapshotPhase},
+    conditions::{
+        READY,
+        snapshot::{BACKUP_INCOMPLETE, RECENT_SNAPSHOT_LIST_UPDATED},
+    },
+    shared::{Condition, ConditionStatus},
+    storage::{Repository, Snapshot, SnapshotPhase, SnapshotStatus},
 };
 use kubestash_core::{condition, phase};
 use serde::Serialize;
@@ -57,15 +60,44 @@ pub(super) fn say(world: &World<'_>, now: Timestamp) -> Said {
         let listed = condition::new(RECENT_SNAPSHOT_LIST_UPDATED, true, LIST_UPDATED, now);
         condition::set(&mut status.conditions, listed);
     }
-    // Conditions have their owners: only these two are the operator's.
+    if is_completed(Some(phase)) {
+        let ready = ready(world.snapshot, &status, phase, now);
+        condition::set(&mut status.conditions, ready);
+    }
+    // Conditions have their owners: only these are the operator's.
     let ours = |condition: &Condition| {
         condition.type_ == RECENT_SNAPSHOT_LIST_UPDATED.type_
+            || condition.type_ == READY
             || (condition.type_ == BACKUP_INCOMPLETE.type_ && condition.message == ORPHANED)
     };
     Said {
         phase: Some(phase),
         conditions: status.conditions.into_iter().filter(ours).collect(),
     }
+}
+
+/// Whether the Snapshot can be restored, once it has ended.
+fn ready(
+    snapshot: &Snapshot,
+    status: &SnapshotStatus,
+    phase: SnapshotPhase,
+    now: Timestamp,
+) -> Condition {
+    let errors = status.components.values();
+    let error = errors.filter_map(|component| component.error.as_deref());
+    let incomplete = condition::find(&status.conditions, BACKUP_INCOMPLETE.type_);
+    let (holds, message) = match phase {
+        SnapshotPhase::Succeeded => (ConditionStatus::True, "The Snapshot can be restored."),
+        _ => (
+            ConditionStatus::False,
+            error
+                .chain(incomplete.map(|found| found.message.as_str()))
+                .find(|text| !text.is_empty())
+                .unwrap_or("the backup is incomplete"),
+        ),
+    };
+    let generation = snapshot.metadata.generation;
+    condition::ready(holds, phase.as_str(), message, generation, now)
 }
 
 fn is_listed(world: &World<'_>, phase: SnapshotPhase) -> bool {
@@ -144,12 +176,12 @@ mod tests {
             (json!({"totalComponents": 1}), None, Some("Pending"), vec![]),
             (running, None, Some("Running"), vec![]),
             (finished, Some(&repository), Some("Running"), vec![]),
-            (done.clone(), None, Some("Succeeded"), vec![]),
+            (done.clone(), None, Some("Succeeded"), vec!["Ready=True"]),
             (
                 done,
                 Some(&repository),
                 Some("Succeeded"),
-                vec!["RecentSnapshotListUpdated=True"],
+                vec!["Ready=True", "RecentSnapshotListUpdated=True"],
             ),
         ];
         for (status, repository, phase, conditions) in cases {
@@ -168,7 +200,7 @@ mod tests {
         let done = json!({"totalComponents": 1, "components": component("Succeeded"), "conditions": uploaded()});
         assert_eq!(
             said(done, Some(&repository), false),
-            (Some("Succeeded"), vec![])
+            (Some("Succeeded"), vec!["Ready=True".to_owned()])
         );
     }
 
@@ -182,12 +214,18 @@ mod tests {
             let (phase, conditions) = said(status.clone(), None, true);
             assert_eq!(
                 (phase, conditions),
-                (Some("Failed"), vec!["BackupIncomplete=True".to_owned()]),
+                (
+                    Some("Failed"),
+                    vec!["Ready=False".to_owned(), "BackupIncomplete=True".to_owned()]
+                ),
                 "{status}"
             );
         }
         // What had come to its end stays what it is.
         let done = json!({"totalComponents": 1, "components": component("Succeeded"), "conditions": uploaded()});
-        assert_eq!(said(done, None, true), (Some("Succeeded"), vec![]));
+        assert_eq!(
+            said(done, None, true),
+            (Some("Succeeded"), vec!["Ready=True".to_owned()])
+        );
     }
 }

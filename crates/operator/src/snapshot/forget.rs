@@ -2,15 +2,19 @@
 //!
 //! Invariant: one forget at a time for each Repository, for all of its Snapshots that are due: one prune, not many.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 use kubestash_api::{
-    conditions::READY,
+    conditions::{READY, snapshot::BACKUP_INCOMPLETE},
     labels,
     shared::{Condition, DeletionPolicy},
-    storage::{BackupStorage, Repository, Snapshot},
+    storage::{BackupStorage, Repository, Snapshot, SnapshotPhase},
 };
 use kubestash_backend::{SnapshotData, encryption_password, forget};
 use kubestash_core::condition;
@@ -23,8 +27,9 @@ use super::{
     holder, repository_in,
 };
 use crate::{
-    apply::{self, Manager, Owns},
+    apply::{self, ApplyError, Manager, Owns},
     attempt::Fingerprint,
+    backupsession::is_finished,
     context::Context,
     events::Notice,
     finalizer,
@@ -34,6 +39,9 @@ use crate::{
     takedown::{self, Done, TakenDown},
     volume_job::{self, STORAGE_GROUP, Task, Work},
 };
+
+/// How often a Snapshot that a session removes is looked at; the session's end wakes it sooner.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Name of the Job that removes a Snapshot's data from a volume.
 pub(super) fn job_name(snapshot: &Snapshot) -> String {
@@ -50,6 +58,14 @@ pub(super) async fn remove(
     let Some(snapshot) = &due.map(Arc::new) else {
         return Ok(Action::await_change());
     };
+    if let Some(session) = removing_session(ctx, snapshot) {
+        tracing::debug!(
+            snapshot = snapshot.name_any(),
+            session,
+            "a session removes this Snapshot"
+        );
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
     let repository = repository_in(ctx, snapshot);
     let storage = repository
         .as_ref()
@@ -68,9 +84,11 @@ pub(super) async fn remove(
     };
     match (next(&world), repository, storage) {
         (Step::ForgetObjects, Some(repository), Some(storage)) => {
+            say_it_goes(ctx, snapshot).await?;
             forget_objects(ctx, snapshot, &repository, &storage).await
         }
         (Step::ForgetVolume, Some(repository), Some(storage)) => {
+            say_it_goes(ctx, snapshot).await?;
             forget_volume(ctx, snapshot, &repository, &storage).await
         }
         (Step::Blocked(failure), ..) => {
@@ -86,8 +104,37 @@ pub(super) async fn remove(
     }
 }
 
+/// The session whose Job removes the Snapshot as its retention policy says; none once that is over. Then what it has
+/// begun is finished here.
+fn removing_session(ctx: &Context, snapshot: &Snapshot) -> Option<String> {
+    let session = snapshot.annotations().get(labels::REMOVED_BY)?;
+    let namespace = snapshot.namespace().unwrap_or_default();
+    let found = ctx.watches.backup_sessions.get(&namespace, session)?;
+    (!is_finished(&found)).then(|| session.clone())
+}
+
+/// Whatever becomes of its data, it can no longer be restored: that is said before any of it goes.
+async fn say_it_goes(ctx: &Context, snapshot: &Snapshot) -> Result<(), ApplyError> {
+    let before = snapshot.conditions().iter();
+    let ours = [READY, BACKUP_INCOMPLETE.type_];
+    let ours = before.filter(|condition| ours.contains(&condition.type_.as_str()));
+    let mut conditions: Vec<_> = ours.cloned().collect();
+    let message = "its data is being removed: it was deleted with deletionPolicy WipeOut";
+    let goes = condition::new(BACKUP_INCOMPLETE, true, message, Timestamp::now());
+    condition::set(&mut conditions, goes);
+    let told = Told {
+        phase: Some(SnapshotPhase::Failed),
+        conditions,
+    };
+    let api = ctx.api::<Snapshot>(&snapshot.namespace().unwrap_or_default());
+    apply::status(&api, snapshot, &told, Owns::Given, MANAGER).await?;
+    Ok(())
+}
+
 #[derive(Serialize)]
 pub(crate) struct Told {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<SnapshotPhase>,
     conditions: Vec<Condition>,
 }
 
@@ -104,13 +151,18 @@ impl TakenDown for Snapshot {
     }
 
     fn with(&self, ready: Condition) -> Told {
-        let before = self.conditions().iter();
-        let mut conditions: Vec<_> = before
-            .filter(|condition| condition.type_ == READY)
-            .cloned()
-            .collect();
+        // Everything that was said before, or the API server takes it back.
+        let wipes = self.spec.deletion_policy == DeletionPolicy::WipeOut;
+        let said = |condition: &&Condition| {
+            condition.type_ == READY || (wipes && condition.type_ == BACKUP_INCOMPLETE.type_)
+        };
+        let mut conditions: Vec<_> = self.conditions().iter().filter(said).cloned().collect();
         condition::set(&mut conditions, ready);
-        Told { conditions }
+        let gone = condition::has(&conditions, BACKUP_INCOMPLETE.type_);
+        Told {
+            phase: gone.then_some(SnapshotPhase::Failed),
+            conditions,
+        }
     }
 }
 
@@ -120,6 +172,7 @@ fn due(ctx: &Context, repository: &Repository) -> Vec<Arc<Snapshot>> {
     due.retain(|snapshot| {
         snapshot.meta().deletion_timestamp.is_some()
             && snapshot.spec.deletion_policy == DeletionPolicy::WipeOut
+            && removing_session(ctx, snapshot).is_none()
             && finalizer::has(snapshot.as_ref(), labels::CLEANUP_FINALIZER)
     });
     due
@@ -150,6 +203,9 @@ async fn forget_objects(
         // Another one's turn has taken this one along.
         return Ok(Action::await_change());
     }
+    for other in &due {
+        say_it_goes(ctx, other).await?;
+    }
     match forget_all(ctx, repository, storage, &due).await {
         Ok(()) => {
             for snapshot in &due {
@@ -172,7 +228,7 @@ async fn forget_objects(
     }
 }
 
-fn encryption_secret(repository: &Repository) -> Option<(String, String)> {
+pub(crate) fn encryption_secret(repository: &Repository) -> Option<(String, String)> {
     let reference = repository.spec.encryption_secret.as_ref()?;
     let namespace = repository.namespace().unwrap_or_default();
     Some((

@@ -14,17 +14,26 @@ use kubestash_engine::LockOwner;
 
 use crate::context::Context;
 
-/// Who the operator is in lock files. No Job has a name of this form (there is no uid in it), so nobody else takes the
-/// operator for one that has ended.
+/// Who the operator is in lock files if its machine has no name.
 const NAME: &str = "kubestash-operator";
+
+/// Who the operator is in lock files: its machine, as for restic itself, so that the lock of one that was killed is known
+/// to be stale by whoever runs beside it. No Job has a name of this form (there is no uid in it), so nobody takes the
+/// operator for a Job that has ended.
+pub(crate) fn own_name() -> String {
+    kubestash_engine::machine::hostname()
+        .filter(|name| LockHolder::parse(name).is_none())
+        .unwrap_or_else(|| NAME.to_owned())
+}
 
 /// The operator as the holder of locks of `repository`.
 pub(super) fn operator(ctx: &Context, repository: &Repository) -> LockOwner {
     let (jobs, pods) = (ctx.watches.jobs.clone(), ctx.watches.pods.clone());
     let namespace = repository.namespace().unwrap_or_default();
+    let own = own_name();
     // The name in front is of no account here, it only asks.
-    let asking = LockHolder::new(NAME, repository.uid().unwrap_or_default());
-    LockOwner::new(NAME).with_gone_check(Arc::new(move |hostname| {
+    let asking = LockHolder::new(&own, repository.uid().unwrap_or_default());
+    LockOwner::new(own).with_gone_check(Arc::new(move |hostname| {
         let gone = asking.sees_gone(&hostname, |job| {
             // A restore may run in another namespace; its Job has the name of its session.
             let (namespace, name) =
@@ -36,6 +45,15 @@ pub(super) fn operator(ctx: &Context, repository: &Repository) -> LockOwner {
         });
         std::future::ready(gone).boxed()
     }))
+}
+
+/// Whether nothing of the Job of that name, which is `job` by now, can write any more.
+pub(crate) fn is_over_in(ctx: &Context, namespace: &str, name: &str, job: Option<&Job>) -> bool {
+    let left = ctx
+        .watches
+        .pods
+        .select(|pod| pod.namespace().as_deref() == Some(namespace) && is_of(pod, name));
+    is_over(job, left.iter().map(AsRef::as_ref))
 }
 
 fn is_of(pod: &Pod, job: &str) -> bool {
@@ -108,5 +126,6 @@ mod tests {
     #[test]
     fn nobody_takes_the_operator_for_a_job_that_has_ended() {
         assert_eq!(LockHolder::parse(NAME), None);
+        assert_eq!(LockHolder::parse(&own_name()), None);
     }
 }

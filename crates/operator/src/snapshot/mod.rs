@@ -6,7 +6,7 @@
 mod decide;
 mod deletion;
 mod forget;
-mod holder;
+pub(crate) mod holder;
 
 use std::sync::Arc;
 
@@ -23,8 +23,10 @@ use kubestash_api::{
 };
 
 use self::decide::World;
+pub(crate) use self::forget::encryption_secret;
 use crate::{
     apply::{self, ApplyError, Manager, Owns},
+    backupsession::is_finished,
     context::Context,
     controller::{Controller, Reason},
     finalizer,
@@ -63,6 +65,7 @@ impl Reason for SnapshotError {
 pub async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
     let (by_repository, by_job) = (watches.snapshots.clone(), watches.snapshots.clone());
+    let by_remover = watches.snapshots.clone();
     Controller::new("snapshot", Arc::clone(&ctx), &watches.snapshots)
         .on(&watches.repositories, move |repository| {
             // Those that are shown are named there; the others only matter when the Repository goes.
@@ -83,7 +86,18 @@ pub async fn controller(ctx: Arc<Context>) {
             let namespace = session.namespace().unwrap_or_default();
             let snapshots = session.status.iter().flat_map(|status| &status.snapshots);
             let named = snapshots.map(|snapshot| ObjectRef::new(&snapshot.name).within(&namespace));
-            named.collect::<Vec<_>>()
+            let mut found: Vec<_> = named.collect();
+            // What its retention has begun and not finished is finished once it is over.
+            if is_finished(session) || session.meta().deletion_timestamp.is_some() {
+                let name = session.name_any();
+                let left = |snapshot: &Snapshot| {
+                    snapshot.annotations().get(labels::REMOVED_BY) == Some(&name)
+                        && snapshot.meta().deletion_timestamp.is_some()
+                        && snapshot.namespace().as_deref() == Some(&namespace)
+                };
+                found.extend(references(by_remover.select(left)));
+            }
+            found
         })
         .on(&watches.jobs, move |job| {
             if invoker_kind(job) != Some(Snapshot::kind(&()).as_ref()) {
@@ -155,7 +169,8 @@ async fn orphaned(
         .creation_timestamp
         .as_ref()
         .map_or(now, |time| time.0);
-    let left = ORPHAN_AGE - now.duration_since(created);
+    // Created in the future: the clock was set back. It is not waited for to catch up.
+    let left = (ORPHAN_AGE - now.duration_since(created)).min(ORPHAN_AGE);
     if let Ok(left) = std::time::Duration::try_from(left)
         && !left.is_zero()
     {

@@ -4,6 +4,7 @@
 mod blueprints;
 mod lifecycle;
 mod outcomes;
+mod queue;
 mod schedules;
 mod support;
 mod tutorial;

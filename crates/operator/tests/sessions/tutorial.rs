@@ -72,6 +72,7 @@ fn session_is_the_tutorials(session: &BackupSession) {
     assert_eq!(
         types,
         [
+            "Ready",
             "SnapshotsEnsured",
             "BackupExecutorEnsured",
             "SessionHistoryCleaned",

@@ -115,6 +115,18 @@ impl World {
         }
     }
 
+    /// The Addons and Functions.
+    pub async fn catalog(&self) {
+        for addon in kubestash_core::catalog::addons() {
+            let api = Api::<kubestash_api::addons::Addon>::all(self.client.clone());
+            api.create(&PostParams::default(), &addon).await.unwrap();
+        }
+        for function in kubestash_core::catalog::functions("image") {
+            let api = Api::<kubestash_api::addons::Function>::all(self.client.clone());
+            api.create(&PostParams::default(), &function).await.unwrap();
+        }
+    }
+
     pub async fn make_namespace(&self, name: &str) {
         let namespace: Namespace =
             serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
@@ -142,6 +154,7 @@ impl World {
                 },
                 cert_dir: None,
             }),
+            max_sessions: kubestash_operator::MAX_SESSIONS,
             leader_election: false,
             ready: Some(ready),
         };

@@ -12,7 +12,7 @@ fn options() -> OpenOptions {
         lock_wait: Duration::from_millis(100),
         lock_poll: Duration::from_millis(10),
         lock_refresh: Duration::from_secs(60),
-        owner: LockOwner::new("job-1"),
+        ..OpenOptions::new(LockOwner::new("job-1"))
     }
 }
 
@@ -233,4 +233,26 @@ async fn waiting_ends_when_cancelled() {
     let waiting = Lock::acquire(&opened, Mode::Shared, &cancel);
     let (result, ()) = tokio::join!(waiting, async { cancel.cancel() });
     assert_eq!(result.unwrap_err().kind(), "Cancelled");
+}
+
+#[tokio::test]
+async fn a_lock_dated_in_the_future_is_stale_once_nobody_renews_it() {
+    let root = tempfile::tempdir().unwrap();
+    let opened = opened(root.path(), options()).await;
+    let file = |opened: &Opened, id: &Id| root.path().join(opened.path_of(files::LOCKS, id));
+    leave(&opened, "crashed", -60 * 24, true).await;
+    let id = locks(&opened).await[0];
+    assert!(acquire(&opened, Mode::Shared).await.is_err());
+    let long_ago = std::time::SystemTime::now() - STALE * 2;
+    let lock = std::fs::File::options()
+        .write(true)
+        .open(file(&opened, &id))
+        .unwrap();
+    lock.set_modified(long_ago).unwrap();
+    acquire(&opened, Mode::Shared)
+        .await
+        .unwrap()
+        .release()
+        .await;
+    assert_eq!(locks(&opened).await, []);
 }

@@ -14,16 +14,32 @@ use std::{
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::storage::Entry;
+use crate::{machine, storage::Entry};
 
 /// What the names of unfinished files hold. `restic` and we ignore such files in listings.
 pub(super) const TEMPORARY: &str = "-tmp-";
 /// An unfinished file that was not touched for so long belongs to nobody any more.
 pub(super) const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// A name that no other writer uses.
+/// What follows [`TEMPORARY`] in a name that no other writer uses; it says who writes.
 pub(super) fn unique() -> String {
-    format!("{:016x}", rand::random::<u64>())
+    format!("{}-{:016x}", machine::writer(), rand::random::<u64>())
+}
+
+/// Whether an unfinished file belongs to nobody any more: its writer was killed on this machine, or it was not touched
+/// for long.
+fn is_abandoned(name: &str, metadata: &fs::Metadata) -> bool {
+    let writer = name
+        .rsplit_once(TEMPORARY)
+        .and_then(|(_, unique)| unique.rsplit_once('-'));
+    if writer.is_some_and(|(writer, _)| machine::is_dead_writer(writer)) {
+        return true;
+    }
+    let age = metadata
+        .modified()
+        .ok()
+        .and_then(|time| SystemTime::now().duration_since(time).ok());
+    age.is_some_and(|age| age > ABANDONED)
 }
 
 pub(super) fn is_missing(error: &io::Error) -> bool {
@@ -169,14 +185,26 @@ pub(super) fn find_temporary(directory: &Path, found: &mut Vec<PathBuf>) -> io::
         };
         if metadata.is_dir() {
             find_temporary(&entry.path(), found)?;
-        } else if name.contains(TEMPORARY)
-            && metadata
-                .modified()
-                .ok()
-                .and_then(|time| SystemTime::now().duration_since(time).ok())
-                .is_some_and(|age| age > ABANDONED)
-        {
+        } else if name.contains(TEMPORARY) && is_abandoned(&name, &metadata) {
             found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// The same without looking into directories, in which others may keep other things.
+pub(super) fn find_temporary_beside(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for (name, entry) in read_directory(directory)? {
+        if !name.contains(TEMPORARY) {
+            continue;
+        }
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_file() && is_abandoned(&name, &metadata) => {
+                found.push(entry.path());
+            }
+            Ok(_) => {}
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

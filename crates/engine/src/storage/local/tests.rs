@@ -113,3 +113,38 @@ async fn unfinished_files_are_invisible_and_old_ones_are_removed() {
     assert!(!old.exists());
     assert!(data.join("other-tmp-2").exists());
 }
+
+#[tokio::test]
+async fn what_a_killed_writer_left_is_removed_at_once_and_what_a_living_one_writes_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let locks = directory.path().join("some/prefix/locks");
+    fs::create_dir_all(&locks).unwrap();
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let own = unique();
+    let dead = own.replace(
+        &format!("-{}-", std::process::id()),
+        &format!("-{}-", child.id()),
+    );
+    assert_ne!(own, dead);
+    for unique in [&own, &dead] {
+        fs::write(locks.join(format!("id-tmp-{unique}")), "half").unwrap();
+        fs::write(
+            directory
+                .path()
+                .join(format!("some/prefix/.probe-tmp-{unique}")),
+            "",
+        )
+        .unwrap();
+    }
+    assert_eq!(store.remove_abandoned("locks").await.unwrap(), 1);
+    assert!(locks.join(format!("id-tmp-{own}")).exists());
+    store.probe().await.unwrap();
+    let beside = |unique: &str| {
+        directory
+            .path()
+            .join(format!("some/prefix/.probe-tmp-{unique}"))
+    };
+    assert!(beside(&own).exists() && !beside(&dead).exists());
+}

@@ -57,6 +57,7 @@ fn policy() -> Arc<RetentionPolicy> {
 fn world_of(configuration: Value) -> World {
     let addons = kubestash_core::catalog::addons();
     World {
+        complaint: None,
         configuration: from(configuration),
         others: Others {
             storages: vec![storage(json!({"phase": "Ready"}))],

@@ -7,7 +7,7 @@ mod starting;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kubestash_api::{
-    conditions::completion::METRICS_PUSHED,
+    conditions::{completion::METRICS_PUSHED, executor::WAITING},
     core::{BackupConfiguration, RetentionPolicyApplyPhase},
     shared::{ConditionStatus, TypedObjectReference},
     storage::{BackupStorage, Repository, SnapshotPhase},
@@ -15,9 +15,12 @@ use kubestash_api::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::backupsession::{
-    running::clean_up,
-    source::{Named, Source},
+use crate::{
+    backupsession::{
+        running::{clean_up, may_have_left_locks},
+        source::{Named, Source},
+    },
+    queue::Turn,
 };
 
 const SESSION: &str = "appbinding-sample-druid-frequent-backup-1726741846";

@@ -12,7 +12,10 @@ use kubestash_api::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::backupsession::{Named, Source};
+use crate::{
+    backupsession::{Named, Source},
+    queue::Turn,
+};
 
 const CREATED: &str = "2024-09-19T10:30:46Z";
 
@@ -282,6 +285,8 @@ fn the_rights_name_the_objects_of_the_restore_and_no_others() {
         .collect()
     };
     assert_eq!(names("demo", "restoresessions/status"), ["restore-1"]);
+    // Whether another restore is over, whose lock is in the way.
+    assert_eq!(names("demo", "restoresessions"), ["restore-1", "*"]);
     assert_eq!(names("demo", "druids"), ["restored"]);
     assert_eq!(names("demo", "appbindings"), ["restored-mysql-metadata"]);
     assert_eq!(names("demo", "secrets"), ["restored-mysql-metadata-auth"]);
@@ -496,6 +501,117 @@ fn a_second_restore_into_a_target_waits_and_says_for_which() {
     let mut next = next;
     next.rival = None;
     assert_eq!(decide(&next, after(2)).step, Step::Begin);
+}
+
+#[test]
+fn a_restore_whose_turn_it_is_not_waits_in_the_queue_and_its_time_begins_with_its_turn() {
+    let mut world = world_of(&json!({"restoreTimeout": "60s"}));
+    world.turn = Turn::Wait {
+        place: 1,
+        working: 10,
+        limit: 10,
+    };
+    let plan = decide(&world, after(1));
+    assert!(matches!(plan.step, Step::Wait(Some(_))), "{:?}", plan.step);
+    assert_eq!(plan.status.total_components, None);
+    let ready = condition::find(&plan.status.conditions, READY).unwrap();
+    assert_eq!(
+        (ready.status, ready.reason.as_str()),
+        (ConditionStatus::Unknown, "Queued")
+    );
+    assert!(ready.message.contains("place 1"), "{}", ready.message);
+    // Much later it has its whole time.
+    let mut next = carried_out(&world, &plan);
+    assert!(matches!(
+        decide(&next, after(600)).step,
+        Step::Wait(Some(_))
+    ));
+    next.turn = Turn::Now;
+    let plan = decide(&next, after(601));
+    assert_eq!(plan.step, Step::Begin);
+    assert_eq!(plan.status.restore_deadline.as_ref().unwrap().0, after(661));
+}
+
+#[test]
+fn a_restore_with_the_name_of_a_backup_says_so_and_goes_on_when_the_name_is_free() {
+    let taken = "ServiceAccount demo/restore-1 belongs to BackupSession restore-1, and more";
+    let mut world = world_of(&json!({"restoreTimeout": "60s"}));
+    world.in_the_way = Some(taken.to_owned());
+    let plan = decide(&world, after(1));
+    assert!(matches!(plan.step, Step::Wait(Some(_))), "{:?}", plan.step);
+    let ready = condition::find(&plan.status.conditions, READY).unwrap();
+    assert!(
+        ready.reason == "NameTaken" && ready.message.contains(taken),
+        "{ready:?}"
+    );
+    let mut next = carried_out(&world, &plan);
+    let over = decide(&next, after(61));
+    assert_eq!(over.status.phase, Some(RestorePhase::Failed));
+    assert!(told(&over.status).contains(taken));
+    next.in_the_way = None;
+    assert_eq!(decide(&next, after(2)).step, Step::Begin);
+}
+
+#[test]
+fn the_newest_snapshot_is_not_one_that_is_dated_in_the_future() {
+    let mut world = world_of(&json!({}));
+    world.now = after(0);
+    let ahead = snapshot("ahead", "repo", "Succeeded", "2025-10-24T09:00:00Z");
+    let newest = data::found(&world).unwrap().name_any();
+    world.snapshots.push(ahead);
+    assert_eq!(data::found(&world).unwrap().name_any(), newest);
+    let plan = decide(&world, after(0));
+    let ready = condition::find(&plan.status.conditions, READY).unwrap();
+    assert!(
+        ready.message.contains("not taken for the newest: ahead"),
+        "{}",
+        ready.message
+    );
+    // It can be named, and it is taken when there is no other.
+    world
+        .snapshots
+        .retain(|snapshot| snapshot.name_any() == "ahead");
+    assert_eq!(data::found(&world).unwrap().name_any(), "ahead");
+}
+
+#[test]
+fn a_postgresql_restore_that_was_killed_says_that_nothing_is_half_restored() {
+    let addons = [
+        (
+            json!({"name": "postgres-addon", "tasks": [{"name": "logical-backup-restore"}]}),
+            true,
+        ),
+        (
+            json!({"name": "druid-addon", "tasks": [{"name": "postgres-metadata-storage-restore"}]}),
+            true,
+        ),
+        (
+            json!({"name": "druid-addon", "tasks": [{"name": "mysql-metadata-storage-restore"}]}),
+            false,
+        ),
+        (
+            json!({"name": "kubedb-addon", "tasks": [{"name": "manifest-restore"}]}),
+            false,
+        ),
+    ];
+    for (addon, transactional) in addons {
+        let mut world = running_of(&json!({}));
+        world = reported(world, json!({"phase": "Running"}));
+        Arc::make_mut(&mut world.session).spec.addon = Some(from(addon.clone()));
+        world.job = None;
+        let plan = decide(&world, after(20));
+        let text = told(&plan.status);
+        assert_eq!(
+            text.contains("rolls back"),
+            transactional,
+            "{addon}: {text}"
+        );
+        assert_eq!(
+            text.contains("may hold a part"),
+            !transactional,
+            "{addon}: {text}"
+        );
+    }
 }
 
 #[test]

@@ -63,6 +63,8 @@ impl<K> Kind for K where
 pub struct Cluster {
     pub server: TestServer,
     pub client: Client,
+    /// How many sessions its operators let work at once.
+    pub max_sessions: usize,
 }
 
 impl Cluster {
@@ -75,7 +77,11 @@ impl Cluster {
             .await
             .unwrap();
         let client = Client::try_from(config).unwrap();
-        let cluster = Self { server, client };
+        let cluster = Self {
+            server,
+            client,
+            max_sessions: kubestash_operator::MAX_SESSIONS,
+        };
         let all = kubestash_api::crds()
             .into_iter()
             .chain(kubestash_api::foreign_crds());
@@ -140,6 +146,7 @@ impl Cluster {
             image: IMAGE.to_owned(),
             environment: JobEnvironment::default(),
             webhook,
+            max_sessions: self.max_sessions,
             leader_election: false,
             ready: Some(sender),
         };

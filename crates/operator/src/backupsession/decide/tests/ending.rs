@@ -190,6 +190,74 @@ fn a_job_whose_pods_do_not_end_does_not_hold_the_session_for_ever() {
 }
 
 #[test]
+fn a_job_that_is_killed_in_retention_fails_the_session_and_the_backup_stays_a_backup() {
+    let world = with_component(running(), json!({"phase": "Succeeded"}), "Succeeded");
+    let (plan, at_work) = step(&world, after(10));
+    let ready = condition::find(&plan.status.conditions, READY).unwrap();
+    assert_eq!(
+        (ready.status, ready.reason.as_str()),
+        (ConditionStatus::Unknown, "ApplyingRetention")
+    );
+    assert!(
+        ready.message.contains("is stored and can be restored"),
+        "{}",
+        ready.message
+    );
+    for world in [
+        with_job(at_work.clone(), failed()),
+        World {
+            job: None,
+            ..at_work
+        },
+    ] {
+        assert!(may_have_left_locks(&world, after(20)));
+        let (world, status) = to_the_end(world, after(20));
+        assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
+        assert_eq!(status.snapshots[0].phase, Some(SnapshotPhase::Succeeded));
+        let retention = &status.retention_policy[0];
+        assert_eq!(
+            retention.phase,
+            Some(RetentionPolicyApplyPhase::FailedToApply)
+        );
+        assert_eq!(retention.repository, "default-blueprint");
+        let ready = condition::find(&status.conditions, READY).unwrap();
+        for words in ["before the retention policy was applied", "can be restored"] {
+            assert!(ready.message.contains(words), "{}", ready.message);
+        }
+        assert_eq!(world.snapshots.len(), 1);
+    }
+}
+
+#[test]
+fn only_a_job_that_came_to_its_end_by_itself_has_given_its_locks_back() {
+    let world = with_component(running(), json!({"phase": "Succeeded"}), "Succeeded");
+    assert!(!may_have_left_locks(
+        &with_job(world, complete()),
+        after(20)
+    ));
+    assert!(
+        !may_have_left_locks(&super::world(), after(20)),
+        "there was no Job"
+    );
+}
+
+#[test]
+fn a_session_whose_snapshot_was_deleted_meanwhile_says_so() {
+    let mut world = with_job(running(), complete());
+    world.snapshots.clear();
+    let (_, status) = to_the_end(world, after(20));
+    assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
+    let ready = condition::find(&status.conditions, READY).unwrap();
+    assert!(
+        ready
+            .message
+            .contains(&format!("Snapshot {SNAPSHOT} is gone")),
+        "{}",
+        ready.message
+    );
+}
+
+#[test]
 fn a_deleted_session_ends_its_job_and_fails_its_snapshots_before_it_goes() {
     let world = with_component(running(), json!({"phase": "Running"}), "Running");
     let Some(Step::Stop(_)) = clean_up(&world, after(5)) else {

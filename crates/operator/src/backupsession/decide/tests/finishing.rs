@@ -15,6 +15,7 @@ fn a_good_run_ends_with_the_documented_conditions_in_their_order() {
     assert_eq!(
         words(&status),
         [
+            ("Ready", "True", "Succeeded", "The backup has succeeded."),
             (
                 "SnapshotsEnsured",
                 "True",
@@ -37,7 +38,7 @@ fn a_good_run_ends_with_the_documented_conditions_in_their_order() {
                 "MetricsPushed",
                 "True",
                 "SuccessfullyPushedMetrics",
-                "Metrics have been pushed successfully."
+                "No metrics are configured: there was nothing to push."
             ),
         ]
     );
@@ -60,6 +61,23 @@ fn an_executor_that_succeeds_without_applying_retention_fails_the_session() {
         Some(RetentionPolicyApplyPhase::FailedToApply)
     );
     assert_eq!(retention.ref_.as_ref().unwrap().name, "demo-retention");
+}
+
+#[test]
+fn what_a_killed_executor_waited_for_is_not_waited_for_when_the_session_is_over() {
+    let mut world = with_job(running(), failed());
+    let status = Arc::make_mut(&mut world.session).status.as_mut().unwrap();
+    let waiting = condition::new(WAITING, true, "waits for a lock", after(5));
+    condition::set(&mut status.conditions, waiting);
+    let (_, status) = to_the_end(world, after(20));
+    assert!(condition::is_false(&status.conditions, WAITING.type_));
+    let ready = condition::find(&status.conditions, READY).unwrap();
+    assert!(
+        ready.message.contains("BackoffLimitExceeded"),
+        "{}",
+        ready.message
+    );
+    assert_eq!(status.conditions.last().unwrap().type_, "MetricsPushed");
 }
 
 #[test]

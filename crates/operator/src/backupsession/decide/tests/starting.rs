@@ -138,7 +138,7 @@ fn the_job_has_the_sessions_name_the_tasks_arguments_and_exactly_the_rights_it_n
                 .to_owned(),
             format!("demo snapshots [\"{SNAPSHOT}\", \"older\"] get,patch,delete"),
             "demo snapshots [] list".to_owned(),
-            format!("demo snapshots/status [\"{SNAPSHOT}\"] get,patch"),
+            format!("demo snapshots/status [\"{SNAPSHOT}\", \"older\"] get,patch"),
             "stores backupstorages [\"gcs-storage\"] get".to_owned(),
             "stores secrets [\"gcs-secret\"] get".to_owned(),
         ]
@@ -276,7 +276,170 @@ fn with_replace_the_older_session_is_cancelled_and_the_newer_one_waits_for_its_e
         siblings: vec![older.session.clone()],
         ..super::tests::world()
     };
-    assert!(matches!(decide(&waiting, after(5)).step, Step::Wait(None)));
+    let plan = decide(&waiting, after(5));
+    assert!(matches!(plan.step, Step::Wait(_)), "{:?}", plan.step);
+    let ready = condition::find(&plan.status.conditions, READY).unwrap();
+    assert!(
+        ready.message.contains(&older.session.name_any()),
+        "{}",
+        ready.message
+    );
+}
+
+fn ready_of(status: &BackupSessionStatus) -> (&str, &str) {
+    let ready = condition::find(&status.conditions, READY).unwrap();
+    assert_eq!(ready.status, ConditionStatus::Unknown);
+    (&ready.reason, &ready.message)
+}
+
+#[test]
+fn a_session_whose_turn_it_is_not_is_pending_and_says_its_place() {
+    let timeout = json!({"backupTimeout": "1m"});
+    let mut world = World {
+        session: Arc::new(session(SESSION, timeout)),
+        ..world()
+    };
+    world.turn = Turn::Wait {
+        place: 3,
+        working: 10,
+        limit: 10,
+    };
+    let (plan, mut waiting) = step(&world, after(1));
+    assert!(matches!(plan.step, Step::Wait(Some(_))), "{:?}", plan.step);
+    assert_eq!(plan.status.phase, Some(BackupSessionPhase::Pending));
+    let (reason, message) = ready_of(&plan.status);
+    assert_eq!(reason, "Queued");
+    assert!(
+        message.contains("place 3") && message.contains("at most 10"),
+        "{message}"
+    );
+    assert!(waiting.snapshots.is_empty());
+
+    // Its place changes; a restart in between is no different.
+    waiting.turn = Turn::Wait {
+        place: 1,
+        working: 10,
+        limit: 10,
+    };
+    assert!(
+        ready_of(&decide(&waiting, after(90)).status)
+            .1
+            .contains("place 1")
+    );
+    waiting.turn = Turn::Now;
+    let (plan, begun) = step(&waiting, after(100));
+    assert!(matches!(plan.step, Step::Start(..)), "{:?}", plan.step);
+    assert_eq!(ready_of(&plan.status).0, "Running");
+    // What it has waited does not count.
+    assert_eq!(plan.status.backup_deadline.as_ref().unwrap().0, after(160));
+    let (plan, _) = step(&begun, after(100));
+    assert!(matches!(plan.step, Step::Launch(_)), "{:?}", plan.step);
+
+    // What it is skipped for meanwhile is its end.
+    let mut paused = waiting;
+    paused.configuration.as_mut().unwrap().spec.paused = Some(true);
+    let plan = decide(&paused, after(100));
+    let status = finish::finish(plan.status, &paused, None, after(100));
+    assert_eq!(status.phase, Some(BackupSessionPhase::Skipped));
+    let ready = condition::find(&status.conditions, READY).unwrap();
+    assert_eq!(
+        (ready.status, ready.reason.as_str()),
+        (ConditionStatus::False, "Skipped")
+    );
+    assert!(ready.message.contains("is paused"), "{}", ready.message);
+}
+
+#[test]
+fn the_next_session_waits_for_one_that_waits_for_its_storage_and_then_runs() {
+    let waits = |says: bool| {
+        let mut older = session("an-older-one", json!({}));
+        older.metadata.creation_timestamp = Some(Time(after(-300)));
+        let mut conditions = vec![condition::new(SNAPSHOTS_ENSURED, true, "", after(-300))];
+        if says {
+            conditions.push(condition::new(WAITING, true, "the storage", after(-200)));
+        }
+        older.status = Some(BackupSessionStatus {
+            conditions,
+            ..BackupSessionStatus::default()
+        });
+        Arc::new(older)
+    };
+    let world = World {
+        siblings: vec![waits(true)],
+        ..world()
+    };
+    let (plan, next) = step(&world, after(1));
+    assert!(matches!(plan.step, Step::Wait(Some(_))), "{:?}", plan.step);
+    assert_eq!(plan.status.phase, Some(BackupSessionPhase::Pending));
+    let (reason, message) = ready_of(&plan.status);
+    assert_eq!(reason, "WaitingForSession");
+    assert!(message.contains("an-older-one"), "{message}");
+    // Also when the storage answers again and the older one goes on.
+    let still = World {
+        siblings: vec![waits(false)],
+        ..next.clone()
+    };
+    assert!(matches!(
+        decide(&still, after(60)).step,
+        Step::Wait(Some(_))
+    ));
+    // Once that has ended, it runs.
+    let free = World {
+        siblings: Vec::new(),
+        ..next.clone()
+    };
+    assert!(matches!(decide(&free, after(90)).step, Step::Start(..)));
+    // One after it is skipped: a single one waits.
+    let third = World {
+        siblings: vec![waits(true), next.session],
+        session: {
+            let mut third = session("zz-third", json!({}));
+            third.metadata.creation_timestamp = Some(Time(after(300)));
+            Arc::new(third)
+        },
+        ..super::world()
+    };
+    let plan = decide(&third, after(300));
+    assert!(matches!(plan.step, Step::Finish(_)), "{:?}", plan.step);
+    let skipped = condition::find(&plan.status.conditions, BACKUP_SKIPPED.type_).unwrap();
+    assert!(
+        skipped.message.contains(SESSION) && skipped.message.contains("waiting"),
+        "{}",
+        skipped.message
+    );
+}
+
+#[test]
+fn a_foreign_object_with_the_sessions_name_is_waited_for_and_then_told() {
+    let taken = "Role demo/x belongs to RestoreSession x, and more";
+    let (_, mut world) = step(&world(), after(0));
+    world.in_the_way = Some(taken.to_owned());
+    assert!(matches!(decide(&world, after(5)).step, Step::Wait(Some(_))));
+    let free = World {
+        in_the_way: None,
+        ..world.clone()
+    };
+    assert!(matches!(decide(&free, after(5)).step, Step::Launch(_)));
+    let (_, status) = to_the_end(world, after(61));
+    assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
+    let ready = condition::find(&status.conditions, READY).unwrap();
+    assert_eq!(ready.message, taken);
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_nobody_wait_until_it_catches_up() {
+    let mut world = world();
+    world.repositories.clear();
+    assert!(matches!(
+        decide(&world, after(-5)).step,
+        Step::Wait(Some(_))
+    ));
+    let plan = decide(&world, after(-3600));
+    let ensured = condition::find(&plan.status.conditions, SNAPSHOTS_ENSURED.type_);
+    assert!(
+        ensured.is_some_and(|found| found.message.contains("does not exist")),
+        "{plan:?}"
+    );
 }
 
 #[test]
