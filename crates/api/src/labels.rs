@@ -71,6 +71,17 @@ pub const BLUEPRINT_SESSION_NAMES: &str = "blueprint.kubestash.com/session-names
 /// Start of the annotations of a target that give the blueprint's variables; the variable's name follows.
 pub const VARIABLE_PREFIX: &str = "variables.kubestash.com/";
 
+/// The annotations under domains of ours that mean something; those of [`VARIABLE_PREFIX`] aside. Whoever adds one adds it
+/// here: any other one is taken for a spelling mistake, and told.
+pub const ANNOTATIONS: [&str; 6] = [
+    BLUEPRINT_NAME,
+    BLUEPRINT_NAMESPACE,
+    BLUEPRINT_SESSION_NAMES,
+    POPULATED_FROM,
+    POPULATOR_APP_NAME,
+    RESTORE_BENEFICIARY,
+];
+
 /// Annotation of a volume claim: the Snapshot it was filled from.
 pub const POPULATED_FROM: &str = "populator.kubestash.com/populated-from";
 /// Annotation of a volume claim: the application it is filled for.

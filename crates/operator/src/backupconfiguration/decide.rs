@@ -10,7 +10,7 @@ use kube::{Resource, ResourceExt};
 use kubestash_api::{
     addons::Addon,
     conditions::{self, invoker::VALIDATION_PASSED},
-    core::{BackupConfiguration, BackupConfigurationStatus, BackupSession, InvokerPhase},
+    core::{BackupConfiguration, BackupConfigurationStatus, BackupSession, InvokerPhase, Session},
     shared::{ConditionStatus, RepositoryDeletionPolicy, ResourceFoundStatus},
     storage::{Repository, RepositorySpec},
 };
@@ -41,6 +41,8 @@ pub(super) struct World {
     pub addons: BTreeMap<String, Arc<Addon>>,
     /// Names of the Functions there are.
     pub functions: BTreeSet<String>,
+    /// What else is in the way: a password that is missing or wrong, or a refusal of the API server.
+    pub outside: Option<Obstacle>,
     /// Its BackupSessions, looked up only while a session has yet to make its first backup.
     pub made: Option<Vec<BackupSession>>,
 }
@@ -102,7 +104,8 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
     let obstacle = invalid(&violations)
         .or_else(|| target_obstacle(world))
         .or_else(|| backends.iter().find_map(|backend| backend.obstacle.clone()))
-        .or_else(|| session_obstacles.iter().flatten().next().cloned());
+        .or_else(|| session_obstacles.iter().flatten().next().cloned())
+        .or_else(|| world.outside.clone());
     // What the status says already: a session is only made when whoever looks at it will find the configuration Ready.
     let ready = obstacle.is_none() && before.phase == Some(InvokerPhase::Ready);
     let around = Surroundings {
@@ -159,9 +162,12 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
         condition::new(VALIDATION_PASSED, false, sentence(&violations), now)
     };
     condition::set(&mut status.conditions, validation);
-    let phase = phase::backup_configuration(&configuration.spec, &status);
+    let phase = match phase::backup_configuration(&configuration.spec, &status) {
+        InvokerPhase::Ready if world.outside.is_some() => InvokerPhase::NotReady,
+        phase => phase,
+    };
     status.phase = Some(phase);
-    set_ready(&mut status, phase, obstacle.as_ref(), generation, now);
+    set_ready(&mut status, phase, obstacle.as_ref(), configuration, now);
 
     let usable = |wanted: &&Wanted| {
         violations.is_empty()
@@ -263,7 +269,7 @@ fn set_ready(
     status: &mut BackupConfigurationStatus,
     phase: InvokerPhase,
     obstacle: Option<&Obstacle>,
-    generation: Option<i64>,
+    configuration: &BackupConfiguration,
     now: Timestamp,
 ) {
     let (holds, reason, message) = match obstacle {
@@ -275,13 +281,34 @@ fn set_ready(
         None => (
             ConditionStatus::from(phase == InvokerPhase::Ready),
             phase.as_str(),
-            "Backups are scheduled.",
+            scheduled(configuration),
         ),
     };
+    let generation = configuration.meta().generation;
     condition::set(
         &mut status.conditions,
         condition::ready(holds, reason, message, generation, now),
     );
+}
+
+/// What happens with a configuration that nothing keeps from making backups.
+fn scheduled(configuration: &BackupConfiguration) -> &'static str {
+    let suspended = |session: &Session| {
+        session
+            .scheduler
+            .as_ref()
+            .is_some_and(|scheduler| scheduler.suspend == Some(true))
+    };
+    let sessions = &configuration.spec.sessions;
+    if configuration.spec.paused == Some(true) {
+        "Backups are paused: none is made until spec.paused is false."
+    } else if sessions.iter().all(suspended) {
+        "Backups are suspended: none is made until scheduler.suspend of a session is false."
+    } else if sessions.iter().any(suspended) {
+        "Backups are scheduled, but for the sessions whose scheduler.suspend is true."
+    } else {
+        "Backups are scheduled."
+    }
 }
 
 fn notices(world: &World, obstacle: Option<&Obstacle>, plans: &[SessionPlan]) -> Vec<Notice> {

@@ -50,6 +50,7 @@ pub(super) async fn world(
             .iter()
             .map(|function| function.name_any())
             .collect(),
+        outside: None,
         made,
         configuration: Arc::clone(configuration),
     };

@@ -62,6 +62,15 @@ pub(super) async fn apply(
     }
     tell_of_edit(ctx, world).await;
     write(ctx, world, &status, false).await?;
+    if let Some(why) = job::progress::trouble(&status.conditions) {
+        let note = format!("RestoreSession {} waits: {why}", world.session.name_any());
+        ctx.events
+            .tell(
+                world.session.as_ref(),
+                &Notice::warning(job::progress::POD_NOT_STARTED, note),
+            )
+            .await;
+    }
     Ok(again)
 }
 
@@ -84,19 +93,6 @@ async fn write(
     apply::status(&api, world.session.as_ref(), &status, Owns::Given, MANAGER).await
 }
 
-/// Whether the API server has understood and says no, so that the same request will not succeed later.
-pub(super) fn is_final(error: &ApplyError) -> bool {
-    match error {
-        ApplyError::Request { source, .. } => match source.as_ref() {
-            kube::Error::Api(status) => {
-                (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
-            }
-            _ => false,
-        },
-        ApplyError::Serialise { .. } => true,
-    }
-}
-
 /// Pauses the target's backups and makes the Job; the inner error says why that will never succeed.
 async fn launch(
     ctx: &Context,
@@ -110,7 +106,7 @@ async fn launch(
     };
     let made = match made.await {
         Ok(made) => made,
-        Err(error) if is_final(&error) => return Ok(Err(full_text(&error))),
+        Err(error) if error.is_final() => return Ok(Err(full_text(&error))),
         Err(error) => return Err(error),
     };
     let own = world.session.uid();

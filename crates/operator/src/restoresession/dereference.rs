@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, Resource, ResourceExt, api::ListParams};
 use kubestash_api::{
@@ -29,7 +30,7 @@ use crate::{
     backupconfiguration::target_reference,
     backupsession::{Named, Source},
     context::Context,
-    job::manifest,
+    job::{self, manifest},
 };
 
 /// Reads the Job, and after it the session, as they are now; none if the session is gone. In this order, because the
@@ -73,6 +74,10 @@ pub(super) async fn world(
     ctx: &Context,
 ) -> Result<(), ApplyError> {
     let stage = stage(&world.session);
+    if stage == Stage::Running {
+        let now = Timestamp::now();
+        world.told = job::told::read(ctx, world.job.as_ref(), &world.pods, now).await;
+    }
     if matches!(stage, Stage::Waiting | Stage::Launching) {
         stored(world, ctx).await?;
         let found = data::found(world);

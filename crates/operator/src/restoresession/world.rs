@@ -16,7 +16,7 @@ use kubestash_core::{
     phase,
 };
 
-use crate::{backupsession::Source, config::JobEnvironment};
+use crate::{backupsession::Source, config::JobEnvironment, job::Told};
 
 /// What was read for a restore.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +53,8 @@ pub(super) struct World {
     pub job: Option<Job>,
     /// The pods of that Job.
     pub pods: Vec<Pod>,
+    /// What Events tell about a Job that does not start.
+    pub told: Vec<Told>,
     /// The image of Jobs.
     pub image: String,
     /// What is passed on to Jobs.

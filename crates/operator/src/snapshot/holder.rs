@@ -19,7 +19,7 @@ use crate::context::Context;
 const NAME: &str = "kubestash-operator";
 
 /// The operator as the holder of locks of `repository`.
-pub(super) fn operator(ctx: &Context, repository: &Repository) -> LockOwner {
+pub(crate) fn operator(ctx: &Context, repository: &Repository) -> LockOwner {
     let (jobs, pods) = (ctx.watches.jobs.clone(), ctx.watches.pods.clone());
     let namespace = repository.namespace().unwrap_or_default();
     // The name in front is of no account here, it only asks.

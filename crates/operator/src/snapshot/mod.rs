@@ -6,7 +6,7 @@
 mod decide;
 mod deletion;
 mod forget;
-mod holder;
+pub(crate) mod holder;
 
 use std::sync::Arc;
 

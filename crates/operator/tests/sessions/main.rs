@@ -7,3 +7,4 @@ mod outcomes;
 mod schedules;
 mod support;
 mod tutorial;
+mod waiting;

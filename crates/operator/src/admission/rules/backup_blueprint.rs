@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 use kubestash_api::core::BackupBlueprint;
 
-use super::{Others, Violation, backup_configuration::storage_usage};
+use super::{Others, Violation, backup_configuration::storage_usage, names};
 
 /// Judges a BackupBlueprint. What its variables may make of it is judged when they are filled in.
 #[must_use]
@@ -19,12 +19,14 @@ pub fn backup_blueprint(object: &BackupBlueprint, others: &Others) -> Vec<Violat
         let field = format!("spec.backupConfigurationTemplate.backends[{index}].storageRef");
         storage_usage(&field, backend.storage_ref.as_ref()?, &namespace, others)
     };
-    template
-        .backends
-        .iter()
-        .enumerate()
-        .filter_map(judge)
-        .collect()
+    let usage = template.backends.iter().enumerate().filter_map(judge);
+    let names = names::violations(
+        "spec.backupConfigurationTemplate",
+        None,
+        &template.backends,
+        &template.sessions,
+    );
+    usage.chain(names).collect()
 }
 
 #[cfg(test)]
@@ -68,6 +70,15 @@ mod tests {
                     json!({"name": "x", "storageRef": {"name": "${storage}", "namespace": "vault"}}),
                 ),
                 vec![],
+            ),
+            (
+                json!({"backupConfigurationTemplate": {"backends": [{"name": "x"}], "sessions": [
+                    {"name": "Session_A", "repositories": [{"name": "My Repo", "backend": "x", "directory": "/d"}]},
+                    {"name": "${s}", "repositories": [{"name": "${repoName}", "backend": "x", "directory": "/d"}]}]}}),
+                vec![
+                    "spec.backupConfigurationTemplate.sessions[0].name",
+                    "spec.backupConfigurationTemplate.sessions[0].repositories[0].name",
+                ],
             ),
             // The default one will be taken.
             (template(json!({"name": "x"})), vec![]),

@@ -8,6 +8,7 @@
 mod backup_blueprint;
 mod backup_configuration;
 mod backup_storage;
+mod names;
 mod restore_session;
 mod retention_policy;
 mod usage;
