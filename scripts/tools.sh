@@ -78,6 +78,12 @@ for line in open("scripts/requirements.txt"):
             sys.exit(1)
 PY
 
+# make finds it there, a terminal of the user's does not.
+found=$(command -v kubectl || true)
+if [[ -z $found || $found == "$PWD/$venv"/* ]]; then
+  say "kubectl is $PWD/$venv/bin/kubectl; to find it: export PATH=\"$PWD/$venv/bin:\$PATH\""
+fi
+
 # The Azure server comes from npm.
 azurite=3.35.0
 npm=.tools/npm

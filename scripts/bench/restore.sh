@@ -60,7 +60,7 @@ a_restore() {
   restores=$((restores + 1)) name=bench-$restores
   began=$(now)
   sed -e "s/^  name: .*/  name: $name/" -e "s/^    name: sample-druid/    name: $1/" -e "s/^    repository: .*/    repository: $1/" \
-    restoresession.yaml | kubectl apply -f - >/dev/null
+    restores/restoresession.yaml | kubectl apply -f - >/dev/null
   kubectl wait -n demo "restoresession/$name" --for=jsonpath='{.status.phase}'=Succeeded --timeout=30m >/dev/null || {
     kubectl describe restoresession -n demo "$name"
     die "restore $name did not succeed"

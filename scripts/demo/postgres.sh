@@ -58,7 +58,7 @@ postgres_backup() {
 postgres_restore() {
   run kubectl create ns dev
   sed -e 's/mysql-metadata-storage/postgres-metadata-storage/' -e 's/gcs-druid-repo/gcs-druid-postgres/' \
-    -e 's/name: restore-sample-druid-application/name: restore-application/' application-restore.yaml >"$work/postgres-restore.yaml"
+    -e 's/name: restore-sample-druid-application/name: restore-application/' restores/application-restore.yaml >"$work/postgres-restore.yaml"
   run kubectl apply -f "$work/postgres-restore.yaml"
   restore_succeeds restore-application
   run kubectl wait -n dev druid/restored-druid --for=jsonpath='{.status.phase}'=Ready --timeout=60s

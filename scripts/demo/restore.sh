@@ -14,7 +14,7 @@ contents() {
 # restore_into NAME DRUID REPOSITORY: restores the latest Snapshot of a repository, and waits for it.
 restore_into() {
   sed -e "s/^  name: .*/  name: $1/" -e "/^  target:/,/^  [a-z]*:\$/s/^    name: .*/    name: $2/" \
-    -e "s/^    repository: .*/    repository: $3/" restoresession.yaml >"$work/$1.yaml"
+    -e "s/^    repository: .*/    repository: $3/" restores/restoresession.yaml >"$work/$1.yaml"
   run kubectl apply -f "$work/$1.yaml"
   restore_succeeds "$1"
 }

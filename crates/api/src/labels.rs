@@ -75,6 +75,18 @@ pub const VARIABLE_PREFIX: &str = "variables.kubestash.com/";
 /// that session works, nobody else does. It gives no right: what goes is what was deleted.
 pub const REMOVED_BY: &str = "kubestash.com/removed-by";
 
+/// The annotations under domains of ours that mean something; those of [`VARIABLE_PREFIX`] aside. Whoever adds one adds it
+/// here: any other one is taken for a spelling mistake, and told.
+pub const ANNOTATIONS: [&str; 7] = [
+    BLUEPRINT_NAME,
+    BLUEPRINT_NAMESPACE,
+    BLUEPRINT_SESSION_NAMES,
+    POPULATED_FROM,
+    POPULATOR_APP_NAME,
+    REMOVED_BY,
+    RESTORE_BENEFICIARY,
+];
+
 /// Annotation of a volume claim: the Snapshot it was filled from.
 pub const POPULATED_FROM: &str = "populator.kubestash.com/populated-from";
 /// Annotation of a volume claim: the application it is filled for.

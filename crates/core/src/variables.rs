@@ -176,6 +176,47 @@ fn substitute(inner: &str, variables: &Variables) -> Result<String, VariableErro
     pattern::apply(value, operation).ok_or_else(|| syntax("unknown operation"))
 }
 
+/// The names of all variables that a document uses, those in defaults included. A form that cannot be understood ends the
+/// search in its text: [`expand_all`] says what is wrong with it.
+#[must_use]
+pub fn names(document: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    collect(document, &mut found);
+    found
+}
+
+fn collect(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => names_in(text, found),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| collect(field, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn names_in(text: &str, found: &mut BTreeSet<String>) {
+    let mut rest = text;
+    while let Some((_, tail)) = rest.split_once('$') {
+        rest = tail;
+        if let Some(tail) = rest.strip_prefix('$') {
+            rest = tail;
+        } else if let Some(tail) = rest.strip_prefix('{') {
+            let Some(end) = closing_brace(tail) else {
+                return;
+            };
+            let inner = tail[..end].trim_start_matches('#');
+            let name = inner
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .map_or(inner, |end| &inner[..end]);
+            if !name.is_empty() {
+                found.insert(name.to_owned());
+            }
+            names_in(&inner[name.len()..], found);
+            rest = &tail[end + 1..];
+        }
+    }
+}
+
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
 }

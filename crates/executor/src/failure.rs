@@ -56,7 +56,7 @@ impl Failure {
         )
     }
 
-    fn of(kind: &str, permanent: bool, error: &dyn Error) -> Self {
+    fn of(kind: &str, permanent: bool, error: &(dyn Error + 'static)) -> Self {
         Self {
             kind: kind.to_owned(),
             message: chain(error),
@@ -76,17 +76,29 @@ impl Failure {
 }
 
 /// An error and its causes as one sentence; a cause that is already in it is not repeated.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = spoken(error);
     let mut cause = error.source();
     while let Some(current) = cause {
-        let next = current.to_string();
+        let next = spoken(current);
         if !text.contains(&next) {
             text = format!("{text}: {next}");
         }
         cause = current.source();
     }
     one_line(&text)
+}
+
+/// An error without its causes. Of a refusal of the API server its message: the client prints the fields of a Rust
+/// struct behind it.
+fn spoken(error: &(dyn Error + 'static)) -> String {
+    let client = error
+        .downcast_ref::<kube::Error>()
+        .or_else(|| Some(error.downcast_ref::<Box<kube::Error>>()?.as_ref()));
+    match client {
+        Some(kube::Error::Api(refusal)) if !refusal.message.is_empty() => refusal.message.clone(),
+        _ => error.to_string(),
+    }
 }
 
 fn one_line(text: &str) -> String {
@@ -173,6 +185,14 @@ mod tests {
         assert_eq!(chain(&error), "outer: inner cause [31m");
         let repeated = Outer(std::io::Error::other("outer"));
         assert_eq!(chain(&repeated), "outer");
+        let status = kube::core::Status::failure("secrets \"x\" is forbidden", "Forbidden");
+        let refused = ClusterError::Request {
+            verb: "get",
+            what: "secrets demo/x".to_owned(),
+            source: Box::new(kube::Error::Api(Box::new(status))),
+        };
+        let told = "failed to get secrets demo/x: secrets \"x\" is forbidden";
+        assert_eq!(chain(&refused), told);
         let long = Failure::permanent("X", "ä".repeat(5000));
         assert_eq!(long.message.chars().count(), LONGEST);
     }

@@ -16,6 +16,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use crate::events::{Events, Kind};
+use crate::refused::spoken;
 
 /// Binds claims, and knows their directories.
 #[derive(Clone)]
@@ -63,7 +64,7 @@ impl Claims {
         let claim = api
             .get_opt(name)
             .await
-            .map_err(|error| format!("failed to read claim {name:?}: {error}"))?;
+            .map_err(|error| format!("failed to read claim {name:?}: {}", spoken(&error)))?;
         let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {name:?} not found"))?;
         self.bind(&claim).await?;
         Ok(self.path(&claim))
@@ -108,7 +109,8 @@ impl Claims {
         let volume = spec
             .and_then(|spec| spec.volume_name.clone())
             .unwrap_or_else(|| format!("pvc-{uid}"));
-        let failed = |error: kube::Error| format!("failed to bind claim {name:?}: {error}");
+        let failed =
+            |error: kube::Error| format!("failed to bind claim {name:?}: {}", spoken(&error));
         let bound = json!({"metadata": {"uid": uid}, "spec": {"volumeName": volume}});
         api.patch(&name, &PatchParams::default(), &Patch::Merge(bound))
             .await

@@ -21,8 +21,10 @@ mod config;
 mod events;
 mod job;
 mod pod;
+mod refused;
 mod run;
 pub mod supervisor;
 
 pub use config::NodeConfig;
+pub use refused::spoken;
 pub use run::{NodeError, run};

@@ -6,10 +6,12 @@ mod support;
 use std::path::Path;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Event, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
+};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 use support::{Cluster, IMAGE, await_absence, await_processes, job, marker, outcome};
 
@@ -451,5 +453,79 @@ async fn the_deadline_of_a_pod_fails_it() {
         .unwrap();
     assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
     await_processes(&mark, 0).await;
+    node.stop().await;
+}
+
+/// Waits for a warning about a pod with this reason.
+async fn warned(cluster: &Cluster, pod: &Pod, reason: &str) -> Event {
+    let about = ListParams::default().fields(&format!("involvedObject.uid={}", pod.uid().unwrap()));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let found = cluster.api::<Event>().list(&about).await.unwrap().items;
+        let mut told = found
+            .iter()
+            .filter(|event| event.reason.as_deref() == Some(reason));
+        if let Some(event) = told.next() {
+            return event.clone();
+        }
+        assert!(std::time::Instant::now() < deadline, "{found:#?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_cannot_be_mounted_is_told_by_an_event_as_a_kubelet_tells_it() {
+    let cluster = Cluster::start().await;
+    let node = cluster.node();
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    for (name, source, words) in [
+        (
+            "disk",
+            json!({"hostPath": {"path": disk, "type": "Directory"}}),
+            "mount its disk",
+        ),
+        (
+            "secret",
+            json!({"secret": {"secretName": "late"}}),
+            "secret \"late\" not found",
+        ),
+        (
+            "map",
+            json!({"configMap": {"name": "late"}}),
+            "configmap \"late\" not found",
+        ),
+        (
+            "claim",
+            json!({"persistentVolumeClaim": {"claimName": "late"}}),
+            "persistentvolumeclaim \"late\" not found",
+        ),
+    ] {
+        let mut volume = source;
+        volume["name"] = json!("v");
+        let extra = json!({"volumes": [volume],
+            "main": {"volumeMounts": [{"name": "v", "mountPath": "/kubestash-tmp"}]}});
+        let pod: Pod = cluster.create(pod(name, "true", extra)).await;
+        let event = warned(&cluster, &pod, "FailedMount").await;
+        let message = event.message.unwrap();
+        assert!(
+            message.starts_with("MountVolume.SetUp failed for volume \"v\" : ")
+                && message.contains(words),
+            "{message}"
+        );
+        assert_eq!(event.type_.as_deref(), Some("Warning"));
+        assert_eq!(event.involved_object.field_path, None);
+        let found = cluster.api::<Pod>().get(name).await.unwrap();
+        let (reason, _) = waiting(Some(&found)).unwrap();
+        assert_eq!(
+            reason, "ContainerCreating",
+            "{name}: a kubelet says no more in the status"
+        );
+    }
+    // The disk is mounted, and the pod starts.
+    std::fs::create_dir(&disk).unwrap();
+    cluster
+        .until::<Pod>("disk", "Succeeded", phase_is("Succeeded"))
+        .await;
     node.stop().await;
 }

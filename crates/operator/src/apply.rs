@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The API server refused or did not answer.
-    #[error("failed to {verb} {kind} {name}: {source}")]
+    #[error("failed to {verb} {kind} {name}: {}", spoken(source))]
     Request {
         /// What was tried.
         verb: &'static str,
@@ -54,6 +54,20 @@ impl ApplyError {
                 _ => "ApiUnavailable",
             },
             Self::Serialise { .. } => "SerialisationFailed",
+        }
+    }
+
+    /// Whether the API server has understood and says no, so that the same request will not succeed later.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Request { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => {
+                    (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
+                }
+                _ => false,
+            },
+            Self::Serialise { .. } => true,
         }
     }
 
@@ -245,6 +259,20 @@ where
             Ok(Written::Unchanged)
         }
         Err(source) => Err(request("delete", live, source)),
+    }
+}
+
+/// What the API client says, in words for a person: its own way to print a refusal ends in the fields of a Rust struct.
+#[must_use]
+pub fn spoken(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        kube::Error::Api(status) => {
+            format!("the API server answered {} {}", status.code, status.reason)
+                .trim_end()
+                .to_owned()
+        }
+        error => error.to_string(),
     }
 }
 

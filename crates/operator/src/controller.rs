@@ -185,11 +185,11 @@ async fn report<K: Watched>(controller: &str, ctx: &Context, object: &K, error: 
 
 /// An error with all its sources, each said once.
 #[must_use]
-pub fn full_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+pub fn full_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = said(error);
     let mut source = error.source();
     while let Some(inner) = source {
-        let said = inner.to_string();
+        let said = said(inner);
         if !text.contains(&said) {
             text.push_str(": ");
             text.push_str(&said);
@@ -197,6 +197,13 @@ pub fn full_text(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    let client = error
+        .downcast_ref::<kube::Error>()
+        .or_else(|| Some(error.downcast_ref::<Box<kube::Error>>()?.as_ref()));
+    client.map_or_else(|| error.to_string(), crate::apply::spoken)
 }
 
 /// Consecutive failures by uid: the delay doubles from 1 s to 5 min, and starts anew after a success.
@@ -255,5 +262,25 @@ mod tests {
         let io = || std::io::Error::other("disk full");
         assert_eq!(full_text(&Printed(io())), "outer: disk full");
         assert_eq!(full_text(&Silent(io())), "outer: disk full");
+    }
+
+    #[test]
+    fn a_refusal_of_the_api_server_is_told_without_the_fields_of_a_rust_struct() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("failed to look")]
+        struct Boxed(#[source] Box<kube::Error>);
+        let refusal = || {
+            let status =
+                kube::core::Status::failure("repositories \"My Repo\" is invalid", "Invalid");
+            kube::Error::Api(Box::new(status.with_code(422)))
+        };
+        let object = kubestash_api::storage::Repository::new("r", Default::default());
+        let applied = crate::apply::request("apply", &object, refusal());
+        for (text, head) in [
+            (full_text(&applied), "failed to apply Repository r"),
+            (full_text(&Boxed(Box::new(refusal()))), "failed to look"),
+        ] {
+            assert_eq!(text, format!("{head}: repositories \"My Repo\" is invalid"));
+        }
     }
 }

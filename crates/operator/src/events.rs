@@ -148,11 +148,15 @@ impl Events {
 
     /// Marks all that did not work with `object` as past: when it comes back, it is told again.
     pub fn recovered<K: Resource<DynamicType = ()>>(&self, object: &K) {
-        let reference = object.object_ref(&());
+        self.recovered_about(&object.object_ref(&()));
+    }
+
+    /// The same for an object known only by reference.
+    pub fn recovered_about(&self, reference: &ObjectReference) {
         let prefix = format!(
             "{}/{}",
             reference.namespace.as_deref().unwrap_or_default(),
-            name_prefix(&reference)
+            name_prefix(reference)
         );
         for (key, told) in self.lock().iter_mut() {
             told.recovered |= told.warning && key.starts_with(&prefix);

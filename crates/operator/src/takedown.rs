@@ -173,6 +173,7 @@ pub(crate) async fn by_job<K: TakenDown>(
             blocked(ctx, object, &Failure::new(&failure.kind, message)).await?;
         }
         Progress::Working(doing) => tell(ctx, object, "Deleting", &doing).await?,
+        Progress::Hindered(failure) => blocked(ctx, object, &failure).await?,
     }
     Ok(Done::NotYet(
         again.map_or_else(Action::await_change, Action::requeue),

@@ -11,9 +11,12 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use kubestash_api::{
-    core::RestoreSession,
+    addons::{Addon, Function},
+    appcatalog::AppBinding,
+    core::{BackupConfiguration, RestoreSession},
+    kubedb::Druid,
     shared::RepositoryPhase,
-    storage::{BackupStorage, BackupStoragePhase, Repository, Snapshot},
+    storage::{BackupStorage, BackupStoragePhase, Repository, RetentionPolicy, Snapshot},
 };
 use kubestash_backend::{Backend, Environment, LocalRoot, resolve};
 use kubestash_core::lock_holder::LockHolder;
@@ -401,5 +404,145 @@ async fn a_namespace_that_is_deleted_does_not_wait_for_a_password_that_is_gone()
         .await
         .unwrap();
     assert_eq!(restic.snapshots().await.unwrap().len(), 2);
+    world.stop().await;
+}
+
+/// A configuration that backs up into the Repository, and everything that it names.
+async fn configured(world: &World) {
+    for addon in kubestash_core::catalog::addons() {
+        let api: kube::Api<Addon> = kube::Api::all(world.client.clone());
+        api.create(&Default::default(), &addon).await.unwrap();
+    }
+    for function in kubestash_core::catalog::functions("kubestash.test/own") {
+        let api: kube::Api<Function> = kube::Api::all(world.client.clone());
+        api.create(&Default::default(), &function).await.unwrap();
+    }
+    let owner = |kind: &str, version: &str, name: &str, spec: serde_json::Value| json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec});
+    let core = "core.kubestash.com/v1alpha1";
+    let policy = json!({"maxRetentionPeriod": "2mo", "successfulSnapshots": {"last": 5}});
+    world
+        .create::<RetentionPolicy>(owner(
+            "RetentionPolicy",
+            "storage.kubestash.com/v1alpha1",
+            "keep",
+            policy,
+        ))
+        .await;
+    world
+        .create::<Druid>(owner(
+            "Druid",
+            "kubedb.com/v1alpha2",
+            "sample-druid",
+            json!({"version": "30.0.0"}),
+        ))
+        .await;
+    let binding = json!({"type": "kubedb.com/druid", "clientConfig": {"url": "http://127.0.0.1:8888"},
+        "appRef": {"apiGroup": "kubedb.com", "kind": "Druid", "name": "sample-druid", "namespace": NAMESPACE}});
+    world
+        .create::<AppBinding>(owner(
+            "AppBinding",
+            "appcatalog.appscode.com/v1alpha1",
+            "sample-druid",
+            binding,
+        ))
+        .await;
+    let spec = json!({
+        "target": {"apiGroup": "kubedb.com", "kind": "Druid", "name": "sample-druid", "namespace": NAMESPACE},
+        "paused": true,
+        "backends": [{"name": "gcs", "storageRef": {"name": "gcs-storage", "namespace": NAMESPACE},
+            "retentionPolicy": {"name": "keep", "namespace": NAMESPACE}}],
+        "sessions": [{
+            "name": "frequent-backup", "scheduler": {"schedule": "@yearly", "jobTemplate": {}},
+            "repositories": [{"name": "default-blueprint", "backend": "gcs", "directory": DIRECTORY,
+                "encryptionSecret": {"name": "encrypt-secret", "namespace": NAMESPACE}}],
+            "addon": {"name": "druid-addon", "tasks": [{"name": "mysql-metadata-storage-backup"}]},
+        }],
+    });
+    world
+        .create::<BackupConfiguration>(owner("BackupConfiguration", core, "backup", spec))
+        .await;
+}
+
+fn ready_reason(configuration: &BackupConfiguration) -> (&str, &str) {
+    let status = configuration.status.as_ref();
+    let conditions = status.map_or(&[][..], |status| &status.conditions);
+    let ready = conditions.iter().find(|found| found.type_ == "Ready");
+    ready.map_or(("", ""), |ready| {
+        (ready.reason.as_str(), ready.message.as_str())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_no_longer_opens_the_repository_is_told_before_the_next_backup_needs_it() {
+    let Stored { mut world, .. } = Box::pin(stored(1)).await;
+    configured(&world).await;
+    let reason_is =
+        |reason: &'static str| move |found: &BackupConfiguration| ready_reason(found).0 == reason;
+    let paused = world.until("backup", "ready", reason_is("Ready")).await;
+    assert!(ready_reason(&paused).1.contains("paused"), "{paused:?}");
+
+    let change = |password: &str| json!({"stringData": {"RESTIC_PASSWORD": password}});
+    world
+        .merge::<KubeSecret>("encrypt-secret", change("another"))
+        .await;
+    let told = world
+        .until(
+            "backup",
+            "not ready",
+            reason_is("EncryptionPasswordChanged"),
+        )
+        .await;
+    let (_, message) = ready_reason(&told);
+    assert!(
+        message.contains("Secret demo/encrypt-secret")
+            && message.contains("put the old value of RESTIC_PASSWORD back"),
+        "{message}"
+    );
+    assert!(
+        !message.contains("another\"") && !message.contains("changeit"),
+        "no password is told: {message}"
+    );
+    // It still holds after a restart, for an operator that has not seen the change.
+    world.stop_operator().await;
+    let edited = world
+        .merge::<BackupConfiguration>("backup", json!({"spec": {"paused": false}}))
+        .await;
+    world.start_operator().await;
+    let looked_again = |found: &BackupConfiguration| {
+        let observed = found
+            .status
+            .as_ref()
+            .and_then(|status| status.observed_generation);
+        observed == edited.metadata.generation
+    };
+    let told = world.until("backup", "looked at again", looked_again).await;
+    assert_eq!(ready_reason(&told).0, "EncryptionPasswordChanged");
+    world
+        .merge::<KubeSecret>("encrypt-secret", change("changeit"))
+        .await;
+    world.until("backup", "ready", reason_is("Ready")).await;
+
+    // A Secret that was lost and made anew with another password is younger than the Repository.
+    world.stop_operator().await;
+    world.delete::<KubeSecret>("encrypt-secret").await;
+    // Times in objects are whole seconds.
+    let created = world
+        .api::<Repository>(NAMESPACE)
+        .get("default-blueprint")
+        .await
+        .unwrap();
+    let created = created.metadata.creation_timestamp.unwrap().0;
+    while jiff::Timestamp::now().as_second() <= created.as_second() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    make_password(&world, "third").await;
+    world.start_operator().await;
+    world
+        .until(
+            "backup",
+            "not ready",
+            reason_is("EncryptionPasswordChanged"),
+        )
+        .await;
     world.stop().await;
 }

@@ -7,7 +7,7 @@ use k8s_openapi::{
     ByteString,
     api::{
         batch::v1::Job,
-        core::v1::{ConfigMap, ServiceAccount},
+        core::v1::{ConfigMap, Pod, ServiceAccount},
         rbac::v1::{Role, RoleBinding},
     },
 };
@@ -264,5 +264,46 @@ async fn what_a_volume_holds_comes_back_once_and_what_is_broken_is_told() {
         .unwrap();
     let left: Vec<_> = left.iter().map(ResourceExt::name_any).collect();
     assert_eq!(left, ["half"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_pod_does_not_start_says_why_on_the_storage() {
+    let world = World::start().await;
+    world.create::<BackupStorage>(local_storage("Delete")).await;
+    let job = world.until::<Job>("init-volume", "there", |_| true).await;
+    let labels = job.spec.clone().unwrap().template.metadata.unwrap().labels;
+    world
+        .create::<Pod>(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "init-volume-x", "namespace": NAMESPACE, "labels": labels, "ownerReferences": [{
+                "apiVersion": "batch/v1", "kind": "Job", "name": "init-volume", "uid": job.uid(), "controller": true}]},
+            "spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"},
+        }))
+        .await;
+    let waiting = json!({"name": "c", "ready": false, "restartCount": 0, "image": "i", "imageID": "",
+        "state": {"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"}}});
+    let status = json!({"status": {"phase": "Pending", "containerStatuses": [waiting]}});
+    let pods = world.api::<Pod>(NAMESPACE);
+    pods.patch_status(
+        "init-volume-x",
+        &PatchParams::default(),
+        &Patch::Merge(&status),
+    )
+    .await
+    .unwrap();
+    world
+        .until("volume", "told", |storage: &BackupStorage| {
+            reason(storage) == Some("PodNotStarted")
+        })
+        .await;
+    let note = world.event("volume", "PodNotStarted").await;
+    assert!(
+        note.contains("Job demo/init-volume waits: pod init-volume-x")
+            && note.contains("CreateContainerConfigError: secret \"x\" not found"),
+        "{note}"
+    );
+    initialise(&world, Vec::new()).await;
+    world.until("volume", "ready", is_ready).await;
     world.stop().await;
 }

@@ -126,6 +126,9 @@ impl ProviderError {
     /// The error with its causes, for a condition or an Event.
     pub(crate) fn told(&self) -> String {
         let mut text = self.to_string();
+        if let Self::Api { source, .. } = self {
+            return format!("{text}: {}", kubestash_node::spoken(source));
+        }
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             let next = error.to_string();

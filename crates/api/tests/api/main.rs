@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod checked_in;
+mod examples;
 mod field_table;
 mod objects;
 mod schema;

@@ -102,6 +102,14 @@ fn keys_numbers_and_the_shape_of_a_document_are_left_alone() {
     );
 }
 
+#[test]
+fn the_variables_of_a_document_are_found_whatever_form_they_have() {
+    let document = json!({"${key}": "${a}/${b:=x-${c}}", "list": ["$${d}", "${#e}", {"f": "${f^^} $g"}], "n": 1});
+    let found: Vec<_> = names(&document).into_iter().collect();
+    assert_eq!(found, ["a", "b", "c", "e", "f"]);
+    assert!(names(&json!("${open")).is_empty());
+}
+
 proptest! {
     #[test]
     fn no_value_changes_the_shape_of_the_document(value in "\\PC*|[\"'{}\\[\\]:,\n\t$&*!|>%@`#-]{0,30}") {

@@ -105,13 +105,11 @@ fn no_secret_is_seen_in_processes_logs_events_objects_files_or_the_bucket() {
                 &format!("backupsession/{name}"),
                 &["Succeeded", "Failed", "Skipped"],
             );
+            // The operator may have noticed the other password first; then the session is skipped.
             assert_eq!(
-                ended["status"]["phase"],
-                if password.is_empty() {
-                    "Succeeded"
-                } else {
-                    "Failed"
-                }
+                ended["status"]["phase"] == "Succeeded",
+                password.is_empty(),
+                "{ended:#}"
             );
         }
         stop.store(true, Ordering::Relaxed);

@@ -88,7 +88,7 @@ fn annotated_plain_databases_are_backed_up_with_their_objects_by_blueprints_and_
         assert_eq!(session["status"]["phase"], "Succeeded", "{session:#}");
 
         sql(kind, "DELETE FROM orders");
-        system.apply(&example(&format!("{kind}-restoresession.yaml")));
+        system.apply(&example(&format!("restores/{kind}-restoresession.yaml")));
         let ended = ["Succeeded", "Failed", "Invalid"];
         let restore = format!("restoresession/restore-sample-{kind}");
         let restored = system.wait_phase("demo", &restore, &ended);
@@ -102,7 +102,7 @@ fn annotated_plain_databases_are_backed_up_with_their_objects_by_blueprints_and_
 
     // What is of another family is not even begun.
     for (kind, other) in [("mysql", "postgres"), ("postgres", "mariadb")] {
-        let mixed = example(&format!("{kind}-restoresession.yaml"))
+        let mixed = example(&format!("restores/{kind}-restoresession.yaml"))
             .replace("name: restore-sample-", "name: mixed-up-")
             .replace(
                 &format!("repository: sample-{kind}"),
@@ -145,7 +145,7 @@ fn a_server_that_is_still_empty_is_backed_up_and_one_that_has_lost_its_databases
         "sample-mariadb",
         "CREATE DATABASE playground",
     );
-    system.apply(&example("mariadb-restoresession.yaml"));
+    system.apply(&example("restores/mariadb-restoresession.yaml"));
     let ended = ["Succeeded", "Failed", "Invalid"];
     let restored = system.wait_phase("demo", "restoresession/restore-sample-mariadb", &ended);
     assert_eq!(restored["status"]["phase"], "Succeeded", "{restored:#}");

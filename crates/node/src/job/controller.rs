@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::decide::{Plan, decide};
 use super::pods::{CONTROLLER_UID, from_template};
 use crate::events::{Events, Kind};
+use crate::refused::spoken;
 
 /// The Job controller.
 pub(crate) struct Jobs {
@@ -186,7 +187,7 @@ impl Jobs {
                     return Ok(Action::await_change());
                 }
                 Err(error) => {
-                    let message = format!("Error creating: {error}");
+                    let message = format!("Error creating: {}", spoken(&error));
                     self.events
                         .publish(&job, Kind::Warning, "FailedCreate", message);
                     return Err(failed("create a pod of a Job")(error));

@@ -176,13 +176,17 @@ impl Runner {
     }
 
     fn tell(&self, trouble: &Trouble, run: i32) {
+        if trouble.is_of_pod() {
+            for (reason, message) in trouble.events() {
+                let events = &self.node.events;
+                events.publish(&*self.pod, Kind::Warning, reason, message);
+            }
+            return;
+        }
         self.wait_for_next_run(trouble.reason, Some(trouble.message.clone()), run);
-        let reason = if trouble.reason == "FailedMount" {
-            "FailedMount"
-        } else {
-            "Failed"
-        };
-        self.event(Kind::Warning, reason, trouble.message.clone());
+        for (reason, message) in trouble.events() {
+            self.event(Kind::Warning, reason, message);
+        }
     }
 
     /// What will not get better by trying is told as Kubernetes tells it, and then left alone.

@@ -43,8 +43,14 @@ pub(crate) fn host_path(source: &HostPathVolumeSource) -> Result<PathBuf, Troubl
         _ => Ok(()),
     };
     made.map_err(|error| Trouble::volume(format!("failed to make hostPath {path:?}: {error}")))?;
-    let meta = fs::metadata(&path)
-        .map_err(|error| Trouble::volume(format!("hostPath {path:?} cannot be used: {error}")))?;
+    let meta = fs::metadata(&path).map_err(|error| {
+        let why = if error.kind() == io::ErrorKind::NotFound {
+            "it does not exist; mount its disk, or create it".to_owned()
+        } else {
+            error.to_string()
+        };
+        Trouble::volume(format!("hostPath {path:?} cannot be used: {why}"))
+    })?;
     let file_type = meta.file_type();
     let fits = match kind {
         "" => true,
@@ -118,7 +124,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (folder, file) = (dir.path().join("a/b"), dir.path().join("file"));
         assert!(of_type(&folder, "").unwrap_err().contains("cannot be used"));
-        assert!(of_type(&folder, "Directory").is_err());
+        assert!(
+            of_type(&folder, "Directory")
+                .unwrap_err()
+                .contains("mount its disk")
+        );
         assert_eq!(of_type(&folder, "DirectoryOrCreate"), Ok(folder.clone()));
         assert_eq!(of_type(&folder, "Directory"), Ok(folder.clone()));
         assert!(

@@ -200,7 +200,7 @@ async fn claims(
                 .claims
                 .directory(namespace, &source.claim_name)
                 .await
-                .map_err(Trouble::volume)?;
+                .map_err(|why| Trouble::volume(why).in_volume(&volume.name))?;
             directories.push((volume.name.clone(), path));
         }
     }
@@ -319,7 +319,9 @@ impl Given<'_> {
             None => mount.sub_path.clone(),
         }
         .filter(|sub| !sub.is_empty());
-        let in_memory = files::of_volume(volume, self.pod, self.sources, self.tokens)?;
+        let of_volume = |trouble: Trouble| trouble.in_volume(&volume.name);
+        let in_memory =
+            files::of_volume(volume, self.pod, self.sources, self.tokens).map_err(of_volume)?;
         let (source, always_read_only) = match in_memory {
             Some(entries) => (self.files(entries, sub_path)?, true),
             None => (
@@ -371,12 +373,13 @@ impl Given<'_> {
 
     fn path(&self, volume: &Volume, sub_path: Option<&str>) -> Result<PathBuf, Trouble> {
         let path = if let Some(source) = &volume.host_path {
-            directories::host_path(source)?
+            directories::host_path(source).map_err(|trouble| trouble.in_volume(&volume.name))?
         } else if let Some((_, path)) = self.claims.iter().find(|(name, _)| *name == volume.name) {
             path.clone()
         } else {
             let path = self.dir.volume(&volume.name);
-            directories::empty_dir(&path, self.user.group)?;
+            directories::empty_dir(&path, self.user.group)
+                .map_err(|trouble| trouble.in_volume(&volume.name))?;
             path
         };
         match sub_path {

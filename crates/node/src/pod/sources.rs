@@ -10,6 +10,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::trouble::Trouble;
+use crate::refused::spoken;
 
 /// The objects that exist, by name.
 #[derive(Default)]
@@ -106,8 +107,9 @@ where
     let read = api.get_opt(&name).await;
     read.map_err(|error| {
         Trouble::config(format!(
-            "failed to read {} {name:?}: {error}",
-            K::kind(&()).to_lowercase()
+            "failed to read {} {name:?}: {}",
+            K::kind(&()).to_lowercase(),
+            spoken(&error)
         ))
     })
 }

@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 
 use super::files::Tokens;
 use super::trouble::Trouble;
+use crate::refused::spoken;
 use crate::supervisor::{FileEntry, Mount, MountSource, SecretBytes};
 
 /// Where programs in a cluster look for their identity.
@@ -143,8 +144,9 @@ impl<'a> Account<'a> {
 
     fn trouble(&self, what: &str, error: &kube::Error) -> Trouble {
         Trouble::config(format!(
-            "failed to {what} serviceaccount {:?}: {error}",
-            self.name
+            "failed to {what} serviceaccount {:?}: {}",
+            self.name,
+            spoken(error)
         ))
     }
 }

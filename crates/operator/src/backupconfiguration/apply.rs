@@ -35,6 +35,16 @@ pub(super) async fn apply(
     for session in &plan.start {
         start(ctx, configuration, session).await?;
     }
+    tell(ctx, configuration, plan).await
+}
+
+/// Writes the status, and tells what the user has to know.
+pub(super) async fn tell(
+    ctx: &Context,
+    configuration: &BackupConfiguration,
+    plan: &Plan,
+) -> Result<(), ConfigurationError> {
+    let namespace = configuration.namespace().unwrap_or_default();
     apply::status(
         &ctx.api(&namespace),
         configuration,

@@ -10,7 +10,7 @@ use kube::{Resource, ResourceExt};
 use kubestash_api::{
     addons::Addon,
     conditions::{self, invoker::VALIDATION_PASSED},
-    core::{BackupConfiguration, BackupConfigurationStatus, BackupSession, InvokerPhase},
+    core::{BackupConfiguration, BackupConfigurationStatus, BackupSession, InvokerPhase, Session},
     shared::{ConditionStatus, RepositoryDeletionPolicy, ResourceFoundStatus},
     storage::{Repository, RepositorySpec},
 };
@@ -43,6 +43,8 @@ pub(super) struct World {
     pub functions: BTreeSet<String>,
     /// What there is to say about runs that failed.
     pub complaint: Option<String>,
+    /// What else is in the way: a password that is missing or wrong, or a refusal of the API server.
+    pub outside: Option<Obstacle>,
     /// Its BackupSessions, looked up only while a session has yet to make its first backup.
     pub made: Option<Vec<BackupSession>>,
 }
@@ -104,7 +106,8 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
     let obstacle = invalid(&violations)
         .or_else(|| target_obstacle(world))
         .or_else(|| backends.iter().find_map(|backend| backend.obstacle.clone()))
-        .or_else(|| session_obstacles.iter().flatten().next().cloned());
+        .or_else(|| session_obstacles.iter().flatten().next().cloned())
+        .or_else(|| world.outside.clone());
     // What the status says already: a session is only made when whoever looks at it will find the configuration Ready.
     let ready = obstacle.is_none() && before.phase == Some(InvokerPhase::Ready);
     let around = Surroundings {
@@ -161,15 +164,17 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
         condition::new(VALIDATION_PASSED, false, sentence(&violations), now)
     };
     condition::set(&mut status.conditions, validation);
-    let phase = phase::backup_configuration(&configuration.spec, &status);
+    let phase = match phase::backup_configuration(&configuration.spec, &status) {
+        InvokerPhase::Ready if world.outside.is_some() => InvokerPhase::NotReady,
+        phase => phase,
+    };
     status.phase = Some(phase);
-    let complaint = world.complaint.as_deref();
     set_ready(
         &mut status,
         phase,
         obstacle.as_ref(),
-        complaint,
-        generation,
+        world.complaint.as_deref(),
+        configuration,
         now,
     );
 
@@ -274,7 +279,7 @@ fn set_ready(
     phase: InvokerPhase,
     obstacle: Option<&Obstacle>,
     complaint: Option<&str>,
-    generation: Option<i64>,
+    configuration: &BackupConfiguration,
     now: Timestamp,
 ) {
     let is_ready = phase == InvokerPhase::Ready;
@@ -289,13 +294,34 @@ fn set_ready(
             complaint
                 .filter(|_| is_ready)
                 .map_or(phase.as_str(), |_| health::BACKUPS_FAIL),
-            complaint.unwrap_or("Backups are scheduled."),
+            complaint.unwrap_or_else(|| scheduled(configuration)),
         ),
     };
+    let generation = configuration.meta().generation;
     condition::set(
         &mut status.conditions,
         condition::ready(holds, reason, message, generation, now),
     );
+}
+
+/// What happens with a configuration that nothing keeps from making backups.
+fn scheduled(configuration: &BackupConfiguration) -> &'static str {
+    let suspended = |session: &Session| {
+        session
+            .scheduler
+            .as_ref()
+            .is_some_and(|scheduler| scheduler.suspend == Some(true))
+    };
+    let sessions = &configuration.spec.sessions;
+    if configuration.spec.paused == Some(true) {
+        "Backups are paused: none is made until spec.paused is false."
+    } else if sessions.iter().all(suspended) {
+        "Backups are suspended: none is made until scheduler.suspend of a session is false."
+    } else if sessions.iter().any(suspended) {
+        "Backups are scheduled, but for the sessions whose scheduler.suspend is true."
+    } else {
+        "Backups are scheduled."
+    }
 }
 
 fn notices(world: &World, obstacle: Option<&Obstacle>, plans: &[SessionPlan]) -> Vec<Notice> {

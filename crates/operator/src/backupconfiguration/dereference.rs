@@ -51,6 +51,7 @@ pub(super) async fn world(
             .iter()
             .map(|function| function.name_any())
             .collect(),
+        outside: None,
         made,
         complaint: health::complaint(
             configuration,

@@ -3,7 +3,8 @@
 //! ```text
 //!   BackupStorage, RetentionPolicy ─► backends.rs ─┐
 //!   target, AppBinding ─────────────► target.rs ───┼─► decide.rs: status, Ready ─► Repositories
-//!   Addon ──────────────────────────► sessions.rs ─┘        │
+//!   Addon ──────────────────────────► sessions.rs ─┤        │
+//!   encryption Secret ──────────────► encryption.rs┘        │
 //!                                          ▲                └─► sessions.rs: BackupSessions that are due
 //!                                schedule/wheel.rs (time)
 //! ```
@@ -20,6 +21,7 @@ mod backends;
 mod cleanup;
 mod decide;
 mod dereference;
+mod encryption;
 mod health;
 mod obstacle;
 mod repositories;
@@ -43,11 +45,13 @@ use kubestash_api::{
 
 pub use repositories::target_reference;
 
+use self::{encryption::Passwords, obstacle::Obstacle};
+
 use crate::{
     apply::{ApplyError, Manager},
     backupsession,
     context::Context,
-    controller::{Controller, Reason},
+    controller::{Controller, Reason, full_text},
     finalizer, schedule,
     watch::Watch,
 };
@@ -66,13 +70,16 @@ pub enum ConfigurationError {
     /// A request failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The API server refuses what the configuration asks for. Its conditions and an Event say so already.
+    #[error(transparent)]
+    Refused(ApplyError),
 }
 
 impl Reason for ConfigurationError {
     fn kind(&self) -> &'static str {
         match self {
             Self::Target(error) => error.kind(),
-            Self::Apply(error) => error.kind(),
+            Self::Apply(error) | Self::Refused(error) => error.kind(),
         }
     }
 
@@ -80,6 +87,7 @@ impl Reason for ConfigurationError {
         match self {
             Self::Target(_) => true,
             Self::Apply(error) => error.is_news(),
+            Self::Refused(_) => false,
         }
     }
 }
@@ -87,6 +95,7 @@ impl Reason for ConfigurationError {
 /// Runs the reconciler, and with it the scheduler, until the operator stops.
 pub async fn controller(ctx: Arc<Context>) {
     let (wheel, due) = schedule::wheel();
+    let passwords = Arc::new(Passwords::default());
     let watches = ctx.watches.clone();
     let all = &watches.backup_configurations;
     Controller::new("backupconfiguration", ctx, all)
@@ -103,6 +112,7 @@ pub async fn controller(ctx: Arc<Context>) {
                 names(found, policy, |backend| backend.retention_policy.as_ref())
             }),
         )
+        .on(&watches.secrets, concerned(all, encryption::encrypts))
         .on(&watches.addons, concerned(all, uses))
         .on(&watches.functions, concerned(all, |_, _| true))
         .on(&watches.app_bindings, concerned(all, targets))
@@ -116,7 +126,9 @@ pub async fn controller(ctx: Arc<Context>) {
         )
         .on(&watches.backup_sessions, deleting_owner)
         .on(&watches.backup_sessions, ended_owner)
-        .run(move |configuration, ctx| reconcile(configuration, ctx, wheel.clone()))
+        .run(move |configuration, ctx| {
+            reconcile(configuration, ctx, wheel.clone(), Arc::clone(&passwords))
+        })
         .await;
 }
 
@@ -214,6 +226,7 @@ async fn reconcile(
     configuration: Arc<BackupConfiguration>,
     ctx: Arc<Context>,
     wheel: Wheel,
+    passwords: Arc<Passwords>,
 ) -> Result<Action, ConfigurationError> {
     let key = ObjectRef::from_obj(configuration.as_ref());
     let api = ctx.api::<BackupConfiguration>(&configuration.namespace().unwrap_or_default());
@@ -228,9 +241,24 @@ async fn reconcile(
         return Ok(Action::await_change());
     }
     finalizer::ensure(&api, configuration.as_ref(), labels::CLEANUP_FINALIZER).await?;
-    let (world, now) = dereference::world(&configuration, &ctx).await?;
+    // Boxed, because opening a repository is a large future.
+    let looked = Box::pin(passwords.look(&configuration, &ctx)).await?;
+    let (mut world, now) = dereference::world(&configuration, &ctx).await?;
+    world.outside = looked.obstacle;
     let plan = decide::decide(&world, now);
-    apply::apply(&ctx, &configuration, &plan).await?;
+    match apply::apply(&ctx, &configuration, &plan).await {
+        Err(ConfigurationError::Apply(error)) if error.is_final() => {
+            // Told where the user looks, and tried again: what the API server objects to may lie in other objects.
+            world.outside = Some(Obstacle::fault(error.kind(), full_text(&error)));
+            let refused = decide::decide(&world, now);
+            apply::tell(&ctx, &configuration, &refused).await?;
+            wheel.set(key, None);
+            return Err(ConfigurationError::Refused(error));
+        }
+        applied => applied?,
+    }
     wheel.set(key, plan.wake);
-    Ok(Action::await_change())
+    Ok(looked
+        .again
+        .map_or_else(Action::await_change, Action::requeue))
 }

@@ -27,7 +27,7 @@ use crate::{
     context::Context,
     controller::full_text,
     events::Notice,
-    job::{is_the_executors, run},
+    job::{is_the_executors, progress, run},
     queue,
     unlock::{Left, component_paths},
 };
@@ -83,7 +83,21 @@ pub(super) async fn apply(
         }
     }
     write(ctx, world, &status).await?;
+    tell_trouble(ctx, world, &status).await;
     Ok(again)
+}
+
+/// Tells what a running session waits for, on the session and on its configuration.
+async fn tell_trouble(ctx: &Context, world: &World, status: &BackupSessionStatus) {
+    let Some(why) = progress::trouble(&status.conditions) else {
+        return;
+    };
+    let note = format!("BackupSession {} waits: {why}", world.session.name_any());
+    let notice = Notice::warning(progress::POD_NOT_STARTED, note);
+    ctx.events.tell(world.session.as_ref(), &notice).await;
+    if let Some(configuration) = &world.configuration {
+        ctx.events.tell(configuration, &notice).await;
+    }
 }
 
 async fn write(
@@ -118,7 +132,7 @@ fn or_failed(
     let reason = match done {
         Ok(()) => return Ok(status),
         Err(StepError::Taken(reason)) => reason,
-        Err(StepError::Apply(error)) if is_final(&error) => full_text(&error),
+        Err(StepError::Apply(error)) if error.is_final() => full_text(&error),
         Err(StepError::Apply(error)) => return Err(error),
     };
     condition::set(
@@ -138,19 +152,6 @@ enum StepError {
 impl From<ApplyError> for StepError {
     fn from(error: ApplyError) -> Self {
         Self::Apply(error)
-    }
-}
-
-/// Whether the API server has understood and says no, so that the same request will not succeed later.
-fn is_final(error: &ApplyError) -> bool {
-    match error {
-        ApplyError::Request { source, .. } => match source.as_ref() {
-            kube::Error::Api(status) => {
-                (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
-            }
-            _ => false,
-        },
-        ApplyError::Serialise { .. } => true,
     }
 }
 
@@ -229,7 +230,7 @@ async fn clean_history(
         let api: Api<BackupSession> = ctx.api(&old.namespace().unwrap_or_default());
         match apply::delete(&api, old.as_ref()).await {
             Ok(_) => {}
-            Err(error) if is_final(&error) => return Ok(Some(full_text(&error))),
+            Err(error) if error.is_final() => return Ok(Some(full_text(&error))),
             Err(error) => return Err(error),
         }
     }

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, Resource, ResourceExt};
 use kubestash_api::{
@@ -26,7 +27,7 @@ use crate::{
     apply::{self, ApplyError},
     backupconfiguration::target_reference,
     context::Context,
-    job::{manifest, run},
+    job::{self, manifest, run},
     queue,
 };
 
@@ -67,6 +68,10 @@ pub(super) async fn world(seen: Seen, claims: &Claims, ctx: &Context) -> Result<
         ..World::default()
     };
     with_job(&mut world, job, ctx);
+    if stage == Stage::Running {
+        let now = Timestamp::now();
+        world.told = job::told::read(ctx, world.job.as_ref(), &world.pods, now).await;
+    }
     world.configuration = configuration(&world, ctx).await?;
     if stage == Stage::Finished {
         return Ok(world);

@@ -22,7 +22,10 @@ use super::{
     finish, skip, snapshots,
     world::World,
 };
-use crate::job::{Outcome, judge};
+use crate::job::{
+    Outcome, judge,
+    progress::{self, Progress},
+};
 
 /// How long the pods of a Job that is stopped may take to end.
 const STOPPING_LIMIT: Duration = Duration::from_secs(90);
@@ -39,12 +42,17 @@ pub(super) struct Ending {
 
 pub(super) fn watch(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan {
     status.snapshots = snapshots::list(world);
-    let outcome = world.job.as_ref().map(|job| judge(job, &world.pods, now));
+    let outcome = world
+        .job
+        .as_ref()
+        .map(|job| judge(job, &world.pods, &world.told, now));
+    let before = status.conditions.clone();
     let ended = |reason: &str, executor_succeeded| Ending {
-        reason: reason.to_owned(),
+        reason: progress::with_obstacle(reason.to_owned(), &before),
         forced: false,
         executor_succeeded,
     };
+    let generation = world.session.meta().generation;
     let (Some(job), Some(outcome)) = (&world.job, outcome) else {
         let ending = match reason_to_stop(world, &status, now) {
             Some(reason) => Ending {
@@ -68,13 +76,27 @@ pub(super) fn watch(world: &World, mut status: BackupSessionStatus, now: Timesta
         Outcome::Failed(reason) => return end(world, status, &ended(&reason, false), now),
         Outcome::Stuck(reason) => {
             let stuck = POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED;
-            condition::set(
-                &mut status.conditions,
-                condition::new(stuck, true, &reason, now),
-            );
+            // The first reason counts: the pod goes with its Job, and would be missed next.
+            if !condition::has(&status.conditions, stuck.type_) {
+                condition::set(
+                    &mut status.conditions,
+                    condition::new(stuck, true, &reason, now),
+                );
+            }
             None
         }
-        Outcome::Running(again) => again,
+        Outcome::Starting { why, again } => {
+            let starting = Progress::Starting(why.as_deref());
+            // A Job that is being stopped has no pod because of that.
+            if job.meta().deletion_timestamp.is_none() {
+                progress::tell(&mut status.conditions, starting, generation, now);
+            }
+            Some(again)
+        }
+        Outcome::Running => {
+            progress::tell(&mut status.conditions, Progress::Running, generation, now);
+            None
+        }
     };
     let is_stored = |entry: &SessionSnapshotStatus| entry.phase == Some(SnapshotPhase::Succeeded);
     if !status.snapshots.is_empty() && status.snapshots.iter().all(is_stored) {
@@ -140,9 +162,8 @@ fn reason_to_stop(world: &World, status: &BackupSessionStatus, now: Timestamp) -
             .backup_timeout
             .as_deref()
             .unwrap_or_default();
-        return Some(format!(
-            "deadline exceeded: the backup took longer than {timeout}"
-        ));
+        let reason = format!("deadline exceeded: the backup took longer than {timeout}");
+        return Some(progress::with_obstacle(reason, &status.conditions));
     }
     skip::replaced_by(world)
 }

@@ -14,7 +14,7 @@ use kubestash_api::{
 use kubestash_core::{manifest::Item, name};
 
 use super::source::Source;
-use crate::{config::JobEnvironment, queue::Turn};
+use crate::{config::JobEnvironment, job::Told, queue::Turn};
 
 /// What was read for a session.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +52,8 @@ pub(super) struct World {
     pub job: Option<Job>,
     /// The pods of that Job.
     pub pods: Vec<Pod>,
+    /// What Events tell about a Job that does not start.
+    pub told: Vec<Told>,
     /// The image of Jobs.
     pub image: String,
     /// What is passed on to Jobs.

@@ -30,12 +30,12 @@ use kubestash_api::{
 use self::decide::{Outcome, SecretState, World};
 use crate::{
     apply::{self, ApplyError, Manager, Owns},
-    context::Context,
+    context::{Context, Watches},
     controller::{Controller, Reason},
     events::Notice,
     failure::Failure,
     finalizer,
-    volume_job::invoker_kind,
+    volume_job::{invoker_kind, job_of},
     watch::references,
 };
 
@@ -66,7 +66,12 @@ impl Reason for BackupStorageError {
 /// Runs the controller of BackupStorages until the operator stops.
 pub async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
-    let (by_secret, by_job, by_namespace) = (watches.clone(), watches.clone(), watches.clone());
+    let (by_secret, by_job, by_pod, by_namespace) = (
+        watches.clone(),
+        watches.clone(),
+        watches.clone(),
+        watches.clone(),
+    );
     Controller::new("backupstorage", Arc::clone(&ctx), &watches.backup_storages)
         .on(&watches.repositories, storage_of)
         .on(&watches.secrets, move |secret| {
@@ -76,14 +81,12 @@ pub async fn controller(ctx: Arc<Context>) {
             references(by_secret.backup_storages.select(uses))
         })
         .on(&watches.jobs, move |job| {
-            if invoker_kind(job) != Some(BackupStorage::kind(&()).as_ref()) {
-                return Vec::new();
-            }
-            let (namespace, name) = (job.namespace(), job.name_any());
-            let has_job = |storage: &BackupStorage| {
-                storage.namespace() == namespace && set_up::job_names(storage).contains(&name)
-            };
-            references(by_job.backup_storages.select(has_job))
+            with_job(&by_job, job, &job.name_any())
+        })
+        // A pod that does not start says why before its Job says anything.
+        .on(&watches.pods, move |pod| {
+            let job = job_of(pod).unwrap_or_default();
+            with_job(&by_pod, pod, job)
         })
         .on(&watches.namespaces, move |namespace| {
             // A namespace that goes changes what can still be done.
@@ -97,6 +100,23 @@ pub async fn controller(ctx: Arc<Context>) {
         })
         .run(reconcile)
         .await;
+}
+
+/// The storages that a Job of this name is for. `object` is the Job, or its pod, which has the same labels.
+fn with_job<K: Resource<DynamicType = ()>>(
+    watches: &Watches,
+    object: &K,
+    job: &str,
+) -> Vec<ObjectRef<BackupStorage>> {
+    if invoker_kind(object) != Some(BackupStorage::kind(&()).as_ref()) {
+        return Vec::new();
+    }
+    let namespace = object.namespace();
+    let has_job = |storage: &BackupStorage| {
+        storage.namespace() == namespace
+            && set_up::job_names(storage).iter().any(|name| name == job)
+    };
+    references(watches.backup_storages.select(has_job))
 }
 
 /// The storage that a Repository is in.

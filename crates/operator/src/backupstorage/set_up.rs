@@ -332,7 +332,7 @@ pub(super) async fn volume(
         }
         Progress::Done => Outcome::Initialized,
         Progress::Working(doing) => Outcome::Working(doing),
-        Progress::Failed(failure) => Outcome::Failed(failure),
+        Progress::Failed(failure) | Progress::Hindered(failure) => Outcome::Failed(failure),
     };
     Ok(SetUp {
         outcome,

@@ -11,13 +11,15 @@ use serde_json::json;
 
 use super::{
     MANAGER, Refusal,
-    decide::{Desired, Plan, World, is_generated},
+    decide::{self, Desired, Plan, World, is_generated},
+    said::{self, Applied, End, Since},
     target,
 };
 use crate::{
     apply::{self, ApplyError},
     context::Context,
     controller::Reason,
+    events::Notice,
 };
 
 /// Why a target could not be served; it is tried again.
@@ -48,14 +50,25 @@ impl Reason for TargetError {
     }
 }
 
-/// Does what `plan` says, and tells what keeps the wish from being fulfilled.
+/// Does what `plan` says, and tells what keeps the wish from being fulfilled. `mistakes` are those in the annotations.
 pub(super) async fn apply(
     ctx: &Context,
+    applied: &Applied,
     binding: &AppBinding,
     world: &World,
     plan: Plan,
+    mistakes: Option<&Notice>,
 ) -> Result<(), TargetError> {
+    if let Some(mistakes) = mistakes {
+        tell_target(ctx, binding, mistakes).await;
+    }
+    let desired = plan.apply.as_ref().or(plan.unchanged.as_ref());
     for configuration in &plan.delete {
+        let end = match desired {
+            Some(desired) => End::Moved(desired.object.namespace().unwrap_or_default()),
+            None => End::NotAsked,
+        };
+        tell_target(ctx, binding, &said::ended(configuration, &end)).await;
         let namespace = configuration.namespace().unwrap_or_default();
         apply::delete(
             &ctx.api::<BackupConfiguration>(&namespace),
@@ -68,10 +81,19 @@ pub(super) async fn apply(
             "deleted a configuration that is not asked for any more"
         );
     }
+    let uid = binding.uid().unwrap_or_default();
     let refused = match &plan.apply {
-        Some(desired) => write(ctx, world, desired).await?,
+        Some(desired) => {
+            let since = applied.since(&uid, desired);
+            tell_of_edit(ctx, binding, world, desired, since).await?;
+            write(ctx, world, desired).await?
+        }
         None => None,
     };
+    match desired {
+        Some(desired) if refused.is_none() => applied.remember(&uid, desired),
+        _ => applied.forget(&uid),
+    }
     // A denial is returned, so that it is tried again; telling it twice makes one Event.
     if let Some(denied) = refused {
         tell(ctx, binding, world, &denied).await;
@@ -80,19 +102,73 @@ pub(super) async fn apply(
             denied => Err(denied.into()),
         };
     }
+    if let Some(notice) = desired.and_then(|desired| said::elsewhere(desired, &world.target)) {
+        tell_target(ctx, binding, &notice).await;
+    }
     match &plan.refusal {
         Some(refusal) => tell(ctx, binding, world, refusal).await,
-        None => ctx.events.recovered(binding),
+        None if mistakes.is_none() && plan.delete.is_empty() => recovered(ctx, binding),
+        None => {}
     }
     Ok(())
 }
 
-async fn tell(ctx: &Context, binding: &AppBinding, world: &World, refusal: &Refusal) {
-    let notice = refusal.notice();
-    ctx.events.tell(binding, &notice).await;
-    if let Some(database) = target::database(binding) {
-        ctx.events.tell_about(&database, &notice).await;
+/// Tells who has changed a configuration by hand that it does not stay so.
+async fn tell_of_edit(
+    ctx: &Context,
+    binding: &AppBinding,
+    world: &World,
+    desired: &Desired,
+    since: Since,
+) -> Result<(), TargetError> {
+    if since == Since::Nothing {
+        return Ok(());
     }
+    // The store may lag behind what we have written ourselves.
+    let object = &desired.object;
+    let api: Api<BackupConfiguration> = ctx.api(&object.namespace().unwrap_or_default());
+    let live = apply::get(&api, &object.name_any()).await?.map(Arc::new);
+    let now = Desired {
+        object: object.clone(),
+        live,
+    };
+    match &now.live {
+        Some(live) if !decide::says_already(live, object) => {
+            let notice = said::reverted(&now, &world.target);
+            ctx.events.tell(live.as_ref(), &notice).await;
+        }
+        Some(_) => {}
+        None => tell_target(ctx, binding, &said::created_again(&now, &world.target)).await,
+    }
+    Ok(())
+}
+
+/// Tells on the annotated object and on the database behind it.
+pub(super) async fn tell_target(ctx: &Context, binding: &AppBinding, notice: &Notice) {
+    ctx.events.tell(binding, notice).await;
+    if let Some(database) = target::database(binding) {
+        ctx.events.tell_about(&database, notice).await;
+    }
+}
+
+fn recovered(ctx: &Context, binding: &AppBinding) {
+    ctx.events.recovered(binding);
+    if let Some(database) = target::database(binding) {
+        ctx.events.recovered_about(&database);
+    }
+}
+
+async fn tell(ctx: &Context, binding: &AppBinding, world: &World, refusal: &Refusal) {
+    let mut notice = refusal.notice();
+    if let Some(standing) = decide::standing(world).filter(|_| refusal.leaves_standing()) {
+        notice.note = format!(
+            "{}; until then BackupConfiguration {}/{} goes on as it is",
+            notice.note,
+            standing.namespace().unwrap_or_default(),
+            standing.name_any()
+        );
+    }
+    tell_target(ctx, binding, &notice).await;
     if let Some(blueprint) = &world.blueprint {
         let mut about_target = notice;
         about_target.note = format!(

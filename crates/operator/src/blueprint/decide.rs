@@ -54,6 +54,8 @@ pub(super) struct World {
 pub(super) struct Plan {
     /// The configuration to make or to change.
     pub apply: Option<Desired>,
+    /// The configuration that is as it should be.
+    pub unchanged: Option<Desired>,
     /// Configurations made for this target that are not wanted any more.
     pub delete: Vec<Arc<BackupConfiguration>>,
     /// What the user has to know.
@@ -102,8 +104,13 @@ pub(super) fn decide(world: &World) -> Plan {
                 .live
                 .as_deref()
                 .is_some_and(|live| says_already(live, &desired.object));
+            let (apply, unchanged) = match unchanged {
+                true => (None, Some(desired)),
+                false => (Some(desired), None),
+            };
             Plan {
-                apply: (!unchanged).then_some(desired),
+                apply,
+                unchanged,
                 delete,
                 refusal,
             }
@@ -250,6 +257,11 @@ pub fn is_from_blueprint(found: &BackupConfiguration) -> bool {
         && labels.contains_key(labels::INVOKER_NAMESPACE)
 }
 
+/// The configuration that was made for the target before and goes on, whatever its annotations ask for now.
+pub(super) fn standing(world: &World) -> Option<Arc<BackupConfiguration>> {
+    generated(world, None).into_iter().next()
+}
+
 fn generated(world: &World, except: Option<&(String, String)>) -> Vec<Arc<BackupConfiguration>> {
     let key =
         |found: &BackupConfiguration| (found.namespace().unwrap_or_default(), found.name_any());
@@ -263,7 +275,7 @@ fn generated(world: &World, except: Option<&(String, String)>) -> Vec<Arc<Backup
 }
 
 /// Whether the live object has the labels and, exactly, the fields that the blueprint gives.
-fn says_already(live: &BackupConfiguration, desired: &BackupConfiguration) -> bool {
+pub(super) fn says_already(live: &BackupConfiguration, desired: &BackupConfiguration) -> bool {
     live.spec.target == desired.spec.target
         && live.spec.backends == desired.spec.backends
         && live.spec.sessions == desired.spec.sessions

@@ -12,7 +12,12 @@ use kubestash_api::{
     shared::BackupConfigurationDeletionPolicy,
 };
 
-use super::decide::is_from_blueprint;
+use super::{
+    apply::tell_target,
+    decide::is_from_blueprint,
+    said::{self, End},
+    target,
+};
 use crate::{
     apply::{self, ApplyError},
     context::Context,
@@ -77,6 +82,10 @@ async fn reconcile(
         }
         Step::DeleteAndRelease => {
             for configuration in made_from(&ctx, &blueprint, &name, &namespace).await? {
+                let notice = said::ended(&configuration, &End::of(&blueprint));
+                for binding in target::bindings_of(&ctx, &configuration) {
+                    tell_target(&ctx, &binding, &notice).await;
+                }
                 let api =
                     ctx.api::<BackupConfiguration>(&configuration.namespace().unwrap_or_default());
                 apply::delete(&api, &configuration).await?;

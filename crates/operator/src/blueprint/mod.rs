@@ -11,7 +11,8 @@
 //! * A configuration is touched only if its labels say that it was made from a blueprint and its target is the
 //!   annotated one; a name proves nothing.
 //! * Only the fields of the template are applied, so the rest (`paused`) is the user's.
-//! * Every refusal is an Event on the annotated object, on the database behind it and on the blueprint.
+//! * Every refusal is an Event on the annotated object, on the database behind it and on the blueprint; what else its
+//!   owner has to know is one on the first two (said.rs, spelling.rs).
 
 mod apply;
 mod decide;
@@ -19,6 +20,8 @@ mod lifecycle;
 mod refusal;
 mod render;
 mod request;
+mod said;
+mod spelling;
 mod target;
 
 use std::sync::Arc;

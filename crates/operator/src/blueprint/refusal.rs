@@ -123,6 +123,13 @@ impl Refusal {
         }
     }
 
+    /// Whether the configuration that was made before stays as it was. Of one that is there and cannot run, and of one that
+    /// is not ours, the refusal itself speaks.
+    #[must_use]
+    pub(super) fn leaves_standing(&self) -> bool {
+        !matches!(self, Self::NotReady { .. } | Self::NameTaken(_))
+    }
+
     /// The Event that tells it.
     #[must_use]
     pub fn notice(&self) -> Notice {

@@ -18,11 +18,14 @@ use super::{
     apply::{TargetError, apply},
     decide::{Target, World, decide, is_from_blueprint},
     request::Request,
+    said::Applied,
+    spelling,
 };
 use crate::{context::Context, controller::Controller};
 
 pub(super) async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
+    let applied = Arc::new(Applied::default());
     let bindings = watches.app_bindings.clone();
     let by_blueprint = {
         let bindings = bindings.clone();
@@ -64,7 +67,7 @@ pub(super) async fn controller(ctx: Arc<Context>) {
             references(by_configuration(configuration))
         })
         .on(&watches.namespaces, move |_| references(annotated()))
-        .run(reconcile)
+        .run(move |binding, ctx| reconcile(binding, ctx, Arc::clone(&applied)))
         .await;
 }
 
@@ -75,10 +78,18 @@ fn references(bindings: Vec<Arc<AppBinding>>) -> Vec<ObjectRef<AppBinding>> {
         .collect()
 }
 
-async fn reconcile(binding: Arc<AppBinding>, ctx: Arc<Context>) -> Result<Action, TargetError> {
+async fn reconcile(
+    binding: Arc<AppBinding>,
+    ctx: Arc<Context>,
+    applied: Arc<Applied>,
+) -> Result<Action, TargetError> {
     let world = dereference(&binding, &ctx);
     let plan = decide(&world);
-    apply(&ctx, &binding, &world, plan).await?;
+    let mistakes = match world.target.deleting {
+        true => None,
+        false => spelling::notice(binding.annotations(), world.blueprint.as_deref()),
+    };
+    apply(&ctx, &applied, &binding, &world, plan, mistakes.as_ref()).await?;
     Ok(Action::await_change())
 }
 
@@ -127,6 +138,20 @@ fn request(binding: &AppBinding) -> Option<Request> {
         binding.annotations(),
         &binding.namespace().unwrap_or_default(),
     )
+}
+
+/// The AppBindings that stand for the target of a configuration: those by which its owner is told.
+pub(super) fn bindings_of(
+    ctx: &Context,
+    configuration: &BackupConfiguration,
+) -> Vec<Arc<AppBinding>> {
+    let namespace = configuration.namespace().unwrap_or_default();
+    let Some(target) = configuration.spec.target.clone() else {
+        return Vec::new();
+    };
+    ctx.watches
+        .app_bindings
+        .select(|binding| target.same_object(&reference(binding), &namespace))
 }
 
 /// What an AppBinding stands for: the database it was made for, or itself if it says nothing.

@@ -1,5 +1,5 @@
 //! The Job that does the work of a session: what it runs, what it may do, and how it stands. All of it is pure,
-//! `run.rs` aside.
+//! `run.rs` and `told.rs` aside.
 //!
 //! ```text
 //!   tasks.rs     the addon's tasks and their Functions ─────────┐
@@ -9,22 +9,28 @@
 //!   rbac.rs      the objects the Job works on ─► ServiceAccount, Roles, RoleBindings
 //!   run.rs       Job and rights made, and taken away
 //!   said.rs      what the executor says on its session
-//!   outcome.rs   Job + pods ─► running, succeeded, failed why, stuck why
+//!   outcome.rs   Job + pods + Events ─► starting (why not yet), running, succeeded, failed why, stuck why
+//!   obstacle.rs  what keeps a pod from starting;  told.rs reads its Events
+//!   progress.rs  how that is told in the conditions of a session
 //! ```
 //!
 //! A backup's and a restore's Job are built from the same parts; what differs is who asks and for which objects.
 
 pub mod manifest;
+mod obstacle;
 pub mod outcome;
 pub mod pod;
+pub mod progress;
 pub mod rbac;
 pub mod run;
 mod said;
 pub mod tasks;
 pub mod template;
+pub mod told;
 
 pub use outcome::{Outcome, judge};
 pub use pod::{Task, Work};
 pub use rbac::{Access, Holder, Rbac};
 pub(crate) use said::{is_the_executors, nobody_waits};
 pub use tasks::{DeadlineExceeded, TaskError};
+pub use told::Told;

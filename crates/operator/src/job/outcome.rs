@@ -1,7 +1,7 @@
 //! How a Job stands, read from the Job and its pods: pure.
 //!
-//! Invariant: a Job whose pod cannot start does not stay "running" for ever; after [`STARTING_LIMIT`] it counts as
-//! stuck, with the reason the node or the scheduler gives.
+//! Invariant: a Job whose pod cannot start says why as soon as anybody says it, and does not stay so for ever; after
+//! [`STARTING_LIMIT`] it counts as stuck, with the reason that the node or the scheduler gives.
 
 use std::time::Duration;
 
@@ -10,12 +10,22 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ContainerStatus, Pod},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{
+    obstacle::{of_job, of_pod, without_pod},
+    told::Told,
+};
 
 /// How long a pod may take until its first container runs: time for a node to be added and an image to be pulled.
 pub const STARTING_LIMIT: Duration = Duration::from_secs(300);
 
-/// States of a container that no waiting mends.
-const HOPELESS: [&str; 2] = ["InvalidImageName", "ErrImageNeverPull"];
+/// A pod that starts within this time is not asked about.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is asked about at first, and later: what is said in Events alone wakes nobody.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(15)];
+/// When that begins to be later.
+const LATER: Duration = Duration::from_secs(30);
 
 /// How much of a container's last line of output is told.
 const LAST_WORDS: usize = 256;
@@ -23,8 +33,15 @@ const LAST_WORDS: usize = 256;
 /// How a Job stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It runs, or will; if its pod has not started, look again after this time.
-    Running(Option<Duration>),
+    /// Its pod has not started.
+    Starting {
+        /// Why not, as far as anybody has said it.
+        why: Option<String>,
+        /// After which time to look again.
+        again: Duration,
+    },
+    /// It runs.
+    Running,
     /// Every container ended with success.
     Succeeded,
     /// It has finally failed, for this reason.
@@ -33,62 +50,77 @@ pub enum Outcome {
     Stuck(String),
 }
 
-/// Judges a Job by its own conditions and its pods.
+/// Judges a Job by its own conditions, its pods, and what Events tell about them.
 #[must_use]
-pub fn judge(job: &Job, pods: &[Pod], now: Timestamp) -> Outcome {
+pub fn judge(job: &Job, pods: &[Pod], told: &[Told], now: Timestamp) -> Outcome {
     if let Some(outcome) = finished(job, pods) {
         return outcome;
     }
-    let Some(pod) = latest(pods) else {
-        return starting(
-            since(
-                job.metadata.creation_timestamp.as_ref().map(|time| time.0),
-                now,
-            ),
-            || "no pod was created for the Job; see its Events (kubectl describe job)".to_owned(),
-        );
-    };
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or("Pending");
-    if phase != "Pending" || has_started(pod) {
-        return Outcome::Running(None);
-    }
-    let obstacle = obstacle(pod);
-    if let Some((reason, message)) = &obstacle
-        && HOPELESS.contains(&reason.as_str())
-    {
-        return Outcome::Stuck(sentence(pod, reason, message));
-    }
-    starting(
-        since(
-            pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
-            now,
+    let (created, obstacle, otherwise) = match latest(pods) {
+        None => (
+            created(&job.metadata),
+            of_job(job, told),
+            without_pod(job, told).to_owned(),
         ),
-        || match &obstacle {
-            Some((reason, message)) => sentence(pod, reason, message),
-            None => format!("pod {} has not started", name(pod)),
+        Some(pod) if has_started(pod) => return Outcome::Running,
+        Some(pod) => (
+            created(&pod.metadata),
+            of_pod(pod, told),
+            format!("pod {} has not started", name(pod)),
+        ),
+    };
+    if let Some(hopeless) = obstacle.as_ref().filter(|obstacle| obstacle.is_hopeless) {
+        return Outcome::Stuck(hopeless.sentence.clone());
+    }
+    let why = obstacle.map(|obstacle| obstacle.sentence);
+    let waited = since(created, now);
+    match STARTING_LIMIT.checked_sub(waited) {
+        Some(left) if !left.is_zero() => Outcome::Starting {
+            why,
+            again: left.min(next_look(waited)),
         },
-    )
+        _ => Outcome::Stuck(format!(
+            "{} (waited {} s)",
+            why.unwrap_or(otherwise),
+            STARTING_LIMIT.as_secs()
+        )),
+    }
+}
+
+/// The uid of what should be asked about, because it keeps `job` from starting: its pod, or the Job itself while it has
+/// none.
+pub(super) fn in_question<'a>(job: &'a Job, pods: &'a [Pod], now: Timestamp) -> Option<&'a str> {
+    if finished(job, pods).is_some() {
+        return None;
+    }
+    let metadata = match latest(pods) {
+        None => &job.metadata,
+        Some(pod) if has_started(pod) => return None,
+        Some(pod) => &pod.metadata,
+    };
+    if since(created(metadata), now) < PATIENCE {
+        return None;
+    }
+    metadata.uid.as_deref()
+}
+
+fn next_look(waited: Duration) -> Duration {
+    let [soon, late] = LOOK_AGAIN;
+    match PATIENCE.checked_sub(waited) {
+        Some(left) if !left.is_zero() => left,
+        _ if waited < LATER => soon,
+        _ => late,
+    }
+}
+
+fn created(metadata: &ObjectMeta) -> Option<Timestamp> {
+    metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 
 fn since(start: Option<Timestamp>, now: Timestamp) -> Duration {
     start
         .and_then(|start| Duration::try_from(now.duration_since(start)).ok())
         .unwrap_or_default()
-}
-
-fn starting(waited: Duration, reason: impl FnOnce() -> String) -> Outcome {
-    match STARTING_LIMIT.checked_sub(waited) {
-        Some(left) if !left.is_zero() => Outcome::Running(Some(left)),
-        _ => Outcome::Stuck(format!(
-            "{} (waited {} s)",
-            reason(),
-            STARTING_LIMIT.as_secs()
-        )),
-    }
 }
 
 fn finished(job: &Job, pods: &[Pod]) -> Option<Outcome> {
@@ -131,42 +163,17 @@ fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 }
 
 fn has_started(pod: &Pod) -> bool {
-    statuses(pod).any(|container| {
-        container
-            .state
-            .as_ref()
-            .is_some_and(|state| state.running.is_some() || state.terminated.is_some())
-    })
-}
-
-/// Why a pod does not start: reason and message of its first waiting container, else of the scheduler.
-fn obstacle(pod: &Pod) -> Option<(String, String)> {
-    let waiting = statuses(pod).find_map(|container| {
-        let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        let reason = waiting.reason.clone()?;
-        // These two are no obstacle, they only say that it has not come that far.
-        (reason != "PodInitializing" && reason != "ContainerCreating")
-            .then(|| (reason, waiting.message.clone().unwrap_or_default()))
-    });
-    waiting.or_else(|| {
-        let conditions = pod.status.as_ref()?.conditions.as_deref()?;
-        let unscheduled = conditions
-            .iter()
-            .find(|found| found.type_ == "PodScheduled" && found.status == "False")?;
-        let reason = unscheduled
-            .reason
-            .clone()
-            .unwrap_or_else(|| "Unschedulable".to_owned());
-        Some((reason, unscheduled.message.clone().unwrap_or_default()))
-    })
-}
-
-fn sentence(pod: &Pod, reason: &str, message: &str) -> String {
-    if message.is_empty() {
-        format!("pod {} cannot start: {reason}", name(pod))
-    } else {
-        format!("pod {} cannot start: {reason}: {message}", name(pod))
-    }
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    phase.is_some_and(|phase| phase != "Pending")
+        || statuses(pod).any(|container| {
+            container
+                .state
+                .as_ref()
+                .is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+        })
 }
 
 /// What the pod itself, or its first failed container, says about its end.
@@ -302,49 +309,82 @@ mod tests {
             ),
         ];
         for (conditions, pods, expected) in cases {
-            assert_eq!(judge(&job(conditions), &pods, after(5)), expected);
+            assert_eq!(judge(&job(conditions), &pods, &[], after(5)), expected);
         }
     }
 
     #[test]
-    fn a_pod_that_cannot_start_is_given_a_bounded_time() {
+    fn a_pod_that_cannot_start_says_why_at_once_and_is_given_a_bounded_time() {
         let unscheduled = pod(json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}]}));
         let cases = [
             (
                 waiting("ErrImagePull", "not found"),
+                Some("pod p cannot start: ErrImagePull: not found"),
                 "pod p cannot start: ErrImagePull: not found (waited 300 s)",
             ),
             (
                 waiting("CreateContainerConfigError", "secret \"x\" not found"),
+                Some("pod p cannot start: CreateContainerConfigError: secret \"x\" not found"),
                 "pod p cannot start: CreateContainerConfigError: secret \"x\" not found (waited 300 s)",
             ),
             (
                 waiting("ContainerCreating", ""),
+                None,
                 "pod p has not started (waited 300 s)",
             ),
             (
                 unscheduled,
+                Some("pod p cannot start: Unschedulable: 0/3 nodes are available"),
                 "pod p cannot start: Unschedulable: 0/3 nodes are available (waited 300 s)",
             ),
         ];
-        for (pod, reason) in cases {
+        for (pod, why, reason) in cases {
             let pods = [pod];
-            let early = judge(&job(json!([])), &pods, after(10));
-            assert_eq!(early, Outcome::Running(Some(Duration::from_secs(290))));
-            let late = judge(&job(json!([])), &pods, after(300));
+            for (waited, again) in [(0, 2), (1, 1), (10, 3), (100, 15), (299, 1)] {
+                let expected = Outcome::Starting {
+                    why: why.map(str::to_owned),
+                    again: Duration::from_secs(again),
+                };
+                assert_eq!(judge(&job(json!([])), &pods, &[], after(waited)), expected);
+            }
+            let late = judge(&job(json!([])), &pods, &[], after(300));
             assert_eq!(late, Outcome::Stuck(reason.to_owned()));
         }
-        let no_pod = judge(&job(json!([])), &[], after(301));
+        let no_pod = judge(&job(json!([])), &[], &[], after(301));
         assert!(
             matches!(no_pod, Outcome::Stuck(reason) if reason.starts_with("no pod was created"))
         );
     }
 
     #[test]
+    fn events_are_asked_for_only_while_a_job_has_not_started_after_a_moment() {
+        let with_uid = |mut pod: Pod| {
+            pod.metadata.uid = Some("pod".to_owned());
+            pod
+        };
+        let mut plain = job(json!([]));
+        plain.metadata.uid = Some("job".to_owned());
+        let mut done = job(json!([{"type": "Complete", "status": "True"}]));
+        done.metadata.uid = Some("job".to_owned());
+        let pending = || vec![with_uid(waiting("ContainerCreating", ""))];
+        let running = || vec![with_uid(pod(json!({"phase": "Running"})))];
+        for (job, pods, waited, expected) in [
+            (&plain, vec![], 1, None),
+            (&plain, vec![], 2, Some("job")),
+            (&plain, pending(), 1, None),
+            (&plain, pending(), 2, Some("pod")),
+            (&plain, running(), 100, None),
+            (&done, pending(), 100, None),
+        ] {
+            assert_eq!(in_question(job, &pods, after(waited)), expected, "{waited}");
+        }
+    }
+
+    #[test]
     fn an_image_name_that_can_never_work_is_not_waited_for() {
         let pods = [waiting("InvalidImageName", "bad")];
-        let outcome = judge(&job(json!([])), &pods, after(0));
+        let outcome = judge(&job(json!([])), &pods, &[], after(0));
         assert_eq!(
             outcome,
             Outcome::Stuck("pod p cannot start: InvalidImageName: bad".to_owned())
@@ -360,8 +400,8 @@ mod tests {
         let running = pod(json!({"phase": "Running"}));
         for pod in [started, running] {
             assert_eq!(
-                judge(&job(json!([])), &[pod], after(100_000)),
-                Outcome::Running(None)
+                judge(&job(json!([])), &[pod], &[], after(100_000)),
+                Outcome::Running
             );
         }
     }

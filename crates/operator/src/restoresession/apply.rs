@@ -69,6 +69,15 @@ pub(super) async fn apply(
     }
     tell_of_edit(ctx, world).await;
     write(ctx, world, &status, false).await?;
+    if let Some(why) = job::progress::trouble(&status.conditions) {
+        let note = format!("RestoreSession {} waits: {why}", world.session.name_any());
+        ctx.events
+            .tell(
+                world.session.as_ref(),
+                &Notice::warning(job::progress::POD_NOT_STARTED, note),
+            )
+            .await;
+    }
     Ok(again)
 }
 
@@ -105,7 +114,7 @@ pub(super) async fn unlock(ctx: &Context, world: &World) {
     let outcome = world
         .job
         .as_ref()
-        .map(|job| job::judge(job, &world.pods, now));
+        .map(|job| job::judge(job, &world.pods, &world.told, now));
     if !launched || matches!(outcome, Some(job::Outcome::Succeeded)) {
         return;
     }
@@ -129,19 +138,6 @@ pub(super) async fn unlock(ctx: &Context, world: &World) {
     crate::unlock::unlock(ctx, &left, &repositories).await;
 }
 
-/// Whether the API server has understood and says no, so that the same request will not succeed later.
-pub(super) fn is_final(error: &ApplyError) -> bool {
-    match error {
-        ApplyError::Request { source, .. } => match source.as_ref() {
-            kube::Error::Api(status) => {
-                (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
-            }
-            _ => false,
-        },
-        ApplyError::Serialise { .. } => true,
-    }
-}
-
 /// Pauses the target's backups and makes the Job; the inner error says why that will never succeed.
 async fn launch(
     ctx: &Context,
@@ -155,7 +151,7 @@ async fn launch(
     };
     let made = match made.await {
         Ok(made) => made,
-        Err(error) if is_final(&error) => return Ok(Err(full_text(&error))),
+        Err(error) if error.is_final() => return Ok(Err(full_text(&error))),
         Err(error) => return Err(error),
     };
     let own = world.session.uid();

@@ -32,7 +32,11 @@ use super::{
     world::{World, has_begun, is_finished},
 };
 use crate::{
-    job::{Outcome, judge, manifest::is_for_manifests},
+    job::{
+        Outcome, judge,
+        manifest::is_for_manifests,
+        progress::{self, Progress},
+    },
     queue,
 };
 
@@ -181,6 +185,7 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
     let deadline = match deadline(world) {
         Ok(deadline) => deadline,
         Err(reason) => {
+            let reason = for_good(&reason);
             set(&mut status, VALIDATION_PASSED, false, &reason, now);
             return end(world, status, &reason, now);
         }
@@ -199,7 +204,7 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
             return wait_for(world, status, "WaitingForData", &reason, limit, now);
         }
         Err(obstacle) => {
-            let reason = obstacle.into_reason();
+            let reason = for_good(&obstacle.into_reason());
             set(&mut status, VALIDATION_PASSED, false, &reason, now);
             return end(world, status, &reason, now);
         }
@@ -289,6 +294,11 @@ fn timeout(world: &World) -> Result<Option<Duration>, String> {
         .map_err(|error| format!("spec.restoreTimeout: {error}"))
 }
 
+/// Why a restore is invalid, and what is left to do: it does not look again, whatever is corrected.
+fn for_good(reason: &str) -> String {
+    format!("{reason}; correct that, and create this RestoreSession again")
+}
+
 /// When the restore has to be done; none if it may take any time.
 fn deadline(world: &World) -> Result<Option<Timestamp>, String> {
     let timeout = timeout(world)?;
@@ -331,7 +341,11 @@ fn launch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pl
 }
 
 fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Plan {
-    let outcome = world.job.as_ref().map(|job| judge(job, &world.pods, now));
+    let outcome = world
+        .job
+        .as_ref()
+        .map(|job| judge(job, &world.pods, &world.told, now));
+    let generation = world.session.meta().generation;
     let (Some(job), Some(outcome)) = (&world.job, outcome) else {
         let reason = reason_to_stop(world, &status, now);
         let reason =
@@ -352,10 +366,24 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
             return end(world, status, &reason, now);
         }
         Outcome::Stuck(reason) => {
-            set(&mut status, RESTORE_INCOMPLETE, true, &reason, now);
+            // The first reason counts: the pod goes with its Job, and would be missed next.
+            if !condition::is_true(&status.conditions, RESTORE_INCOMPLETE.type_) {
+                set(&mut status, RESTORE_INCOMPLETE, true, &reason, now);
+            }
             None
         }
-        Outcome::Running(again) => again,
+        Outcome::Starting { why, again } => {
+            let starting = Progress::Starting(why.as_deref());
+            // A Job that is being stopped has no pod because of that.
+            if job.meta().deletion_timestamp.is_none() {
+                progress::tell(&mut status.conditions, starting, generation, now);
+            }
+            Some(again)
+        }
+        Outcome::Running => {
+            progress::tell(&mut status.conditions, Progress::Running, generation, now);
+            None
+        }
     };
     let Some(reason) = reason_to_stop(world, &status, now) else {
         let deadline = status.restore_deadline.as_ref().map(|at| left(at.0, now));
@@ -378,7 +406,7 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
 /// Why a Job is over that did not say so itself: had its executor begun, nobody knows how far it came.
 fn broken_off(world: &World, reason: &str, status: &RestoreSessionStatus) -> String {
     match status.components.is_empty() {
-        true => reason.to_owned(),
+        true => progress::with_obstacle(reason.to_owned(), &status.conditions),
         false => format!("{reason}; {}", left_behind(world)),
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     backupconfiguration::target_reference,
     backupsession::{Named, Source},
     context::Context,
-    job::{manifest, run},
+    job::{self, manifest, run},
     queue,
 };
 
@@ -76,6 +76,10 @@ pub(super) async fn world(
     ctx: &Context,
 ) -> Result<(), ApplyError> {
     let stage = stage(&world.session);
+    if stage == Stage::Running {
+        let now = Timestamp::now();
+        world.told = job::told::read(ctx, world.job.as_ref(), &world.pods, now).await;
+    }
     if matches!(stage, Stage::Waiting | Stage::Launching) {
         stored(world, ctx).await?;
         let found = data::found(world);

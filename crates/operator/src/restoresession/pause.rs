@@ -38,7 +38,7 @@ pub(super) async fn resume(ctx: &Context, session: &RestoreSession) -> Result<()
     for backup in paused(session) {
         // Absent is how it is written by who never pauses.
         match set(ctx, session, &backup, Value::Null).await {
-            Err(error) if super::apply::is_final(&error) => {
+            Err(error) if error.is_final() => {
                 let note = format!(
                     "failed to resume BackupConfiguration {}, which was paused for the restore; set its spec.paused to false: {}",
                     backup.name,

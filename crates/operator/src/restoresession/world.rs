@@ -16,7 +16,7 @@ use kubestash_core::{
     phase,
 };
 
-use crate::{backupsession::Source, config::JobEnvironment, queue::Turn};
+use crate::{backupsession::Source, config::JobEnvironment, job::Told, queue::Turn};
 
 /// What was read for a restore.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +59,8 @@ pub(super) struct World {
     pub job: Option<Job>,
     /// The pods of that Job.
     pub pods: Vec<Pod>,
+    /// What Events tell about a Job that does not start.
+    pub told: Vec<Told>,
     /// The image of Jobs.
     pub image: String,
     /// What is passed on to Jobs.

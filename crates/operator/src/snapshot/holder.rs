@@ -27,7 +27,7 @@ pub(crate) fn own_name() -> String {
 }
 
 /// The operator as the holder of locks of `repository`.
-pub(super) fn operator(ctx: &Context, repository: &Repository) -> LockOwner {
+pub(crate) fn operator(ctx: &Context, repository: &Repository) -> LockOwner {
     let (jobs, pods) = (ctx.watches.jobs.clone(), ctx.watches.pods.clone());
     let namespace = repository.namespace().unwrap_or_default();
     let own = own_name();

@@ -14,8 +14,11 @@ mod run;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use kube::ResourceExt;
+use k8s_openapi::{
+    api::{batch::v1::Job, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{Resource, ResourceExt};
 use kubestash_api::{labels, storage::BackupStorage};
 use kubestash_core::name;
 
@@ -134,9 +137,18 @@ impl Work<'_> {
     }
 }
 
-/// The kind of object that a Job of ours was made for.
-pub(crate) fn invoker_kind(job: &Job) -> Option<&str> {
-    job.labels().get(labels::INVOKER_KIND).map(String::as_str)
+/// The kind of object that a Job of ours, or a pod of it, was made for.
+pub(crate) fn invoker_kind<K: Resource>(object: &K) -> Option<&str> {
+    let kind = object.meta().labels.as_ref()?.get(labels::INVOKER_KIND);
+    kind.map(String::as_str)
+}
+
+/// The name of the Job that a pod belongs to.
+pub(crate) fn job_of(pod: &Pod) -> Option<&str> {
+    let mut owners = pod.owner_references().iter();
+    owners
+        .find(|owner| owner.kind == Job::kind(&()))
+        .map(|owner| owner.name.as_str())
 }
 
 /// Name of the Job of `task` for the object `name`.

@@ -21,7 +21,7 @@ use crate::{
     attempt::{Attempt, Fingerprint},
     context::Context,
     failure::Failure,
-    job::{Outcome, judge, run::launch},
+    job::{Outcome, judge, progress, run::launch, told},
 };
 
 const MANAGER: Manager = Manager("kubestash-volume-job");
@@ -55,8 +55,9 @@ pub async fn run(ctx: &Context, work: &Work<'_>) -> Result<State, ApplyError> {
             outcome: Outcome::Stuck(reason.to_owned()),
         });
     }
-    let pods = pods_of(ctx, &job);
-    let outcome = match judge(&job, &pods, Timestamp::now()) {
+    let (pods, now) = (pods_of(ctx, &job), Timestamp::now());
+    let told = told::read(ctx, Some(&job), &pods, now).await;
+    let outcome = match judge(&job, &pods, &told, now) {
         Outcome::Failed(reason) => Outcome::Failed(match last_words(&pods) {
             Some(words) => format!("{reason}: {words}"),
             None => reason,
@@ -82,6 +83,8 @@ pub(crate) enum Progress {
     Done,
     /// A Job runs.
     Working(String),
+    /// A Job does not start; it is waited for.
+    Hindered(Failure),
     /// The last Job failed; another one is run after a while.
     Failed(Failure),
 }
@@ -100,7 +103,16 @@ pub(crate) async fn persist(
     };
     let reason = match state.outcome {
         Outcome::Succeeded => return Ok((Progress::Done, None)),
-        Outcome::Running(look_again) => return Ok((working("runs"), look_again)),
+        Outcome::Running => return Ok((working("is running"), None)),
+        Outcome::Starting { why: None, again } => return Ok((working("is starting"), Some(again))),
+        Outcome::Starting {
+            why: Some(why),
+            again,
+        } => {
+            let message = format!("Job {}/{} waits: {why}", work.namespace, work.job_name());
+            let hindered = Progress::Hindered(Failure::new(progress::POD_NOT_STARTED, message));
+            return Ok((hindered, Some(again)));
+        }
         Outcome::Failed(reason) | Outcome::Stuck(reason) => reason,
     };
     // The Job is part of what the attempt depends on: one failure of one Job counts once.

@@ -201,6 +201,34 @@ async fn edits_of_blueprint_and_annotations_reach_the_configuration_and_paused_s
         .await
         .unwrap();
     assert_eq!(changed.spec.paused, Some(true));
+    let notes = cluster
+        .notes_about("BackupConfiguration", CONFIGURATION)
+        .await;
+    assert!(
+        notes.iter().all(|(reason, _)| reason != "EditReverted"),
+        "neither `paused` nor an edit of the blueprint is an edit by hand: {notes:?}"
+    );
+
+    // An edit by hand does not stay, and says why.
+    let mut edited = serde_json::to_value(&changed.spec.sessions).unwrap();
+    edited[0]["scheduler"]["schedule"] = json!("@hourly");
+    cluster
+        .merge::<BackupConfiguration>(CONFIGURATION, json!({"spec": {"sessions": edited}}))
+        .await;
+    let note = cluster
+        .told("BackupConfiguration", CONFIGURATION, "EditReverted")
+        .await;
+    assert!(
+        note.contains("spec.sessions was edited")
+            && note.contains("BackupBlueprint demo/druid-default-backup-blueprint")
+            && note.contains("annotations of Druid demo/sample-druid"),
+        "{note}"
+    );
+    let back = |found: Option<&BackupConfiguration>| {
+        let schedule = found.and_then(|found| found.spec.sessions[0].scheduler.as_ref());
+        schedule.is_some_and(|scheduler| scheduler.schedule == "@daily")
+    };
+    cluster.until(CONFIGURATION, "the old schedule", back).await;
     operator.stop().await;
 }
 
@@ -213,8 +241,8 @@ async fn without_the_annotations_the_configuration_goes_and_what_was_saved_stays
     // One of the same kind that a user made by hand.
     let mut by_hand =
         serde_json::to_value(cluster.configuration_ready(CONFIGURATION).await.spec).unwrap();
-    by_hand["sessions"][0]["repositories"][0] =
-        json!({"name": "own", "backend": "gcs-backend", "directory": "own"});
+    by_hand["sessions"][0]["repositories"][0] = json!({"name": "own", "backend": "gcs-backend", "directory": "own",
+            "encryptionSecret": {"name": "encrypt-secret"}});
     let by_hand = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
         "metadata": {"name": "by-hand", "namespace": "demo"}, "spec": by_hand});
     cluster.create::<BackupConfiguration>(by_hand).await;
@@ -228,6 +256,14 @@ async fn without_the_annotations_the_configuration_goes_and_what_was_saved_stays
         )
         .await;
     cluster.gone::<BackupConfiguration>(CONFIGURATION).await;
+    for kind in ["AppBinding", "Druid"] {
+        let note = cluster.told(kind, "sample-druid", "BackupsEnded").await;
+        assert!(
+            note.contains("annotation blueprint.kubestash.com/name is gone")
+                && note.contains("Repositories, Snapshots and data stay"),
+            "{note}"
+        );
+    }
     cluster.configuration_ready("by-hand").await;
     what_was_saved_stays(&cluster).await;
     operator.stop().await;
@@ -302,5 +338,98 @@ async fn when_the_target_goes_its_configuration_stays_and_says_so() {
         .told("BackupConfiguration", CONFIGURATION, "TargetNotFound")
         .await;
     assert!(note.contains("Druid demo/sample-druid"), "{note}");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn annotations_that_ask_for_nothing_are_told_once_on_the_database() {
+    let cluster = Cluster::start().await;
+    let operator = cluster.operator().await;
+    cluster.backends().await;
+    cluster.create::<BackupBlueprint>(default_blueprint()).await;
+    let misspelt = SAMPLE_DRUID.replace(
+        "blueprint.kubestash.com/name:",
+        "blueprint.kubestash.com/nmae:",
+    );
+    cluster.druid(&misspelt).await;
+    for kind in ["AppBinding", "Druid"] {
+        let note = cluster
+            .told(kind, "sample-druid", "AnnotationIgnored")
+            .await;
+        assert!(
+            note.contains("did you mean blueprint.kubestash.com/name?")
+                && note.contains("annotation blueprint.kubestash.com/name is missing"),
+            "{note}"
+        );
+    }
+    // Another change wakes the reconciler; the same words are not told again.
+    let touch = json!({"metadata": {"annotations": {"example.com/touched": "1", "blueprint.kubestash.com/naem": "x"}}});
+    cluster.merge::<AppBinding>("sample-druid", touch).await;
+    cluster
+        .eventually("the second mistake", || async {
+            let notes = cluster.notes_about("Druid", "sample-druid").await;
+            notes
+                .iter()
+                .any(|(_, note)| note.contains("/naem"))
+                .then_some(())
+        })
+        .await;
+    let notes = cluster.notes_about("Druid", "sample-druid").await;
+    let ignored = notes
+        .iter()
+        .filter(|(reason, _)| reason == "AnnotationIgnored");
+    assert_eq!(ignored.count(), 2, "{notes:?}");
+    assert!(cluster.list::<BackupConfiguration>().await.is_empty());
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_a_variable_spoils_is_told_on_the_database_and_on_the_blueprint() {
+    for webhook in [true, false] {
+        let cluster = Cluster::start().await;
+        let operator = if webhook {
+            cluster.operator_with_webhook().await
+        } else {
+            cluster.operator().await
+        };
+        cluster.backends().await;
+        cluster.create::<BackupBlueprint>(yaml(CUSTOM)).await;
+        let spoilt = SAMPLE_DRUID_2.replace("repoName: customize-blueprint", "repoName: My Repo");
+        assert!(spoilt.contains("My Repo"));
+        cluster.druid(&spoilt).await;
+        let reason = if webhook {
+            "BackupConfigurationDenied"
+        } else {
+            "BackupConfigurationNotReady"
+        };
+        for (kind, name) in everybody() {
+            let note = cluster.told(kind, name, reason).await;
+            assert!(
+                note.contains("spec.sessions[0].repositories[0].name")
+                    && note.contains("such as \"my-repo\""),
+                "{note}"
+            );
+        }
+        operator.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_backed_up_from_another_namespace_is_told_where_its_objects_are() {
+    let cluster = Cluster::start().await;
+    let operator = cluster.operator().await;
+    cluster.namespace("vault").await;
+    cluster.backends().await;
+    let mut blueprint = default_blueprint();
+    blueprint["spec"]["backupConfigurationTemplate"]["namespace"] = json!("vault");
+    cluster.create::<BackupBlueprint>(blueprint).await;
+    cluster.druid(SAMPLE_DRUID).await;
+    let note = cluster
+        .told("Druid", "sample-druid", "BackedUpFromAnotherNamespace")
+        .await;
+    assert!(
+        note.contains("BackupConfiguration vault/demo-appbinding-sample-druid"),
+        "{note}"
+    );
     operator.stop().await;
 }

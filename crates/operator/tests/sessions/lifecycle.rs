@@ -108,7 +108,7 @@ async fn the_rights_of_a_session_reach_other_namespaces_and_go_with_it() {
     )
     .unwrap();
     spec["backends"][0]["storageRef"] = json!({"name": "far", "namespace": "stores"});
-    spec["sessions"][0]["repositories"][0] = json!({"name": "far", "backend": "gcs-backend", "directory": "far", "encryptionSecret": {"name": "e"}});
+    spec["sessions"][0]["repositories"][0] = json!({"name": "far", "backend": "gcs-backend", "directory": "far", "encryptionSecret": {"name": "encrypt-secret", "namespace": "demo"}});
     let object = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
         "metadata": {"name": "far", "namespace": "demo"}, "spec": spec});
     cluster.create::<BackupConfiguration>(object).await;

@@ -8,3 +8,4 @@ mod queue;
 mod schedules;
 mod support;
 mod tutorial;
+mod waiting;

@@ -50,8 +50,26 @@ pub fn told(system: &System, session: &serde_json::Value) -> String {
     format!("{}\n{}", session["status"], snapshots.join("\n"))
 }
 
+/// Waits until the configuration `manual` is not Ready for this reason, with a message that holds `words`.
+fn not_ready(system: &System, reason: &str, words: &str) {
+    let what = format!("to be not Ready: {reason}");
+    let configuration = "backupconfiguration/manual";
+    system.wait("demo", configuration, &what, |found| {
+        let conditions = found["status"]["conditions"].as_array();
+        let ready = conditions
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == "Ready");
+        found["status"]["phase"] == "NotReady"
+            && ready.is_some_and(|ready| {
+                let message = ready["message"].as_str().unwrap_or_default();
+                ready["reason"] == reason && message.contains(words)
+            })
+    });
+}
+
 #[test]
-fn a_missing_empty_or_changed_encryption_secret_fails_the_session_by_name_and_keeps_the_backups() {
+fn a_missing_empty_or_changed_encryption_secret_is_told_by_name_and_keeps_the_backups() {
     let system = System::start();
     let volume = tempfile::tempdir().unwrap();
     let volume = volume.path().join("volume");
@@ -71,8 +89,9 @@ fn a_missing_empty_or_changed_encryption_secret_fails_the_session_by_name_and_ke
     system.kubectl(
         "patch -n demo secret encrypt-secret --type=merge -p {\"data\":{\"RESTIC_PASSWORD\":\"\"}}",
     );
+    not_ready(&system, "EncryptionSecretInvalid", "empty");
     let empty = session(&system, "empty-1");
-    assert_eq!(empty["status"]["phase"], "Failed");
+    assert_eq!(empty["status"]["phase"], "Skipped");
     assert!(
         told(&system, &empty).contains("empty"),
         "{}",
@@ -80,8 +99,9 @@ fn a_missing_empty_or_changed_encryption_secret_fails_the_session_by_name_and_ke
     );
 
     system.kubectl("delete -n demo secret encrypt-secret");
+    not_ready(&system, "EncryptionSecretMissing", "demo/encrypt-secret");
     let missing = session(&system, "missing-1");
-    assert_eq!(missing["status"]["phase"], "Failed");
+    assert_eq!(missing["status"]["phase"], "Skipped");
     assert!(
         told(&system, &missing).contains("encrypt-secret"),
         "{}",
@@ -91,6 +111,7 @@ fn a_missing_empty_or_changed_encryption_secret_fails_the_session_by_name_and_ke
     system.kubectl(
         "create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD=changeit",
     );
+    system.wait_phase("demo", "backupconfiguration/manual", &["Ready"]);
     assert_eq!(session(&system, "mended-1")["status"]["phase"], "Succeeded");
     crate::crash::check_local(&volume, "repo", "changeit", 2);
 }

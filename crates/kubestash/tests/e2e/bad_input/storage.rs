@@ -81,6 +81,58 @@ fn a_volume_that_is_not_there_any_more_fails_the_backup_and_is_not_begun_anew() 
 }
 
 #[test]
+fn a_disk_that_is_not_mounted_is_told_within_seconds_on_storage_and_session_and_both_go_on_when_it_is()
+ {
+    let parent = tempfile::tempdir().unwrap();
+    let (disk, away) = (parent.path().join("disk"), parent.path().join("away"));
+    let system = System::start();
+    system.kubectl("create ns demo");
+    system.kubectl(
+        "create secret generic -n demo encrypt-secret --from-literal=RESTIC_PASSWORD=changeit",
+    );
+    system.apply(&example("retentionpolicy.yaml"));
+    let storage = super::local_storage(&disk);
+    std::fs::remove_dir(&disk).unwrap();
+    system.apply(&storage);
+    let told = not_ready(&system, "BackendInitialized", "FailedMount");
+    assert!(
+        told.contains("Job demo/init-gcs-storage waits") && told.contains("mount its disk"),
+        "{told}"
+    );
+    std::fs::create_dir(&disk).unwrap();
+    system.wait_phase("demo", "backupstorage/gcs-storage", &["Ready"]);
+
+    system.apply(&example("sample-mariadb.yaml"));
+    system.wait_phase("demo", "mariadb/sample-mariadb", &["Ready"]);
+    let mut object: Value = serde_json::from_str(&configuration(&json!({}))).unwrap();
+    object["spec"]["target"]["kind"] = json!("MariaDB");
+    object["spec"]["target"]["name"] = json!("sample-mariadb");
+    object["spec"]["sessions"][0]["addon"] =
+        json!({"name": "mariadb-addon", "tasks": [{"name": "logical-backup"}]});
+    system.apply(&object.to_string());
+    let first = first_session(&system, "manual");
+    assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}");
+
+    std::fs::rename(&disk, &away).unwrap();
+    let session = format!("backupsession/{}", trigger(&system, "manual"));
+    let waiting = system.wait(
+        "demo",
+        &session,
+        "to say that the disk is missing",
+        |found| {
+            condition(found, "Ready").is_some_and(|ready| {
+                let message = ready["message"].as_str().unwrap_or_default();
+                ready["reason"] == "PodNotStarted" && message.contains("FailedMount")
+            })
+        },
+    );
+    assert_eq!(waiting["status"]["phase"], "Pending", "{waiting:#}");
+    std::fs::rename(&away, &disk).unwrap();
+    let ended = system.wait_phase("demo", &session, &["Succeeded", "Failed"]);
+    assert_eq!(ended["status"]["phase"], "Succeeded", "{ended:#}");
+}
+
+#[test]
 fn a_missing_secret_and_a_missing_key_are_named_and_the_storage_recovers_by_itself() {
     let gcs = Gcs::start();
     let system = System::with_gcs(&gcs);

@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 use kubestash_api::core::BackupBlueprint;
 
-use super::{Others, Violation, backup_configuration::storage_usage, directories};
+use super::{Others, Violation, backup_configuration::storage_usage, directories, names};
 
 /// Judges a BackupBlueprint; `before` is what it was, if it is not new. What its variables may make of it is judged when
 /// they are filled in.
@@ -35,7 +35,13 @@ pub fn backup_blueprint(
         &template.sessions,
         earlier,
     );
-    usage.chain(directories).collect()
+    let names = names::violations(
+        "spec.backupConfigurationTemplate",
+        None,
+        &template.backends,
+        &template.sessions,
+    );
+    usage.chain(names).chain(directories).collect()
 }
 
 #[cfg(test)]
@@ -89,6 +95,15 @@ mod tests {
                     json!({"name": "x", "storageRef": {"name": "${storage}", "namespace": "vault"}}),
                 ),
                 vec![],
+            ),
+            (
+                json!({"backupConfigurationTemplate": {"backends": [{"name": "x"}], "sessions": [
+                    {"name": "Session_A", "repositories": [{"name": "My Repo", "backend": "x", "directory": "/d"}]},
+                    {"name": "${s}", "repositories": [{"name": "${repoName}", "backend": "x", "directory": "/d"}]}]}}),
+                vec![
+                    "spec.backupConfigurationTemplate.sessions[0].name",
+                    "spec.backupConfigurationTemplate.sessions[0].repositories[0].name",
+                ],
             ),
             // The default one will be taken.
             (template(json!({"name": "x"})), vec![]),

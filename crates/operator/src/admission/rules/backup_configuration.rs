@@ -9,7 +9,7 @@ use kubestash_api::{
 };
 use kubestash_core::{layout, schedule::Schedule};
 
-use super::{Others, Violation, allows, directories, usage::refusal};
+use super::{Others, Violation, allows, directories, names, usage::refusal};
 
 /// Judges a BackupConfiguration.
 #[must_use]
@@ -22,6 +22,12 @@ pub fn backup_configuration(object: &BackupConfiguration, others: &Others) -> Ve
     };
     let mut violations = rules.backends();
     violations.extend(rules.sessions());
+    violations.extend(names::violations(
+        "spec",
+        Some(&object.name_any()),
+        &object.spec.backends,
+        &object.spec.sessions,
+    ));
     violations.extend(rules.directories());
     violations.extend(directories::of_configuration(object, others));
     violations.extend(rules.usage());

@@ -9,6 +9,7 @@ mod backup_blueprint;
 mod backup_configuration;
 mod backup_storage;
 pub(crate) mod directories;
+mod names;
 mod repository;
 mod restore_session;
 mod retention_policy;

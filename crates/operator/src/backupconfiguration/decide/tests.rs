@@ -73,6 +73,7 @@ fn world_of(configuration: Value) -> World {
             .iter()
             .map(ResourceExt::name_any)
             .collect(),
+        outside: None,
         made: None,
     }
 }
@@ -463,4 +464,90 @@ fn retries_and_timeout_are_handed_to_the_session() {
     let plan = decide(&after(&first, &decide(&first, now())), now());
     assert_eq!(plan.start[0].spec.retry_left, Some(2));
     assert_eq!(plan.start[0].spec.backup_timeout.as_deref(), Some("30m"));
+}
+
+#[test]
+fn a_password_that_is_missing_holds_the_first_backup_back_until_it_is_there() {
+    let fault = || {
+        Obstacle::fault(
+            "EncryptionSecretMissing",
+            "create Secret demo/encrypt-secret",
+        )
+    };
+    let without = World {
+        outside: Some(fault()),
+        ..world()
+    };
+    let plan = decide(&without, now());
+    assert_eq!(plan.status.phase, Some(InvokerPhase::NotReady));
+    let told = ready(&plan.status);
+    assert_eq!(
+        (
+            told.status.as_str(),
+            told.reason.as_str(),
+            told.message.as_str()
+        ),
+        (
+            "False",
+            "EncryptionSecretMissing",
+            "create Secret demo/encrypt-secret"
+        )
+    );
+    assert_eq!(plan.notices.len(), 1);
+    let waiting = after(&without, &plan);
+    assert!(
+        decide(&waiting, now()).start.is_empty(),
+        "no backup without a password"
+    );
+
+    let there = World {
+        outside: None,
+        ..waiting
+    };
+    let plan = decide(&there, now());
+    assert_eq!(plan.status.phase, Some(InvokerPhase::Ready));
+    let plan = decide(&after(&there, &plan), now());
+    assert_eq!(plan.start.len(), 1, "the first backup");
+    // And when it goes again, it is told at once.
+    let gone = World {
+        outside: Some(fault()),
+        ..after(&there, &plan)
+    };
+    assert_eq!(
+        decide(&gone, now()).status.phase,
+        Some(InvokerPhase::NotReady)
+    );
+}
+
+#[test]
+fn only_a_configuration_that_makes_backups_says_that_they_are_scheduled() {
+    let two = |first: bool, second: bool| {
+        let mut object = configuration();
+        let mut other = object["spec"]["sessions"][0].clone();
+        other["name"] = json!("other");
+        object["spec"]["sessions"][0]["scheduler"]["suspend"] = json!(first);
+        other["scheduler"]["suspend"] = json!(second);
+        object["spec"]["sessions"]
+            .as_array_mut()
+            .unwrap()
+            .push(other);
+        object
+    };
+    let mut paused = configuration();
+    paused["spec"]["paused"] = json!(true);
+    for (object, words) in [
+        (configuration(), "Backups are scheduled."),
+        (two(false, false), "Backups are scheduled."),
+        (
+            two(true, false),
+            "but for the sessions whose scheduler.suspend is true",
+        ),
+        (two(true, true), "Backups are suspended"),
+        (paused, "Backups are paused"),
+    ] {
+        let plan = decide(&world_of(object), now());
+        let told = &ready(&plan.status).message;
+        assert!(told.contains(words), "{words}: {told}");
+        assert_eq!(plan.status.phase, Some(InvokerPhase::Ready));
+    }
 }

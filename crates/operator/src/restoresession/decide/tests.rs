@@ -381,6 +381,8 @@ fn what_cannot_work_is_invalid_and_says_why() {
         );
         let ready = condition::find(&plan.status.conditions, READY).unwrap();
         assert!(ready.message.contains(words) && ready.status == ConditionStatus::False);
+        let remedy = "and create this RestoreSession again";
+        assert!(ready.message.ends_with(remedy), "{}", ready.message);
     }
 }
 

@@ -7,7 +7,10 @@ use std::{fmt::Debug, time::Duration};
 
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{core::v1::Namespace, events::v1::Event},
+    api::{
+        core::v1::{Namespace, Secret},
+        events::v1::Event,
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -305,8 +308,13 @@ impl Cluster {
         .await
     }
 
-    /// The storage of the tutorial's name, in a volume so that no bucket is needed, and the tutorial's policy.
+    /// The storage of the tutorial's name, in a volume so that no bucket is needed, the tutorial's policy, and the password.
     pub async fn backends(&self) {
+        self.create::<Secret>(json!({
+            "metadata": {"name": "encrypt-secret", "namespace": NAMESPACE},
+            "stringData": {"RESTIC_PASSWORD": "changeit"},
+        }))
+        .await;
         self.create::<BackupStorage>(json!({
             "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
             "metadata": {"name": "gcs-storage", "namespace": NAMESPACE},

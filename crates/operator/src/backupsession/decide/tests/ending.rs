@@ -174,6 +174,96 @@ fn a_pod_that_cannot_start_ends_the_session_with_the_nodes_reason() {
 }
 
 #[test]
+fn why_a_pod_did_not_start_is_told_at_once_and_kept_when_job_or_deadline_end_the_session() {
+    let pod: Pod = from(
+        json!({"metadata": {"name": "p", "uid": "pod", "creationTimestamp": CREATED}, "status": {
+        "phase": "Pending", "containerStatuses": [{"name": "c", "ready": false, "restartCount": 0, "image": "i",
+            "imageID": "", "state": {"waiting": {"reason": "ContainerCreating"}}}]}}),
+    );
+    let told = crate::job::Told {
+        about: "pod".to_owned(),
+        reason: "FailedMount".to_owned(),
+        message: "no disk".to_owned(),
+        is_warning: true,
+        at: Some(after(3)),
+    };
+    let world = World {
+        pods: vec![pod],
+        told: vec![told],
+        ..running()
+    };
+    let why = "pod p cannot start: FailedMount: no disk";
+    let (plan, waiting) = step(&world, after(5));
+    let ready = condition::find(&plan.status.conditions, "Ready").unwrap();
+    assert_eq!(
+        (ready.status, ready.reason.as_str(), ready.message.as_str()),
+        (ConditionStatus::Unknown, "PodNotStarted", why)
+    );
+    assert_eq!(plan.status.phase, Some(BackupSessionPhase::Pending));
+    // Saying the same again changes nothing.
+    let again = decide(&waiting, after(8)).status;
+    assert_eq!(again.conditions, plan.status.conditions);
+
+    let gone = World {
+        job: None,
+        pods: Vec::new(),
+        told: Vec::new(),
+        ..waiting.clone()
+    };
+    let mut late = waiting.clone();
+    let status = &mut Arc::make_mut(&mut late.session).status;
+    status.as_mut().unwrap().backup_deadline = Some(Time(after(10)));
+    late.job = None;
+    late.pods = Vec::new();
+    for (world, words) in [
+        (gone, "the backup Job is gone"),
+        (late, "deadline exceeded"),
+    ] {
+        let (world, status) = to_the_end(world, after(20));
+        assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
+        let error = super::snapshots::why_failed(&world.snapshots["default-blueprint"]);
+        assert!(error.contains(words) && error.contains(why), "{error}");
+    }
+
+    // A pod that has started is not held against it.
+    let mut started = waiting;
+    started.pods[0].status.as_mut().unwrap().phase = Some("Running".to_owned());
+    let ready = decide(&started, after(9)).status.conditions;
+    assert_eq!(condition::find(&ready, "Ready").unwrap().reason, "Running");
+}
+
+#[test]
+fn a_job_that_is_being_stopped_does_not_lose_the_reason_with_its_pod() {
+    let pod: Pod = from(
+        json!({"metadata": {"name": "p", "creationTimestamp": CREATED}, "status": {
+        "phase": "Pending", "containerStatuses": [{"name": "c", "ready": false, "restartCount": 0, "image": "i",
+            "imageID": "", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}]}}),
+    );
+    let world = World {
+        pods: vec![pod],
+        ..running()
+    };
+    let (_, mut stopping) = step(&world, after(300));
+    // Its pod is gone before the Job is.
+    let job = stopping.job.as_mut().unwrap();
+    job.metadata.deletion_timestamp = Some(Time(after(300)));
+    stopping.pods = Vec::new();
+    let (_, stopping) = step(&stopping, after(305));
+    let (world, _) = to_the_end(
+        World {
+            job: None,
+            ..stopping
+        },
+        after(306),
+    );
+    let error = super::snapshots::why_failed(&world.snapshots["default-blueprint"]);
+    assert!(
+        error.contains("ErrImagePull: no such image") && !error.contains("no pod was created"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_job_whose_pods_do_not_end_does_not_hold_the_session_for_ever() {
     let mut world = running();
     world.job.as_mut().unwrap().metadata.deletion_timestamp = Some(Time(after(10)));
