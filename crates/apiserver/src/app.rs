@@ -1,9 +1,11 @@
 //! What all requests and controllers share.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Webhooks;
@@ -25,11 +27,17 @@ pub(crate) struct App {
     pub(crate) ca_pem: String,
     /// Where the node writes the output of containers, see [`crate::logs`].
     pub(crate) pods_dir: PathBuf,
+    /// Turns of what takes long to evaluate: rules of a schema, definitions.
+    pub(crate) evaluations: Arc<Semaphore>,
     /// Fires when the server stops: watches and followed logs end.
     pub(crate) stop: CancellationToken,
     catalogue: RwLock<Arc<Catalogue>>,
     /// Locked as long as anything of the server may still run, or until it has been shut down.
     data_dir: Mutex<Option<DataDir>>,
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 impl App {
@@ -52,6 +60,7 @@ impl App {
             address,
             ca_pem,
             pods_dir,
+            evaluations: Arc::new(Semaphore::new(processors())),
             stop: CancellationToken::new(),
             catalogue,
             data_dir: Mutex::new(Some(data_dir)),

@@ -53,6 +53,7 @@ mod admission;
 mod app;
 mod auth;
 mod bootstrap;
+mod connections;
 mod controllers;
 mod data_dir;
 mod http;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, JoinSet};
@@ -14,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::auth::token::{TokenError, TokenRequest, Tokens};
+use crate::connections::{self, Connections, Guard};
 use crate::data_dir::{DataDir, DataDirError, create_private_dir};
 use crate::local::LocalService;
 use crate::pki::{self, PkiError};
@@ -23,6 +23,12 @@ use crate::{bootstrap, controllers, http};
 
 /// How long requests under way may take when the server stops; watches end at once.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a client may take to send the headers of a request, from its first byte or from the end of the one before.
+const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+/// How much of an answer is kept for a client that does not take it; longer headers are refused.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How often a silent HTTP/2 client is asked whether it is there, and how long it may take to say so.
+const ALIVE_EVERY: Duration = Duration::from_secs(30);
 /// How long a token from [`Server::service_account_token`] is good.
 const TOKEN_SECONDS: i64 = 24 * 3600;
 
@@ -112,9 +118,14 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     create_private_dir(&data_dir.pods_dir())?;
     let (listener, address) = listen(config.bind)?;
     let opened = tokio::task::spawn_blocking(move || open(&dir, address.ip())).await;
-    let (pki, tokens, store) = opened.unwrap_or(Err(StartError::Store(StoreError::Closed)))?;
+    let (pki, tokens, store) = opened.map_err(|error| StartError::Bootstrap {
+        what: "the store and its keys".to_owned(),
+        why: error.to_string(),
+    })??;
+    let dir = data_dir.path().to_owned();
     let app = App::new(store, tokens, address, pki.ca_pem, data_dir);
     bootstrap::run(&app).await?;
+    Store::settle(&dir)?;
     let controllers = controllers::start(&app);
     let handle = Handle::new();
     let serving = serve(&app, listener, pki.tls, handle.clone())
@@ -140,13 +151,11 @@ fn listen(bind: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
 
 /// The parts that read files.
 fn open(dir: &Path, ip: IpAddr) -> Result<(pki::Pki, Tokens, Store), StartError> {
+    // First, for it looks whether there are keys already.
+    let store = Store::open(dir)?;
     let pki_dir = dir.join("pki");
     create_private_dir(&pki_dir)?;
-    Ok((
-        pki::load(&pki_dir, ip)?,
-        Tokens::load(&pki_dir)?,
-        Store::open(dir)?,
-    ))
+    Ok((pki::load(&pki_dir, ip)?, Tokens::load(&pki_dir)?, store))
 }
 
 fn serve(
@@ -155,14 +164,25 @@ fn serve(
     tls: Arc<rustls::ServerConfig>,
     handle: Handle<SocketAddr>,
 ) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
-    // The events of a watch are small and must not wait for the acknowledgement of the one before.
-    let acceptor =
-        RustlsAcceptor::new(RustlsConfig::from_config(tls)).acceptor(NoDelayAcceptor::new());
+    let guard = Guard(Connections::new(connections::limit()));
+    let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(tls)).acceptor(guard);
     let mut server = axum_server::from_tcp(listener)?
         .acceptor(acceptor)
+        .first_request_timeout(HEADERS_WITHIN)
+        .accept_error_handler(|_, error| tracing::debug!(%error, "a connection was refused"))
         .handle(handle);
-    // A client keeps all its watches on one HTTP/2 connection.
-    server.http_builder().http2().max_concurrent_streams(1000);
+    let builder = server.http_builder();
+    builder
+        .http1()
+        .header_read_timeout(HEADERS_WITHIN)
+        .max_buf_size(BUFFER_BYTES);
+    builder
+        .http2()
+        // A client keeps all its watches on one HTTP/2 connection.
+        .max_concurrent_streams(1000)
+        .max_send_buf_size(BUFFER_BYTES)
+        .keep_alive_interval(ALIVE_EVERY)
+        .keep_alive_timeout(ALIVE_EVERY);
     let service = http::router(app.clone()).into_make_service();
     Ok(tokio::spawn(server.serve(service)))
 }

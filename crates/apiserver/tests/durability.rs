@@ -42,6 +42,11 @@ async fn serve_as_child() {
 /// Starts the server process and returns it with its kubeconfig. `blocks` limits the size of its files.
 fn start(dir: &Path, blocks: Option<u32>) -> (Child, Value) {
     let limit = blocks.map_or(String::new(), |blocks| format!("ulimit -f {blocks};"));
+    start_within(dir, &limit)
+}
+
+/// Starts it within limits of the shell.
+fn start_within(dir: &Path, limit: &str) -> (Child, Value) {
     // The signal of the limit is ignored, so that a write beyond it fails like one on a full disk.
     let mut child = Command::new("bash")
         .args(["-c", &format!("trap '' XFSZ; {limit} exec \"$0\" \"$@\"")])
@@ -265,5 +270,30 @@ async fn a_full_disk_refuses_writes_and_loses_none_that_it_took() {
     maps.create(&PostParams::default(), &map(taken))
         .await
         .unwrap();
+    kill(child);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_few_file_descriptors_idle_connections_lock_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (child, kubeconfig) = start_within(dir.path(), "ulimit -n 80;");
+    let url = kubeconfig["clusters"][0]["cluster"]["server"]
+        .as_str()
+        .unwrap();
+    let address = url.trim_start_matches("https://").to_owned();
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    for _ in 0..3 {
+        // Each with a connection of its own.
+        let client = support::client(kubeconfig.clone()).await;
+        let listed = api(&client, "ConfigMap").list(&ListParams::default());
+        tokio::time::timeout(Duration::from_secs(30), listed)
+            .await
+            .expect("idle connections lock everybody out")
+            .unwrap();
+    }
+    drop(idle);
     kill(child);
 }

@@ -4,6 +4,7 @@ use super::set::{Element, Set};
 use super::shape::{self, Shape};
 use crate::schema::node::NodeRef;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The three ways to differ.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,42 +106,30 @@ fn maps(
     }
 }
 
-fn lists(
-    old: Option<&Value>,
-    new: Option<&Value>,
+fn lists<'v>(
+    old: Option<&'v Value>,
+    new: Option<&'v Value>,
     node: Option<NodeRef<'_>>,
     path: &mut Vec<Element>,
     comparison: &mut Comparison,
 ) {
     let Some(list) = node else { return };
-    let identified = |value: Option<&'_ Value>| -> Vec<(Element, Value)> {
+    // Before and after of each item, looked up: a list may have as many as fit into a request.
+    let mut items: BTreeMap<Element, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
+    let identified = |value: Option<&'v Value>| {
         let items = value
             .and_then(Value::as_array)
             .map(Vec::as_slice)
             .unwrap_or_default();
         shape::identified(items, list)
-            .into_iter()
-            .map(|(element, item)| (element, item.clone()))
-            .collect()
     };
-    let (old, new) = (identified(old), identified(new));
-    let mut all: Vec<&Element> = Vec::new();
-    for (element, _) in old.iter().chain(&new) {
-        if !all.contains(&element) {
-            all.push(element);
-        }
+    for (element, item) in identified(old) {
+        items.entry(element).or_default().0.push(item);
     }
-    for element in all {
-        let before: Vec<&Value> = old
-            .iter()
-            .filter(|(e, _)| e == element)
-            .map(|(_, v)| v)
-            .collect();
-        let after: Vec<&Value> = new
-            .iter()
-            .filter(|(e, _)| e == element)
-            .map(|(_, v)| v)
-            .collect();
+    for (element, item) in identified(new) {
+        items.entry(element).or_default().1.push(item);
+    }
+    for (element, (before, after)) in &items {
         path.push(element.clone());
         match (before.as_slice(), after.as_slice()) {
             // Items that are there more than once are compared as one thing.

@@ -78,5 +78,6 @@ pub(super) fn status(conflicts: &[Conflict]) -> Status {
         reason: "Conflict",
         message: conflict_message(conflicts),
         details: Some(json!({"causes": causes})),
+        continue_token: None,
     }
 }

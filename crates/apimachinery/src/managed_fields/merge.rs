@@ -4,6 +4,7 @@ use super::set::Element;
 use super::shape::{self, Shape};
 use crate::schema::node::NodeRef;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The live value with the configured one merged in.
 pub(super) fn merge(live: &Value, config: &Value, node: Option<NodeRef<'_>>) -> Value {
@@ -47,41 +48,39 @@ fn merge_lists(live: &[Value], config: &[Value], list: NodeRef<'_>) -> Vec<Value
         shape::identified(live, list),
         shape::identified(config, list),
     );
-    let find = |items: &[(Element, &Value)], element: &Element| {
-        items.iter().position(|(e, _)| e == element)
-    };
+    let (in_live, in_config) = (positions(&live), positions(&config));
     let mut shared = config
         .iter()
         .map(|(e, _)| e)
-        .filter(|e| find(&live, e).is_some())
+        .filter(|e| in_live.contains_key(e))
         .peekable();
     let mut merged = Vec::new();
-    let mut taken: Vec<&Element> = Vec::new();
+    let mut taken: BTreeSet<&Element> = BTreeSet::new();
     let (mut left, mut right) = (0, 0);
     while left < live.len() || right < config.len() {
         if let (Some((mine, _)), Some((theirs, _))) = (live.get(left), config.get(right)) {
             let wanted_later =
-                find(&config, mine).is_some() && shared.peek().is_some_and(|next| *next != mine);
+                in_config.contains_key(mine) && shared.peek().is_some_and(|next| *next != mine);
             if mine != theirs && wanted_later {
                 left += 1;
                 continue;
             }
         }
         if let Some((mine, item)) = live.get(left) {
-            if find(&config, mine).is_none() {
+            if !in_config.contains_key(mine) {
                 merged.push((*item).clone());
                 left += 1;
                 continue;
             }
             let now = config.get(right).is_some_and(|(theirs, _)| theirs == mine);
-            if now || taken.contains(&mine) {
+            if now || taken.contains(mine) {
                 left += 1;
             }
         }
         if let Some((theirs, item)) = config.get(right) {
-            let old = find(&live, theirs).map(|index| live[index].1);
+            let old = in_live.get(theirs).map(|index| live[*index].1);
             merged.push(old.map_or_else(|| (*item).clone(), |old| merge(old, item, list.items())));
-            taken.push(theirs);
+            taken.insert(theirs);
             right += 1;
             if shared.peek().is_some_and(|next| *next == theirs) {
                 shared.next();
@@ -89,4 +88,13 @@ fn merge_lists(live: &[Value], config: &[Value], list: NodeRef<'_>) -> Vec<Value
         }
     }
     merged
+}
+
+/// Where each item stands first.
+fn positions<'e>(items: &'e [(Element, &Value)]) -> BTreeMap<&'e Element, usize> {
+    let mut positions = BTreeMap::new();
+    for (index, (element, _)) in items.iter().enumerate() {
+        positions.entry(element).or_insert(index);
+    }
+    positions
 }

@@ -90,6 +90,7 @@ impl From<ApplyError> for Status {
                 reason: "",
                 message: error.to_string(),
                 details: None,
+                continue_token: None,
             },
             ApplyError::HasManagedFields => Status::bad_request(error.to_string()),
         }

@@ -4,6 +4,7 @@ use super::set::Element;
 use super::shape;
 use crate::schema::node::{Additional, ListType, NodeRef, Type};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const TYPE_META: [&str; 2] = ["apiVersion", "kind"];
 
@@ -60,7 +61,7 @@ fn walk(value: &Value, node: Option<NodeRef<'_>>, path: &str, problems: &mut Vec
 }
 
 fn list(items: &[Value], node: NodeRef<'_>, path: &str, problems: &mut Vec<String>) {
-    let mut seen: Vec<Element> = Vec::new();
+    let mut seen: BTreeSet<Element> = BTreeSet::new();
     for (index, item) in items.iter().enumerate() {
         let element = if node.get().list_type == ListType::Atomic {
             Element::Index(index)
@@ -79,7 +80,7 @@ fn list(items: &[Value], node: NodeRef<'_>, path: &str, problems: &mut Vec<Strin
             }
         };
         walk(item, node.items(), &format!("{path}{element}"), problems);
-        seen.push(element);
+        seen.insert(element);
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Invariant: a failed patch leaves no trace: the functions take the target by reference and return a new document.
 
+mod json;
 mod order;
 mod strategic;
 
+pub use json::{MAX_DEPTH, json_patch};
 pub use strategic::strategic_merge;
 
 use crate::status::Status;
@@ -19,6 +21,12 @@ pub enum PatchError {
     /// An operation of a JSON patch does not fit the object.
     #[error("failed to apply the JSON patch: {0}")]
     JsonPatch(#[source] json_patch::PatchError),
+    /// A JSON patch has more operations than are taken.
+    #[error("failed to apply the JSON patch: it has {0} operations, more than the {max} allowed", max = json::MAX_OPERATIONS)]
+    TooManyOperations(usize),
+    /// A JSON patch asks for more than it may; sent in parts, it can be applied.
+    #[error("failed to apply the JSON patch: {0}; send it in parts")]
+    TooMuch(String),
     /// A strategic merge patch does not fit the kind.
     #[error("failed to apply the strategic merge patch: {0}")]
     Strategic(String),
@@ -30,6 +38,8 @@ impl PatchError {
         match self {
             Self::Malformed(_) => "PatchMalformed",
             Self::JsonPatch(_) => "JsonPatchFailed",
+            Self::TooManyOperations(_) => "JsonPatchTooManyOperations",
+            Self::TooMuch(_) => "JsonPatchTooMuch",
             Self::Strategic(_) => "StrategicMergeFailed",
         }
     }
@@ -42,21 +52,14 @@ impl From<PatchError> for Status {
                 Status::bad_request(format!("error decoding patch: {why}"))
             }
             PatchError::JsonPatch(why) => Status::unprocessable_patch(&why.to_string()),
+            PatchError::TooManyOperations(count) => Status::entity_too_large(&format!(
+                "The allowed maximum operations in a JSON patch is {}, got {count}",
+                json::MAX_OPERATIONS
+            )),
+            PatchError::TooMuch(_) => Status::unprocessable_patch(&error.to_string()),
             PatchError::Strategic(why) => Status::bad_request(why.clone()),
         }
     }
-}
-
-/// Applies an RFC 6902 JSON patch (an array of operations).
-///
-/// # Errors
-/// [`PatchError::Malformed`] or [`PatchError::JsonPatch`].
-pub fn json_patch(target: &Value, patch: &Value) -> Result<Value, PatchError> {
-    let operations: json_patch::Patch =
-        serde_json::from_value(patch.clone()).map_err(|e| PatchError::Malformed(e.to_string()))?;
-    let mut result = target.clone();
-    json_patch::patch(&mut result, &operations).map_err(PatchError::JsonPatch)?;
-    Ok(result)
 }
 
 /// Applies an RFC 7386 merge patch.

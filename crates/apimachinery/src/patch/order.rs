@@ -2,6 +2,7 @@
 //! where it stood between those.
 
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// What tells items apart: a merge key, or for scalars the item itself.
 pub(super) struct Identity<'k> {
@@ -13,15 +14,27 @@ impl<'k> Identity<'k> {
         Self { key }
     }
 
-    fn position(&self, list: &[Value], item: &Value) -> Option<usize> {
-        list.iter().position(|other| self.same(other, item))
+    /// What tells an item apart; without its key it is like no other.
+    fn of<'v>(&self, item: &'v Value) -> Option<&'v Value> {
+        match self.key {
+            Some(key) => item.get(key),
+            None => Some(item),
+        }
     }
 
     fn same(&self, a: &Value, b: &Value) -> bool {
-        match self.key {
-            Some(key) => a.get(key).is_some() && a.get(key) == b.get(key),
-            None => a == b,
+        self.of(a).is_some() && self.of(a) == self.of(b)
+    }
+
+    /// Where each item of a list stands first.
+    fn positions<'v>(&self, list: &'v [Value]) -> HashMap<&'v Value, usize> {
+        let mut positions = HashMap::with_capacity(list.len());
+        for (index, item) in list.iter().enumerate() {
+            if let Some(identity) = self.of(item) {
+                positions.entry(identity).or_insert(index);
+            }
         }
+        positions
     }
 }
 
@@ -49,18 +62,21 @@ pub(super) fn arrange(
     server: &[Value],
     identity: &Identity<'_>,
 ) -> Vec<Value> {
+    let (wanted, server) = (identity.positions(wanted), identity.positions(server));
+    let place =
+        |places: &HashMap<&Value, usize>, item: &Value| places.get(identity.of(item)?).copied();
     let (mut patched, mut kept): (Vec<Value>, Vec<Value>) = merged
         .into_iter()
-        .partition(|item| identity.position(wanted, item).is_some());
-    patched.sort_by_key(|item| identity.position(wanted, item));
-    kept.sort_by_key(|item| identity.position(server, item));
+        .partition(|item| place(&wanted, item).is_some());
+    patched.sort_by_cached_key(|item| place(&wanted, item));
+    kept.sort_by_cached_key(|item| place(&server, item));
     let mut kept = kept.into_iter().peekable();
     let mut arranged = Vec::new();
     for item in patched {
-        let place = identity.position(server, &item);
+        let stands = place(&server, &item);
         while let Some(other) = kept.peek() {
-            let stood_before = match (identity.position(server, other), place) {
-                (Some(other), Some(place)) => other < place,
+            let stood_before = match (place(&server, other), stands) {
+                (Some(other), Some(stands)) => other < stands,
                 _ => false,
             };
             if !stood_before {

@@ -14,6 +14,7 @@ use super::order::{self, Identity};
 use crate::schema::Schema;
 use crate::schema::node::{NodeRef, PatchStrategy};
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
 
 const PATCH: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -137,6 +138,7 @@ fn delete_from(target: &mut Map<String, Value>, field: &str, values: &Value) -> 
         ));
     };
     if let Some(Value::Array(list)) = target.get_mut(field) {
+        let values: HashSet<&Value> = values.iter().collect();
         list.retain(|item| !values.contains(item));
     }
     Ok(())
@@ -201,12 +203,9 @@ fn merge_list(target: &[Value], patch: &[Value], node: Option<NodeRef<'_>>) -> R
         return Ok(patch.to_vec());
     }
     if !target.iter().chain(patch).any(Value::is_object) {
+        let mut seen: HashSet<&Value> = target.iter().collect();
         let mut merged = target.to_vec();
-        for item in patch {
-            if !merged.contains(item) {
-                merged.push(item.clone());
-            }
-        }
+        merged.extend(patch.iter().filter(|item| seen.insert(*item)).cloned());
         return Ok(order::arrange(merged, patch, target, &Identity::new(None)));
     }
     let Some(key) = merge_key(node) else {
@@ -224,8 +223,8 @@ fn merge_objects(
     node: Option<NodeRef<'_>>,
 ) -> Result<Vec<Value>> {
     let item_node = node.and_then(NodeRef::items);
-    let mut merged = target.to_vec();
     let mut plain: Vec<Value> = Vec::new();
+    let mut deleted: HashSet<&Value> = HashSet::new();
     let mut replace = false;
     for item in patch {
         let Some(map) = item.as_object() else {
@@ -248,22 +247,43 @@ fn merge_objects(
             )));
         };
         match special {
-            Some(Directive::Delete) => merged.retain(|other| other.get(key) != Some(identity)),
+            Some(Directive::Delete) => drop(deleted.insert(identity)),
             _ => plain.push(Value::Object(without(map, PATCH))),
         }
     }
     if replace {
         return Ok(plain.iter().map(without_directives).collect());
     }
+    let mut merged: Vec<Value> = target
+        .iter()
+        .filter(|item| {
+            item.get(key)
+                .is_none_or(|identity| !deleted.contains(identity))
+        })
+        .cloned()
+        .collect();
+    // Where the items stand, looked up: a list may have as many as fit into a request.
+    let mut places: HashMap<Value, usize> = HashMap::new();
+    for (index, item) in merged.iter().enumerate() {
+        if let Some(identity) = item.get(key) {
+            places.entry(identity.clone()).or_insert(index);
+        }
+    }
     for item in &plain {
-        let existing = merged
-            .iter_mut()
-            .find(|other| other.get(key) == item.get(key));
+        let Some(identity) = item.get(key) else {
+            continue;
+        };
+        let existing = places
+            .get(identity)
+            .and_then(|index| merged.get_mut(*index));
         match (existing, item) {
             (Some(Value::Object(old)), Value::Object(new)) => {
                 *old = merge_map(old, new, item_node)?
             }
-            _ => merged.push(without_directives(item)),
+            _ => {
+                places.entry(identity.clone()).or_insert(merged.len());
+                merged.push(without_directives(item));
+            }
         }
     }
     Ok(order::arrange(

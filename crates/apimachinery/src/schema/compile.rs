@@ -6,7 +6,7 @@ use super::node::{Additional, Bound, ListType, Node, NodeId, PatchStrategy, Patt
 use super::validation::format::Format;
 use crate::field::{FieldError, Path};
 use crate::schema::Flaw;
-use regex::Regex;
+use crate::schema::regular::Patterns;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -17,6 +17,7 @@ pub(super) struct Compiler<'d> {
     arena: Vec<Node>,
     definitions: Option<&'d Map<String, Value>>,
     compiled: HashMap<String, NodeId>,
+    patterns: Patterns,
 }
 
 impl<'d> Compiler<'d> {
@@ -25,6 +26,7 @@ impl<'d> Compiler<'d> {
             arena: Vec::new(),
             definitions,
             compiled: HashMap::new(),
+            patterns: Patterns::default(),
         }
     }
 
@@ -178,7 +180,7 @@ impl<'d> Compiler<'d> {
             multiple_of: map.get("multipleOf").and_then(Value::as_f64),
             min_length: count(map, "minLength"),
             max_length: count(map, "maxLength"),
-            pattern: pattern(map, path)?,
+            pattern: self.pattern(map, path)?,
             format: text(map, "format").and_then(Format::parse),
             min_items: count(map, "minItems"),
             max_items: count(map, "maxItems"),
@@ -196,6 +198,26 @@ impl<'d> Compiler<'d> {
             },
         };
         Ok((!rules.is_empty()).then_some(rules))
+    }
+
+    fn pattern(
+        &mut self,
+        map: &Map<String, Value>,
+        path: &Path<'_>,
+    ) -> Result<Option<Pattern>, Flaw> {
+        let Some(source) = text(map, "pattern").filter(|p| !p.is_empty()) else {
+            return Ok(None);
+        };
+        match self.patterns.compile(source) {
+            Ok(regex) => Ok(Some(Pattern {
+                source: source.to_string(),
+                regex,
+            })),
+            Err(error) => {
+                let detail = format!("must be a valid regular expression, but isn't: {error}");
+                Err(FieldError::invalid(path.child("pattern"), source, detail).into())
+            }
+        }
     }
 
     fn branches(
@@ -280,22 +302,6 @@ fn patch_strategy(map: &Map<String, Value>) -> PatchStrategy {
         merge: strategy.split(',').any(|s| s == "merge"),
         retain_keys: strategy.split(',').any(|s| s == "retainKeys"),
         merge_key: text(map, "x-kubernetes-patch-merge-key").map(Into::into),
-    }
-}
-
-fn pattern(map: &Map<String, Value>, path: &Path<'_>) -> Result<Option<Pattern>, Flaw> {
-    let Some(source) = text(map, "pattern").filter(|p| !p.is_empty()) else {
-        return Ok(None);
-    };
-    match Regex::new(source) {
-        Ok(regex) => Ok(Some(Pattern {
-            source: source.to_string(),
-            regex,
-        })),
-        Err(error) => {
-            let detail = format!("must be a valid regular expression, but isn't: {error}");
-            Err(FieldError::invalid(path.child("pattern"), source, detail).into())
-        }
     }
 }
 

@@ -10,10 +10,11 @@ mod crd;
 mod defaulting;
 pub(crate) mod node;
 mod pruning;
+mod regular;
 mod types;
 mod validation;
 
-pub use crd::{check_crd, check_crd_update, crd_status, prepare_crd};
+pub use crd::{check_changed_crd, check_crd, check_crd_update, crd_status, prepare_crd};
 
 use crate::field::FieldError;
 use compile::Compiler;
@@ -104,6 +105,11 @@ impl Schema {
         } else {
             Vec::new()
         }
+    }
+
+    /// Whether it has rules in CEL, which may take long to evaluate.
+    pub fn has_rules(&self) -> bool {
+        cel::has_rules(self.root())
     }
 
     /// The node of the whole object.

@@ -23,6 +23,8 @@ pub struct Status {
     pub message: String,
     /// `details`: `name`, `group`, `kind` (the plural), `uid`, `causes`, `retryAfterSeconds`.
     pub details: Option<Value>,
+    /// `metadata.continue`: where a list can go on whose token is too old.
+    pub continue_token: Option<String>,
 }
 
 impl std::fmt::Display for Status {
@@ -40,6 +42,7 @@ impl Status {
             reason,
             message: message.into(),
             details: None,
+            continue_token: None,
         }
     }
 
@@ -73,6 +76,9 @@ impl Status {
             status["details"] = details.clone();
         }
         status["code"] = self.code.into();
+        if let Some(token) = &self.continue_token {
+            status["metadata"]["continue"] = token.clone().into();
+        }
         status
     }
 

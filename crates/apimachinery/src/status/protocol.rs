@@ -37,7 +37,12 @@ impl Status {
 
     /// 413 `RequestEntityTooLarge`.
     pub fn too_large(limit: usize) -> Self {
-        let message = format!("Request entity too large: limit is {limit}");
+        Self::entity_too_large(&format!("limit is {limit}"))
+    }
+
+    /// 413 `RequestEntityTooLarge` with the reason.
+    pub fn entity_too_large(why: &str) -> Self {
+        let message = format!("Request entity too large: {why}");
         Self::new(413, "RequestEntityTooLarge", message)
     }
 

@@ -1,5 +1,7 @@
 //! Reading request bodies.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -19,9 +21,24 @@ const MAX_DROPPED_BYTES: usize = 16 * MAX_BYTES;
 /// Media types of objects taken.
 const TAKEN: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
-/// Reads the whole body. One that is too long is read on for a while and dropped: a client that is still sending
-/// would otherwise see its connection end, and not why.
+/// How long a client may take to send a body: as long as Kubernetes gives a whole request.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Reads the whole body, in time.
 pub(super) async fn read(body: Body) -> Result<Bytes, Refused> {
+    tokio::time::timeout(WITHIN, read_whole(body))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Box::new(Status::timeout(format!(
+                "the request body was not sent within {} seconds",
+                WITHIN.as_secs()
+            ))))
+        })
+}
+
+/// One that is too long is read on for a while and dropped: a client that is still sending
+/// would otherwise see its connection end, and not why.
+async fn read_whole(body: Body) -> Result<Bytes, Refused> {
     let mut chunks = body.into_data_stream();
     let mut taken = BytesMut::new();
     let mut length = 0;

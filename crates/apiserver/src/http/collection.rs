@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Call;
 use super::negotiate;
+use super::paging::Rest;
 use super::read::selection;
 use super::respond::{self, Response};
 use super::write::delete_options;
@@ -22,6 +23,14 @@ pub(super) async fn delete(call: Call, sent: Body) -> Result<Response, Refused> 
         .map(|object| Bytes::from(object.to_string()))
         .collect();
     let revision = call.app.store.revision();
-    let response = respond::list(format, &call.query, &call.target.served, revision, &items)?;
+    let served = &call.target.served;
+    let response = respond::list(
+        format,
+        &call.query,
+        served,
+        revision,
+        &items,
+        &Rest::default(),
+    )?;
     Ok(respond::with_warnings(response, caller.take_warnings()))
 }

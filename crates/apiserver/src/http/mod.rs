@@ -5,6 +5,7 @@ mod collection;
 pub(crate) mod documents;
 mod log;
 mod negotiate;
+mod paging;
 mod protobuf;
 mod query;
 mod read;

@@ -6,9 +6,11 @@ use kubestash_apimachinery::{FieldError, Status};
 
 use super::Call;
 use super::negotiate;
+use super::paging::{self, Rest, Token, Wanted};
 use super::respond::{self, Response};
 use crate::registry::select::Selection;
 use crate::registry::{Refused, wire};
+use crate::store::Listing;
 
 /// One object.
 pub(super) fn get(call: &Call) -> Result<Response, Refused> {
@@ -32,19 +34,69 @@ pub(super) fn get(call: &Call) -> Result<Response, Refused> {
     )
 }
 
-/// The objects of a selection, always of the present: everything is in memory, so `limit` is not needed.
+/// The objects of a selection: all of them, or a part.
 pub(super) fn list(call: &Call) -> Result<Response, Refused> {
     let format = negotiate::accept(&call.parts.headers, true)?;
     let selection = selection(call)?;
-    check_version_match(call)?;
+    let wanted = Wanted::parse(&call.query)?;
+    let exact = check_version_match(call)?;
     let served = &call.target.served;
-    let listing = selection.list(&call.app.store, served);
+    let store = &call.app.store;
+    let past = match &wanted.token {
+        Some(token) => token.rv,
+        None => exact,
+    };
+    let mut listing = match past {
+        None => store.list(&served.storage, selection.namespace.as_deref()),
+        Some(revision) => {
+            let current = store.revision();
+            if revision > current {
+                return Err(Box::new(Status::too_large_resource_version(
+                    revision, current,
+                )));
+            }
+            store
+                .list_at(&served.storage, selection.namespace.as_deref(), revision)
+                .map_err(|_| match &wanted.token {
+                    Some(token) => paging::expired(token),
+                    None => Box::new(Status::expired(format!(
+                        "The provided resourceVersion {revision} is too old to list exactly"
+                    ))),
+                })?
+        }
+    };
+    if let Some(token) = &wanted.token {
+        let start = token.start();
+        listing.objects.retain(|object| object.key.object > start);
+    }
+    listing
+        .objects
+        .retain(|object| selection.matches(served, object));
+    let rest = cut(&mut listing, &wanted, &selection);
     let items: Vec<Bytes> = listing
         .objects
         .iter()
         .map(|object| wire::bytes(served, object))
         .collect();
-    respond::list(format, &call.query, served, listing.revision, &items)
+    respond::list(format, &call.query, served, listing.revision, &items, &rest)
+}
+
+/// Leaves of a list what is wanted, and says what follows.
+fn cut(listing: &mut Listing, wanted: &Wanted, selection: &Selection) -> Rest {
+    let Some(limit) = wanted.limit.filter(|limit| *limit < listing.objects.len()) else {
+        return Rest::default();
+    };
+    let count = listing.objects.len() - limit;
+    listing.objects.truncate(limit);
+    let token = listing
+        .objects
+        .last()
+        .map(|last| Token::after(&last.key.object, Some(listing.revision)).encode());
+    Rest {
+        token,
+        // Kubernetes does not know it of a selection, and clients do not expect it.
+        count: selection.is_plain().then_some(count),
+    }
 }
 
 /// What a request selects.
@@ -82,33 +134,26 @@ fn check_not_ahead(call: &Call) -> Result<Option<u64>, Refused> {
     }
 }
 
-/// The rules of `resourceVersion` and `resourceVersionMatch` for lists.
-fn check_version_match(call: &Call) -> Result<(), Refused> {
+/// The rules of `resourceVersion` and `resourceVersionMatch` for lists; returns the version that is to be listed exactly.
+fn check_version_match(call: &Call) -> Result<Option<u64>, Refused> {
     let refuse = |why: &str| {
         let why = format!("resourceVersionMatch {why}");
         let error = FieldError::forbidden("resourceVersionMatch", why);
         Err(Box::new(Status::invalid_options("ListOptions", &[error])))
     };
-    if call.query.given("continue").is_some() {
-        return Err(Box::new(Status::expired(
-            "the provided continue parameter is not known to this server; start the list from the beginning",
-        )));
-    }
     let sent = call.query.get("resourceVersion");
     let requested = check_not_ahead(call)?;
-    match call.query.get("resourceVersionMatch") {
-        "" | "NotOlderThan" if !sent.is_empty() => Ok(()),
-        "" => Ok(()),
+    let version_match = call.query.get("resourceVersionMatch");
+    if call.query.given("continue").is_some() && !version_match.is_empty() {
+        return refuse("is forbidden when continue is provided");
+    }
+    match version_match {
+        "" | "NotOlderThan" if !sent.is_empty() => Ok(None),
+        "" => Ok(None),
         _ if sent.is_empty() => refuse("is forbidden unless resourceVersion is provided"),
         "Exact" => match requested {
             None => refuse("\"Exact\" is forbidden for resourceVersion \"0\""),
-            // Only the present is kept, so a past version can be listed only if nothing has changed since.
-            Some(version) if version < call.app.store.last_change(&call.target.served.storage) => {
-                Err(Box::new(Status::expired(format!(
-                    "The provided resourceVersion {version} is too old to list exactly"
-                ))))
-            }
-            Some(_) => Ok(()),
+            Some(version) => Ok(Some(version)),
         },
         other => {
             let known = ["Exact", "NotOlderThan", ""];

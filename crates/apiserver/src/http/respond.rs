@@ -9,6 +9,7 @@ use kubestash_apimachinery::table::{self, IncludeObject};
 use serde_json::{Value, json};
 
 use super::negotiate::{Format, Shape};
+use super::paging::Rest;
 use super::query::Query;
 use crate::registry::catalogue::Served;
 use crate::registry::{Refused, now};
@@ -107,8 +108,15 @@ pub(super) fn list(
     served: &Served,
     revision: u64,
     items: &[Bytes],
+    rest: &Rest,
 ) -> Result<Response, Refused> {
-    let list_metadata = json!({"resourceVersion": revision.to_string()});
+    let mut list_metadata = json!({"resourceVersion": revision.to_string()});
+    if let Some(token) = &rest.token {
+        list_metadata["continue"] = token.clone().into();
+    }
+    if let Some(count) = rest.count {
+        list_metadata["remainingItemCount"] = count.into();
+    }
     let parse = || -> Vec<Value> {
         items
             .iter()
@@ -117,7 +125,7 @@ pub(super) fn list(
     };
     let (kind, api_version, values) = match format.shape {
         Shape::Whole if !format.yaml => {
-            return Ok(raw_json(list_bytes(served, revision, items)));
+            return Ok(raw_json(list_bytes(served, &list_metadata, items)));
         }
         Shape::Whole => (
             served.info.list_kind.clone(),
@@ -144,9 +152,9 @@ pub(super) fn list(
 }
 
 /// The list as JSON, made of the objects' bytes without parsing them.
-fn list_bytes(served: &Served, revision: u64, items: &[Bytes]) -> Vec<u8> {
+fn list_bytes(served: &Served, list_metadata: &Value, items: &[Bytes]) -> Vec<u8> {
     let mut body = format!(
-        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"items\":[",
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{list_metadata},\"items\":[",
         served.info.list_kind,
         served.info.api_version(),
     )

@@ -37,10 +37,7 @@ pub(super) async fn create(call: Call, sent: Body) -> Result<Response, Refused> 
         "SelfSubjectRulesReview" => rules(&call, &review["spec"]),
         _ => return Err(Box::new(Status::no_such_path())),
     };
-    // The question may hold a token; the answer does not repeat it.
-    if let Some(spec) = review["spec"].as_object_mut() {
-        spec.remove("token");
-    }
+    // The answer repeats the question, with its token: who asks has it, and clients compare the two.
     review["status"] = status;
     respond::document(format, StatusCode::CREATED, &review)
 }

@@ -3,6 +3,7 @@
 //! An object that begins to match a selector is told as ADDED, one that stops as DELETED, so that a client sees a
 //! consistent set whatever it selects by.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ use crate::store::{Change, ChangeKind, Listing, Object, Watcher};
 
 /// How often a client that wants bookmarks gets one when nothing else happens.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// Up to this size an object is copied into its event, which makes one piece of three.
+const COPIED_BYTES: usize = 4096;
 /// How long a watch lasts that names no time: this, and up to as much again.
 const DEFAULT_SECONDS: u64 = 1800;
 
@@ -48,8 +51,11 @@ struct Watch {
     format: Format,
     bookmarks: bool,
     watcher: Watcher,
-    /// What is to be sent first.
-    initial: Option<Bytes>,
+    /// The objects that are still to be told as ADDED, and then the version they were listed at.
+    initial: VecDeque<Arc<Object>>,
+    initial_end: Option<u64>,
+    /// What is to be sent next. Objects are shared with the store and with all other watches.
+    ready: VecDeque<Bytes>,
     next_bookmark: Instant,
     ends: Instant,
     /// Tables carry their columns once.
@@ -100,14 +106,16 @@ pub(super) fn serve(call: Call) -> Result<Response, Refused> {
         format,
         bookmarks,
         watcher,
-        initial: None,
+        initial: VecDeque::new(),
+        initial_end: None,
+        ready: VecDeque::new(),
         next_bookmark: Instant::now() + BOOKMARK_EVERY,
         ends: Instant::now() + Duration::from_secs(seconds),
         definitions_sent: false,
         finished: false,
     };
     if let Some((listing, streamed)) = initial {
-        watch.initial = Some(watch.initial_events(&listing, streamed)?);
+        watch.begin_with(listing, streamed)?;
     }
     let events = stream::unfold(watch, |mut watch| async move {
         let lines = watch.next().await?;
@@ -152,108 +160,112 @@ fn start(call: &Call) -> Result<Start, Refused> {
 }
 
 impl Watch {
-    /// The next lines to send, `None` at the end.
+    /// The next piece to send, `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if let Some(initial) = self.initial.take()
-            && !initial.is_empty()
-        {
-            return Some(initial);
-        }
-        while !self.finished {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Some(piece);
+            }
+            if let Some(object) = self.initial.pop_front() {
+                self.event("ADDED", &object);
+                continue;
+            }
+            if let Some(revision) = self.initial_end.take() {
+                self.bookmark(revision, true);
+                continue;
+            }
+            if self.finished {
+                return None;
+            }
             let app = self.app.clone();
             let served = self.served.clone();
             // In this order: what has happened is told before the kind's end is, but neither keeps a watch beyond its time.
-            let lines = tokio::select! {
+            tokio::select! {
                 biased;
                 () = app.stop.cancelled() => return None,
                 () = tokio::time::sleep_until(self.ends) => return None,
                 changes = self.watcher.next() => match changes {
-                    Ok(changes) => self.lines(&changes),
+                    Ok(changes) => self.tell(&changes),
                     Err(expired) => {
                         self.finished = true;
                         let status = Status::too_old_resource_version(expired.position, expired.oldest);
-                        line("ERROR", &status.to_value())
+                        self.line("ERROR", &status.to_value());
                     }
                 },
                 () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
                     let revision = self.watcher.catch_up();
-                    self.bookmark(revision, false)
+                    self.bookmark(revision, false);
                 }
                 () = served.gone() => return None,
             };
             self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
-            if !lines.is_empty() {
-                return Some(lines.into());
-            }
         }
-        None
     }
 
     /// All selected objects as ADDED.
-    fn initial_events(&mut self, listing: &Listing, streamed: bool) -> Result<Bytes, Refused> {
+    fn begin_with(&mut self, listing: Listing, streamed: bool) -> Result<(), Refused> {
         // An unknown includeObject is refused before the stream begins.
         if let Shape::Table(version) = self.format.shape {
             respond::render_table(&self.served, version, &[], &json!({}), &self.query, false)?;
         }
-        let mut lines = Vec::new();
-        for object in &listing.objects {
-            if self.selection.matches(&self.served, object) {
-                lines.extend(self.event("ADDED", object));
-            }
-        }
-        if streamed && self.bookmarks {
-            lines.extend(self.bookmark(listing.revision, true));
-        }
-        Ok(lines.into())
+        let mut objects = listing.objects;
+        objects.retain(|object| self.selection.matches(&self.served, object));
+        self.initial = objects.into();
+        self.initial_end = (streamed && self.bookmarks).then_some(listing.revision);
+        Ok(())
     }
 
-    fn lines(&mut self, changes: &[Change]) -> Vec<u8> {
-        let mut lines = Vec::new();
+    fn tell(&mut self, changes: &[Change]) {
         for change in changes {
             let matches = |object: &Arc<Object>| self.selection.matches(&self.served, object);
             let before = change.previous.as_ref().is_some_and(matches);
             let after = change.kind != ChangeKind::Deleted && matches(&change.object);
             match (before, after) {
                 (false, false) => {}
-                (false, true) => lines.extend(self.event("ADDED", &change.object)),
-                (true, true) => lines.extend(self.event("MODIFIED", &change.object)),
+                (false, true) => self.event("ADDED", &change.object),
+                (true, true) => self.event("MODIFIED", &change.object),
                 (true, false) if change.kind == ChangeKind::Deleted => {
-                    lines.extend(self.event("DELETED", &change.object));
+                    self.event("DELETED", &change.object);
                 }
-                (true, false) => lines.extend(self.left(change)),
+                (true, false) => self.left(change),
             }
         }
-        lines
     }
 
     /// An object that is selected no more: its last selected state, at the version of the change.
-    fn left(&mut self, change: &Change) -> Vec<u8> {
+    fn left(&mut self, change: &Change) {
         let Some(previous) = &change.previous else {
-            return Vec::new();
+            return;
         };
         let mut value = wire::read(&self.served, previous);
         value["metadata"]["resourceVersion"] = change.object.revision.to_string().into();
-        self.value_event("DELETED", value)
+        self.value_event("DELETED", value);
     }
 
-    fn event(&mut self, kind: &str, object: &Object) -> Vec<u8> {
+    fn event(&mut self, kind: &'static str, object: &Object) {
         if self.format.shape != Shape::Whole {
             return self.value_event(kind, wire::read(&self.served, object));
         }
-        let bytes = wire::bytes(&self.served, object);
-        let mut line = Vec::with_capacity(bytes.len() + 40);
-        line.extend_from_slice(b"{\"type\":\"");
-        line.extend_from_slice(kind.as_bytes());
-        line.extend_from_slice(b"\",\"object\":");
-        line.extend_from_slice(&bytes);
-        line.extend_from_slice(b"}\n");
-        line
+        let begin: &'static [u8] = match kind {
+            "ADDED" => b"{\"type\":\"ADDED\",\"object\":",
+            "MODIFIED" => b"{\"type\":\"MODIFIED\",\"object\":",
+            _ => b"{\"type\":\"DELETED\",\"object\":",
+        };
+        let object = wire::bytes(&self.served, object);
+        if object.len() <= COPIED_BYTES {
+            self.ready
+                .push_back([begin, &object, b"}\n"].concat().into());
+            return;
+        }
+        self.ready.push_back(Bytes::from_static(begin));
+        self.ready.push_back(object);
+        self.ready.push_back(Bytes::from_static(b"}\n"));
     }
 
-    fn value_event(&mut self, kind: &str, value: Value) -> Vec<u8> {
+    fn value_event(&mut self, kind: &str, value: Value) {
         match self.format.shape {
-            Shape::Whole => line(kind, &value),
-            Shape::Metadata(version) => line(kind, &respond::metadata_only(&value, version)),
+            Shape::Whole => self.line(kind, &value),
+            Shape::Metadata(version) => self.line(kind, &respond::metadata_only(&value, version)),
             Shape::Table(version) => {
                 let list_metadata =
                     json!({"resourceVersion": value["metadata"]["resourceVersion"]});
@@ -268,15 +280,15 @@ impl Watch {
                     with_definitions,
                 );
                 match table {
-                    Ok(table) => line(kind, &table),
-                    Err(status) => line("ERROR", &status.to_value()),
+                    Ok(table) => self.line(kind, &table),
+                    Err(status) => self.line("ERROR", &status.to_value()),
                 }
             }
         }
     }
 
     /// A bookmark carries only a version; `initial_end` marks the one that closes a streamed list.
-    fn bookmark(&self, revision: u64, initial_end: bool) -> Vec<u8> {
+    fn bookmark(&mut self, revision: u64, initial_end: bool) {
         let mut metadata =
             json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
         if initial_end {
@@ -299,14 +311,14 @@ impl Watch {
                 "rows": [],
             }),
         };
-        line("BOOKMARK", &object)
+        self.line("BOOKMARK", &object);
     }
-}
 
-fn line(kind: &str, object: &Value) -> Vec<u8> {
-    let mut line = json!({"type": kind, "object": object})
-        .to_string()
-        .into_bytes();
-    line.push(b'\n');
-    line
+    fn line(&mut self, kind: &str, object: &Value) {
+        let mut line = json!({"type": kind, "object": object})
+            .to_string()
+            .into_bytes();
+        line.push(b'\n');
+        self.ready.push_back(line.into());
+    }
 }

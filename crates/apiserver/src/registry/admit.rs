@@ -2,7 +2,7 @@
 //! validation, validating webhooks.
 
 use kubestash_apimachinery::strategy::{self, Part};
-use kubestash_apimachinery::{FieldError, Status, decode, managed_fields};
+use kubestash_apimachinery::{FieldError, Schema, Status, decode, managed_fields};
 use serde_json::Value;
 
 use super::{Caller, Refused, Target, crd};
@@ -115,27 +115,61 @@ pub(crate) fn writer<'a>(
     }
 }
 
-/// Checks the object against its schema and the rules of its kind.
-pub(crate) fn validate(
+/// Checks the object against its schema and the rules of its kind. What may take long (rules in CEL, the schemas of a
+/// definition) is done on a thread of its own, no more of them at a time than there are processors.
+pub(crate) async fn validate(
+    app: &App,
     target: &Target,
     old: Option<&Value>,
     new: &Value,
     part: Part,
 ) -> Result<(), Refused> {
-    let info = target.info();
-    let mut errors: Vec<FieldError> = match old {
-        None => strategy::validate_create(info, new),
-        Some(old) => strategy::validate_update(info, new, old, part),
+    let schema = target.served.schema()?;
+    let definition = crd::is(target);
+    let errors = if definition || schema.has_rules() {
+        let failed = |error: &dyn std::fmt::Display| {
+            Box::new(Status::internal(format!(
+                "failed to check the object: {error}"
+            )))
+        };
+        let turn = app.evaluations.clone().acquire_owned().await;
+        let turn = turn.map_err(|error| failed(&error))?;
+        let (target, schema) = (target.clone(), schema.clone());
+        let (old, new) = (old.cloned(), new.clone());
+        let work = move || {
+            let _turn = turn;
+            findings(&target, &schema, old.as_ref(), &new, part)
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| failed(&error))?
+    } else {
+        findings(target, schema, old, new, part)
     };
-    errors.extend(target.served.schema()?.validate(new, old));
-    if crd::is(target) {
-        errors.extend(crd::check(new, old));
-    }
     if errors.is_empty() {
         return Ok(());
     }
     let name = new["metadata"]["name"].as_str().unwrap_or_default();
-    Err(Box::new(Status::invalid(info, name, &errors)))
+    Err(Box::new(Status::invalid(target.info(), name, &errors)))
+}
+
+fn findings(
+    target: &Target,
+    schema: &Schema,
+    old: Option<&Value>,
+    new: &Value,
+    part: Part,
+) -> Vec<FieldError> {
+    let info = target.info();
+    let mut errors = match old {
+        None => strategy::validate_create(info, new),
+        Some(old) => strategy::validate_update(info, new, old, part),
+    };
+    errors.extend(schema.validate(new, old));
+    if crd::is(target) {
+        errors.extend(crd::check(new, old));
+    }
+    errors
 }
 
 /// Calls validating webhooks.

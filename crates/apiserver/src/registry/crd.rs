@@ -25,7 +25,7 @@ pub(crate) fn check(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = schema::check_crd_update(new, old);
     // What is as it was has been checked before; the schemas take long.
     if new["spec"] != old["spec"] {
-        errors.extend(schema::check_crd(new));
+        errors.extend(schema::check_changed_crd(new, old));
     }
     errors
 }

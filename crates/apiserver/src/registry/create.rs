@@ -72,7 +72,7 @@ async fn store(
     if ownership == Ownership::Updated {
         admit::own(target, caller, None, &mut new)?;
     }
-    admit::validate(target, None, &new, Part::Main)?;
+    admit::validate(app, target, None, &new, Part::Main).await?;
     escalation::check(app, target, caller, None, &new)?;
     if crd::is(target) {
         crd::set_status(app, &mut new, caller.now);

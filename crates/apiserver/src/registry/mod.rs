@@ -88,10 +88,14 @@ impl Target {
             StoreError::NamespaceNotEmpty(_) => {
                 Status::conflict(info, name, "the namespace is not empty")
             }
+            StoreError::TooLarge { size, limit, .. } => Status::entity_too_large(&format!(
+                "{name} with all that is known of it would have {size} bytes, the limit is {limit}"
+            )),
             StoreError::Open { .. }
+            | StoreError::Lost { .. }
             | StoreError::Damaged { .. }
             | StoreError::Serialise(_)
-            | StoreError::Commit(_)
+            | StoreError::Commit { .. }
             | StoreError::Closed => Status::internal(error.to_string()),
         })
     }

@@ -59,6 +59,11 @@ impl Selection {
         self.fields.is_empty() || self.fields.matches(&wire::read(served, object))
     }
 
+    /// Whether it selects by nothing but the namespace.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
     /// The selected objects and the revision they are of.
     pub(crate) fn list(&self, store: &Store, served: &Served) -> crate::store::Listing {
         let mut listing = store.list(&served.storage, self.namespace.as_deref());

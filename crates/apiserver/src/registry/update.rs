@@ -140,7 +140,7 @@ pub(crate) async fn change(
         admit::own(target, caller, Some(old), &mut new)?;
     }
     if !finalize {
-        admit::validate(target, Some(old), &new, part)?;
+        admit::validate(app, target, Some(old), &new, part).await?;
         escalation::check(app, target, caller, Some(old), &new)?;
     }
     if crd::is(target) && part == Part::Main {

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 use super::error::StoreError;
 use super::key::Key;
 use super::object::Object;
+use super::presence::{self, Presence};
 
 const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -31,16 +33,19 @@ pub(super) struct Row {
 
 /// Both files.
 pub(super) struct Disk {
+    presence: Presence,
     objects: Area,
     secrets: Area,
 }
 
 impl Disk {
-    /// Opens or creates the files in `dir`.
+    /// Opens the files in `dir`, or creates them if there is no cluster yet.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
+        let presence = presence::find(dir)?;
         let disk = Self {
-            objects: Area::open(dir.join("objects.redb"))?,
-            secrets: Area::open(dir.join("secrets.redb"))?,
+            presence,
+            objects: Area::open(dir.join(presence::OBJECTS))?,
+            secrets: Area::open(dir.join(presence::SECRETS))?,
         };
         // New files are in the directory only when that is on disk too.
         File::open(dir)
@@ -55,11 +60,13 @@ impl Disk {
     /// Reads everything: the highest revision and all objects.
     pub(super) fn load(&self) -> Result<(u64, Vec<Object>), StoreError> {
         let mut objects = Vec::new();
-        let revision = self
-            .objects
-            .load(&mut objects)?
-            .max(self.secrets.load(&mut objects)?);
-        Ok((revision, objects))
+        let of_objects = self.objects.load(&mut objects)?;
+        if self.presence == Presence::Whole && of_objects.is_none() {
+            // Every cluster has its namespaces: a database without a table is another one.
+            return Err(self.objects.damaged("it has never held an object"));
+        }
+        let of_secrets = self.secrets.load(&mut objects)?;
+        Ok((of_objects.max(of_secrets).unwrap_or_default(), objects))
     }
 
     /// Makes a batch durable. When the objects cannot be written, nothing is; when only the Secrets cannot,
@@ -104,22 +111,42 @@ struct Area {
 
 impl Area {
     fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let database = Some(open_database(&path)?);
-        Ok(Self { path, database })
+        let mut database = open_database(&path)?;
+        let mut area = Self {
+            path,
+            database: None,
+        };
+        // The files are small, and what is damaged must be known before anything is built on it.
+        let checked = area.guarded(|| database.check_integrity())?;
+        match checked {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(file = %area.path.display(), "the store was repaired");
+            }
+            Err(error) => return Err(area.damaged(&error.to_string())),
+        }
+        area.database = Some(database);
+        Ok(area)
     }
 
-    fn load(&self, objects: &mut Vec<Object>) -> Result<u64, StoreError> {
+    /// Reads all rows; the revision is `None` if nothing was ever written.
+    fn load(&self, objects: &mut Vec<Object>) -> Result<Option<u64>, StoreError> {
         let Some(database) = &self.database else {
             return Err(StoreError::Closed);
         };
-        let failed = |source: redb::Error| StoreError::Open {
-            path: self.path.clone(),
-            source: Arc::new(source),
-        };
+        self.guarded(|| self.rows(database, objects))?
+    }
+
+    fn rows(
+        &self,
+        database: &Database,
+        objects: &mut Vec<Object>,
+    ) -> Result<Option<u64>, StoreError> {
+        let failed = |source: redb::Error| self.damaged(&source.to_string());
         let read = database.begin_read().map_err(|e| failed(e.into()))?;
         let meta = match read.open_table(META) {
             Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(0),
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
             Err(error) => return Err(failed(error.into())),
         };
         let revision = meta
@@ -129,17 +156,15 @@ impl Area {
         let table = read.open_table(OBJECTS).map_err(|e| failed(e.into()))?;
         for row in table.iter().map_err(|e| failed(e.into()))? {
             let (key, json) = row.map_err(|e| failed(e.into()))?;
-            let damaged = |source| StoreError::Damaged {
-                key: key.value().to_owned(),
-                source: Arc::new(source),
-            };
             let Some(parsed) = Key::decode(key.value()) else {
-                return Err(damaged(serde::de::Error::custom("not a key")));
+                return Err(self.damaged(&format!("{:?} is no key", key.value())));
             };
             let json = Bytes::copy_from_slice(json.value());
-            objects.push(Object::from_json(parsed, json).map_err(damaged)?);
+            let object = Object::from_json(parsed, json)
+                .map_err(|error| self.damaged(&format!("{}: {error}", key.value())))?;
+            objects.push(object);
         }
-        Ok(revision)
+        Ok(Some(revision))
     }
 
     /// Commits, and after an I/O error reopens the file: redb refuses all work on a handle that failed once.
@@ -149,7 +174,7 @@ impl Area {
             Some(database) => database,
             None => open_database(&self.path)?,
         };
-        match write(&database, revision, rows) {
+        match self.guarded(|| write(&database, revision, rows))? {
             Ok(()) => {
                 self.database = Some(database);
                 Ok(())
@@ -162,8 +187,30 @@ impl Area {
                 if landed {
                     return Ok(());
                 }
-                Err(StoreError::Commit(Arc::new(error)))
+                Err(StoreError::Commit {
+                    path: self.path.clone(),
+                    source: Arc::new(error),
+                })
             }
+        }
+    }
+
+    /// Runs what reads pages: a damaged one can make redb panic, which must end neither the server nor its writer
+    /// without a word about the file.
+    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T, StoreError> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+            let why = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            self.damaged(why.unwrap_or("a page cannot be read"))
+        })
+    }
+
+    fn damaged(&self, why: &str) -> StoreError {
+        StoreError::Damaged {
+            path: self.path.clone(),
+            why: why.to_owned(),
         }
     }
 }
@@ -173,6 +220,10 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
         path: path.to_owned(),
         source,
     };
+    let damaged = |why: String| StoreError::Damaged {
+        path: path.to_owned(),
+        why,
+    };
     let file: File = OpenOptions::new()
         .read(true)
         .write(true)
@@ -181,10 +232,22 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
         .mode(0o600)
         .open(path)
         .map_err(|e| failed(Arc::new(e)))?;
-    Database::builder()
-        .set_cache_size(PAGE_CACHE_BYTES)
-        .create_with_backend(FileBackend::new(file).map_err(|e| failed(Arc::new(e)))?)
-        .map_err(|e| failed(Arc::new(e)))
+    let backend = FileBackend::new(file).map_err(|e| failed(Arc::new(e)))?;
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        Database::builder()
+            .set_cache_size(PAGE_CACHE_BYTES)
+            .create_with_backend(backend)
+    }));
+    match opened {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(redb::DatabaseError::Storage(redb::StorageError::Io(error))))
+            if error.kind() != std::io::ErrorKind::InvalidData =>
+        {
+            Err(failed(Arc::new(error)))
+        }
+        Ok(Err(error)) => Err(damaged(error.to_string())),
+        Err(_) => Err(damaged("its pages cannot be read".to_owned())),
+    }
 }
 
 fn write(database: &Database, revision: u64, rows: &[&Row]) -> Result<(), redb::Error> {

@@ -44,23 +44,54 @@ pub enum StoreError {
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// A row of the database is not an object.
+    /// A file of the store is gone although the rest of its cluster is there.
     #[error(
-        "failed to read {key} from the store: {source}; the data directory is damaged, restore it from a copy"
+        "failed to open the store: {} is {state} although {beside} of the same cluster is there; \
+         put back all of {} from one copy, or move it away as a whole to begin a new cluster \
+         (backups in object stores come back with their BackupStorage)",
+        .path.display(), .path.parent().unwrap_or(.path).display()
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        beside: String,
+        /// `missing` or `empty`.
+        state: &'static str,
+    },
+    /// A file of the store is damaged.
+    #[error(
+        "failed to read the store {}: {why}; the file is damaged, put back the data directory from a copy",
+        .path.display()
     )]
     Damaged {
-        /// The row.
-        key: String,
-        /// The cause.
-        #[source]
-        source: Arc<serde_json::Error>,
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        why: String,
+    },
+    /// An object is larger than what is stored.
+    #[error("failed to write {}: {size} bytes are more than the {limit} that an object may have", .key.encode())]
+    TooLarge {
+        /// The object.
+        key: Key,
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
     },
     /// An object could not be serialised.
     #[error("failed to serialise an object: {0}")]
     Serialise(#[source] Arc<serde_json::Error>),
     /// The transaction could not be made durable; nothing of it is visible.
-    #[error("failed to write to the store: {0}; is the disk full?")]
-    Commit(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    #[error("failed to write to the store {}: {source}; is the disk full?", .path.display())]
+    Commit {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     /// The store was shut down.
     #[error("failed to write: the server is shutting down")]
     Closed,
@@ -76,9 +107,11 @@ impl StoreError {
             Self::Namespace { .. } => "Namespace",
             Self::NamespaceNotEmpty(_) => "NamespaceNotEmpty",
             Self::Open { .. } => "Open",
+            Self::Lost { .. } => "StoreLost",
             Self::Damaged { .. } => "Damaged",
+            Self::TooLarge { .. } => "TooLarge",
             Self::Serialise(_) => "Serialise",
-            Self::Commit(_) => "Commit",
+            Self::Commit { .. } => "Commit",
             Self::Closed => "Closed",
         }
     }

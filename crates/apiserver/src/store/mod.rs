@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod key;
 mod object;
+mod presence;
 mod state;
 mod watcher;
 mod writer;
@@ -23,7 +24,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 pub use error::StoreError;
-pub(crate) use key::{GroupResource, Key};
+pub(crate) use key::{GroupResource, Key, ObjectName};
 pub(crate) use object::{Object, Owner};
 pub(crate) use state::{Change, ChangeKind};
 pub(crate) use watcher::{Expired, Watcher};
@@ -80,6 +81,11 @@ impl Store {
         })
     }
 
+    /// From now on the files in `dir` are what the cluster consists of, and must be there.
+    pub(crate) fn settle(dir: &Path) -> Result<(), StoreError> {
+        presence::settle(dir)
+    }
+
     /// Registers an observer of all further changes.
     pub(crate) fn observe(&self, observer: Observer) {
         write(&self.observers).push(observer);
@@ -115,6 +121,21 @@ impl Store {
                 .map(|resource| resource.in_namespace(namespace))
                 .unwrap_or_default(),
         }
+    }
+
+    /// The objects of a resource as they were at `revision`, which is not above the present one.
+    pub(crate) fn list_at(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Listing, Expired> {
+        let state = read(&self.state);
+        let objects = match state.resources.get(resource) {
+            Some(resource) => resource.at(revision, namespace)?,
+            None => Vec::new(),
+        };
+        Ok(Listing { revision, objects })
     }
 
     /// Every object of every resource.

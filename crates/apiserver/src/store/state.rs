@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::key::{GroupResource, Key, ObjectName};
 use super::object::Object;
+use super::watcher::Expired;
 
 /// At most so many changes are kept of each resource…
 const MAX_CHANGES: usize = 4096;
@@ -146,6 +147,43 @@ impl ResourceState {
     }
 }
 
+impl ResourceState {
+    /// The objects as they were at `revision`: the present ones, with all later changes undone.
+    pub(super) fn at(
+        &self,
+        revision: u64,
+        namespace: Option<&str>,
+    ) -> Result<Vec<Arc<Object>>, Expired> {
+        if revision < self.horizon {
+            return Err(Expired {
+                position: revision,
+                oldest: self.horizon,
+            });
+        }
+        let mut undone: BTreeMap<ObjectName, Option<Arc<Object>>> = BTreeMap::new();
+        for change in self.changes_after(revision) {
+            // Of several changes the first one after `revision` knows what stood there.
+            undone
+                .entry(change.object.key.object.clone())
+                .or_insert_with(|| change.previous.clone());
+        }
+        let present = self.in_namespace(namespace);
+        if undone.is_empty() {
+            return Ok(present);
+        }
+        let mut objects: BTreeMap<ObjectName, Arc<Object>> = present
+            .into_iter()
+            .filter(|object| !undone.contains_key(&object.key.object))
+            .map(|object| (object.key.object.clone(), object))
+            .collect();
+        let before = undone
+            .into_iter()
+            .filter(|(name, _)| namespace.is_none_or(|namespace| namespace == &*name.namespace));
+        objects.extend(before.filter_map(|(name, object)| Some((name, object?))));
+        Ok(objects.into_values().collect())
+    }
+}
+
 /// All resources, and the revision of the newest change.
 pub(super) struct State {
     pub(super) revision: u64,
@@ -262,6 +300,48 @@ mod tests {
             .map(|c| c.object.revision)
             .collect();
         assert_eq!(seen, [16, 17, 18, 19, 20]);
+    }
+
+    #[test]
+    fn a_past_version_is_listed_as_it_was() {
+        let names = |objects: Vec<Arc<Object>>| -> Vec<(String, u64)> {
+            objects
+                .iter()
+                .map(|object| (object.key.name().to_owned(), object.revision))
+                .collect()
+        };
+        let mut state = State::new(0, Vec::new());
+        let resource = GroupResource::new("", "configmaps");
+        let mut versions = vec![Vec::new()];
+        let steps = [
+            (ChangeKind::Created, "b"),
+            (ChangeKind::Created, "a"),
+            (ChangeKind::Updated, "b"),
+            (ChangeKind::Deleted, "a"),
+            (ChangeKind::Created, "c"),
+            (ChangeKind::Deleted, "b"),
+            (ChangeKind::Created, "a"),
+        ];
+        for (index, (kind, name)) in steps.into_iter().enumerate() {
+            let revision = index as u64 + 1;
+            let mut change = change(kind, name, revision, 1);
+            change.previous = state.get(&change.object.key).cloned();
+            state.apply(revision, &[change]);
+            versions.push(names(state.resource_mut(&resource).in_namespace(None)));
+        }
+        for (revision, expected) in versions.into_iter().enumerate() {
+            let past = state
+                .resource_mut(&resource)
+                .at(revision as u64, Some("demo"));
+            assert_eq!(names(past.unwrap()), expected, "at {revision}");
+        }
+        state.trim(Instant::now() + MAX_AGE);
+        let resource = state.resource_mut(&resource);
+        assert!(resource.at(6, None).is_err());
+        assert_eq!(
+            names(resource.at(7, None).unwrap()),
+            [("a".to_owned(), 7), ("c".to_owned(), 5)]
+        );
     }
 
     #[test]

@@ -244,3 +244,148 @@ async fn secrets_are_in_their_own_file_and_in_no_other() {
     drop(store);
     assert!(Store::open(dir.path()).unwrap().get(&key).is_some());
 }
+
+/// A cluster with one ConfigMap and one Secret, closed.
+async fn a_cluster(dir: &std::path::Path) {
+    let store = Store::open(dir).unwrap();
+    store.commit(namespace("demo")).await.unwrap();
+    let secret = Key::new(&GroupResource::new("", "secrets"), "demo", "s");
+    for key in [config_map("demo", "a"), secret] {
+        store.commit(create(&key, &"x".repeat(9000))).await.unwrap();
+    }
+    store.close();
+    Store::settle(dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_file_that_is_missing_or_empty_beside_the_rest_of_its_cluster_is_never_begun_anew()
+{
+    for (lost, emptied, expected) in [
+        (
+            &["objects.redb"][..],
+            false,
+            "objects.redb is missing although secrets.redb",
+        ),
+        (
+            &["objects.redb"],
+            true,
+            "objects.redb is empty although secrets.redb",
+        ),
+        (
+            &["secrets.redb"],
+            false,
+            "secrets.redb is missing although objects.redb",
+        ),
+        (
+            &["secrets.redb"],
+            true,
+            "secrets.redb is empty although objects.redb",
+        ),
+        (
+            &["objects.redb", "secrets.redb"],
+            false,
+            "objects.redb is missing although pki",
+        ),
+        (
+            &["objects.redb", "secrets.redb"],
+            true,
+            "objects.redb is empty although pki",
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        a_cluster(dir.path()).await;
+        std::fs::create_dir(dir.path().join("pki")).unwrap();
+        std::fs::write(dir.path().join("pki/ca.key"), "key").unwrap();
+        for file in lost {
+            std::fs::remove_file(dir.path().join(file)).unwrap();
+            if emptied {
+                std::fs::File::create(dir.path().join(file)).unwrap();
+            }
+        }
+        let error = Store::open(dir.path()).err().expect(expected);
+        assert_eq!(error.kind(), "StoreLost", "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.to_string().contains("put back"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn databases_alone_show_that_there_was_a_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("databases/demo")).unwrap();
+    let error = Store::open(dir.path()).err().unwrap();
+    assert!(error.to_string().contains("although databases"), "{error}");
+}
+
+#[tokio::test]
+async fn a_first_start_that_ended_early_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    Store::open(dir.path()).unwrap().close();
+    std::fs::create_dir(dir.path().join("pki")).unwrap();
+    std::fs::write(dir.path().join("pki/ca.key"), "key").unwrap();
+    std::fs::remove_file(dir.path().join("secrets.redb")).unwrap();
+    Store::open(dir.path()).unwrap().close();
+    Store::settle(dir.path()).unwrap();
+    std::fs::remove_file(dir.path().join("secrets.redb")).unwrap();
+    assert!(Store::open(dir.path()).is_err());
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_told_with_the_file_and_never_read_as_something_else() {
+    for file in ["objects.redb", "secrets.redb"] {
+        let dir = tempfile::tempdir().unwrap();
+        a_cluster(dir.path()).await;
+        let path = dir.path().join(file);
+        let whole = std::fs::read(&path).unwrap();
+        let inside = whole
+            .windows(64)
+            .rposition(|bytes| bytes == [b'x'; 64])
+            .unwrap();
+        // One bit in the middle of a value, a page of zeros, a header of noise, and the second half gone.
+        let mut bit = whole.clone();
+        bit[inside] ^= 0x10;
+        let mut zeros = whole.clone();
+        zeros[inside / 4096 * 4096..][..4096].fill(0);
+        let mut noise = whole.clone();
+        noise[..64].fill(0xa5);
+        let cut = whole[..whole.len() / 2].to_vec();
+        for (damage, bytes) in [
+            ("bit", bit),
+            ("zeros", zeros),
+            ("noise", noise),
+            ("cut", cut),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = Store::open(dir.path()).err().expect(damage);
+            assert!(error.to_string().contains(file), "{damage}: {error}");
+            assert_eq!(error.kind(), "Damaged", "{damage}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_cannot_grow_without_end_but_can_always_be_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.commit(namespace("demo")).await.unwrap();
+    let key = config_map("demo", "a");
+    let created = store.commit(create(&key, "x")).await.unwrap();
+    let large = json!({"metadata": {"name": "a"}, "data": {"a": "x".repeat(6 * 1024 * 1024)}});
+    let refused = store
+        .commit(Write::Update {
+            key: key.clone(),
+            expected: created.revision,
+            value: large.clone(),
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind(), "TooLarge");
+    store
+        .commit(Write::Delete {
+            key,
+            expected: created.revision,
+            last: Some(large),
+        })
+        .await
+        .unwrap();
+}

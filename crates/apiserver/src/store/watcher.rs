@@ -23,6 +23,9 @@ pub(crate) struct Expired {
     pub oldest: u64,
 }
 
+/// How many bytes of objects are taken off the log at a time.
+const TAKEN_BYTES: usize = 64 * 1024;
+
 /// A position in the change log of one resource.
 pub(crate) struct Watcher {
     state: Arc<RwLock<State>>,
@@ -59,7 +62,8 @@ impl Watcher {
         self.position
     }
 
-    /// Waits for changes and returns them in order. Cancel safe.
+    /// Waits for changes and returns the next ones in order: at least one, and not many more than
+    /// [`TAKEN_BYTES`], so that a client that is far behind is not given everything at once. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Vec<Change>, Expired> {
         loop {
             self.wake.borrow_and_update();
@@ -72,10 +76,20 @@ impl Watcher {
                             oldest: resource.horizon,
                         });
                     }
-                    let changes: Vec<Change> =
-                        resource.changes_after(self.position).cloned().collect();
-                    if !changes.is_empty() {
-                        self.position = self.position.max(state.revision);
+                    let mut changes: Vec<Change> = Vec::new();
+                    let mut bytes = 0;
+                    let mut pending = resource.changes_after(self.position).peekable();
+                    while let Some(change) = pending.next_if(|_| bytes < TAKEN_BYTES) {
+                        bytes += change.object.json.len();
+                        changes.push(change.clone());
+                    }
+                    if let Some(last) = changes.last() {
+                        // The changes of one transaction have revisions of their own, so this is a place between two.
+                        let reached = match pending.peek() {
+                            Some(_) => last.object.revision,
+                            None => state.revision,
+                        };
+                        self.position = self.position.max(reached);
                         return Ok(changes);
                     }
                 }

@@ -19,6 +19,9 @@ use super::{Observer, read, write};
 
 /// How many writes one transaction takes at most.
 const MAX_BATCH: usize = 256;
+/// How large an object may become by writes that are each within their own limit: every field manager leaves a record
+/// of its fields, of which there may be many. Twice what a request can carry.
+const MAX_OBJECT_BYTES: usize = 6 * 1024 * 1024;
 
 /// One intended write.
 #[derive(Debug)]
@@ -172,13 +175,29 @@ impl Batch {
                 .map(Arc::new)
                 .map_err(|source| StoreError::Serialise(Arc::new(source)))
         };
+        // A deletion is never refused for its size.
+        let build_bounded = |key: Key, value| {
+            let object: Arc<Object> = build(key, value)?;
+            match object.json.len() {
+                size if size > MAX_OBJECT_BYTES => Err(StoreError::TooLarge {
+                    key: object.key.clone(),
+                    size,
+                    limit: MAX_OBJECT_BYTES,
+                }),
+                _ => Ok(object),
+            }
+        };
         match write {
             Write::Create { key, value } => {
                 if self.get(state, &key).is_some() {
                     return Err(StoreError::AlreadyExists(key));
                 }
                 self.check_namespace(state, &key)?;
-                Ok(Change::new(ChangeKind::Created, build(key, value)?, None))
+                Ok(Change::new(
+                    ChangeKind::Created,
+                    build_bounded(key, value)?,
+                    None,
+                ))
             }
             Write::Update {
                 key,
@@ -188,7 +207,7 @@ impl Batch {
                 let current = self.at(state, &key, expected)?;
                 Ok(Change::new(
                     ChangeKind::Updated,
-                    build(key, value)?,
+                    build_bounded(key, value)?,
                     Some(current),
                 ))
             }

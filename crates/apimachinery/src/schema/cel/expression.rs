@@ -9,12 +9,47 @@ use kube_cel::cel::common::ast::{
 };
 use kube_cel::cel::parser::Parser;
 
+/// The longest rule taken.
+const MAX_CHARACTERS: usize = 16 * 1024;
+/// How deep an expression may be nested: everything that handles one follows it on its stack.
+const MAX_DEPTH: usize = 100;
+/// Rules up to this length cannot exhaust a stack.
+const SHORT: usize = 128;
+/// Enough stack for the parser on the longest rule. It is only taken as far as it is used.
+const PARSER_STACK: usize = 256 * 1024 * 1024;
+
 /// Parses and adapts a rule.
 pub(super) fn parse(source: &str) -> Result<IdedExpr, String> {
+    if source.len() > MAX_CHARACTERS {
+        return Err(format!(
+            "the expression is longer than {MAX_CHARACTERS} characters"
+        ));
+    }
+    if source.len() <= SHORT {
+        return parse_here(source);
+    }
+    // The parser follows chains such as `a.a.a` and `!!!a` on its stack, which its own limit does not count.
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new()
+            .stack_size(PARSER_STACK)
+            .spawn_scoped(scope, || parse_here(source))
+            .map_err(|error| format!("the parser cannot be started: {error}"))?;
+        parser
+            .join()
+            .unwrap_or_else(|_| Err("the parser gave up".to_owned()))
+    })
+}
+
+fn parse_here(source: &str) -> Result<IdedExpr, String> {
     let mut expression = Parser::new()
         .enable_optional_syntax(true)
         .parse(source)
         .map_err(|e| e.to_string())?;
+    if depth(&expression) > MAX_DEPTH {
+        return Err(format!(
+            "the expression is nested more than {MAX_DEPTH} levels deep"
+        ));
+    }
     adapt(&mut expression)?;
     Ok(expression)
 }
@@ -22,6 +57,30 @@ pub(super) fn parse(source: &str) -> Result<IdedExpr, String> {
 /// Whether the expression mentions the variable.
 pub(super) fn mentions(expression: &IdedExpr, variable: &str) -> bool {
     expression.references().has_variable(variable)
+}
+
+fn depth(expression: &IdedExpr) -> usize {
+    let deepest = |parts: &mut dyn Iterator<Item = &IdedExpr>| parts.map(depth).max().unwrap_or(0);
+    1 + match &expression.expr {
+        Expr::Call(call) => deepest(&mut call.target.as_deref().into_iter().chain(&call.args)),
+        Expr::Comprehension(fold) => deepest(
+            &mut [
+                &fold.iter_range,
+                &fold.accu_init,
+                &fold.loop_cond,
+                &fold.loop_step,
+                &fold.result,
+            ]
+            .into_iter(),
+        ),
+        Expr::List(list) => deepest(&mut list.elements.iter()),
+        Expr::Select(select) => depth(&select.operand),
+        Expr::Map(map) => deepest(&mut map.entries.iter().flat_map(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+            EntryExpr::StructField(field) => vec![&field.value],
+        })),
+        Expr::Struct(_) | Expr::Literal(_) | Expr::Ident(_) | Expr::Unspecified => 0,
+    }
 }
 
 fn adapt(expression: &mut IdedExpr) -> Result<(), String> {

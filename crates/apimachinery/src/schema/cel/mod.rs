@@ -3,8 +3,12 @@
 //! The language and Kubernetes' function libraries come from `kube-cel`; what a rule is applied to, which old value
 //! it sees, when it is skipped and how its failure reads is decided here.
 
+mod cost;
+mod estimate;
 mod expression;
 mod field_path;
+mod matching;
+mod meter;
 mod rule;
 mod value;
 
@@ -12,13 +16,23 @@ pub(crate) use rule::Rule;
 pub(super) use rule::compile_rules;
 
 use super::node::NodeRef;
-use super::validation::correlate;
+use super::validation::Correlation;
 use crate::field::{FieldError, Path};
 use serde_json::Value;
 
 /// Whether a rule looks at the past; of one that does not parse, nothing is known.
 pub(super) fn uses_old_self(rule: &str) -> bool {
     expression::parse(rule).is_ok_and(|e| expression::mentions(&e, "oldSelf"))
+}
+
+/// The rules that can cost more than they may; `path` is that of the schema in its CRD.
+pub(super) fn check_costs(root: NodeRef<'_>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+    estimate::check(root, path, errors);
+}
+
+/// Whether a finding is one of [`check_costs`].
+pub(super) fn is_cost_finding(error: &FieldError) -> bool {
+    estimate::is_finding(error)
 }
 
 /// Whether any node of the schema has rules.
@@ -30,6 +44,7 @@ pub(super) fn has_rules(root: NodeRef<'_>) -> bool {
 pub(super) fn validate(object: &Value, old: Option<&Value>, root: NodeRef<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if has_rules(root) {
+        meter::begin_object();
         walk(object, old, root, &Path::ROOT, false, &mut errors);
     }
     errors
@@ -67,14 +82,18 @@ fn walk(
             let Some(item_node) = node.items() else {
                 return;
             };
+            let correlation = Correlation::new(old, &node.get().list_type);
             for (index, item) in items.iter().enumerate() {
-                let old = correlate(item, old, &node.get().list_type);
+                let old = correlation.of(item);
                 walk(item, old, item_node, &path.index(index), unchanged, errors);
             }
         }
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod budget_tests;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! One rule: compiled once, evaluated against a value and its past.
 
-use super::{expression, field_path, value};
+use super::{expression, field_path, matching, meter, value};
 use crate::field::{ErrorKind, FieldError, Path};
 use crate::schema::Flaw;
 use crate::schema::node::NodeRef;
@@ -15,13 +15,32 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
     source: String,
-    program: Arc<IdedExpr>,
+    program: Program,
     message: Option<String>,
-    message_program: Option<Arc<IdedExpr>>,
+    message_program: Option<Program>,
     kind: ErrorKind,
     field_path: Option<String>,
     uses_old_self: bool,
     optional_old_self: bool,
+}
+
+/// An expression as it was written, for the estimate of its cost, and with meters, for evaluation.
+#[derive(Debug, Clone)]
+struct Program {
+    plain: Arc<IdedExpr>,
+    metered: Arc<IdedExpr>,
+}
+
+impl Program {
+    fn parse(source: &str) -> Result<Self, String> {
+        let plain = expression::parse(source)?;
+        let mut metered = plain.clone();
+        meter::install(&mut metered);
+        Ok(Self {
+            plain: Arc::new(plain),
+            metered: Arc::new(metered),
+        })
+    }
 }
 
 /// Compiles the rules of a schema node.
@@ -52,7 +71,7 @@ fn compile(rule: &Value, path: &Path<'_>) -> Result<Rule, Flaw> {
     };
     let source = text("rule")
         .ok_or_else(|| FieldError::required(path.child("rule"), "rule is not specified"))?;
-    let program = expression::parse(source).map_err(|e| {
+    let program = Program::parse(source).map_err(|e| {
         FieldError::invalid(
             path.child("rule"),
             source,
@@ -61,10 +80,10 @@ fn compile(rule: &Value, path: &Path<'_>) -> Result<Rule, Flaw> {
     })?;
     let message_program = match text("messageExpression") {
         None => None,
-        Some(source) => Some(Arc::new(expression::parse(source).map_err(|e| {
+        Some(source) => Some(Program::parse(source).map_err(|e| {
             let detail = format!("messageExpression compilation failed: {e}");
             FieldError::invalid(path.child("messageExpression"), source, detail)
-        })?)),
+        })?),
     };
     let field_path = match text("fieldPath") {
         None => None,
@@ -91,8 +110,8 @@ fn compile(rule: &Value, path: &Path<'_>) -> Result<Rule, Flaw> {
     };
     Ok(Rule {
         source: source.to_string(),
-        uses_old_self: expression::mentions(&program, "oldSelf"),
-        program: Arc::new(program),
+        uses_old_self: expression::mentions(&program.plain, "oldSelf"),
+        program,
         message: text("message").map(Into::into),
         message_program,
         kind,
@@ -110,6 +129,8 @@ thread_local! {
 
 fn base_context() -> Context<'static> {
     let mut context = Context::default().with_all();
+    meter::register(&mut context);
+    matching::register(&mut context);
     context.add_function("type", |value: cel::Value| {
         value::type_name(&value).to_string()
     });
@@ -138,6 +159,14 @@ pub(super) fn evaluate(
             if !rule.uses_old_self && unchanged {
                 continue;
             }
+            if !meter::begin_call() {
+                errors.push(FieldError::invalid(
+                    path,
+                    node.get().kind.cel_name(),
+                    OUT_OF_BUDGET,
+                ));
+                return;
+            }
             let mut context = context.new_inner_scope();
             match (rule.optional_old_self, old) {
                 (true, old) => {
@@ -156,9 +185,28 @@ pub(super) fn evaluate(
     });
 }
 
+const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
+
 impl Rule {
+    /// The expressions of the rule and the fields that they stand in.
+    pub(super) fn programs(&self) -> impl Iterator<Item = (&'static str, &IdedExpr)> {
+        let message = self.message_program.as_ref();
+        std::iter::once(("rule", &*self.program.plain))
+            .chain(message.map(|program| ("messageExpression", &*program.plain)))
+    }
+
     fn run(&self, context: &Context<'_>, type_name: &str, path: &Path<'_>) -> Option<FieldError> {
-        let problem = match cel::Value::resolve(&self.program, context) {
+        let result = cel::Value::resolve(&self.program.metered, context);
+        if meter::is_spent() {
+            let problem = format!(
+                "{OUT_OF_BUDGET}: call cost exceeds limit of {} for rule: {}",
+                meter::CALL_LIMIT,
+                self.told()
+            );
+            return Some(FieldError::invalid(path, type_name, problem));
+        }
+        let problem = match result {
             Ok(cel::Value::Bool(true)) => return None,
             Ok(cel::Value::Bool(false)) => return Some(self.failure(context, type_name, path)),
             Ok(_) => format!("cel expression must evaluate to a bool: {}", self.told()),
@@ -201,8 +249,14 @@ impl Rule {
     /// The message that `messageExpression` gives; `None` if there is none, or none that can be shown.
     fn computed_message(&self, context: &Context<'_>) -> Option<String> {
         const MAX_BYTES: usize = 5 * 1024;
-        match cel::Value::resolve(self.message_program.as_deref()?, context) {
-            Ok(cel::Value::String(text)) => {
+        let program = self.message_program.as_ref()?;
+        if !meter::begin_call() {
+            return None;
+        }
+        let result = cel::Value::resolve(&program.metered, context);
+        // What ran out of its budget is not what the rule's author wanted to say.
+        match result.ok().filter(|_| !meter::is_spent()) {
+            Some(cel::Value::String(text)) => {
                 let text = text.trim();
                 (!text.is_empty() && text.len() <= MAX_BYTES && !text.contains('\n'))
                     .then(|| text.to_string())

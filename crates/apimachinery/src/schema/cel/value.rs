@@ -163,7 +163,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// A field's name as rules write it.
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }

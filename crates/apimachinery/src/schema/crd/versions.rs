@@ -2,8 +2,7 @@
 
 use super::{list, printer, schema_node, structural, text};
 use crate::field::{FieldError, Path};
-use crate::schema::Schema;
-use crate::schema::validation;
+use crate::schema::{Schema, cel, validation};
 use crate::syntax::{self, Use};
 use serde_json::Value;
 
@@ -83,6 +82,9 @@ fn check_schema(version: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) 
             };
             errors.push(*error);
         }
-        Ok(compiled) => validation::check_defaults(compiled.root(), &path, errors),
+        Ok(compiled) => {
+            validation::check_defaults(compiled.root(), &path, errors);
+            cel::check_costs(compiled.root(), &path, errors);
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::cel;
 use super::node::{Additional, ListType, NodeRef};
 use crate::field::{ErrorKind, FieldError, Path};
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// All that is wrong with `object`; `old` is the stored one of an update.
 pub(super) fn validate(object: &Value, old: Option<&Value>, root: NodeRef<'_>) -> Vec<FieldError> {
@@ -128,10 +129,11 @@ fn walk(
             let Some(item_node) = node.items() else {
                 return;
             };
+            let correlation = Correlation::new(old, &schema.list_type);
             for (index, item) in items.iter().enumerate() {
                 walk(
                     item,
-                    correlate(item, old, &schema.list_type),
+                    correlation.of(item),
                     item_node,
                     &path.index(index),
                     outcome,
@@ -142,17 +144,41 @@ fn walk(
     }
 }
 
-/// The item of the old list that is the same thing: only lists of type map know.
-pub(super) fn correlate<'o>(
-    item: &Value,
-    old: Option<&'o Value>,
-    list_type: &ListType,
-) -> Option<&'o Value> {
-    let (Some(Value::Array(old)), ListType::Map(keys)) = (old, list_type) else {
-        return None;
-    };
-    old.iter()
-        .find(|candidate| keys.iter().all(|key| candidate.get(key) == item.get(key)))
+/// Finds the item of an old list that is the same thing: only lists of type map know. Looked up, for a list may have as
+/// many items as fit into a request.
+pub(super) struct Correlation<'o, 'k> {
+    keys: &'k [String],
+    items: HashMap<Vec<Option<&'o Value>>, &'o Value>,
+}
+
+impl<'o, 'k> Correlation<'o, 'k> {
+    /// With the items of the old list, if there is one.
+    pub(super) fn new(old: Option<&'o Value>, list_type: &'k ListType) -> Self {
+        let (Some(Value::Array(old)), ListType::Map(keys)) = (old, list_type) else {
+            return Self {
+                keys: &[],
+                items: HashMap::new(),
+            };
+        };
+        let mut items = HashMap::with_capacity(old.len());
+        for item in old {
+            // The first one counts where a key is there twice.
+            items.entry(identity(item, keys)).or_insert(item);
+        }
+        Self { keys, items }
+    }
+
+    /// The old item that `item` was.
+    pub(super) fn of(&self, item: &Value) -> Option<&'o Value> {
+        if self.items.is_empty() {
+            return None;
+        }
+        self.items.get(&identity(item, self.keys)).copied()
+    }
+}
+
+fn identity<'v>(item: &'v Value, keys: &[String]) -> Vec<Option<&'v Value>> {
+    keys.iter().map(|key| item.get(key)).collect()
 }
 
 #[cfg(test)]

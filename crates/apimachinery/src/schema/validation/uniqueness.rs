@@ -3,6 +3,7 @@
 use crate::field::{FieldError, Path};
 use crate::schema::node::{ListType, NodeRef};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// Whether anything is twice.
 pub(super) fn is_broken(value: &Value, node: NodeRef<'_>) -> bool {
@@ -69,12 +70,11 @@ fn key_of(item: &Value, keys: &[String]) -> Value {
 }
 
 fn report(identities: Vec<Value>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+    let mut seen: HashMap<&Value, usize> = HashMap::with_capacity(identities.len());
     for (index, identity) in identities.iter().enumerate() {
-        let earlier = identities[..index]
-            .iter()
-            .filter(|other| *other == identity)
-            .count();
-        if earlier == 1 {
+        let times = seen.entry(identity).or_default();
+        *times += 1;
+        if *times == 2 {
             errors.push(FieldError::duplicate(path.index(index), identity.clone()));
         }
     }
