@@ -31,7 +31,7 @@ use super::{
     finish,
     world::{World, has_begun, is_finished},
 };
-use crate::job::{Outcome, judge};
+use crate::job::{Outcome, judge, manifest::is_for_manifests};
 
 /// How long a restore waits for data or an Addon that may be about to be made.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -296,7 +296,7 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
     let outcome = world.job.as_ref().map(|job| judge(job, &world.pods, now));
     let (Some(job), Some(outcome)) = (&world.job, outcome) else {
         let reason = reason_to_stop(world, &status, now);
-        let reason = reason.unwrap_or_else(|| broken_off("the restore Job is gone", &status));
+        let reason = reason.unwrap_or_else(|| broken_off("the restore Job is gone", world, &status));
         return end(world, status, &reason, now);
     };
     let again = match outcome {
@@ -309,7 +309,7 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
             );
         }
         Outcome::Failed(reason) => {
-            let reason = broken_off(&reason, &status);
+            let reason = broken_off(&reason, world, &status);
             return end(world, status, &reason, now);
         }
         Outcome::Stuck(reason) => {
@@ -337,10 +337,28 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
 }
 
 /// Why a Job is over that did not say so itself: had its executor begun, nobody knows how far it came.
-fn broken_off(reason: &str, status: &RestoreSessionStatus) -> String {
+fn broken_off(reason: &str, world: &World, status: &RestoreSessionStatus) -> String {
     match status.components.is_empty() {
         true => reason.to_owned(),
-        false => format!("{reason}; the target may hold a part of the restore: restore again"),
+        false => format!("{reason}; {}: restore again", left_behind(world)),
+    }
+}
+
+/// What a restore leaves in its target that was ended in the middle.
+fn left_behind(world: &World) -> &'static str {
+    let spec = &world.session.spec;
+    let named = spec.addon.iter().flat_map(|addon| &addon.tasks);
+    let known = world.addon.iter().flat_map(|addon| &addon.spec.restore_tasks);
+    let functions = named.filter_map(|task| {
+        let found = known.clone().find(|known| known.name == task.name)?;
+        Some(found.function.as_str())
+    });
+    let functions: Vec<&str> = functions.collect();
+    // Its client commits nothing by itself: a transaction ends with who began it.
+    let whole = |function: &&str| *function == "postgres-restore" || is_for_manifests(function);
+    match !functions.is_empty() && functions.iter().all(whole) {
+        true => "each database of the target is as it was before or restored as a whole",
+        false => "the target may hold a part of the restore",
     }
 }
 
@@ -356,7 +374,10 @@ fn reason_to_stop(world: &World, status: &RestoreSessionStatus, now: Timestamp) 
         .is_some_and(|deadline| deadline.0 <= now);
     over.then(|| {
         let timeout = world.session.spec.restore_timeout.as_deref().unwrap_or_default();
-        format!("deadline exceeded: the restore took longer than {timeout}; the target may hold a part of it")
+        format!(
+            "deadline exceeded: the restore took longer than {timeout}; {}",
+            left_behind(world)
+        )
     })
 }
 

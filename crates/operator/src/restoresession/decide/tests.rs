@@ -499,6 +499,24 @@ fn a_second_restore_into_a_target_waits_and_says_for_which() {
 }
 
 #[test]
+fn a_killed_restore_of_postgres_does_not_say_that_a_database_holds_a_part() {
+    let killed = |task: &str| {
+        let addon = json!({"addon": {"name": "druid-addon", "tasks": [{"name": task}]}});
+        let mut world = reported(running_of(&addon), json!({"phase": "Running"}));
+        world.job = None;
+        told(&decide(&world, after(20)).status).to_owned()
+    };
+    let whole = killed("postgres-metadata-storage-restore");
+    assert!(
+        whole.contains("each database of the target is as it was before or restored as a whole"),
+        "{whole}"
+    );
+    assert!(!whole.contains("a part"), "{whole}");
+    let part = killed("mysql-metadata-storage-restore");
+    assert!(part.contains("may hold a part"), "{part}");
+}
+
+#[test]
 fn however_the_job_ends_the_restore_ends_with_the_best_known_reason() {
     let gone = |mut world: World| {
         world.job = None;
