@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kubestash_database::{
     Allowed, Connection, DumpRequest, Error, ExamineRequest, Family, LoadRequest, Outline,
-    Outliner, Role,
+    Outliner, Role, StreamError,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -104,7 +104,7 @@ async fn dumped(server: &MariaDb, args: &str) -> Vec<u8> {
         })
         .await
         .unwrap();
-    let (data, result) = drain::drain(dump.stream).await;
+    let (data, result): (_, Result<_, StreamError>) = drain::drain(dump.stream).await;
     result.unwrap();
     data
 }

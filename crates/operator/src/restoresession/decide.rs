@@ -407,34 +407,26 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
 fn broken_off(world: &World, reason: &str, status: &RestoreSessionStatus) -> String {
     match status.components.is_empty() {
         true => progress::with_obstacle(reason.to_owned(), &status.conditions),
-        false => format!("{reason}; {}", left_behind(world)),
+        false => format!("{reason}; {}: restore again", left_behind(world)),
     }
 }
 
-/// What a restore that was cut off leaves in the target.
+/// What a restore leaves in its target that was ended in the middle.
 fn left_behind(world: &World) -> &'static str {
-    match is_transactional(world) {
-        true => {
-            "PostgreSQL rolls back what is not committed, so each database is as it was before, or restored as a whole: restore again"
-        }
-        false => "the target may hold a part of the restore: restore again",
+    let spec = &world.session.spec;
+    let named = spec.addon.iter().flat_map(|addon| &addon.tasks);
+    let known = world.addon.iter().flat_map(|addon| &addon.spec.restore_tasks);
+    let functions = named.filter_map(|task| {
+        let found = known.clone().find(|known| known.name == task.name)?;
+        Some(found.function.as_str())
+    });
+    let functions: Vec<&str> = functions.collect();
+    // Its client commits nothing by itself: a transaction ends with who began it.
+    let whole = |function: &&str| *function == "postgres-restore" || is_for_manifests(function);
+    match !functions.is_empty() && functions.iter().all(whole) {
+        true => "each database of the target is as it was before or restored as a whole",
+        false => "the target may hold a part of the restore",
     }
-}
-
-/// Whether the data goes into PostgreSQL, in one transaction for each database.
-fn is_transactional(world: &World) -> bool {
-    let Some(addon) = &world.session.spec.addon else {
-        return false;
-    };
-    let is_postgres = |name: &str| name == "postgres" || name.starts_with("postgres-");
-    let data = || {
-        addon
-            .tasks
-            .iter()
-            .filter(|task| !is_for_manifests(&task.name))
-    };
-    let all = data().count() > 0 && data().all(|task| is_postgres(&task.name));
-    is_postgres(&addon.name) || all
 }
 
 /// Why the Job has to be stopped, if it has. Each reason still holds when the Job is gone.
