@@ -22,7 +22,7 @@ use kube::{
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use kubestash_api::{
-    conditions::repository::REPOSITORY_INITIALIZED,
+    conditions::repository::{DATA_INTACT, REPOSITORY_INITIALIZED},
     labels,
     storage::{BackupStorage, Repository, Snapshot},
 };
@@ -156,8 +156,10 @@ async fn reconcile(
         MANAGER,
     )
     .await?;
+    let damage = decide::damage(&status);
     match &outcome {
-        Outcome::Initialized => ctx.events.recovered(repository.as_ref()),
+        Outcome::Initialized if damage.is_none() => ctx.events.recovered(repository.as_ref()),
+        Outcome::Initialized => {}
         Outcome::Waiting(failure) | Outcome::Failed(failure) => {
             ctx.events
                 .tell(
@@ -166,6 +168,10 @@ async fn reconcile(
                 )
                 .await;
         }
+    }
+    if let Some(damage) = damage {
+        let notice = Notice::warning(DATA_INTACT.false_reason, damage);
+        ctx.events.tell(repository.as_ref(), &notice).await;
     }
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
