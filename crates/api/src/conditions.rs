@@ -79,6 +79,9 @@ pub mod repository {
     /// The Repository's directory contains another one's or lies in it; True is bad.
     pub const DIRECTORY_NESTED: ConditionType =
         ConditionType::new("DirectoryNested", "DirectoryNested", "DirectoryApart");
+    /// All Snapshots can be restored, as far as the data was looked at. Ours.
+    pub const DATA_INTACT: ConditionType =
+        ConditionType::new("DataIntact", "DataIntact", "DataDamaged");
 }
 
 /// Conditions of a Snapshot.
@@ -103,6 +106,9 @@ pub mod snapshot {
         "BackupExecutorTerminatedBeforeCompletion",
         "BackupIncomplete",
     );
+    /// The data is there, as far as a later run looked at it. Only on Snapshots whose data was found damaged. Ours.
+    pub const DATA_INTACT: ConditionType =
+        ConditionType::new("DataIntact", "DataRestored", "DataDamaged");
 }
 
 /// Conditions of a BackupConfiguration or BackupBatch as a whole.

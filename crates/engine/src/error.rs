@@ -35,6 +35,31 @@ pub enum EngineError {
         #[source]
         source: Option<Cause>,
     },
+    /// One file of the repository is not what was written.
+    #[error("failed to use the repository at {location}: {file} is damaged: {reason}")]
+    FileDamaged {
+        /// Where the repository is.
+        location: String,
+        /// The file, below the repository's directory.
+        file: String,
+        /// What is wrong and what to do.
+        reason: String,
+        /// Whether the storage gave the same contents each time, so that reading again is of no use.
+        permanent: bool,
+        /// Cause, if any.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// What a backup wrote, or relied on, is not in the storage as it should be.
+    #[error(
+        "failed to back up to {location}: {reason}; no snapshot was written, the next attempt stores that data again"
+    )]
+    NotStored {
+        /// Where the repository is.
+        location: String,
+        /// What is missing or damaged.
+        reason: String,
+    },
     /// Another writer or a prune holds a lock, for longer than we wait.
     #[error(
         "failed to lock the repository at {location} within {waited_seconds} s: {holder} holds {kind} lock {lock} since {since}; it is removed by itself when its holder is gone or 30 minutes after its last sign of life"
@@ -141,7 +166,8 @@ impl EngineError {
         match self {
             Self::WrongPassword { .. } => "WrongPassword",
             Self::RepositoryMissing { .. } => "RepositoryMissing",
-            Self::RepositoryDamaged { .. } => "RepositoryDamaged",
+            Self::RepositoryDamaged { .. } | Self::FileDamaged { .. } => "RepositoryDamaged",
+            Self::NotStored { .. } => "DataNotStored",
             Self::Locked { .. } => "RepositoryLocked",
             Self::LockLost { .. } => "LockLost",
             Self::StreamFailed { .. } => "StreamFailed",
@@ -165,7 +191,18 @@ impl EngineError {
             | Self::SnapshotMissing { .. }
             | Self::FileMissing { .. }
             | Self::InvalidRequest { .. } => true,
+            Self::FileDamaged { permanent, .. } => *permanent,
             Self::Storage(error) => error.is_permanent(),
+            _ => false,
+        }
+    }
+
+    /// Whether it says that something in the repository is missing or is not what was written, so that
+    /// whoever can do without it may go on.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::RepositoryDamaged { .. } | Self::FileDamaged { .. } => true,
+            Self::Storage(error) => error.is_not_found(),
             _ => false,
         }
     }

@@ -273,12 +273,23 @@ mod tests {
                             data_added_packed: 0,
                             started: jiff::Timestamp::UNIX_EPOCH,
                             finished: jiff::Timestamp::UNIX_EPOCH,
+                            examined: crate::Examined::default(),
                         })
                     }
                 }
             })
         }
 
+        fn prepare(
+            &self,
+            _: crate::ReadBack,
+            _: CancellationToken,
+        ) -> BoxFuture<'_, Result<(), EngineError>> {
+            unused()
+        }
+        fn examine(&self) -> BoxFuture<'_, Result<crate::Examined, EngineError>> {
+            unused()
+        }
         fn check(&self, _: CheckDepth) -> BoxFuture<'_, Result<CheckReport, EngineError>> {
             unused()
         }

@@ -3,7 +3,7 @@
 //! It knows nothing of Kubernetes. Two layers, each behind one small surface:
 //!
 //! ```text
-//!   Repository (trait)      backup_stream, check, stats, snapshots, forget, dump, verify
+//!   Repository (trait)      prepare, backup_stream, check, snapshots, forget, dump, verify
 //!      └ restic             the format (version 2) and restic's lock protocol
 //!   ObjectStore             probe, read, write, list, delete under one prefix
 //!      ├ remote             S3, GCS, Azure Blob
@@ -15,6 +15,8 @@
 //!   thing written, after every pack and index it needs is durable.
 //! - Whoever writes holds a shared lock, whoever prunes an exclusive one, in the protocol of restic
 //!   itself, so that a `restic` client run beside us does no harm.
+//! - A backup relies on nothing that was not looked at: each pack is there with its size, a rotating part is read
+//!   back. What is broken does not count as stored, and is stored anew.
 //! - Errors name provider, bucket and remedy and never a credential.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -29,8 +31,9 @@ pub mod storage;
 pub use error::EngineError;
 pub use fanout::{Destination, backup_streams};
 pub use repository::{
-    BackupRequest, BackupSummary, ByteSource, CheckDepth, CheckReport, ForgetReport, Made,
-    Repository, RepositoryStats, SnapshotInfo, SnapshotVerification,
+    BackupRequest, BackupSummary, ByteSource, CheckDepth, CheckReport, DamagedSnapshot, Examined,
+    ForgetReport, Made, ReadBack, ReadDepth, Repository, RepositoryStats, SnapshotInfo,
+    SnapshotVerification,
 };
 pub use restic::{LockOwner, LockWait, OnLockWait, OpenOptions, ResticRepository};
 pub use secret::Secret;

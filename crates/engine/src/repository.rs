@@ -1,6 +1,9 @@
 //! What a repository can do: the one seam between kubestash and the storage format.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -39,6 +42,65 @@ pub struct BackupSummary {
     pub started: Timestamp,
     /// When the snapshot was durable.
     pub finished: Timestamp,
+    /// What is known of the repository after it.
+    pub examined: Examined,
+}
+
+/// How much of the stored data a backup reads back and compares with its hashes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadDepth {
+    /// A part, so that all is read within the period; at least 64 MiB or one hundredth each time.
+    #[default]
+    Sample,
+    /// Everything.
+    All,
+}
+
+/// What a backup reads back before it relies on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadBack {
+    /// How much.
+    pub depth: ReadDepth,
+    /// Within which time all data is read. Default: 7 days.
+    pub period: Duration,
+}
+
+impl Default for ReadBack {
+    fn default() -> Self {
+        Self {
+            depth: ReadDepth::default(),
+            period: Duration::from_secs(7 * 86_400),
+        }
+    }
+}
+
+/// What is known of a repository, and how it is known.
+///
+/// Every pack that an index names was found in the storage with its size. A part of them was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// Packs that were read back and compared with their hashes.
+    pub packs_read: u64,
+    /// Their bytes.
+    pub bytes_read: u64,
+    /// All data was read back, or written and found complete, at or after this time; none if some of it has
+    /// not been read yet.
+    pub read_since: Option<Timestamp>,
+    /// What was found missing or damaged, and what became of it: one sentence each.
+    pub damage: Vec<String>,
+    /// Size of the repository.
+    pub stats: RepositoryStats,
+    /// Snapshots that cannot be restored as a whole.
+    pub damaged_snapshots: Vec<DamagedSnapshot>,
+}
+
+/// A snapshot that needs what nobody has any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedSnapshot {
+    /// Full id: 64 hexadecimal digits.
+    pub id: String,
+    /// What is missing or damaged.
+    pub reason: String,
 }
 
 /// How thoroughly to check.
@@ -116,6 +178,8 @@ pub struct ForgetReport {
     pub removed: Vec<String>,
     /// The asked-for ids that no snapshot has (any longer).
     pub missing: Vec<String>,
+    /// Why the data of the removed snapshots had to stay, if it had to.
+    pub unpruned: Option<String>,
 }
 
 /// What verifying one snapshot found.
@@ -137,7 +201,23 @@ pub trait Repository: Send + Sync {
     /// Where it is, for messages: provider, bucket and directory. No credentials.
     fn location(&self) -> String;
 
+    /// Looks at what the next backup will rely on, and repairs it: packs that are missing, have another size than
+    /// the index says, or do not fit their hashes no longer count as stored, so that the next backup stores their
+    /// chunks anew. [`Self::backup_stream`] does this by itself; beforehand it is done before the stream is begun,
+    /// which then does not have to wait for it.
+    fn prepare(
+        &self,
+        wish: ReadBack,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, Result<(), EngineError>>;
+
+    /// Size of the repository, and which of its snapshots cannot be restored. Nothing is read back.
+    fn examine(&self) -> BoxFuture<'_, Result<Examined, EngineError>>;
+
     /// Stores a stream as one file in a new snapshot.
+    ///
+    /// When it returns, every pack that the snapshot refers to was found in the storage with its size, and what was
+    /// written was read back or found with its size.
     ///
     /// If `source` fails, `cancel` fires or the storage fails, no snapshot is written and what was
     /// uploaded is removed again as far as possible.
@@ -154,7 +234,7 @@ pub trait Repository: Send + Sync {
     /// Size of what the snapshots refer to.
     fn stats(&self) -> BoxFuture<'_, Result<RepositoryStats, EngineError>>;
 
-    /// All snapshots, oldest first.
+    /// All snapshots that can be read, oldest first.
     fn snapshots(&self) -> BoxFuture<'_, Result<Vec<SnapshotInfo>, EngineError>>;
 
     /// One snapshot, given by full id or a prefix of at least 8 digits. What became of the others does not matter.

@@ -9,6 +9,8 @@
 //!                                      ├──► index/     which pack holds which blob
 //!                                      └──► snapshots/ last: it commits the backup
 //! ```
+//! Around the stream: `prepare` looks at what a backup relies on and has it repaired, `written` at what it wrote,
+//! `survey` at what all snapshots need.
 //!
 //! Reading and writing streams, index, snapshots and locks is ours; initialising, checking and
 //! pruning is done by `rustic_core` on a backend of ours (`backend`).
@@ -26,9 +28,14 @@ mod inspect;
 mod lock;
 mod open;
 mod pack;
+mod prepare;
+mod repair;
+mod rotation;
 mod snapshot;
 mod stream;
+mod survey;
 mod upload;
+mod written;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -38,8 +45,8 @@ pub use lock::{LockOwner, LockWait, OnLockWait, OwnerGone};
 
 use crate::{
     BackupRequest, BackupSummary, ByteSource, CancellationToken, CheckDepth, CheckReport,
-    EngineError, ForgetReport, ObjectStore, Repository, RepositoryStats, Secret, SnapshotInfo,
-    SnapshotVerification,
+    EngineError, Examined, ForgetReport, ObjectStore, ReadBack, Repository, RepositoryStats,
+    Secret, SnapshotInfo, SnapshotVerification,
 };
 
 /// How to take part in a repository.
@@ -136,6 +143,18 @@ impl ResticRepository {
 impl Repository for ResticRepository {
     fn location(&self) -> String {
         self.inner.location.clone()
+    }
+
+    fn prepare(
+        &self,
+        wish: ReadBack,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(async move { prepare::prepare(&self.inner, wish, &cancel).await })
+    }
+
+    fn examine(&self) -> BoxFuture<'_, Result<Examined, EngineError>> {
+        Box::pin(inspect::examine(&self.inner))
     }
 
     fn backup_stream<'a>(

@@ -101,7 +101,8 @@ fn spoken(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-fn one_line(text: &str) -> String {
+/// A text without line breaks and control characters, of at most [`LONGEST`] characters.
+pub(crate) fn one_line(text: &str) -> String {
     let text: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -45,6 +45,7 @@ async fn a_backup_is_stored_and_reported_as_the_tutorial_shows_it() {
     assert_eq!(
         keys,
         [
+            "dataReadSince",
             "driver",
             "duration",
             "integrity",

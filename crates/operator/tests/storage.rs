@@ -547,3 +547,111 @@ async fn a_storage_over_existing_data_brings_its_repositories_and_snapshots_back
     );
     world.stop().await;
 }
+
+/// What an executor reports of a restic snapshot, and of what it found in the repository.
+async fn report_of(world: &World, name: &str, second: i64, id: &str, found: Value) {
+    let made = jiff::Timestamp::from_second(1_800_000_000 + second)
+        .unwrap()
+        .to_string();
+    let mut dump = json!({
+        "driver": "Restic", "phase": "Succeeded", "path": "repository/v1/frequent-backup/dump",
+        "size": "674.017 KiB", "integrity": true, "resticStats": [{"id": id}], "dataReadSince": made,
+    });
+    dump.as_object_mut()
+        .unwrap()
+        .extend(found.as_object().unwrap().clone());
+    let status = json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot", "status": {
+        "totalComponents": 1, "phase": "Succeeded", "snapshotTime": made, "integrity": true, "components": {"dump": dump},
+        "conditions": [{"type": "SnapshotMetadataUploaded", "status": "True", "lastTransitionTime": made}],
+    }});
+    let params = kube::api::PatchParams::apply("kubestash-executor").force();
+    world
+        .api::<Snapshot>(NAMESPACE)
+        .patch_status(name, &params, &kube::api::Patch::Apply(&status))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_whose_data_is_lost_is_marked_with_its_repository_until_the_data_is_there_again()
+{
+    let world = World::start().await;
+    ready_storage(&world, "Delete").await;
+    let repository = ready_repository(&world, "default-blueprint", "Delete").await;
+    for name in ["snap-1", "snap-2", "snap-3", "snap-4"] {
+        world
+            .create::<Snapshot>(snapshot(name, &repository, "Delete"))
+            .await;
+    }
+    let integrity = |snapshot: &Snapshot| {
+        let status = snapshot.status.as_ref().unwrap();
+        (status.integrity, status.components["dump"].integrity)
+    };
+    let sound = json!({});
+    report_of(&world, "snap-1", 1, "1111", sound.clone()).await;
+    report_of(&world, "snap-2", 2, "2222", sound.clone()).await;
+    let lost = json!({
+        "damage": ["pack 77 is missing"],
+        "damagedSnapshots": [{"id": "1111", "reason": "2 of its chunks are lost"}],
+    });
+    report_of(&world, "snap-3", 3, "3333", lost).await;
+    let both = (Some(false), Some(false));
+    let marked = world.until::<Snapshot>("snap-1", "marked", |snapshot| {
+        snapshot.status.is_some() && integrity(snapshot) == both
+    });
+    let marked = marked.await.status.unwrap();
+    let intact = condition(&marked.conditions, "DataIntact").unwrap();
+    assert_eq!(intact.reason, "DataDamaged");
+    assert!(
+        intact.message.contains("2 of its chunks are lost"),
+        "{}",
+        intact.message
+    );
+    assert!(marked.components["dump"].restic_stats[0].id() == Some("1111"));
+    let told = world.event("snap-1", "DataDamaged").await;
+    assert!(told.contains("restore another one"), "{told}");
+    let damaged = world.until::<Repository>("default-blueprint", "damaged", |repository| {
+        repository
+            .status
+            .as_ref()
+            .is_some_and(|status| status.integrity == Some(false))
+    });
+    let status = damaged.await.status.unwrap();
+    let intact = condition(&status.conditions, "DataIntact").unwrap();
+    assert!(
+        intact
+            .message
+            .starts_with("Snapshot snap-1: 2 of its chunks"),
+        "{}",
+        intact.message
+    );
+    assert_eq!(status.data_read_since.unwrap().0.as_second(), 1_800_000_003);
+    let told = world.event("default-blueprint", "DamageFound").await;
+    assert!(
+        told.contains("pack 77 is missing") && told.contains("snap-3"),
+        "{told}"
+    );
+    for name in ["snap-2", "snap-3"] {
+        let other = world.api::<Snapshot>(NAMESPACE).get(name).await.unwrap();
+        assert_eq!(integrity(&other), (Some(true), Some(true)), "{name}");
+    }
+
+    report_of(&world, "snap-4", 4, "4444", sound).await;
+    let healed = world.until::<Snapshot>("snap-1", "healed", |snapshot| {
+        snapshot.status.is_some() && integrity(snapshot) == (Some(true), Some(true))
+    });
+    let conditions = healed.await.status.unwrap().conditions;
+    assert_eq!(
+        condition(&conditions, "DataIntact").unwrap().reason,
+        "DataRestored"
+    );
+    world
+        .until::<Repository>("default-blueprint", "intact", |repository| {
+            repository
+                .status
+                .as_ref()
+                .is_some_and(|status| status.integrity == Some(true))
+        })
+        .await;
+    world.stop().await;
+}

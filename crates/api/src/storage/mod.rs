@@ -20,8 +20,8 @@ pub use retention_policy::{
     FailedSnapshotsKeepPolicy, RetentionPolicy, RetentionPolicySpec, SuccessfulSnapshotsKeepPolicy,
 };
 pub use snapshot::{
-    Component, Snapshot, SnapshotPhase, SnapshotSpec, SnapshotStatus, VerificationStatus,
-    snapshot_type, snapshot_version,
+    Component, DamagedSnapshot, Snapshot, SnapshotPhase, SnapshotSpec, SnapshotStatus,
+    VerificationStatus, snapshot_type, snapshot_version,
 };
 pub use snapshot_stats::{
     ClickHouseStats, LogRetentionStats, LogRunStats, LogStats, MedusaStats, Neo4jStats, SolrStats,

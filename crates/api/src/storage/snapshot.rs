@@ -165,6 +165,17 @@ pub struct SnapshotStatus {
     pub verification_status: Option<VerificationStatus>,
 }
 
+/// A restic snapshot that needs data which is missing or damaged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DamagedSnapshot {
+    /// Its id.
+    pub id: String,
+    /// What is missing or damaged.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
 /// One part of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -184,6 +195,16 @@ pub struct Component {
     /// Whether the data was intact when it was checked after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<bool>,
+    /// What the run found missing or damaged in the restic repository, and what became of it. Ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<String>,
+    /// The restic snapshots in the same repository that can no longer be restored as a whole. Ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged_snapshots: Vec<DamagedSnapshot>,
+    /// All data of the restic repository was read back and compared with its hashes, or written and found complete, at
+    /// or after this time. Missing while some of it has not been read yet. Ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_read_since: Option<Time>,
     /// What is known about archived logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_stats: Option<LogStats>,

@@ -13,12 +13,14 @@ const TMP_VOLUME: &str = "kubestash-tmp-volume";
 const TMP_PATH: &str = "/kubestash-tmp";
 
 /// Arguments that all Functions that back up begin with.
-const BACKUP: [&str; 5] = [
+const BACKUP: [&str; 7] = [
     "backup",
     "--namespace=${namespace:=default}",
     "--backupsession=${backupSession:=}",
     "--enable-cache=${enableCache:=}",
     "--scratch-dir=${scratchDir:=}",
+    "--verify=${verify:=}",
+    "--verify-period=${verifyPeriod:=}",
 ];
 
 /// Arguments that all Functions that restore begin with.
@@ -48,6 +50,20 @@ const COMMON: [(&str, Option<&str>, &str); 2] = [
         "scratchDir",
         Some(TMP_PATH),
         "Directory for temporary files.",
+    ),
+];
+
+/// Parameters that every task has that backs up.
+const VERIFY: [Parameter; 2] = [
+    (
+        "verify",
+        Some("sample"),
+        "How much of the stored data is read back and compared with its hashes in each session. sample: a part, so that all is read within verifyPeriod, and at least 64 MiB. all: everything.",
+    ),
+    (
+        "verifyPeriod",
+        Some("7d"),
+        "Within which time all stored data is read back, such as 12h, 7d or 1mo.",
     ),
 ];
 
@@ -267,6 +283,9 @@ pub fn functions(image: &str) -> Vec<Function> {
 /// An Addon with these tasks and those for the manifests of its databases, which are the same for all.
 fn addon(name: &str, mut backup_tasks: Vec<Task>, mut restore_tasks: Vec<Task>) -> Addon {
     backup_tasks.push(task("manifest-backup", "kubedbmanifest-backup", &[]));
+    for task in &mut backup_tasks {
+        task.parameters.extend(VERIFY.iter().map(parameter));
+    }
     restore_tasks.push(task(
         "manifest-restore",
         "kubedbmanifest-restore",
@@ -296,16 +315,7 @@ fn task(name: &str, function: &str, parameters: &[Parameter]) -> Task {
         driver: Some(Driver::Restic),
         executor: Some(TaskExecutor::Job),
         singleton: Some(true),
-        parameters: parameters
-            .iter()
-            .chain(&COMMON)
-            .map(|(name, default, usage)| ParameterDefinition {
-                name: (*name).to_owned(),
-                usage: Some((*usage).to_owned()),
-                required: Some(false),
-                default: default.map(ToOwned::to_owned),
-            })
-            .collect(),
+        parameters: parameters.iter().chain(&COMMON).map(parameter).collect(),
         volume_template: vec![VolumeTemplate {
             name: TMP_VOLUME.to_owned(),
             usage: Some("Temporary files.".to_owned()),
@@ -322,6 +332,15 @@ fn task(name: &str, function: &str, parameters: &[Parameter]) -> Task {
             mount_path: TMP_PATH.to_owned(),
             ..VolumeMount::default()
         }],
+    }
+}
+
+fn parameter((name, default, usage): &Parameter) -> ParameterDefinition {
+    ParameterDefinition {
+        name: (*name).to_owned(),
+        usage: Some((*usage).to_owned()),
+        required: Some(false),
+        default: default.map(ToOwned::to_owned),
     }
 }
 

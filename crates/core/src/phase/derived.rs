@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kubestash_api::storage::{Component, Snapshot};
 
+use super::damage;
 use crate::format;
 
 /// Whether a Snapshot's data was intact: all components that were checked were. Nothing if none was checked, or if one
@@ -64,8 +66,13 @@ pub fn component_bytes(component: &Component) -> Option<u64> {
 pub struct RepositoryContent {
     /// Directories of the components, sorted.
     pub component_paths: Vec<String>,
-    /// Whether the last check of every directory found its data intact; nothing if none was checked.
+    /// Whether the last check of every directory found the data of all Snapshots in it intact; nothing if none was
+    /// checked.
     pub integrity: Option<bool>,
+    /// What is damaged: one sentence for each Snapshot.
+    pub damage: Vec<String>,
+    /// All data was read at or after this time; nothing if some of it has not been read yet.
+    pub read_since: Option<Timestamp>,
     /// Size of the stored data in bytes; nothing if no size is known.
     pub bytes: Option<u64>,
 }
@@ -80,26 +87,40 @@ pub fn repository_content(snapshots: &[Snapshot]) -> RepositoryContent {
     newest_first.sort_by(|one, other| time(other).cmp(&time(one)));
     let mut paths = BTreeSet::new();
     let mut bytes = BTreeMap::new();
-    let mut integrity = BTreeMap::new();
-    for component in newest_first
-        .iter()
-        .flat_map(|snapshot| components(snapshot))
-    {
-        let Some(path) = component.path.as_deref() else {
-            continue;
-        };
-        paths.insert(path.to_owned());
-        if let Some(size) = component_bytes(component) {
-            bytes.entry(path).or_insert(size);
-        }
-        if let Some(intact) = component.integrity {
-            integrity.entry(path).or_insert(intact);
+    let mut reports: BTreeMap<&str, &Component> = BTreeMap::new();
+    let mut damage = Vec::new();
+    for snapshot in newest_first {
+        for component in components(snapshot) {
+            let Some(path) = component.path.as_deref() else {
+                continue;
+            };
+            paths.insert(path.to_owned());
+            if let Some(size) = component_bytes(component) {
+                bytes.entry(path).or_insert(size);
+            }
+            if component.integrity.is_some() {
+                reports.entry(path).or_insert(component);
+            }
+            let Some(report) = reports.get(path) else {
+                continue;
+            };
+            if let Some(reason) = damage::damage(component, report) {
+                let name = snapshot.metadata.name.as_deref().unwrap_or_default();
+                damage.push(format!("Snapshot {name}: {reason}"));
+            }
         }
     }
+    let checks = reports.values().filter_map(|report| report.integrity);
+    let intact = checks.reduce(|all, one| all && one);
+    let read = reports
+        .values()
+        .map(|report| report.data_read_since.as_ref().map(|time| time.0));
     RepositoryContent {
         component_paths: paths.into_iter().collect(),
-        integrity: integrity.into_values().reduce(|all, one| all && one),
+        integrity: intact.map(|intact| intact && damage.is_empty()),
         bytes: bytes.into_values().reduce(u64::saturating_add),
+        read_since: read.reduce(Ord::min).flatten(),
+        damage,
     }
 }
 
@@ -111,7 +132,7 @@ fn components(snapshot: &Snapshot) -> impl Iterator<Item = &Component> {
 }
 
 /// When a Snapshot was made. Objects are created in the order of their runs, so the creation decides between equals.
-fn time(snapshot: &Snapshot) -> (Option<&Time>, Option<&Time>) {
+pub(super) fn time(snapshot: &Snapshot) -> (Option<&Time>, Option<&Time>) {
     let made = snapshot
         .status
         .as_ref()
@@ -122,8 +143,7 @@ fn time(snapshot: &Snapshot) -> (Option<&Time>, Option<&Time>) {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use kubestash_api::storage::{ResticStats, SnapshotStatus};
+    use kubestash_api::storage::{DamagedSnapshot, ResticStats, SnapshotStatus};
 
     use super::*;
 
@@ -237,9 +257,38 @@ mod tests {
                 component_paths: vec!["dump".to_owned(), "manifest".to_owned()],
                 integrity: Some(true),
                 bytes: Some(3 * 1024 + 512),
+                ..RepositoryContent::default()
             }
         );
         assert_eq!(repository_content(&snapshots[2..]).integrity, Some(false));
         assert_eq!(repository_content(&[]), RepositoryContent::default());
+    }
+
+    #[test]
+    fn a_repository_is_intact_when_the_last_look_found_every_snapshot_of_it_intact() {
+        let with_id = |id: &str, damaged: &[&str], read: Option<i64>| Component {
+            restic_stats: serde_json::from_value(serde_json::json!([{ "id": id }])).unwrap(),
+            integrity: Some(true),
+            data_read_since: read.map(|second| Time(Timestamp::from_second(second).unwrap())),
+            damaged_snapshots: damaged
+                .iter()
+                .map(|id| DamagedSnapshot {
+                    id: (*id).to_owned(),
+                    reason: "1 of its chunks are lost".to_owned(),
+                })
+                .collect(),
+            ..Component::default()
+        };
+        let old = snapshot(1, vec![("dump", with_id("a", &[], Some(5)))]);
+        let look = snapshot(2, vec![("dump", with_id("b", &["a", "foreign"], Some(7)))]);
+        let content = repository_content(&[old.clone(), look.clone()]);
+        assert_eq!(content.integrity, Some(false));
+        assert_eq!(content.damage, ["Snapshot s: 1 of its chunks are lost"]);
+        assert_eq!(content.read_since.map(Timestamp::as_second), Some(7));
+        // The damaged one went, or its data was stored again.
+        assert_eq!(repository_content(&[look.clone()]).integrity, Some(true));
+        let healed = snapshot(3, vec![("dump", with_id("c", &[], None))]);
+        let content = repository_content(&[old, look, healed]);
+        assert_eq!((content.integrity, content.read_since), (Some(true), None));
     }
 }

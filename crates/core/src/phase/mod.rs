@@ -7,6 +7,7 @@
 //! rules went wrong ours do not; each function says so under "Mended".
 
 mod backup_session;
+mod damage;
 mod derived;
 mod invoker;
 mod restore_session;
@@ -17,6 +18,7 @@ mod verification;
 pub use backup_session::{
     backup_session, backup_session_completed, backup_session_failure, session_snapshots,
 };
+pub use damage::{LaterLook, later_look};
 pub use derived::{
     RepositoryContent, component_bytes, repository_content, snapshot_bytes, snapshot_integrity,
     snapshot_size,

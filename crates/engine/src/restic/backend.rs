@@ -26,6 +26,7 @@ pub(super) struct Backend {
     config: Option<Bytes>,
     stop: CancellationToken,
     last_error: Arc<Mutex<Option<StorageError>>>,
+    damage: Arc<Mutex<Option<EngineError>>>,
 }
 
 /// What rustic says, on one line.
@@ -50,6 +51,7 @@ impl Backend {
             config: None,
             stop: CancellationToken::new(),
             last_error: Arc::default(),
+            damage: Arc::default(),
         }
     }
 
@@ -106,6 +108,24 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// Reads a file that is named by its hash, and remembers why it cannot be used.
+    fn wait_named(&self, name: &str) -> RusticResult<Bytes> {
+        let reading = files::read_named(&self.store, &self.directory, &self.location, name);
+        let content = self.wait(async {
+            match reading.await {
+                Err(EngineError::Storage(error)) => Err(error),
+                other => Ok(other),
+            }
+        })?;
+        content.map_err(|error| {
+            let text = error.to_string();
+            *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            RusticError::with_source(ErrorKind::Repository, "a file is damaged", Said(text))
+        })
+    }
+}
+
 /// The name of a small file, as [`Opened::read_cached`] knows it.
 fn name(kind: FileType, id: &Id) -> String {
     format!("{}/{}", kind.dirname(), id.to_hex().as_str())
@@ -149,7 +169,7 @@ impl ReadBackend for Backend {
         if let Some(content) = self.cache.get(&name) {
             return Ok(content);
         }
-        let content = self.wait(self.store.read(&path))?;
+        let content = self.wait_named(&name)?;
         self.cache.put(name, &content);
         Ok(content)
     }
@@ -232,6 +252,7 @@ pub(super) struct Rustic {
 #[derive(Clone)]
 pub(super) struct Failures {
     last_error: Arc<Mutex<Option<StorageError>>>,
+    damage: Arc<Mutex<Option<EngineError>>>,
 }
 
 impl Failures {
@@ -245,6 +266,14 @@ impl Failures {
 
     /// Our error for a failed operation.
     pub(super) fn explain(&self, what: &str, location: &str, error: &RusticError) -> EngineError {
+        let damage = self
+            .damage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(damage) = damage {
+            return damage;
+        }
         match self.storage_error() {
             Some(StorageError::NotFound { path, place }) => EngineError::RepositoryDamaged {
                 location: location.to_owned(),
@@ -270,6 +299,7 @@ pub(super) fn said(error: &RusticError) -> Cause {
 pub(super) fn rustic(backend: Backend) -> Result<Rustic, EngineError> {
     let failures = Failures {
         last_error: Arc::clone(&backend.last_error),
+        damage: Arc::clone(&backend.damage),
     };
     let location = backend.location.clone();
     let backends = RepositoryBackends::new(Arc::new(backend), None);

@@ -3,11 +3,7 @@
 //! Neighbouring blobs of one pack are read together. [`READS`] reads run ahead of the consumer, each
 //! of at most [`READ_SIZE`] bytes of contents (one blob may be bigger): about 40 MiB in all.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    io::Write,
-    sync::Arc,
-};
+use std::{collections::HashSet, io::Write, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -19,6 +15,7 @@ use super::{
     index::{BlobIndex, BlobKind, Location},
     lock::{Lock, Mode},
     open::{Opened, run_blocking},
+    prepare,
     snapshot::Node,
 };
 use crate::{CancellationToken, CheckDepth, EngineError, SnapshotVerification};
@@ -66,9 +63,8 @@ async fn copy(
     file: &str,
     mut sink: Box<dyn Write + Send>,
 ) -> Result<u64, EngineError> {
-    let index = BlobIndex::load(opened).await?;
-    let node = find(opened, &index, id, file).await?;
-    let spans = plan(opened, &index, &node)?;
+    let mut index = BlobIndex::load(opened).await?;
+    let (node, spans) = locate(opened, &mut index, id, file).await?;
     let (sender, mut pieces) = mpsc::channel::<Vec<Vec<u8>>>(1);
     let writing = run_blocking("hand on the restored stream", move || {
         let mut written = 0;
@@ -85,7 +81,7 @@ async fn copy(
     });
     let reading = async move {
         let mut reads = stream::iter(spans)
-            .map(|span| read(opened, span))
+            .map(|span| read(opened, &index, span))
             .buffered(READS);
         while let Some(piece) = reads.next().await {
             if sender.send(piece?).await.is_err() {
@@ -130,45 +126,31 @@ async fn examine(
     depth: CheckDepth,
 ) -> Result<SnapshotVerification, EngineError> {
     opened.cache.clear();
-    let index = BlobIndex::load(opened).await?;
-    let node = find(opened, &index, id, file).await?;
-    let mut verification = SnapshotVerification {
-        size: node.size,
-        ..SnapshotVerification::default()
-    };
-    let spans = match plan(opened, &index, &node) {
+    let (mut index, sizes) = BlobIndex::load_with_sizes(opened).await?;
+    let broken = prepare::broken_by_size(opened, index.packs(), &sizes).await?;
+    // What is stored a second time is not lost with its first pack.
+    index.exclude(&broken.keys().copied().collect());
+    let mut verification = SnapshotVerification::default();
+    let (node, spans) = match locate(opened, &mut index, id, file).await {
         Err(EngineError::RepositoryDamaged { reason, .. }) => {
-            verification.errors.push(reason);
+            // Which of the broken packs it needs can only be said if the index is whole.
+            verification.errors.extend(broken.into_values());
+            if verification.errors.is_empty() {
+                verification.errors.push(reason);
+            }
             return Ok(verification);
         }
-        other => other?,
+        located => located?,
     };
-    let mut ends = BTreeMap::<Id, u64>::new();
-    for span in &spans {
-        let end = ends.entry(span.pack).or_default();
-        *end = (*end).max(u64::from(span.offset) + u64::from(span.length));
-    }
-    verification.packs = ends.len() as u64;
-    let directory = files::path(&opened.directory, files::DATA);
-    let stored: HashMap<Id, u64> = opened
-        .store
-        .list(&directory)
-        .await?
-        .into_iter()
-        .filter_map(|entry| Some((files::id_of(&entry.path)?, entry.size)))
-        .collect();
-    for (pack, end) in ends {
-        match stored.get(&pack) {
-            None => verification.errors.push(format!("pack {pack} is missing")),
-            Some(&size) if size < end => verification.errors.push(format!(
-                "pack {pack} is cut off: {size} bytes, at least {end} are needed"
-            )),
-            Some(_) => {}
-        }
-    }
+    verification.size = node.size;
+    verification.packs = spans
+        .iter()
+        .map(|span| span.pack)
+        .collect::<HashSet<_>>()
+        .len() as u64;
     if depth == CheckDepth::ReadData && verification.errors.is_empty() {
         let mut reads = stream::iter(spans)
-            .map(|span| read(opened, span))
+            .map(|span| read(opened, &index, span))
             .buffer_unordered(READS);
         while let Some(piece) = reads.next().await {
             match piece {
@@ -181,6 +163,34 @@ async fn examine(
         }
     }
     Ok(verification)
+}
+
+/// The entry of a file in a snapshot, and what to read for it. If the index lacks something, packs that no index names
+/// may have it.
+async fn locate(
+    opened: &Opened,
+    index: &mut BlobIndex,
+    id: &str,
+    file: &str,
+) -> Result<(Node, Vec<Span>), EngineError> {
+    let first = attempt(opened, index, id, file).await;
+    match first {
+        Err(EngineError::RepositoryDamaged { .. }) => {}
+        located => return located,
+    }
+    index.recover(opened).await?;
+    attempt(opened, index, id, file).await
+}
+
+async fn attempt(
+    opened: &Opened,
+    index: &BlobIndex,
+    id: &str,
+    file: &str,
+) -> Result<(Node, Vec<Span>), EngineError> {
+    let node = find(opened, index, id, file).await?;
+    let spans = plan(opened, index, &node)?;
+    Ok((node, spans))
 }
 
 /// The entry of a file in a snapshot.
@@ -259,25 +269,31 @@ fn plan(opened: &Opened, index: &BlobIndex, node: &Node) -> Result<Vec<Span>, En
     Ok(spans)
 }
 
-/// Reads and decodes neighbouring blobs.
-async fn read(opened: &Arc<Opened>, span: Span) -> Result<Vec<Vec<u8>>, EngineError> {
+/// Reads and decodes neighbouring blobs. If something is wrong with them, each is read on its own, from wherever a
+/// good copy of it is.
+async fn read(
+    opened: &Arc<Opened>,
+    index: &BlobIndex,
+    span: Span,
+) -> Result<Vec<Vec<u8>>, EngineError> {
+    let ids: Vec<Id> = span.blobs.iter().map(|(id, _)| *id).collect();
+    match read_together(opened, span).await {
+        Err(error) if error.is_damage() => {}
+        contents => return contents,
+    }
+    let mut contents = Vec::with_capacity(ids.len());
+    for id in ids {
+        contents.push(opened.blob(index, BlobKind::Data, &id).await?.1);
+    }
+    Ok(contents)
+}
+
+async fn read_together(opened: &Arc<Opened>, span: Span) -> Result<Vec<Vec<u8>>, EngineError> {
     let path = files::pack_path(&opened.directory, &span.pack);
-    let damaged = |opened: &Opened, reason: String, source| EngineError::RepositoryDamaged {
-        location: opened.location.clone(),
-        reason,
-        source,
-    };
     let stored = opened
         .store
         .read_range(&path, u64::from(span.offset), u64::from(span.length))
-        .await;
-    let stored = match stored {
-        Err(error) if error.is_not_found() => {
-            let reason = format!("pack {} is missing; run `restic check`", span.pack);
-            return Err(damaged(opened, reason, None));
-        }
-        other => other?,
-    };
+        .await?;
     let opened = Arc::clone(opened);
     run_blocking("decode blobs", move || {
         span.blobs
@@ -286,9 +302,10 @@ async fn read(opened: &Arc<Opened>, span: Span) -> Result<Vec<Vec<u8>>, EngineEr
                 let start = (location.offset - span.offset) as usize;
                 let stored: Bytes = stored.slice(start..start + location.length as usize);
                 encode::decode(&opened.key, id, location.uncompressed_length, &stored).map_err(
-                    |error| {
-                        let reason = format!("blob {id} in pack {} is damaged", span.pack);
-                        damaged(&opened, reason, Some(Box::new(error)))
+                    |error| EngineError::RepositoryDamaged {
+                        location: opened.location.clone(),
+                        reason: format!("blob {id} in pack {} is damaged", span.pack),
+                        source: Some(Box::new(error)),
                     },
                 )
             })

@@ -3,13 +3,14 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{crypto::RepoKey, id::Id, open::Opened};
-use crate::{EngineError, error::Cause};
+use crate::{EngineError, ObjectStore, error::Cause};
 
 /// The file that makes a directory a repository.
 pub(super) const CONFIG: &str = "config";
@@ -30,6 +31,14 @@ const COMPRESSED: u8 = 2;
 pub(super) const LEVEL: i32 = zstd::DEFAULT_COMPRESSION_LEVEL;
 /// Most bytes of small files kept in memory.
 const CACHE_LIMIT: usize = 24 << 20;
+
+/// Pauses before each time that a file is read whose contents are not what its name says.
+const READS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::ZERO,
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
 
 /// The path of a file or directory of the repository in `directory`.
 pub(super) fn path(directory: &str, name: &str) -> String {
@@ -54,6 +63,60 @@ pub(super) fn id_of(path: &str) -> Option<Id> {
 /// The name under which a part of a pack is cached.
 pub(super) fn part_name(pack: &str, offset: u32, length: u32) -> String {
     format!("{DATA}/{pack}@{offset}+{length}")
+}
+
+/// Whether this is what a proxy or an overloaded server answers in place of a file.
+pub(super) fn is_no_file(content: &[u8]) -> bool {
+    content.is_empty() || content.starts_with(b"<")
+}
+
+/// Reads a file that is named by the hash of its contents, and compares the two.
+///
+/// One wrong answer proves nothing. The file is damaged when the same contents came twice, or when none of
+/// several answers was right.
+pub(super) async fn read_named(
+    store: &ObjectStore,
+    directory: &str,
+    location: &str,
+    name: &str,
+) -> Result<Bytes, EngineError> {
+    let path = path(directory, name);
+    let id = id_of(name);
+    let mut last: Option<Bytes> = None;
+    let mut missing = false;
+    let mut permanent = false;
+    for pause in READS {
+        tokio::time::sleep(pause).await;
+        let content = match store.read(&path).await {
+            Err(error) if error.is_not_found() && !missing => {
+                missing = true;
+                continue;
+            }
+            content => content?,
+        };
+        if id.is_none_or(|id| Id::of(&content) == id) {
+            return Ok(content);
+        }
+        permanent = !is_no_file(&content) && last.as_ref() == Some(&content);
+        if permanent {
+            break;
+        }
+        tracing::warn!(
+            location,
+            file = name,
+            "read contents that do not fit the name, reading again"
+        );
+        last = Some(content);
+    }
+    Err(EngineError::FileDamaged {
+        location: location.to_owned(),
+        file: name.to_owned(),
+        reason:
+            "the SHA-256 of its contents is not its name; put a copy of it back if there is one"
+                .to_owned(),
+        permanent,
+        source: None,
+    })
 }
 
 /// Encrypts JSON, compressed if the format allows it; returns the file's id and contents.
@@ -128,17 +191,24 @@ impl Opened {
         if let Some(content) = self.cache.get(name) {
             return Ok(content);
         }
-        let content = self.store.read(&path(&self.directory, name)).await?;
+        let content = self.read_named(name).await?;
         self.cache.put(name.to_owned(), &content);
         Ok(content)
+    }
+
+    /// Reads a file from the storage and compares its contents with its name.
+    pub(super) async fn read_named(&self, name: &str) -> Result<Bytes, EngineError> {
+        read_named(&self.store, &self.directory, &self.location, name).await
     }
 
     /// Reads and decodes a JSON file of the repository, e.g. `index/<id>`.
     pub(super) async fn load<T: DeserializeOwned>(&self, name: &str) -> Result<T, EngineError> {
         let content = self.read_cached(name).await?;
-        let damaged = |source: Cause| EngineError::RepositoryDamaged {
+        let damaged = |source: Cause| EngineError::FileDamaged {
             location: self.location.clone(),
-            reason: format!("file {name} cannot be read"),
+            file: name.to_owned(),
+            reason: "it cannot be decoded".to_owned(),
+            permanent: true,
             source: Some(source),
         };
         let json = unseal(&self.key, &content).map_err(damaged)?;

@@ -4,23 +4,23 @@
 //! sound repository: first the snapshots go, then new packs and a new index are written, then the
 //! old index and the packs that nothing names any more are deleted.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
-use futures::{StreamExt, TryStreamExt, stream};
 use rustic_core::{Credentials, LimitOption, PruneOptions};
 
 use super::{
     backend::{self, Backend},
     files,
     id::Id,
+    index::{self, BlobIndex, IndexPack},
     lock::{Lock, Mode},
     open::{Opened, run_blocking},
-    snapshot,
+    repair, snapshot, survey,
 };
 use crate::{CancellationToken, EngineError, ForgetReport, StorageError};
-
-/// Snapshot files deleted at a time.
-const DELETES: usize = 8;
 
 /// Removes snapshots and prunes once.
 ///
@@ -93,26 +93,69 @@ async fn locked(
         .iter()
         .map(|id| opened.path_of(files::SNAPSHOTS, id))
         .collect();
-    stream::iter(paths)
-        .map(|path| opened.store.delete_owned(path))
-        .buffer_unordered(DELETES)
-        .try_collect::<Vec<()>>()
-        .await?;
+    repair::delete(opened, paths).await?;
     report.removed = remove.iter().map(Id::to_string).collect();
-    prune(opened, stop).await?;
+    report.unpruned = prune(opened, stop).await?;
     opened.store.remove_abandoned(&opened.directory).await?;
     Ok(report)
 }
 
-/// Removes what no snapshot needs. On a full storage only whole packs are removed, as moving their
-/// contents together needs room first.
-async fn prune(opened: &Arc<Opened>, stop: &CancellationToken) -> Result<(), EngineError> {
-    match prune_once(opened, LimitOption::Unlimited, stop).await {
+/// Removes what no snapshot needs; tells why it could not, if it could not. On a full storage only whole packs are
+/// removed, as moving their contents together needs room first.
+async fn prune(
+    opened: &Arc<Opened>,
+    stop: &CancellationToken,
+) -> Result<Option<String>, EngineError> {
+    let pruned = match prune_once(opened, LimitOption::Unlimited, stop).await {
         Err(EngineError::Storage(StorageError::StorageFull { .. })) => {
             prune_once(opened, LimitOption::Percentage(0), stop).await
         }
         other => other,
+    };
+    match pruned {
+        Ok(()) => Ok(None),
+        Err(error)
+            if !stop.is_cancelled()
+                && (error.is_damage() || matches!(error, EngineError::Internal { .. })) =>
+        {
+            tracing::warn!(location = %opened.location, %error, "the repository is damaged, only what is certainly not needed is removed");
+            prune_damaged(opened).await
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// Removes packs that no snapshot needs from a repository in which something is missing or damaged. Nothing is moved.
+/// If a snapshot cannot be read, nobody knows what it needs, and everything stays.
+async fn prune_damaged(opened: &Arc<Opened>) -> Result<Option<String>, EngineError> {
+    repair::locked(opened, &HashSet::new(), true).await?;
+    opened.cache.clear();
+    let survey = survey::survey(opened, &BlobIndex::load(opened).await?, HashSet::new()).await?;
+    if survey.incomplete {
+        let reason = survey.damaged.first().map(|found| found.reason.clone());
+        let reason = format!(
+            "what a damaged snapshot needs is not known, so no data is removed before that snapshot is: {}",
+            reason.unwrap_or_default()
+        );
+        tracing::warn!(location = %opened.location, reason, "the repository was not pruned");
+        return Ok(Some(reason));
+    }
+    let files = repair::IndexFiles::load(opened).await?;
+    let is_used = |pack: &&IndexPack| {
+        let mut blobs = pack.blobs.iter();
+        blobs.any(|blob| survey.used.contains(&(blob.kind, blob.id)))
+    };
+    let used: HashSet<Id> = files.packs().filter(is_used).map(|pack| pack.id).collect();
+    files
+        .replace(opened, |id| !used.contains(id), Vec::new())
+        .await?;
+    let sizes = index::sizes(opened).await?;
+    let unused = sizes.keys().filter(|id| !used.contains(id));
+    let paths = unused
+        .map(|id| files::pack_path(&opened.directory, id))
+        .collect();
+    repair::delete(opened, paths).await?;
+    Ok(None)
 }
 
 /// Stops at the next access to the storage when told to.

@@ -20,6 +20,11 @@ impl Id {
         Self(hasher.finalize().into())
     }
 
+    /// The id that these bytes are.
+    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -9,15 +9,19 @@ use super::{
     backend::{self, Backend},
     files,
     id::Id,
-    index::{BlobIndex, BlobKind},
+    index::BlobIndex,
     lock::{Lock, Mode},
     open::{Opened, run_blocking},
+    prepare,
+    snapshot::SnapshotFile,
+    survey,
 };
 use crate::{
-    CancellationToken, CheckDepth, CheckReport, EngineError, RepositoryStats, SnapshotInfo,
+    CancellationToken, CheckDepth, CheckReport, EngineError, Examined, RepositoryStats,
+    SnapshotInfo,
 };
 
-/// Files or trees read at a time.
+/// Files read at a time.
 const READS: usize = 8;
 
 /// Checks the repository with rustic, under a shared lock: a prune in between would look like damage.
@@ -86,7 +90,7 @@ fn one_line(text: &str) -> String {
 
 /// All snapshots, oldest first.
 pub(super) async fn snapshots(opened: &Arc<Opened>) -> Result<Vec<SnapshotInfo>, EngineError> {
-    let mut snapshots: Vec<_> = load_all(opened)
+    let mut snapshots: Vec<_> = readable(opened)
         .await?
         .into_iter()
         .map(|(id, snapshot)| snapshot.info(&id))
@@ -101,15 +105,31 @@ pub(super) async fn snapshot(opened: &Opened, id: &str) -> Result<SnapshotInfo, 
     Ok(opened.snapshot(&id).await?.info(&id))
 }
 
-async fn load_all(
+/// All snapshots that can be read. Of one that cannot be, nothing else must depend; it is told in the log.
+pub(super) async fn readable(opened: &Arc<Opened>) -> Result<Vec<(Id, SnapshotFile)>, EngineError> {
+    let mut readable = Vec::new();
+    for (id, snapshot) in load_all(opened).await? {
+        match snapshot {
+            Ok(snapshot) => readable.push((id, snapshot)),
+            Err(error) => {
+                tracing::error!(location = %opened.location, snapshot = %id, %error, "going on without a snapshot that cannot be read");
+            }
+        }
+    }
+    Ok(readable)
+}
+
+/// All snapshots, or why one cannot be read.
+pub(super) async fn load_all(
     opened: &Arc<Opened>,
-) -> Result<Vec<(Id, super::snapshot::SnapshotFile)>, EngineError> {
+) -> Result<Vec<(Id, Result<SnapshotFile, EngineError>)>, EngineError> {
     let ids = opened.list_ids(files::SNAPSHOTS).await?;
     stream::iter(ids.into_iter().map(|id| async move {
         match opened.snapshot(&id).await {
             // Forgotten meanwhile.
             Err(EngineError::Storage(error)) if error.is_not_found() => Ok(None),
-            other => Ok(Some((id, other?))),
+            Err(error) if error.is_damage() => Ok(Some((id, Err(error)))),
+            snapshot => Ok(Some((id, Ok(snapshot?)))),
         }
     }))
     .buffer_unordered(READS)
@@ -120,50 +140,28 @@ async fn load_all(
 
 /// Size of all blobs that snapshots refer to, each counted once.
 pub(super) async fn stats(opened: &Arc<Opened>) -> Result<RepositoryStats, EngineError> {
+    Ok(examine(opened).await?.stats)
+}
+
+/// What is stored, whether it is there, and which snapshots cannot be restored.
+pub(super) async fn examine(opened: &Arc<Opened>) -> Result<Examined, EngineError> {
     let lock = Lock::acquire(opened, Mode::Shared, &CancellationToken::new()).await?;
-    let result = count(opened).await;
+    let result = locked(opened).await;
     lock.release().await;
     result
 }
 
-async fn count(opened: &Arc<Opened>) -> Result<RepositoryStats, EngineError> {
-    let index = BlobIndex::load(opened).await?;
-    let snapshots = load_all(opened).await?;
-    let mut stats = RepositoryStats {
-        snapshot_count: snapshots.len() as u64,
-        ..RepositoryStats::default()
-    };
-    let mut seen = HashSet::new();
-    let mut add = |kind: BlobKind, id: Id| {
-        let new = seen.insert((kind, id));
-        if new && let Some(location) = index.find(kind, &id) {
-            stats.blob_count += 1;
-            stats.total_size += u64::from(location.length);
-            stats.total_uncompressed_size += u64::from(location.content_length());
-        }
-        new
-    };
-    let mut level: Vec<Id> = snapshots
-        .into_iter()
-        .map(|(_, snapshot)| snapshot.tree)
-        .filter(|tree| add(BlobKind::Tree, *tree))
-        .collect();
-    while !level.is_empty() {
-        let mut next = Vec::new();
-        let mut trees = stream::iter(std::mem::take(&mut level).into_iter().map(|id| {
-            let index = &index;
-            async move { opened.tree(index, &id).await }
-        }))
-        .buffer_unordered(READS);
-        while let Some(tree) = trees.try_next().await? {
-            for node in tree.nodes {
-                for blob in node.content {
-                    add(BlobKind::Data, blob);
-                }
-                next.extend(node.subtree.filter(|tree| add(BlobKind::Tree, *tree)));
-            }
-        }
-        level = next;
-    }
-    Ok(stats)
+async fn locked(opened: &Arc<Opened>) -> Result<Examined, EngineError> {
+    let (mut index, sizes) = BlobIndex::load_with_sizes(opened).await?;
+    let broken = prepare::broken_by_size(opened, index.packs(), &sizes).await?;
+    let mut damage: Vec<String> = broken.values().cloned().collect();
+    damage.extend(index.unusable.iter().map(|file| file.reason.clone()));
+    index.exclude(&broken.keys().copied().collect());
+    let survey = survey::survey(opened, &index, HashSet::new()).await?;
+    Ok(Examined {
+        damage,
+        stats: survey.stats,
+        damaged_snapshots: survey.damaged,
+        ..Examined::default()
+    })
 }

@@ -1,6 +1,10 @@
 //! Opening a repository, and making a new one.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rustic_core::{
@@ -15,8 +19,9 @@ use super::{
     crypto::RepoKey,
     files::{self, FileCache},
     id::Id,
+    prepare::Prepared,
 };
-use crate::{EngineError, ObjectStore, Secret, error::Cause};
+use crate::{EngineError, ObjectStore, Secret, StorageError, error::Cause};
 
 /// Cost of the key derivation of new keys: 32 MiB and about a tenth of a second, as restic's own.
 const SCRYPT_N: u32 = 1 << 15;
@@ -27,7 +32,15 @@ const SALT: usize = 64;
 /// A key file that asks for more memory than this (512 MiB) was not written for us.
 const MOST_SCRYPT_BLOCKS: u64 = 1 << 22;
 
+/// Pauses before each time that a config is read that does not decrypt.
+const CONFIG_READS: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
+
 /// An opened repository.
+#[derive(Clone)]
 pub(super) struct Opened {
     pub(super) store: ObjectStore,
     pub(super) directory: String,
@@ -41,6 +54,8 @@ pub(super) struct Opened {
     pub(super) compress: bool,
     pub(super) options: OpenOptions,
     pub(super) cache: Arc<FileCache>,
+    /// What was found out for the next backup.
+    pub(super) prepared: Arc<Mutex<Option<Prepared>>>,
 }
 
 /// Opens the repository in `directory`.
@@ -54,20 +69,16 @@ pub(super) async fn open(
     let location = location(store, &directory);
     let config_path = files::path(&directory, files::CONFIG);
     let keys_path = files::path(&directory, files::KEYS);
-    let (config_file, keys) = tokio::join!(store.read(&config_path), store.list(&keys_path));
+    let (config_file, keys) =
+        tokio::join!(read_config(store, &config_path), store.list(&keys_path));
     let config_file = match config_file {
         Err(error) if error.is_not_found() => {
             return Err(EngineError::RepositoryMissing { location });
         }
         other => other?,
     };
-    let damaged = |reason: &str, source: Option<Cause>| EngineError::RepositoryDamaged {
-        location: location.clone(),
-        reason: reason.to_owned(),
-        source,
-    };
-    let mut tried = HashSet::new();
     let mut keys = keys?;
+    let mut search = Search::default();
     // The keys may have been listed before the config was read: whoever made the repository in
     // between wrote its key first. So nobody is turned away before a second look.
     for look in 0..2 {
@@ -75,48 +86,170 @@ pub(super) async fn open(
             keys = store.list(&keys_path).await?;
         }
         for entry in &keys {
-            if files::id_of(&entry.path).is_none() || !tried.insert(entry.path.clone()) {
+            let Some(id) = files::id_of(&entry.path) else {
+                continue;
+            };
+            let name = format!("{}/{id}", files::KEYS);
+            if search.tried.contains(&name) {
                 continue;
             }
-            let file = match store.read(&entry.path).await {
-                // Of somebody who made the repository a moment later than another one.
-                Err(error) if error.is_not_found() => continue,
+            let file = match files::read_named(store, &directory, &location, &name).await {
+                // Of somebody who made the repository a moment later than another one; if it is still
+                // listed at the second look, it is lost.
+                Err(EngineError::Storage(error)) if error.is_not_found() => {
+                    search.missing = Some(name);
+                    continue;
+                }
+                Err(error @ EngineError::FileDamaged { .. }) => {
+                    search.tried.insert(name);
+                    search.damaged.get_or_insert(error);
+                    continue;
+                }
                 file => file?,
             };
+            search.tried.insert(name.clone());
+            search.missing.take_if(|missing| *missing == name);
             let Some(key) = try_key(file, password.clone()).await? else {
                 continue;
             };
-            // A crashed initialisation may have left a key that fits the password but nothing else.
-            let Ok(json) = files::unseal(&key, &config_file) else {
+            let Some((config_file, json)) =
+                decrypt_config(store, &config_path, &key, &config_file).await?
+            else {
+                // A crashed initialisation may have left a key that fits the password but nothing else.
+                search.without_config = Some(name);
                 continue;
             };
-            let config: ConfigFile = serde_json::from_slice(&json)
-                .map_err(|error| damaged("its config cannot be read", Some(Box::new(error))))?;
-            let compress = match config.version {
-                1 => false,
-                2 => true,
-                other => {
-                    let reason = format!("format version {other} is not known; use version 2");
-                    return Err(damaged(&reason, None));
-                }
-            };
-            return Ok(Opened {
-                store: store.clone(),
+            return opened(
+                store,
                 directory,
                 location,
                 key,
-                config,
-                config_file,
-                compress,
+                (config_file, &json),
                 options,
-                cache: Arc::default(),
-            });
+            );
         }
     }
-    if tried.is_empty() {
-        return Err(damaged("it has no key file; restore its keys/", None));
+    Err(search.failure(location, &config_file))
+}
+
+/// What the key files of a repository that does not open have to say.
+#[derive(Default)]
+struct Search {
+    /// Names of the key files that were looked at.
+    tried: HashSet<String>,
+    /// The first one that is damaged.
+    damaged: Option<EngineError>,
+    /// One that is listed and not there.
+    missing: Option<String>,
+    /// One that opens with the password, while the config does not decrypt with it.
+    without_config: Option<String>,
+}
+
+impl Search {
+    /// Why the repository does not open. The password is only wrong if no key file is damaged and none opens with it.
+    fn failure(self, location: String, config: &[u8]) -> EngineError {
+        if let Some(error) = self.damaged {
+            return error;
+        }
+        let damaged = |file: String, reason: String, permanent| EngineError::FileDamaged {
+            location: location.clone(),
+            file,
+            reason,
+            permanent,
+            source: None,
+        };
+        if let Some(file) = self.missing {
+            let reason = "it is listed and cannot be read; put a copy of it back";
+            return damaged(file, reason.to_owned(), false);
+        }
+        if let Some(key) = self.without_config {
+            let reason = format!(
+                "the password opens {key}, but the file does not decrypt with the key in it; put a copy of it back, such as an older version of the object"
+            );
+            return damaged(files::CONFIG.to_owned(), reason, !files::is_no_file(config));
+        }
+        if self.tried.is_empty() {
+            return EngineError::RepositoryDamaged {
+                location,
+                reason: "it has no key file; restore its keys/".to_owned(),
+                source: None,
+            };
+        }
+        EngineError::WrongPassword { location }
     }
-    Err(EngineError::WrongPassword { location })
+}
+
+/// Reads the config. That it is not there is believed when it is said twice.
+async fn read_config(store: &ObjectStore, path: &str) -> Result<Bytes, StorageError> {
+    match store.read(path).await {
+        Err(error) if error.is_not_found() => store.read(path).await,
+        other => other,
+    }
+}
+
+/// The config and its text, if the key fits. It has no hash in its name, so it is read again before it counts as damaged.
+async fn decrypt_config(
+    store: &ObjectStore,
+    path: &str,
+    key: &RepoKey,
+    first: &Bytes,
+) -> Result<Option<(Bytes, Vec<u8>)>, EngineError> {
+    if let Ok(json) = files::unseal(key, first) {
+        return Ok(Some((first.clone(), json)));
+    }
+    for pause in CONFIG_READS {
+        tokio::time::sleep(pause).await;
+        let again = store.read(path).await?;
+        if let Ok(json) = files::unseal(key, &again) {
+            return Ok(Some((again, json)));
+        }
+        if again == *first && !files::is_no_file(&again) {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// A repository whose config is read.
+fn opened(
+    store: &ObjectStore,
+    directory: String,
+    location: String,
+    key: RepoKey,
+    (config_file, json): (Bytes, &[u8]),
+    options: OpenOptions,
+) -> Result<Opened, EngineError> {
+    let damaged = |reason: String, source: Option<Cause>| EngineError::RepositoryDamaged {
+        location: location.clone(),
+        reason,
+        source,
+    };
+    let config: ConfigFile = serde_json::from_slice(json).map_err(|error| {
+        damaged(
+            "its config cannot be read".to_owned(),
+            Some(Box::new(error)),
+        )
+    })?;
+    let compress = match config.version {
+        1 => false,
+        2 => true,
+        other => {
+            let reason = format!("format version {other} is not known; use version 2");
+            return Err(damaged(reason, None));
+        }
+    };
+    Ok(Opened {
+        store: store.clone(),
+        directory,
+        location,
+        key,
+        config,
+        config_file,
+        compress,
+        options,
+        cache: Arc::default(),
+        prepared: Arc::default(),
+    })
 }
 
 /// Makes a repository in `directory`, which has none, and opens it.
@@ -156,8 +289,9 @@ pub(super) async fn init(
             });
         }
         if kind == files::KEYS && left_key.is_none() {
-            left_key = match store.read(&entry.path).await {
-                Err(error) if error.is_not_found() => None,
+            left_key = match files::read_named(store, &directory, &location, name).await {
+                // Whatever it was: a key of our own is written beside it.
+                Err(error) if error.is_damage() => None,
                 file => try_key(file?, password.clone()).await?,
             };
         }

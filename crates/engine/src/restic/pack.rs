@@ -10,17 +10,130 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{
-    crypto::RepoKey,
+    crypto::{OVERHEAD, RepoKey},
     encode::EncodedBlob,
+    files,
     id::Id,
     index::{BlobKind, IndexBlob, IndexPack},
+    open::Opened,
 };
-use crate::error::Cause;
+use crate::{EngineError, error::Cause};
 
 /// A pack that has reached this size is finished: restic's own default.
 pub(super) const PACK_SIZE: usize = 16 << 20;
 /// No pack holds more blobs, so that its header stays small.
 const MOST_BLOBS: usize = 8192;
+
+/// Length of the number at the end.
+const LENGTH: usize = 4;
+/// Read of a pack's end at first: the headers of most packs fit.
+const TAIL: u64 = 16 << 10;
+
+/// Length of the header's entry of a blob.
+fn entry_size(is_compressed: bool) -> usize {
+    if is_compressed { 41 } else { 37 }
+}
+
+/// Length of all that comes behind these blobs in their pack.
+pub(super) fn header_size(blobs: &[IndexBlob]) -> u64 {
+    let entries: usize = blobs
+        .iter()
+        .map(|blob| entry_size(blob.uncompressed_length.is_some()))
+        .sum();
+    (entries + OVERHEAD + LENGTH) as u64
+}
+
+/// A header does not say where the blobs of its pack are.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read the header of a pack: {0}")]
+struct InvalidHeader(&'static str);
+
+/// The blobs that a decrypted header lists.
+fn blobs_of(mut header: &[u8]) -> Result<Vec<IndexBlob>, InvalidHeader> {
+    let cut = InvalidHeader("it is cut off");
+    let number = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).ok();
+    let mut blobs = Vec::new();
+    let mut offset = 0_u32;
+    while let Some(&first) = header.first() {
+        let (kind, is_compressed) = match first {
+            0 => (BlobKind::Data, false),
+            1 => (BlobKind::Tree, false),
+            2 => (BlobKind::Data, true),
+            3 => (BlobKind::Tree, true),
+            _ => return Err(InvalidHeader("it lists a blob of an unknown kind")),
+        };
+        let Some((entry, rest)) = header.split_at_checked(entry_size(is_compressed)) else {
+            return Err(cut);
+        };
+        header = rest;
+        let (numbers, id) = entry[1..].split_at(entry.len() - 33);
+        let (Some(length), Ok(id)) = (number(&numbers[..4]), id.try_into()) else {
+            return Err(cut);
+        };
+        blobs.push(IndexBlob {
+            id: Id::from_bytes(id),
+            kind,
+            offset,
+            length,
+            uncompressed_length: number(&numbers[4..]),
+        });
+        offset = offset
+            .checked_add(length)
+            .ok_or(InvalidHeader("its blobs are too long"))?;
+    }
+    Ok(blobs)
+}
+
+/// Reads the header of a pack, which lists the same blobs as an index does.
+pub(super) async fn read_header(
+    opened: &Opened,
+    id: &Id,
+    size: u64,
+) -> Result<IndexPack, EngineError> {
+    let path = files::pack_path(&opened.directory, id);
+    let damaged = |source: Cause| EngineError::FileDamaged {
+        location: opened.location.clone(),
+        file: format!("{}/{id}", files::DATA),
+        reason: "its header cannot be read".to_owned(),
+        permanent: true,
+        source: Some(source),
+    };
+    let too_short = || damaged(Box::new(InvalidHeader("the pack is too short")));
+    let length = size.min(TAIL);
+    let mut tail = opened
+        .store
+        .read_range(&path, size - length, length)
+        .await?;
+    let Some((_, length)) = tail.split_last_chunk::<LENGTH>() else {
+        return Err(too_short());
+    };
+    let length = u32::from_le_bytes(*length) as usize;
+    if tail.len() < length + LENGTH {
+        let length = (length + LENGTH) as u64;
+        let offset = size.checked_sub(length).ok_or_else(too_short)?;
+        tail = opened.store.read_range(&path, offset, length).await?;
+    }
+    let header = tail
+        .len()
+        .checked_sub(length + LENGTH)
+        .and_then(|start| tail.get(start..start + length))
+        .ok_or_else(too_short)?;
+    let text = opened
+        .key
+        .decrypt(header)
+        .map_err(|error| damaged(Box::new(error)))?;
+    let pack = IndexPack {
+        id: *id,
+        blobs: blobs_of(&text).map_err(|error| damaged(Box::new(error)))?,
+    };
+    if pack.size() == size {
+        Ok(pack)
+    } else {
+        Err(damaged(Box::new(InvalidHeader(
+            "the pack has another size",
+        ))))
+    }
+}
 
 /// A pack that is being filled.
 #[derive(Debug)]
@@ -76,7 +189,7 @@ impl Pack {
 
     /// Appends the header and names the pack.
     pub(super) fn seal(mut self, key: &RepoKey) -> Result<SealedPack, Cause> {
-        let mut header = Vec::with_capacity(self.blobs.len() * 41);
+        let mut header = Vec::with_capacity(self.blobs.len() * entry_size(true));
         for blob in &self.blobs {
             let kind = match (blob.kind, blob.uncompressed_length) {
                 (BlobKind::Data, None) => 0,

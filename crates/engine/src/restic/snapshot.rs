@@ -1,5 +1,6 @@
 //! Snapshot files and trees: what a backup is called and which blobs it consists of.
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -9,6 +10,7 @@ use super::{
     id::Id,
     index::{BlobIndex, BlobKind},
     open::Opened,
+    rotation::Progress,
 };
 use crate::{EngineError, Made, SnapshotInfo, error::Cause};
 
@@ -39,6 +41,13 @@ pub(super) struct SnapshotFile {
     pub(super) original: Option<Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) summary: Option<Summary>,
+    /// Ours: how far reading back has come. restic passes over it, and leaves it out of snapshots that it rewrites.
+    #[serde(
+        default,
+        rename = "kubestashReadBack",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(super) read_back: Option<Progress>,
 }
 
 /// What a backup did, as newer versions of restic show it.
@@ -259,26 +268,67 @@ impl Opened {
                 None,
             )
         };
-        let location = index.find(BlobKind::Tree, id).ok_or_else(missing)?;
-        let pack = index.pack(&location).ok_or_else(missing)?;
-        let (offset, length) = (location.offset, location.length);
-        let name = files::part_name(&pack.to_string(), offset, length);
-        let stored = match self.cache.get(&name) {
-            Some(stored) => stored,
+        let unreadable = |source: Cause| damaged(format!("tree {id} cannot be read"), Some(source));
+        let places = index.places(BlobKind::Tree, id);
+        let first = places.first().ok_or_else(missing)?;
+        let name = index
+            .pack(first)
+            .map(|pack| files::part_name(&pack.to_string(), first.offset, first.length))
+            .ok_or_else(missing)?;
+        let text = match self.cache.get(&name) {
+            Some(stored) => encode::decode(&self.key, id, first.uncompressed_length, &stored)
+                .map_err(|error| unreadable(Box::new(error)))?,
             None => {
-                let path = files::pack_path(&self.directory, &pack);
-                let stored = self
-                    .store
-                    .read_range(&path, u64::from(offset), u64::from(length))
-                    .await?;
+                let (stored, text) = self.blob(index, BlobKind::Tree, id).await?;
                 self.cache.put(name, &stored);
-                stored
+                text
             }
         };
-        let unreadable = |source: Cause| damaged(format!("tree {id} cannot be read"), Some(source));
-        let text = encode::decode(&self.key, id, location.uncompressed_length, &stored)
-            .map_err(|error| unreadable(Box::new(error)))?;
         serde_json::from_slice(&text).map_err(|error| unreadable(Box::new(error)))
+    }
+
+    /// Reads a blob, wherever a good copy of it is: its stored form and its contents. A place is asked twice, because
+    /// one wrong answer proves nothing.
+    pub(super) async fn blob(
+        &self,
+        index: &BlobIndex,
+        kind: BlobKind,
+        id: &Id,
+    ) -> Result<(Bytes, Vec<u8>), EngineError> {
+        let damaged = |reason: String, source: Option<Cause>| EngineError::RepositoryDamaged {
+            location: self.location.clone(),
+            reason,
+            source,
+        };
+        let mut failure = damaged(
+            format!("no index names blob {id}; run `restic check`"),
+            None,
+        );
+        for place in index.places(kind, id) {
+            let Some(pack) = index.pack(&place) else {
+                continue;
+            };
+            let path = files::pack_path(&self.directory, &pack);
+            for _ in 0..2 {
+                let (offset, length) = (u64::from(place.offset), u64::from(place.length));
+                let stored = match self.store.read_range(&path, offset, length).await {
+                    Err(error) if error.is_not_found() => {
+                        failure =
+                            damaged(format!("pack {pack} is missing; run `restic check`"), None);
+                        continue;
+                    }
+                    stored => stored?,
+                };
+                match encode::decode(&self.key, id, place.uncompressed_length, &stored) {
+                    Ok(text) => return Ok((stored, text)),
+                    Err(error) => {
+                        let reason = format!("blob {id} in pack {pack} is damaged");
+                        failure = damaged(reason, Some(Box::new(error)));
+                    }
+                }
+            }
+        }
+        Err(failure)
     }
 }
 

@@ -12,7 +12,11 @@
 //! stream ended well, nobody cancelled and our lock is still ours. In any other case the packs that
 //! no index names yet are removed again.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -24,11 +28,16 @@ use super::{
     index::{BlobIndex, BlobKind},
     lock::{Lock, Mode},
     open::{Opened, run_blocking},
+    prepare::{self, Prepared},
+    repair,
     snapshot::{SnapshotFile, Summary, Tree},
+    survey,
     upload::Upload,
+    written,
 };
 use crate::{
-    BackupRequest, BackupSummary, ByteSource, CancellationToken, EngineError, error::Cause,
+    BackupRequest, BackupSummary, ByteSource, CancellationToken, EngineError, Examined, ReadBack,
+    error::Cause,
 };
 
 /// Chunks between reading and packing.
@@ -61,14 +70,22 @@ async fn run(
     cancel: CancellationToken,
 ) -> Result<BackupSummary, EngineError> {
     let started = Timestamp::now();
+    let prepared = prepared(&opened, &cancel).await?;
     let lock = Lock::acquire(&opened, Mode::Shared, &cancel).await?;
     let mut upload = Upload::new(&opened);
+    let mut broken = HashSet::new();
     let lock_lost = || EngineError::LockLost {
         location: opened.location.clone(),
         source: None,
     };
+    let work = Work {
+        opened: &opened,
+        request: &request,
+        prepared: &prepared,
+        started,
+    };
     let stored = tokio::select! {
-        stored = store(&opened, &mut upload, &request, source, started, &cancel) => stored,
+        stored = work.store(&mut upload, source, &mut broken, &cancel) => stored,
         () = cancel.cancelled() => Err(EngineError::Cancelled),
         () = lock.lost().cancelled() => Err(lock_lost()),
     };
@@ -76,7 +93,7 @@ async fn run(
         // The last moment to turn back: committing is not interrupted.
         Ok(_) if cancel.is_cancelled() => Err(EngineError::Cancelled),
         Ok(_) if lock.lost().is_cancelled() => Err(lock_lost()),
-        Ok(snapshot) => upload.commit(snapshot).await,
+        Ok((snapshot, examined)) => upload.commit(snapshot, examined).await,
         Err(error) => Err(error),
     };
     if result.is_err() && tokio::time::timeout(UNDO, upload.undo()).await.is_err() {
@@ -86,7 +103,34 @@ async fn run(
         );
     }
     lock.release().await;
+    if !broken.is_empty()
+        && let Err(error) = repair::repair(&opened, &broken, false, &cancel).await
+    {
+        tracing::warn!(location = %opened.location, %error, "the repository cannot be repaired yet");
+    }
     result
+}
+
+/// What was found out for this backup, now or by [`prepare`](prepare::prepare) before.
+async fn prepared(
+    opened: &Arc<Opened>,
+    cancel: &CancellationToken,
+) -> Result<Prepared, EngineError> {
+    let take = || {
+        opened
+            .prepared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    };
+    if let Some(prepared) = take() {
+        return Ok(prepared);
+    }
+    prepare::prepare(opened, ReadBack::default(), cancel).await?;
+    take().ok_or_else(|| EngineError::Internal {
+        what: "prepare the backup: another one of this process took its place".to_owned(),
+        source: None,
+    })
 }
 
 fn validate(request: &BackupRequest) -> Result<(), EngineError> {
@@ -109,73 +153,162 @@ struct Read {
 
 type Encoding = JoinHandle<Result<EncodedBlob, Cause>>;
 
-/// Stores everything but the snapshot file, and returns what that is to say.
-async fn store(
-    opened: &Arc<Opened>,
-    upload: &mut Upload,
-    request: &BackupRequest,
-    source: ByteSource,
+/// One backup at work.
+struct Work<'a> {
+    opened: &'a Arc<Opened>,
+    request: &'a BackupRequest,
+    prepared: &'a Prepared,
     started: Timestamp,
-    cancel: &CancellationToken,
-) -> Result<SnapshotFile, EngineError> {
-    let index = Arc::new(BlobIndex::load(opened).await?);
-    let (sender, mut encodings) = mpsc::channel::<Encoding>(AHEAD);
-    let reading = {
-        let (opened, index, cancel) = (Arc::clone(opened), Arc::clone(&index), cancel.clone());
-        run_blocking("read the stream", move || {
-            read(&opened, &index, source, &sender, &cancel)
-        })
-    };
-    let packing = async {
-        while let Some(encoding) = encodings.recv().await {
-            let blob = encoding
-                .await
-                .map_err(|error| EngineError::internal("compress and encrypt", error))?
-                .map_err(|error| EngineError::internal("compress and encrypt", error))?;
-            upload.add(BlobKind::Data, blob).await?;
-        }
-        Ok::<_, EngineError>(upload)
-    };
-    // If one side fails, the other one is of no use any more.
-    let (read, upload) = tokio::try_join!(reading, packing)?;
+}
 
-    let trees = Tree::of_one_file(&request.file_name, request.time, read.size, read.content)
-        .map_err(|error| EngineError::internal("describe the stored file", error))?;
-    let mut tree_id = Id::of(b"");
-    for tree in &trees {
-        tree_id = Id::of(tree);
-        if index.contains(BlobKind::Tree, &tree_id) {
-            continue;
-        }
-        let blob = encode(&opened.key, opened.compress, tree_id, tree).map_err(|error| {
-            EngineError::internal("encode the stored file's description", error)
+impl Work<'_> {
+    /// Stores everything but the snapshot file, and returns what that is to say and what is known of the repository.
+    /// Packs that turn out to be broken are added to `broken`.
+    async fn store(
+        &self,
+        upload: &mut Upload,
+        source: ByteSource,
+        broken: &mut HashSet<Id>,
+        cancel: &CancellationToken,
+    ) -> Result<(SnapshotFile, Examined), EngineError> {
+        let opened = self.opened;
+        let mut damage = self.prepared.damage.clone();
+        let index = self.index(&mut damage).await?;
+        let (sender, encodings) = mpsc::channel::<Encoding>(AHEAD);
+        let reading = {
+            let (opened, index, cancel) = (Arc::clone(opened), Arc::clone(&index), cancel.clone());
+            run_blocking("read the stream", move || {
+                read(&opened, &index, source, &sender, &cancel)
+            })
+        };
+        // If one side fails, the other one is of no use any more.
+        let (read, ()) = tokio::try_join!(reading, pack(encodings, upload))?;
+        let size = read.size;
+        let trees = self.trees(upload, &index, &read).await?;
+        upload.finish().await?;
+
+        let verified =
+            written::verify(opened, &index, upload, &read.content, &trees, self.prepared).await;
+        let written = verified.map_err(|(error, packs)| {
+            broken.extend(packs);
+            error
         })?;
-        upload.add(BlobKind::Tree, blob).await?;
+        let is_new = |id: &&Id| !index.contains(BlobKind::Data, id);
+        let new_trees = trees
+            .iter()
+            .filter(|id| !index.contains(BlobKind::Tree, id));
+        let added = read
+            .content
+            .iter()
+            .filter(is_new)
+            .chain(new_trees)
+            .copied()
+            .collect();
+        let mut survey = survey::survey(opened, &index, added).await?;
+        survey.add(&index, &read.content, &trees);
+        survey.stats.total_size += upload.added_packed;
+        survey.stats.total_uncompressed_size += upload.added;
+        survey.stats.blob_count += (upload.data_blobs + upload.tree_blobs).unsigned_abs();
+        let examined = Examined {
+            packs_read: self.prepared.packs_read + written.packs_read,
+            bytes_read: self.prepared.bytes_read + written.bytes_read,
+            read_since: self.prepared.progress.read_since,
+            damage,
+            stats: survey.stats,
+            damaged_snapshots: survey.damaged,
+        };
+        let root = trees.last().copied().unwrap_or_else(|| Id::of(b""));
+        Ok((self.snapshot(upload, root, size), examined))
     }
-    upload.finish().await?;
 
-    Ok(SnapshotFile {
-        time: request.time,
-        tree: tree_id,
-        paths: vec![format!("/{}", request.file_name)],
-        hostname: request.host.clone(),
-        username: String::new(),
-        tags: request.tags.clone(),
-        program_version: concat!("kubestash ", env!("CARGO_PKG_VERSION")).to_owned(),
-        original: None,
-        summary: Some(Summary {
-            backup_start: started,
-            backup_end: Timestamp::now(),
-            files_new: 1,
-            data_blobs: upload.data_blobs,
-            tree_blobs: upload.tree_blobs,
-            data_added: upload.added,
-            data_added_packed: upload.added_packed,
-            total_files_processed: 1,
-            total_bytes_processed: read.size,
-            ..Summary::default()
-        }),
-    })
+    /// The index, without what is broken.
+    async fn index(&self, damage: &mut Vec<String>) -> Result<Arc<BlobIndex>, EngineError> {
+        let (mut index, sizes) = BlobIndex::load_with_sizes(self.opened).await?;
+        let broken = prepare::broken_by_size(self.opened, index.packs(), &sizes).await?;
+        let gone = broken
+            .keys()
+            .chain(&self.prepared.excluded)
+            .copied()
+            .collect();
+        let known = damage.clone();
+        damage.extend(
+            broken
+                .into_values()
+                .filter(|reason| !known.contains(reason)),
+        );
+        index.exclude(&gone);
+        Ok(Arc::new(index))
+    }
+
+    /// Stores the description of the file; returns the ids of its trees, the root last.
+    async fn trees(
+        &self,
+        upload: &mut Upload,
+        index: &BlobIndex,
+        read: &Read,
+    ) -> Result<Vec<Id>, EngineError> {
+        let Self {
+            opened, request, ..
+        } = self;
+        let content = read.content.clone();
+        let trees = Tree::of_one_file(&request.file_name, request.time, read.size, content)
+            .map_err(|error| EngineError::internal("describe the stored file", error))?;
+        let mut ids = Vec::new();
+        for tree in &trees {
+            let id = Id::of(tree);
+            ids.push(id);
+            if index.contains(BlobKind::Tree, &id) {
+                continue;
+            }
+            let blob = encode(&opened.key, opened.compress, id, tree).map_err(|error| {
+                EngineError::internal("encode the stored file's description", error)
+            })?;
+            upload.add(BlobKind::Tree, blob).await?;
+        }
+        Ok(ids)
+    }
+
+    fn snapshot(&self, upload: &Upload, root: Id, size: u64) -> SnapshotFile {
+        let request = self.request;
+        SnapshotFile {
+            time: request.time,
+            tree: root,
+            paths: vec![format!("/{}", request.file_name)],
+            hostname: request.host.clone(),
+            username: String::new(),
+            tags: request.tags.clone(),
+            program_version: concat!("kubestash ", env!("CARGO_PKG_VERSION")).to_owned(),
+            original: None,
+            summary: Some(Summary {
+                backup_start: self.started,
+                backup_end: Timestamp::now(),
+                files_new: 1,
+                data_blobs: upload.data_blobs,
+                tree_blobs: upload.tree_blobs,
+                data_added: upload.added,
+                data_added_packed: upload.added_packed,
+                total_files_processed: 1,
+                total_bytes_processed: size,
+                ..Summary::default()
+            }),
+            read_back: Some(self.prepared.progress),
+        }
+    }
+}
+
+/// Puts the chunks into packs as they come.
+async fn pack(
+    mut encodings: mpsc::Receiver<Encoding>,
+    upload: &mut Upload,
+) -> Result<(), EngineError> {
+    while let Some(encoding) = encodings.recv().await {
+        let blob = encoding
+            .await
+            .map_err(|error| EngineError::internal("compress and encrypt", error))?
+            .map_err(|error| EngineError::internal("compress and encrypt", error))?;
+        upload.add(BlobKind::Data, blob).await?;
+    }
+    Ok(())
 }
 
 /// Reads the stream to its end and hands on the chunks that are new. Runs on a blocking thread.

@@ -13,22 +13,22 @@ use super::{
     encode::EncodedBlob,
     files,
     id::Id,
-    index::{BlobKind, IndexFile, IndexPack},
+    index::{BlobKind, IndexFile, IndexPack, KnownPack},
     open::{Opened, run_blocking},
     pack::Pack,
     snapshot::SnapshotFile,
 };
-use crate::{BackupSummary, EngineError, StorageError};
+use crate::{BackupSummary, EngineError, Examined, StorageError};
 
 /// Packs on their way to the storage at a time.
 const UPLOADS: usize = 2;
 /// An index file is written when this many new blobs wait for one.
-const BLOBS_PER_INDEX: usize = 40_000;
+pub(super) const BLOBS_PER_INDEX: usize = 40_000;
 
 /// What has become durable.
 enum Arrival {
     Pack(IndexPack),
-    Index,
+    Index(Id),
 }
 
 /// What has not.
@@ -58,6 +58,10 @@ pub(super) struct Upload {
     unindexed: Vec<Id>,
     /// Packs that are durable and wait for an index file.
     durable: Vec<IndexPack>,
+    /// All packs that were written.
+    pub(super) packs: Vec<KnownPack>,
+    /// All index files that were written.
+    pub(super) indexes: Vec<Id>,
     pub(super) data_blobs: i64,
     pub(super) tree_blobs: i64,
     pub(super) added: u64,
@@ -73,6 +77,8 @@ impl Upload {
             uploads: JoinSet::new(),
             unindexed: Vec::new(),
             durable: Vec::new(),
+            packs: Vec::new(),
+            indexes: Vec::new(),
             data_blobs: 0,
             tree_blobs: 0,
             added: 0,
@@ -137,8 +143,11 @@ impl Upload {
             return Ok(());
         };
         match arrival.map_err(|error| EngineError::internal("upload", error))? {
-            Ok(Arrival::Pack(pack)) => self.durable.push(pack),
-            Ok(Arrival::Index) => {}
+            Ok(Arrival::Pack(pack)) => {
+                self.packs.push(KnownPack::new(pack.id, pack.size()));
+                self.durable.push(pack);
+            }
+            Ok(Arrival::Index(id)) => self.indexes.push(id),
             Err(failure) => {
                 self.unindexed.extend(failure.unindexed);
                 return Err(failure.error);
@@ -170,7 +179,7 @@ impl Upload {
         let opened = Arc::clone(&self.opened);
         self.uploads.spawn(async move {
             match opened.save(files::INDEX, &file).await {
-                Ok(_) => Ok(Arrival::Index),
+                Ok(id) => Ok(Arrival::Index(id)),
                 // A full storage has certainly not taken it, and what is in vain should make room.
                 Err(error @ EngineError::Storage(StorageError::StorageFull { .. })) => {
                     Err(Failure {
@@ -200,21 +209,33 @@ impl Upload {
         Ok(())
     }
 
-    /// Writes the snapshot file. If that fails, makes sure that it is not there.
+    /// Writes the snapshot file and reads it back. If that fails, makes sure that it is not there.
     pub(super) async fn commit(
         &self,
         snapshot: SnapshotFile,
+        examined: Examined,
     ) -> Result<BackupSummary, EngineError> {
         let opened = &self.opened;
         let (id, content) = files::seal(&opened.key, opened.compress, &snapshot)
             .map_err(|error| EngineError::internal("encode the snapshot", error))?;
-        let path = opened.path_of(files::SNAPSHOTS, &id);
-        if let Err(error) = opened.store.write(&path, content, None).await {
+        let name = format!("{}/{id}", files::SNAPSHOTS);
+        let path = files::path(&opened.directory, &name);
+        let written = async {
+            opened.store.write(&path, content, None).await?;
+            opened.read_named(&name).await
+        };
+        if let Err(error) = written.await {
             // It may have arrived although the answer did not.
             if let Err(error) = opened.store.delete(&path).await {
                 tracing::warn!(path, %error, "failed to remove a snapshot that may have been written");
             }
-            return Err(error.into());
+            return Err(match error {
+                error if error.is_damage() => EngineError::NotStored {
+                    location: opened.location.clone(),
+                    reason: error.to_string(),
+                },
+                error => error,
+            });
         }
         let summary = snapshot.summary.unwrap_or_default();
         Ok(BackupSummary {
@@ -224,6 +245,7 @@ impl Upload {
             data_added_packed: summary.data_added_packed,
             started: summary.backup_start,
             finished: Timestamp::now(),
+            examined,
         })
     }
 

@@ -1,6 +1,6 @@
 //! The store as everything else sees it: flat paths under the prefix, one error type.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -8,6 +8,13 @@ use jiff::Timestamp;
 use super::{
     StorageConfig, StorageError, config::Provider, local::LocalStore, remote::RemoteStore,
 };
+
+/// Pauses before each time that a part of an object is read that comes too short.
+const SHORT_READS: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+];
 
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,29 +99,31 @@ impl ObjectStore {
         }
     }
 
-    /// `length` bytes from `offset`. An object that is shorter is an error.
+    /// `length` bytes from `offset`. An object that is shorter is an error, when it is so each of several times: what a
+    /// proxy answers in place of an object is mostly shorter.
     pub async fn read_range(
         &self,
         path: &str,
         offset: u64,
         length: u64,
     ) -> Result<Bytes, StorageError> {
-        let bytes = match &self.inner.kind {
-            Kind::Local(local) => local.read_range(path, offset, length).await?,
-            Kind::Remote(remote) => remote.read_range(path, offset, length).await?,
-        };
-        if bytes.len() as u64 == length {
-            Ok(bytes)
-        } else {
-            Err(StorageError::Failed {
-                action: format!(
-                    "read {length} bytes from {offset} of {path} (got {})",
-                    bytes.len()
-                ),
-                place: self.inner.place.clone(),
-                source: None,
-            })
+        let mut got = 0;
+        for pause in SHORT_READS {
+            tokio::time::sleep(pause).await;
+            let bytes = match &self.inner.kind {
+                Kind::Local(local) => local.read_range(path, offset, length).await?,
+                Kind::Remote(remote) => remote.read_range(path, offset, length).await?,
+            };
+            got = bytes.len();
+            if got as u64 == length {
+                return Ok(bytes);
+            }
         }
+        Err(StorageError::Failed {
+            action: format!("read {length} bytes from {offset} of {path} (got {got})"),
+            place: self.inner.place.clone(),
+            source: None,
+        })
     }
 
     /// Writes an object, replacing what was there. When this returns, it is durable.

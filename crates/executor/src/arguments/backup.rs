@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kubestash_database::Family;
+use kubestash_engine::ReadBack;
 
 use super::flags::{Flags, without_verb};
 use super::{Arguments, ArgumentsError, Command, DUMP, Object, WAIT_TIMEOUT};
@@ -33,6 +34,8 @@ pub struct Backup {
     pub scratch_dir: PathBuf,
     /// How long to wait for a database that does not answer.
     pub wait_timeout: Duration,
+    /// The task parameters `verify` and `verifyPeriod`.
+    pub read_back: ReadBack,
 }
 
 /// Understands the words behind the name of such a Function; `args_flag` carries the task parameter `args`.
@@ -66,6 +69,7 @@ pub(super) fn parse(
             .collect(),
         scratch_dir: flags.scratch_dir(),
         wait_timeout: flags.seconds("wait-timeout")?.unwrap_or(WAIT_TIMEOUT),
+        read_back: flags.read_back()?,
     };
     // A cache is never needed, and the database says its version itself.
     flags.take("enable-cache");

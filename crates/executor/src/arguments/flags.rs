@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kubestash_engine::{ReadBack, ReadDepth};
+
 use super::ArgumentsError;
 
 /// The flags behind the word that a Function's arguments begin with, which may be missing.
@@ -82,6 +84,36 @@ impl Flags {
                 value,
                 must: "a number of seconds",
             })
+    }
+
+    /// How much of the stored data a backup reads back: the task parameters `verify` and `verifyPeriod`.
+    pub(super) fn read_back(&mut self) -> Result<ReadBack, ArgumentsError> {
+        let depth = match self.take("verify").as_deref() {
+            None | Some("" | "sample") => ReadDepth::Sample,
+            Some("all") => ReadDepth::All,
+            Some(other) => {
+                return Err(ArgumentsError::Value {
+                    flag: "verify",
+                    value: other.to_owned(),
+                    must: "sample or all",
+                });
+            }
+        };
+        let value = self.take("verify-period").filter(|value| !value.is_empty());
+        let period = match value {
+            None => ReadBack::default().period,
+            Some(value) => kubestash_core::period::minutes(&value)
+                .ok()
+                .and_then(|minutes| u64::try_from(minutes).ok()?.checked_mul(60))
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs)
+                .ok_or(ArgumentsError::Value {
+                    flag: "verify-period",
+                    value,
+                    must: "a time such as 7d or 12h",
+                })?,
+        };
+        Ok(ReadBack { depth, period })
     }
 
     pub(super) fn scratch_dir(&mut self) -> PathBuf {

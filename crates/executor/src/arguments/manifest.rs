@@ -1,5 +1,7 @@
 //! The arguments of the Functions that back up and restore manifests.
 
+use kubestash_engine::ReadBack;
+
 use super::flags::{Flags, without_verb};
 use super::{Arguments, ArgumentsError, Command, Object};
 
@@ -10,6 +12,8 @@ pub struct ManifestBackup {
     pub session: Object,
     /// Whether it is the session's last task, which applies retention.
     pub last_task: bool,
+    /// The task parameters `verify` and `verifyPeriod`.
+    pub read_back: ReadBack,
 }
 
 /// A restore of manifests.
@@ -34,6 +38,7 @@ pub(super) fn backup(function: &str, words: &[String]) -> Result<Arguments, Argu
             name: flags.needed("backupsession")?,
         },
         last_task: flags.switch("last-task")?,
+        read_back: flags.read_back()?,
     };
     Ok(Arguments {
         command: Command::ManifestBackup(backup),

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use kubestash_database::Allowed;
+use kubestash_engine::{ReadBack, ReadDepth};
 
 use super::*;
 
@@ -25,6 +26,8 @@ fn the_catalogs_arguments_are_understood() {
         "--wait-timeout=300",
         "--mysql-args=--set-gtid-purged=OFF --ignore-table=druid.druid_config",
         "--db-version=8.0.21",
+        "--verify=all",
+        "--verify-period=14d",
         "--databases= druid , other,,",
         "--task-name=mysql-metadata-storage-backup",
         "--last-task",
@@ -46,6 +49,10 @@ fn the_catalogs_arguments_are_understood() {
         databases: vec!["druid".into(), "other".into()],
         scratch_dir: "/kubestash-tmp".into(),
         wait_timeout: Duration::from_secs(300),
+        read_back: ReadBack {
+            depth: ReadDepth::All,
+            period: Duration::from_secs(14 * 86_400),
+        },
     };
     assert_eq!(arguments.command, Command::Backup(expected));
     assert_eq!(arguments.unused, ["interim-data-dir"]);
@@ -286,6 +293,7 @@ fn the_catalogs_arguments_of_manifests_are_understood() {
     let expected = ManifestBackup {
         session: object("s-1"),
         last_task: false,
+        read_back: ReadBack::default(),
     };
     assert_eq!(backup.command, Command::ManifestBackup(expected));
     assert!(backup.unused.is_empty());
@@ -308,4 +316,34 @@ fn the_catalogs_arguments_of_manifests_are_understood() {
     };
     assert_eq!(restore.command, Command::ManifestRestore(expected));
     assert_eq!(restore.unused, ["other"]);
+}
+
+#[test]
+fn how_much_is_read_back_is_checked() {
+    let read_back = |words: &[&str]| {
+        let common = ["postgres-backup", "--namespace=demo", "--backupsession=s"];
+        match parsed(&[&common, words].concat())?.command {
+            Command::Backup(backup) => Ok(backup.read_back),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        read_back(&["--verify=", "--verify-period="]).unwrap(),
+        ReadBack::default()
+    );
+    let hours = read_back(&["--verify=sample", "--verify-period=12h"]).unwrap();
+    assert_eq!(
+        (hours.depth, hours.period),
+        (ReadDepth::Sample, Duration::from_secs(43_200))
+    );
+    for wrong in [
+        "--verify=none",
+        "--verify-period=0d",
+        "--verify-period=soon",
+        "--verify-period=-1d",
+    ] {
+        let error: ArgumentsError = read_back(&[wrong]).unwrap_err();
+        let flag = wrong.trim_start_matches('-').split('=').next().unwrap();
+        assert!(error.to_string().contains(flag), "{error}");
+    }
 }

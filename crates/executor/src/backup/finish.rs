@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use kubestash_api::storage::{Snapshot, SnapshotStatus};
-use kubestash_engine::{CancellationToken, CheckDepth, Repository, ResticRepository};
+use kubestash_engine::{CancellationToken, Repository, ResticRepository};
 
 use super::report::{self, Stored};
 use super::task::Task;
@@ -29,7 +29,7 @@ pub(super) struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// Checks and measures the repository, uploads the Snapshot's file, and reports.
+    /// Uploads the Snapshot's file, and reports. What nobody has looked at since it was stored is looked at.
     ///
     /// # Errors
     /// If one of these fails; the data stays, and the next attempt finds it.
@@ -39,20 +39,26 @@ impl Finish<'_> {
         surplus: Vec<String>,
         started: Instant,
     ) -> Result<(), Failure> {
-        let (check, stats) = tokio::join!(
-            self.repository.check(CheckDepth::Structure),
-            self.repository.stats()
-        );
-        let (check, stats) = (check?, stats?);
-        for error in &check.errors {
-            tracing::error!("{}: damaged: {error}", self.repository.location());
+        let examined = match &stored.examined {
+            Some(examined) => examined.clone(),
+            None => self.repository.examine().await?,
+        };
+        for sentence in &examined.damage {
+            tracing::error!("{}: damage: {sentence}", self.repository.location());
+        }
+        for damaged in &examined.damaged_snapshots {
+            tracing::error!(
+                "{}: restic snapshot {} can no longer be restored as a whole: {}",
+                self.repository.location(),
+                damaged.id,
+                damaged.reason
+            );
         }
         let component = report::component(
             self.path,
             &self.task.host_path(),
             &stored,
-            check.is_sound(),
-            stats.total_size,
+            &examined,
             started.elapsed(),
         );
         let status = report::stored(self.snapshot, self.task.component(), component);

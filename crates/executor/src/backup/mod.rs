@@ -1,8 +1,8 @@
 //! A backup: one stream, the dump of a database or its manifests, into all repositories of a session, and reported.
 //!
 //! ```text
-//!   dereference ──► plan ──► dump ═╦═► repository 1 ──► check, size ──► file beside the data ──► status
-//!   (all reads)     (pure)         ╚═► repository 2 ──► …
+//!   dereference ──► plan ──► look, repair ──► dump ═╦═► repository 1 ──► file beside the data ──► status
+//!   (all reads)     (pure)   (each repository)      ╚═► repository 2 ──► …
 //! ```
 //! Invariants:
 //! - Whoever reads a Snapshot that says Succeeded finds its data and its file: each is durable before
@@ -147,27 +147,18 @@ async fn back_up(
     if works.is_empty() {
         return Vec::new();
     }
-    // Opening a repository derives a key, which takes as long as reaching a database.
-    let unwanted = cancel.child_token();
-    let opening = async {
-        let opened = join_all(works.into_iter().map(open)).await;
-        let wanted = |opened: &Opened<'_>| opened.todo == Todo::Dump;
-        if !opened
-            .iter()
-            .any(|opened| opened.as_ref().is_ok_and(wanted))
-        {
-            // A database that does not answer is not waited for when nobody needs it.
-            unwanted.cancel();
-        }
-        opened
+    // A dump client that has to wait for the repositories loses its connection: they come first.
+    let opened = join_all(works.into_iter().map(|work| open(work, cancel))).await;
+    let is_wanted = |opened: &Opened<'_>| opened.todo == Todo::Dump;
+    let wanted = opened
+        .iter()
+        .any(|opened| opened.as_ref().is_ok_and(is_wanted));
+    let dump = match source {
+        // A database that does not answer is not waited for when nobody needs it.
+        _ if !wanted => Err(Failure::cancelled()),
+        Ok(source) => dump::start(task, source, cancel).await,
+        Err(failure) => Err(failure),
     };
-    let dump = async {
-        match source {
-            Ok(source) => dump::start(task, source, &unwanted).await,
-            Err(failure) => Err(failure),
-        }
-    };
-    let (opened, dump) = tokio::join!(opening, dump);
 
     let mut outcomes = Vec::new();
     let (mut stored, mut to_dump) = (Vec::new(), Vec::new());
@@ -186,8 +177,12 @@ async fn back_up(
     outcomes
 }
 
-/// Opens the repository of a work and looks how far an earlier attempt came.
-async fn open<'a>(work: Work<'a>) -> Result<Opened<'a>, (Work<'a>, Failure)> {
+/// Opens the repository of a work and looks how far an earlier attempt came. If there is something to dump, what the
+/// backup will rely on is looked at and put right.
+async fn open<'a>(
+    work: Work<'a>,
+    cancel: &CancellationToken,
+) -> Result<Opened<'a>, (Work<'a>, Failure)> {
     let opened = async {
         let store = work.store.clone()?;
         let repository = store.open_or_init(work.cluster, &work.path).await?;
@@ -195,6 +190,10 @@ async fn open<'a>(work: Work<'a>) -> Result<Opened<'a>, (Work<'a>, Failure)> {
             Some(todo) => todo,
             None => plan::stored(&work.snapshot, &repository.snapshots().await?),
         };
+        if todo == Todo::Dump {
+            let prepared = repository.prepare(work.task.read_back(), cancel.clone());
+            prepared.await?;
+        }
         Ok((store, repository, todo))
     };
     match opened.await {
@@ -291,6 +290,7 @@ impl Opened<'_> {
                             uploaded: made.map(|made| made.data_added),
                             started: made.map(|made| made.started),
                             finished: made.map(|made| made.finished),
+                            examined: None,
                         };
                         self.finish(stored, surplus, started).await
                     }
@@ -307,7 +307,7 @@ impl Opened<'_> {
         }
     }
 
-    /// Checks, measures, publishes and reports a durable restic snapshot.
+    /// Publishes and reports a durable restic snapshot, and what is known of the repository.
     async fn finish(
         self,
         stored: Stored,

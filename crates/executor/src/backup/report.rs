@@ -11,12 +11,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kubestash_api::conditions::snapshot::SNAPSHOT_METADATA_UPLOADED;
 use kubestash_api::shared::{Condition, Driver};
 use kubestash_api::storage::{
-    Component, ResticStats, ResticSummary, Snapshot, SnapshotPhase, SnapshotStatus,
+    Component, DamagedSnapshot, ResticStats, ResticSummary, Snapshot, SnapshotPhase, SnapshotStatus,
 };
 use kubestash_core::{condition, format, phase};
-use kubestash_engine::BackupSummary;
+use kubestash_engine::{BackupSummary, Examined};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, one_line};
 
 /// A restic snapshot that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(super) struct Stored {
     pub(super) started: Option<Timestamp>,
     /// When it was durable.
     pub(super) finished: Option<Timestamp>,
+    /// What is known of the repository since then, if somebody looked.
+    pub(super) examined: Option<Examined>,
 }
 
 impl From<BackupSummary> for Stored {
@@ -41,6 +43,7 @@ impl From<BackupSummary> for Stored {
             uploaded: Some(summary.data_added),
             started: Some(summary.started),
             finished: Some(summary.finished),
+            examined: Some(summary.examined),
         }
     }
 }
@@ -50,15 +53,24 @@ pub(super) fn component(
     path: &str,
     file: &str,
     stored: &Stored,
-    integrity: bool,
-    repository_size: u64,
+    examined: &Examined,
     duration: Duration,
 ) -> Component {
     let time = |time: Option<Timestamp>| time.map(|time| Time(whole_second(time)));
+    let is_own = |damaged: &kubestash_engine::DamagedSnapshot| damaged.id == stored.id;
+    let damaged = examined.damaged_snapshots.iter().take(MOST_DAMAGED);
     Component {
         driver: Some(Driver::Restic),
         duration: Some(format::go_duration(duration)),
-        integrity: Some(integrity),
+        integrity: Some(!examined.damaged_snapshots.iter().any(is_own)),
+        damage: few(&examined.damage),
+        damaged_snapshots: damaged
+            .map(|damaged| DamagedSnapshot {
+                id: damaged.id.clone(),
+                reason: one_line(&damaged.reason),
+            })
+            .collect(),
+        data_read_since: time(examined.read_since),
         path: Some(path.to_owned()),
         phase: Some(SnapshotPhase::Succeeded),
         restic_stats: vec![ResticStats::from_summary(ResticSummary {
@@ -69,9 +81,27 @@ pub(super) fn component(
             start_time: time(stored.started),
             uploaded: stored.uploaded.map(format::bytes),
         })],
-        size: Some(format::bytes(repository_size)),
+        size: Some(format::bytes(examined.stats.total_size)),
         ..Component::default()
     }
+}
+
+/// Damaged restic snapshots that a status names.
+const MOST_DAMAGED: usize = 500;
+/// Sentences about damage in a status.
+const MOST_SENTENCES: usize = 10;
+
+/// Sentences as a status holds them.
+fn few(sentences: &[String]) -> Vec<String> {
+    let mut few: Vec<String> = sentences
+        .iter()
+        .take(MOST_SENTENCES)
+        .map(|sentence| one_line(sentence))
+        .collect();
+    if sentences.len() > MOST_SENTENCES {
+        few.push(format!("and {} more", sentences.len() - MOST_SENTENCES));
+    }
+    few
 }
 
 /// The status with one component that works or has failed in this attempt.
@@ -209,16 +239,50 @@ mod tests {
         second.parse().unwrap()
     }
 
-    fn dump() -> Component {
+    fn dump_in(examined: Examined) -> Component {
         let stored = Stored {
             id: "8f2b".into(),
             size: 3_932_160,
             uploaded: Some(3_933_209),
             started: Some(at("2024-09-19T10:30:57.25Z")),
             finished: Some(at("2024-09-19T10:31:05.75Z")),
+            examined: None,
         };
         let duration = Duration::from_nanos(9_614_587_405);
-        component(PATH, "dumpfile.sql", &stored, true, 690_193, duration)
+        component(PATH, "dumpfile.sql", &stored, &examined, duration)
+    }
+
+    fn dump() -> Component {
+        let mut examined = Examined::default();
+        examined.stats.total_size = 690_193;
+        dump_in(examined)
+    }
+
+    #[test]
+    fn what_is_damaged_is_reported_and_a_snapshot_of_its_own_that_is_not_whole_has_no_integrity() {
+        let damaged = |id: &str| kubestash_engine::DamagedSnapshot {
+            id: id.to_owned(),
+            reason: "2 of its chunks\nare lost".to_owned(),
+        };
+        let examined = |id: &str| Examined {
+            read_since: Some(at("2024-09-12T10:30:57.25Z")),
+            damage: vec!["a pack is missing".to_owned(); 12],
+            damaged_snapshots: vec![damaged(id)],
+            ..Examined::default()
+        };
+        let other = dump_in(examined("0a0a"));
+        assert_eq!(other.integrity, Some(true));
+        assert_eq!(other.damaged_snapshots[0].id, "0a0a");
+        assert_eq!(
+            other.damaged_snapshots[0].reason,
+            "2 of its chunks are lost"
+        );
+        assert_eq!(other.damage.last().unwrap(), "and 2 more");
+        assert_eq!(
+            other.data_read_since,
+            Some(Time(at("2024-09-12T10:30:57Z")))
+        );
+        assert_eq!(dump_in(examined("8f2b")).integrity, Some(false));
     }
 
     #[test]

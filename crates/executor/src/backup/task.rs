@@ -1,6 +1,7 @@
 //! What a task of a backup stores.
 
 use kubestash_core::{layout, manifest};
+use kubestash_engine::ReadBack;
 
 use crate::arguments::{Backup, DUMP, ManifestBackup, Object};
 
@@ -43,6 +44,14 @@ impl<'a> Task<'a> {
         match self {
             Self::Dump(_) => self.file().to_owned(),
             Self::Manifests(_) => format!("/{}", self.file()),
+        }
+    }
+
+    /// How much of the stored data is read back.
+    pub(super) fn read_back(self) -> ReadBack {
+        match self {
+            Self::Dump(backup) => backup.read_back,
+            Self::Manifests(backup) => backup.read_back,
         }
     }
 

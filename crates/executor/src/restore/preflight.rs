@@ -125,6 +125,9 @@ async fn examine(
 fn explain(error: EngineError, id: &str, location: &str) -> Failure {
     match error {
         EngineError::RepositoryDamaged { reason, .. } => damaged(&[reason], id, location),
+        EngineError::FileDamaged { file, reason, .. } => {
+            damaged(&[format!("{file} is damaged: {reason}")], id, location)
+        }
         EngineError::SnapshotMissing { .. } => {
             damaged(&["it is no longer there".to_owned()], id, location)
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kubestash_api::{
-    conditions::repository::REPOSITORY_INITIALIZED,
+    conditions::repository::{DATA_INTACT, REPOSITORY_INITIALIZED},
     shared::{Condition, RepositoryPhase},
     storage::{RecentSnapshot, Repository, RepositoryStatus, Snapshot, SnapshotPhase},
 };
@@ -66,6 +66,12 @@ pub(super) fn status(
     status.snapshot_count = Some(i32::try_from(snapshots.len()).unwrap_or(i32::MAX));
     status.size = Some(format::bytes(content.bytes.unwrap_or_default()));
     status.integrity = content.integrity;
+    status.data_read_since = content.read_since.map(Time);
+    if let Some(intact) = content.integrity {
+        let message = told(intact, &content.damage);
+        let condition = condition::new(DATA_INTACT, intact, message, now);
+        condition::set(&mut status.conditions, condition);
+    }
     status.component_paths = content.component_paths;
     status.recent_snapshots = snapshots
         .iter()
@@ -98,6 +104,37 @@ pub(super) fn is_current(repository: &Repository) -> bool {
         && condition::find(conditions, REPOSITORY_INITIALIZED.type_).is_some_and(|condition| {
             condition.observed_generation == repository.metadata.generation
         })
+}
+
+/// What is damaged, as the condition says it; nothing if all is intact.
+pub(super) fn damage(status: &RepositoryStatus) -> Option<&str> {
+    let condition = condition::find(&status.conditions, DATA_INTACT.type_)?;
+    (status.integrity == Some(false)).then_some(condition.message.as_str())
+}
+
+/// Damaged Snapshots that a condition names; of more it says how many.
+const NAMED: usize = 5;
+
+fn told(intact: bool, damage: &[String]) -> String {
+    if intact {
+        return "All Snapshots can be restored, as far as the data was looked at".to_owned();
+    }
+    if damage.is_empty() {
+        return "the last backup found its own data damaged".to_owned();
+    }
+    let mut text = damage
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    if damage.len() > NAMED {
+        text.push_str(&format!("; and {} more", damage.len() - NAMED));
+    }
+    text.push_str(
+        "; restore another Snapshot instead, and delete these with deletionPolicy WipeOut when they are no longer needed",
+    );
+    text
 }
 
 fn initialized_condition(
@@ -270,6 +307,38 @@ mod tests {
         assert_eq!(decide(std::slice::from_ref(&bad)).integrity, Some(false));
         assert_eq!(decide(&[bad, good.clone()]).integrity, Some(true));
         assert_eq!(decide(&[good, other]).integrity, Some(false));
+    }
+
+    #[test]
+    fn damage_in_an_older_snapshot_is_told_with_the_snapshots_name_until_it_is_gone() {
+        let component = |id: &str, damaged: Value| {
+            json!({"dump": {
+                "path": "repository/v1/a/dump", "phase": "Succeeded", "integrity": true,
+                "resticStats": [{"id": id}], "damagedSnapshots": damaged, "dataReadSince": "2024-09-19T10:30:00Z",
+            }})
+        };
+        let lost = json!([{"id": "1111", "reason": "3 of its chunks are lost"}]);
+        let old = snapshot(
+            "a",
+            1_726_741_846,
+            "Succeeded",
+            component("1111", json!([])),
+        );
+        let new = snapshot("a", 1_726_742_400, "Succeeded", component("2222", lost));
+        let status = decide(&[old, new.clone()]);
+        assert_eq!(status.integrity, Some(false));
+        let told = damage(&status).unwrap();
+        assert!(
+            told.starts_with("Snapshot snap-a-1726741846: 3 of its chunks are lost"),
+            "{told}"
+        );
+        assert!(told.contains("WipeOut"), "{told}");
+        assert_eq!(
+            status.data_read_since.unwrap().0.to_string(),
+            "2024-09-19T10:30:00Z"
+        );
+        let status = decide(&[new]);
+        assert_eq!((status.integrity, damage(&status)), (Some(true), None));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use kube::{
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use kubestash_api::{
-    conditions::repository::{DIRECTORY_NESTED, REPOSITORY_INITIALIZED},
+    conditions::repository::{DATA_INTACT, DIRECTORY_NESTED, REPOSITORY_INITIALIZED},
     labels,
     storage::{BackupStorage, Repository, Snapshot},
 };
@@ -168,13 +168,15 @@ async fn reconcile(
         MANAGER,
     )
     .await?;
+    let damage = decide::damage(&status);
     match &outcome {
         Outcome::Initialized => match &nested {
             Some(nested) => {
                 let notice = Notice::warning(readiness::NESTED, nested);
                 ctx.events.tell(repository.as_ref(), &notice).await;
             }
-            None => ctx.events.recovered(repository.as_ref()),
+            None if damage.is_none() => ctx.events.recovered(repository.as_ref()),
+            None => {}
         },
         Outcome::Waiting(failure) | Outcome::Failed(failure) => {
             ctx.events
@@ -184,6 +186,10 @@ async fn reconcile(
                 )
                 .await;
         }
+    }
+    if let Some(damage) = damage {
+        let notice = Notice::warning(DATA_INTACT.false_reason, damage);
+        ctx.events.tell(repository.as_ref(), &notice).await;
     }
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }

@@ -3,17 +3,19 @@
 //! The executor reports what it does; the operator keeps the phase in line with that, says that the Repository shows
 //! the Snapshot, and ends a Snapshot whose session is gone.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kubestash_api::{
     conditions::{
         READY,
-        snapshot::{BACKUP_INCOMPLETE, RECENT_SNAPSHOT_LIST_UPDATED},
+        snapshot::{BACKUP_INCOMPLETE, DATA_INTACT, RECENT_SNAPSHOT_LIST_UPDATED},
     },
     shared::{Condition, ConditionStatus},
-    storage::{Repository, Snapshot, SnapshotPhase, SnapshotStatus},
+    storage::{Component, Repository, Snapshot, SnapshotPhase, SnapshotStatus},
 };
-use kubestash_core::{condition, phase};
+use kubestash_core::{condition, phase, phase::LaterLook};
 use serde::Serialize;
 
 const LIST_UPDATED: &str = "Recent snapshot list updated successfully";
@@ -27,6 +29,18 @@ pub(super) struct Said {
     pub(super) phase: Option<SnapshotPhase>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) conditions: Vec<Condition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) integrity: Option<bool>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) components: BTreeMap<String, Component>,
+}
+
+impl Said {
+    /// What is damaged, if something is.
+    pub(super) fn damage(&self) -> Option<&str> {
+        let condition = condition::find(&self.conditions, DATA_INTACT.type_)?;
+        (self.integrity == Some(false)).then_some(condition.message.as_str())
+    }
 }
 
 /// Everything that follows from.
@@ -35,6 +49,8 @@ pub(super) struct World<'a> {
     pub(super) repository: Option<&'a Repository>,
     /// Whether the BackupSession that would finish it does not exist.
     pub(super) orphaned: bool,
+    /// What later runs found out about its data.
+    pub(super) later: LaterLook,
 }
 
 /// Whether a Snapshot has come to its end.
@@ -60,6 +76,7 @@ pub(super) fn say(world: &World<'_>, now: Timestamp) -> Said {
         let listed = condition::new(RECENT_SNAPSHOT_LIST_UPDATED, true, LIST_UPDATED, now);
         condition::set(&mut status.conditions, listed);
     }
+    let (integrity, components) = integrity(world, &mut status, now);
     if is_completed(Some(phase)) {
         let ready = ready(world.snapshot, &status, phase, now);
         condition::set(&mut status.conditions, ready);
@@ -68,11 +85,14 @@ pub(super) fn say(world: &World<'_>, now: Timestamp) -> Said {
     let ours = |condition: &Condition| {
         condition.type_ == RECENT_SNAPSHOT_LIST_UPDATED.type_
             || condition.type_ == READY
+            || condition.type_ == DATA_INTACT.type_
             || (condition.type_ == BACKUP_INCOMPLETE.type_ && condition.message == ORPHANED)
     };
     Said {
         phase: Some(phase),
         conditions: status.conditions.into_iter().filter(ours).collect(),
+        integrity,
+        components,
     }
 }
 
@@ -86,10 +106,22 @@ fn ready(
     let errors = status.components.values();
     let error = errors.filter_map(|component| component.error.as_deref());
     let incomplete = condition::find(&status.conditions, BACKUP_INCOMPLETE.type_);
-    let (holds, message) = match phase {
-        SnapshotPhase::Succeeded => (ConditionStatus::True, "The Snapshot can be restored."),
+    let damaged = condition::find(&status.conditions, DATA_INTACT.type_)
+        .filter(|found| found.status == ConditionStatus::False);
+    let (holds, reason, message) = match (phase, damaged) {
+        (SnapshotPhase::Succeeded, Some(damaged)) => (
+            ConditionStatus::False,
+            damaged.reason.as_str(),
+            damaged.message.as_str(),
+        ),
+        (SnapshotPhase::Succeeded, None) => (
+            ConditionStatus::True,
+            phase.as_str(),
+            "The Snapshot can be restored.",
+        ),
         _ => (
             ConditionStatus::False,
+            phase.as_str(),
             error
                 .chain(incomplete.map(|found| found.message.as_str()))
                 .find(|text| !text.is_empty())
@@ -97,7 +129,52 @@ fn ready(
         ),
     };
     let generation = snapshot.metadata.generation;
-    condition::ready(holds, phase.as_str(), message, generation, now)
+    condition::ready(holds, reason, message, generation, now)
+}
+
+/// What the operator says of the data: nothing while the executor's word stands. Once a later run has found it damaged,
+/// that, until one finds it intact again.
+fn integrity(
+    world: &World<'_>,
+    status: &mut SnapshotStatus,
+    now: Timestamp,
+) -> (Option<bool>, BTreeMap<String, Component>) {
+    let mut damage = Vec::new();
+    let mut components = BTreeMap::new();
+    let is_marked = condition::has(&status.conditions, DATA_INTACT.type_);
+    for (name, reason) in &world.later {
+        let said = status
+            .components
+            .get(name)
+            .and_then(|component| component.integrity);
+        if reason.is_none() && said == Some(true) && !is_marked {
+            continue;
+        }
+        damage.extend(reason.iter().map(|reason| format!("{name}: {reason}")));
+        let said = Component {
+            integrity: Some(reason.is_none()),
+            ..Component::default()
+        };
+        components.insert(name.clone(), said);
+    }
+    if components.is_empty() {
+        return (None, components);
+    }
+    for (name, said) in &components {
+        if let Some(component) = status.components.get_mut(name) {
+            component.integrity = said.integrity;
+        }
+    }
+    let message = match damage.is_empty() {
+        true => "The data that was missing is there again".to_owned(),
+        false => format!(
+            "{}; this Snapshot can no longer be restored as a whole: restore another one",
+            damage.join("; ")
+        ),
+    };
+    let intact = condition::new(DATA_INTACT, damage.is_empty(), message, now);
+    condition::set(&mut status.conditions, intact);
+    (phase::snapshot_integrity(&status.components), components)
 }
 
 fn is_listed(world: &World<'_>, phase: SnapshotPhase) -> bool {
@@ -155,6 +232,7 @@ mod tests {
                 snapshot: &snapshot,
                 repository,
                 orphaned,
+                later: LaterLook::new(),
             },
             now,
         );
@@ -226,6 +304,59 @@ mod tests {
         assert_eq!(
             said(done, None, true),
             (Some("Succeeded"), vec!["Ready=True".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_snapshot_is_marked_when_a_later_run_finds_its_data_damaged_and_until_it_is_there_again() {
+        let mut status = json!({
+            "totalComponents": 1, "integrity": true, "conditions": uploaded(),
+            "components": {"dump": {"phase": "Succeeded", "integrity": true, "resticStats": [{"id": "a"}]}},
+        });
+        let now = "2024-09-19T10:30:46Z".parse().unwrap();
+        let look = |status: &Value, reason: Option<&str>| {
+            let snapshot = snapshot(status.clone());
+            let later = [("dump".to_owned(), reason.map(str::to_owned))].into();
+            say(
+                &World {
+                    snapshot: &snapshot,
+                    repository: None,
+                    orphaned: false,
+                    later,
+                },
+                now,
+            )
+        };
+        let said = look(&status, None);
+        assert_eq!(
+            (said.integrity, said.components.len()),
+            (None, 0),
+            "nothing to add"
+        );
+        let said = look(&status, Some("2 of its chunks are lost"));
+        assert_eq!(said.integrity, Some(false));
+        assert_eq!(said.components["dump"].integrity, Some(false));
+        assert_eq!(said.phase, Some(SnapshotPhase::Succeeded));
+        let damage = said.damage().unwrap();
+        assert!(
+            damage.starts_with("dump: 2 of its chunks are lost; this Snapshot"),
+            "{damage}"
+        );
+
+        let mut conditions = uploaded().as_array().unwrap().clone();
+        conditions.extend(
+            said.conditions
+                .iter()
+                .map(|condition| serde_json::to_value(condition).unwrap()),
+        );
+        status["conditions"] = conditions.into();
+        status["components"]["dump"]["integrity"] = json!(false);
+        let said = look(&status, None);
+        assert_eq!((said.integrity, said.damage()), (Some(true), None));
+        let condition = condition::find(&said.conditions, "DataIntact").unwrap();
+        assert_eq!(
+            (condition.status.to_string(), condition.reason.as_str()),
+            ("True".to_owned(), "DataRestored")
         );
     }
 }

@@ -16,11 +16,13 @@ use kube::{
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use kubestash_api::{
+    conditions::snapshot::DATA_INTACT,
     core::BackupSession,
     labels,
     shared::DeletionPolicy,
-    storage::{Repository, Snapshot},
+    storage::{Repository, Snapshot, SnapshotPhase},
 };
+use kubestash_core::phase;
 
 use self::decide::World;
 pub(crate) use self::forget::encryption_secret;
@@ -29,10 +31,11 @@ use crate::{
     backupsession::is_finished,
     context::Context,
     controller::{Controller, Reason},
+    events::Notice,
     finalizer,
-    repository::repository_of,
+    repository::{repository_of, snapshots_of},
     volume_job::invoker_kind,
-    watch::references,
+    watch::{Watch, references},
 };
 
 const MANAGER: Manager = Manager("kubestash-snapshot");
@@ -66,7 +69,11 @@ pub async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
     let (by_repository, by_job) = (watches.snapshots.clone(), watches.snapshots.clone());
     let by_remover = watches.snapshots.clone();
+    let by_report = watches.snapshots.clone();
     Controller::new("snapshot", Arc::clone(&ctx), &watches.snapshots)
+        .on(&watches.snapshots, move |snapshot| {
+            reported_on(snapshot, &by_report)
+        })
         .on(&watches.repositories, move |repository| {
             // Those that are shown are named there; the others only matter when the Repository goes.
             if repository.meta().deletion_timestamp.is_some() {
@@ -135,14 +142,78 @@ async fn reconcile(snapshot: Arc<Snapshot>, ctx: Arc<Context>) -> Result<Action,
     }
     let (orphaned, again) = orphaned(&ctx, &snapshot, Timestamp::now()).await?;
     let repository = repository_in(&ctx, &snapshot);
+    let beside = repository
+        .as_deref()
+        .map(|repository| snapshots_of(&ctx, repository))
+        .unwrap_or_default();
     let world = World {
         snapshot: &snapshot,
         repository: repository.as_deref(),
         orphaned,
+        later: phase::later_look(&snapshot, beside.iter().map(AsRef::as_ref)),
     };
     let said = decide::say(&world, Timestamp::now());
     apply::status(&api, snapshot.as_ref(), &said, Owns::Given, MANAGER).await?;
+    match said.damage() {
+        Some(damage) => {
+            let notice = Notice::warning(DATA_INTACT.false_reason, damage);
+            ctx.events.tell(snapshot.as_ref(), &notice).await;
+        }
+        None => ctx.events.recovered(snapshot.as_ref()),
+    }
+    if let (Some(repository), Some(found)) = (&repository, found_damage(&snapshot)) {
+        let notice = Notice::warning("DamageFound", found);
+        ctx.events.tell(repository.as_ref(), &notice).await;
+    }
     Ok(again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// What the run that made the Snapshot found damaged in its repository, and what became of it.
+fn found_damage(snapshot: &Snapshot) -> Option<String> {
+    let status = snapshot.status.as_ref()?;
+    let found: Vec<&str> = status
+        .components
+        .values()
+        .flat_map(|component| &component.damage)
+        .map(String::as_str)
+        .collect();
+    (!found.is_empty()).then(|| {
+        format!(
+            "found by the backup of Snapshot {}: {}",
+            snapshot.name_any(),
+            found.join("; ")
+        )
+    })
+}
+
+/// The Snapshots in the same Repository of which a run that has ended says something new: the damaged ones, and those
+/// that were marked before.
+fn reported_on(snapshot: &Snapshot, snapshots: &Watch<Snapshot>) -> Vec<ObjectRef<Snapshot>> {
+    let Some(status) = &snapshot.status else {
+        return Vec::new();
+    };
+    if status.phase != Some(SnapshotPhase::Succeeded) {
+        return Vec::new();
+    }
+    let damaged: Vec<&str> = status
+        .components
+        .values()
+        .flat_map(|component| &component.damaged_snapshots)
+        .map(|damaged| damaged.id.as_str())
+        .collect();
+    let is_meant = |other: &Snapshot| {
+        other.spec.repository == snapshot.spec.repository
+            && other.namespace() == snapshot.namespace()
+            && other.status.as_ref().is_some_and(|status| {
+                let mut stats = status
+                    .components
+                    .values()
+                    .flat_map(|component| &component.restic_stats);
+                status.integrity == Some(false)
+                    || stats.any(|stats| stats.id().is_some_and(|id| damaged.contains(&id)))
+            })
+    };
+    references(snapshots.select(is_meant))
 }
 
 /// Whether an unfinished Snapshot has lost its session; if it is too early to say, when to look again.
@@ -153,8 +224,8 @@ async fn orphaned(
 ) -> Result<(bool, Option<std::time::Duration>), ApplyError> {
     let namespace = snapshot.namespace().unwrap_or_default();
     let session = &snapshot.spec.backup_session;
-    let phase = snapshot.status.as_ref().and_then(|status| status.phase);
-    if decide::is_completed(phase)
+    let now_in = snapshot.status.as_ref().and_then(|status| status.phase);
+    if decide::is_completed(now_in)
         || session.is_empty()
         || ctx
             .watches
