@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crate::family::Family;
-use crate::mysql::Statements;
+use crate::mysql::{Statements, Structure, StructureReader};
 use crate::postgres;
 use crate::target::TargetError;
 
@@ -20,6 +20,8 @@ pub struct Outline {
     pub tail: Vec<u8>,
     /// Bytes of its longest statement, as the MySQL family writes them.
     pub longest_statement: u64,
+    /// The databases that it names, as the MySQL family names them.
+    pub structure: Structure,
 }
 
 /// The mark of a family is in one of so many first lines.
@@ -72,6 +74,7 @@ pub struct Outliner {
     tail: Vec<u8>,
     ends_at_head: bool,
     statements: Statements,
+    structure: StructureReader,
 }
 
 impl Outliner {
@@ -81,6 +84,7 @@ impl Outliner {
             head,
             mut tail,
             statements,
+            structure,
             ..
         } = std::mem::take(self);
         if !postgres::has_index(&head) {
@@ -91,6 +95,7 @@ impl Outliner {
             head,
             tail,
             longest_statement: statements.longest(),
+            structure: structure.end(),
         }
     }
 }
@@ -109,6 +114,7 @@ impl Write for Outliner {
             }
         }
         self.statements.take(bytes);
+        self.structure.take(bytes);
         Ok(bytes.len())
     }
 

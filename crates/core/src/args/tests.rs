@@ -31,13 +31,20 @@ fn accepted_flags_become_single_words() {
         ("-qRE", &["--quick", "--routines", "--events"]),
         ("-qw x=1", &["--quick", "--where=x=1"]),
         (
-            "--skip-triggers --disable-events",
-            &["--skip-triggers", "--disable-events"],
+            "--skip-triggers --disable-events --routines=0",
+            &["--skip-triggers", "--skip-events", "--skip-routines"],
         ),
-        ("--loose-column-statistics=0", &["--column-statistics=0"]),
+        (
+            "--loose-column-statistics=0 --loose-skip-ssl",
+            &["--skip-column-statistics", "--skip-ssl"],
+        ),
+        (
+            "--skip-dump_date=0 --enable-ssl=0",
+            &["--dump-date", "--skip-ssl"],
+        ),
         ("--max_allowed_packet=512M", &["--max-allowed-packet=512M"]),
         ("--disable-keys", &["--disable-keys"]),
-        ("--skip-opt --quick=1", &["--skip-opt", "--quick=1"]),
+        ("--opt --quick=1", &["--opt", "--quick"]),
         ("--rou", &["--routines"]),
         (
             "--where='; rm -rf / $(id) `id` | tee'",
@@ -101,6 +108,50 @@ fn flags_that_redirect_are_refused_by_name_and_without_their_value() {
         ("--version", "--version"),
         ("--tables", "--tables"),
         ("-O host=x", "--set-variable"),
+        // What nobody could restore.
+        ("--xml", "--xml"),
+        ("--xm", "--xml"),
+        ("-X", "--xml"),
+        ("-qX", "--xml"),
+        ("-tX", "--no-create-info"),
+        ("--xml=1", "--xml"),
+        ("--skip-xml=0", "--xml"),
+        ("--loose-xml", "--xml"),
+        ("--enable-xml", "--xml"),
+        ("--no-create-info", "--no-create-info"),
+        ("--no_create_i", "--no-create-info"),
+        ("--no-data", "--no-data"),
+        ("-d", "--no-data"),
+        ("--default-character-set=latin1", "--default-character-set"),
+        ("--default-character-set latin1", "--default-character-set"),
+        ("--default-char=binary", "--default-character-set"),
+        ("--compatible=ansi", "--compatible"),
+        ("--skip-create-options", "--skip-create-options"),
+        ("--create-options=0", "--skip-create-options"),
+        ("--disable-quote-names", "--skip-quote-names"),
+        ("--skip-single-transaction", "--skip-single-transaction"),
+        ("--fields-terminated-by=,", "--fields-terminated-by"),
+        ("--parallel=4", "--parallel"),
+        ("--force", "--force"),
+        ("-f", "--force"),
+        ("--ignore-error=1146", "--ignore-error"),
+        ("--insert-ignore", "--insert-ignore"),
+        ("--replace", "--replace"),
+        ("--wildcards", "--wildcards"),
+        // What would change more than the databases.
+        ("--system=all", "--system"),
+        ("--system=users", "--system"),
+        ("--users", "--users"),
+        ("--delete-master-logs", "--delete-master-logs"),
+        ("--delete-source-logs", "--delete-source-logs"),
+        ("--dump-slave", "--dump-slave"),
+        ("--master-data", "--master-data"),
+        ("--master-data=1", "--master-data"),
+        ("--source-data=1", "--source-data"),
+        ("--set-gtid-purged", "--set-gtid-purged"),
+        ("--set-gtid-purged=ON", "--set-gtid-purged"),
+        ("--set-gtid-purged=AUTO", "--set-gtid-purged"),
+        ("--one-database=x", "--one-database"),
     ];
     for (text, flag) in cases {
         let error = parse(Tool::MySqlDump, text).unwrap_err();
@@ -121,18 +172,21 @@ fn flags_that_redirect_are_refused_by_name_and_without_their_value() {
 
 #[test]
 fn what_is_no_flag_is_refused_with_a_remedy() {
-    for text in [
-        "druid",
-        "; touch /tmp/x",
-        "--quick extra",
-        "-",
-        "--",
-        "--quick -- x",
-        "| tee",
-        "&& id",
-    ] {
+    for text in ["-", "--", "--quick -- x", "''"] {
         let error = parse(Tool::MySqlDump, text).unwrap_err();
         assert!(matches!(error, ArgsError::Operand(_)), "{text}: {error}");
+    }
+    for text in ["; touch /tmp/x", "druid tables", "| tee", "&& id"] {
+        let error = parse(Tool::MySqlDump, text).unwrap_err();
+        assert!(
+            matches!(error, ArgsError::SecondName { .. }),
+            "{text}: {error}"
+        );
+        assert!(error.to_string().contains("--databases a b"), "{error}");
+    }
+    for (text, option) in [("--quick=maybe", "quick"), ("--skip-opt=2", "opt")] {
+        let error = parse(Tool::MySqlDump, text).unwrap_err();
+        assert_eq!(error, ArgsError::Switch(option.to_owned()), "{text}");
     }
     assert!(matches!(
         parse(Tool::MySqlDump, "--where='x"),
@@ -169,16 +223,167 @@ fn the_selection_of_databases_is_returned_not_passed_on() {
 }
 
 #[test]
-fn a_flag_nobody_has_heard_of_is_marked() {
-    let args = parse(
-        Tool::MySqlDump,
-        "--single-transactoin --set-gtid-purged=OFF",
-    )
-    .unwrap();
-    assert!(!args.flags[0].documented);
-    assert!(args.flags[1].documented);
-    assert_eq!(args.flags[1].option(), "set-gtid-purged");
-    assert_eq!(args.flags[1].value(), Some("OFF"));
+fn a_bare_word_is_the_database() {
+    let named = |tool, text: &str| parse(tool, text).unwrap().databases;
+    for text in [
+        "mydb",
+        "--quick mydb",
+        "mydb --set-gtid-purged=OFF",
+        "--skip-opt mydb",
+    ] {
+        assert_eq!(named(Tool::MySqlDump, text), ["mydb"], "{text}");
+    }
+    for text in ["--databases a --quick b", "a --databases b", "-B a b"] {
+        assert_eq!(named(Tool::MySqlDump, text), ["a", "b"], "{text}");
+    }
+    for text in [
+        "mydb",
+        "--one-database=mydb",
+        "--one-database mydb",
+        "-o mydb",
+        "--one-database=mydb mydb",
+        "--database=mydb",
+        "-D mydb",
+        "-Dmydb --show-warnings",
+    ] {
+        assert_eq!(named(Tool::MySqlClient, text), ["mydb"], "{text}");
+        assert!(
+            parse(Tool::MySqlClient, text)
+                .unwrap()
+                .flags
+                .iter()
+                .all(|flag| flag.option == "show-warnings"),
+            "{text}"
+        );
+    }
+    for (tool, text) in [
+        (Tool::MySqlClient, "a b"),
+        (Tool::MySqlClient, "-D a b"),
+        (Tool::MySqlClient, "--one-database=a b"),
+        // The second word would be a user.
+        (Tool::Psql, "a b"),
+        (Tool::Psql, "-d a b"),
+    ] {
+        let error = parse(tool, text).unwrap_err();
+        assert!(
+            matches!(error, ArgsError::SecondName { .. }),
+            "{text}: {error}"
+        );
+    }
+    assert_eq!(
+        parse(Tool::MySqlClient, "--one-database"),
+        Err(ArgsError::MissingValue("one-database".to_owned()))
+    );
+}
+
+#[test]
+fn a_flag_nobody_has_heard_of_is_refused_with_the_one_that_was_meant() {
+    let cases = [
+        (
+            Tool::MySqlDump,
+            "--single-transactoin",
+            Some("single-transaction"),
+        ),
+        (Tool::MySqlDump, "--skip-skip-events", None),
+        (Tool::MySqlDump, "--from-the-future=1", None),
+        (Tool::PgDump, "--exlcude-table=x", Some("exclude-table")),
+        // What MySQL's clients take for a negation is a typing error here.
+        (Tool::PgDump, "--skip-clean", None),
+        (Tool::PgDump, "--loose-clean", None),
+        (Tool::Psql, "--no-psqlcr", Some("no-psqlrc")),
+    ];
+    for (tool, text, meant) in cases {
+        let error = parse(tool, text).unwrap_err();
+        let ArgsError::Unknown { nearest, .. } = error else {
+            panic!("{text}: {error}");
+        };
+        assert_eq!(nearest, meant, "{text}");
+        assert_eq!(error.kind(), "ArgsInvalid");
+    }
+}
+
+#[test]
+fn a_flag_that_would_take_away_what_a_restore_needs_is_left_out_or_replaced_and_told() {
+    let cases: &[(Tool, &str, &[&str], &str)] = &[
+        (
+            Tool::MySqlDump,
+            "--compact",
+            &[
+                "--skip-add-drop-table",
+                "--skip-add-locks",
+                "--skip-disable-keys",
+            ],
+            "only be restored into an empty database",
+        ),
+        (
+            Tool::MySqlDump,
+            "--skip-opt",
+            &[
+                "--skip-add-drop-table",
+                "--skip-add-locks",
+                "--skip-disable-keys",
+                "--skip-extended-insert",
+            ],
+            "only be restored into an empty database",
+        ),
+        (
+            Tool::MySqlDump,
+            "--opt=0 --add-drop-table",
+            &[
+                "--skip-add-drop-table",
+                "--skip-add-locks",
+                "--skip-disable-keys",
+                "--skip-extended-insert",
+                "--add-drop-table",
+            ],
+            "only be restored into an empty database",
+        ),
+        (
+            Tool::MySqlDump,
+            "--disable-add-drop-table",
+            &["--skip-add-drop-table"],
+            "only be restored into an empty database",
+        ),
+        (Tool::MySqlDump, "--skip-comments", &[], "by its comments"),
+        (Tool::MySqlDump, "--skip-tz-utc", &[], "in UTC"),
+        (Tool::MySqlDump, "--skip-hex-blob", &[], "hexadecimal"),
+        (Tool::MySqlDump, "-N", &[], "character set"),
+        (Tool::MySqlDump, "--skip-set-charset", &[], "character set"),
+        (Tool::MySqlDump, "-n", &[], "always created"),
+        (
+            Tool::MySqlDump,
+            "--where='id > 5'",
+            &["--where=id > 5"],
+            "a part of the rows",
+        ),
+        (
+            Tool::MySqlDump,
+            "--skip-events",
+            &["--skip-events"],
+            "events are not in the dump",
+        ),
+        (Tool::MySqlClient, "--skip-comments", &[], "triggers"),
+        (Tool::MySqlClient, "--skip-binary-mode", &[], "as it is"),
+        (
+            Tool::PgDump,
+            "-t demo",
+            &["--table=demo"],
+            "of what these need",
+        ),
+        (Tool::Psql, "--echo-all", &[], "not kept"),
+    ];
+    for (tool, text, expected, told) in cases {
+        let args = parse(*tool, text).unwrap();
+        let words: Vec<_> = args.flags.iter().map(|flag| flag.word.as_str()).collect();
+        assert_eq!(words, *expected, "{text}");
+        assert!(
+            args.notes.iter().any(|note| note.contains(told)),
+            "{text}: {:?}",
+            args.notes
+        );
+    }
+    let harmless = "--add-drop-table --comments --hex-blob --skip-xml --skip-no-data -q --default-character-set=UTF8MB4 --master-data=2 --set-gtid-purged=off";
+    assert_eq!(parse(Tool::MySqlDump, harmless).unwrap().notes, [""; 0]);
 }
 
 #[test]
@@ -188,10 +393,23 @@ fn the_loading_client_has_rules_of_its_own() {
         "--tee=/tmp/x",
         "--pager=sh",
         "--local-infile",
-        "-D other",
+        "--local-infile=1",
+        "--skip-local-infile=0",
+        "--load-data-local-dir=/etc",
         "--force",
         "-f",
-        "--one-database=druid",
+        "-Bf",
+        "--named-commands",
+        "-G",
+        "--system-command",
+        "--init-command=x",
+        "--reconnect",
+        "--safe-updates",
+        "-U",
+        "--select-limit=1",
+        "--default-character-set=latin1",
+        "--ignore-spaces",
+        "--delimiter=//",
     ] {
         let error = parse(Tool::MySqlClient, text).unwrap_err();
         assert!(
@@ -199,8 +417,9 @@ fn the_loading_client_has_rules_of_its_own() {
             "{text}: {error}"
         );
     }
-    let args = parse(Tool::MySqlClient, "--show-warnings --binary-mode").unwrap();
-    assert_eq!(args.flags.len(), 2);
+    let text = "--show-warnings --binary-mode --skip-local-infile --local-infile=0 --disable-tee --skip-reconnect";
+    let args = parse(Tool::MySqlClient, text).unwrap();
+    assert_eq!(args.flags.len(), 6);
 }
 
 #[test]
@@ -236,6 +455,26 @@ fn postgresqls_programs_have_rules_of_their_own() {
                 "'host=evil dbname=x'",
                 "postgresql://hunter2@evil/x",
                 "-Of/tmp/x",
+                "--data-only",
+                "-a",
+                "-Oa",
+                "--dat",
+                "--schema-only",
+                "-s",
+                "--no-data",
+                "--no-schema",
+                "--section=data",
+                "--section data",
+                "--statistics-only",
+                "--binary-upgrade",
+                "--encoding=LATIN1",
+                "-E SQL_ASCII",
+                "-ESJIS",
+                "--on-conflict-do-nothing",
+                "--include-foreign-data=*",
+                "--extra-float-digits=0",
+                "--extra-float-digits=-15",
+                "--snapshot=1",
             ],
         ),
         (
@@ -247,6 +486,12 @@ fn postgresqls_programs_have_rules_of_their_own() {
                 "-f/tmp/x",
                 "-h evil",
                 "-Uevil",
+                "--data-only",
+                "-s",
+                "--no-data",
+                "--statistics-only",
+                "--encoding=LATIN1",
+                "--binary-upgrade",
             ],
         ),
         (
@@ -266,6 +511,12 @@ fn postgresqls_programs_have_rules_of_their_own() {
                 "-d service=evil",
                 "-h evil",
                 "-1h evil",
+                "-b",
+                "--csv",
+                "-H",
+                "-x",
+                "-F,",
+                "-0",
             ],
         ),
     ];
@@ -298,7 +549,7 @@ fn postgresqls_databases_are_returned_however_they_are_named() {
     }
     let args = parse(
         Tool::PgDump,
-        "-cO --exclude-table='a b' -n x -T y --disable-triggers -Fp -Z 0",
+        "-cO --exclude-table='a b' -n x -T y --disable-triggers -Fp -Z 0 -E utf8",
     )
     .unwrap();
     let words: Vec<_> = args.flags.iter().map(|flag| flag.word.as_str()).collect();
@@ -312,12 +563,188 @@ fn postgresqls_databases_are_returned_however_they_are_named() {
             "--exclude-table=y",
             "--disable-triggers",
             "--format=p",
-            "--compress=0"
+            "--compress=0",
+            "--encoding=utf8"
         ]
     );
-    // What MySQL's clients take for a negation is a typing error here.
-    let args = parse(Tool::PgDump, "--skip-clean").unwrap();
-    assert!(!args.flags[0].documented);
+    assert_eq!(parse(Tool::PgDump, "a -d b").unwrap().databases, ["b", "a"]);
     assert!(parse(Tool::PgDumpAll, "demo").is_err());
     assert_eq!(parse(Tool::Psql, "demo").unwrap().databases, ["demo"]);
+}
+
+/// What the newest clients say of themselves with `--help`, and what only others have: options with their letters.
+const DOCUMENTED: &[(Tool, &str)] = &[
+    (
+        Tool::MySqlDump,
+        "-A,all-databases -Y,all-tablespaces -y,no-tablespaces add-drop-database add-drop-masking-policy \
+         add-drop-table add-drop-trigger add-drop-user add-locks allow-keywords apply-replica-statements \
+         apply-slave-statements bind-address character-sets-dir column-statistics -i,comments compatible \
+         compact -c,complete-insert -C,compress -a,create-options -B,databases -#,debug debug-check \
+         debug-info default-character-set delete-source-logs delete-master-logs -K,disable-keys dump-replica \
+         dump-slave -E,events -e,extended-insert fields-terminated-by fields-enclosed-by \
+         fields-optionally-enclosed-by fields-escaped-by -F,flush-logs flush-privileges -f,force -?,help \
+         hex-blob -h,host ignore-error ignore-table exclude-user include-user include-source-host-port \
+         include-master-host-port insert-ignore lines-terminated-by -x,lock-all-tables -l,lock-tables \
+         log-error mysqld-long-query-time source-data masking-policies master-data max-allowed-packet \
+         net-buffer-length no-autocommit -n,no-create-db -t,no-create-info -d,no-data -N,no-set-names opt \
+         order-by-primary -p,password password1 password2 password3 -P,port protocol -q,quick -Q,quote-names \
+         replace -r,result-file -R,routines set-charset set-gtid-purged single-transaction dump-date skip-opt \
+         -S,socket server-public-key-path get-server-public-key ssl-mode ssl-ca ssl-capath ssl-cert \
+         ssl-cipher ssl-key ssl-crl ssl-crlpath tls-version ssl-fips-mode tls-ciphersuites ssl-session-data \
+         ssl-session-data-continue-on-failed-reuse tls-sni-servername -T,tab tables output-as-version \
+         triggers tz-utc -u,user users -v,verbose -V,version -w,where -X,xml plugin-dir default-auth \
+         enable-cleartext-plugin -M,network-timeout show-create-table-skip-secondary-engine \
+         compression-algorithms zstd-compression-level skip-generated-invisible-primary-key init-command \
+         init-command-add ignore-views",
+    ),
+    (
+        Tool::MySqlDump,
+        "-A,all-databases -Y,all-tablespaces -y,no-tablespaces add-drop-database add-drop-table \
+         add-drop-trigger add-locks allow-keywords apply-slave-statements as-of character-sets-dir \
+         -i,comments compatible compact -c,complete-insert -C,compress copy-s3-tables -a,create-options \
+         -B,databases -#,debug debug-check debug-info default-character-set delayed-insert delete-master-logs \
+         -D,dir -K,disable-keys dump-date -H,dump-history update-history dump-slave -E,events \
+         -e,extended-insert fields-terminated-by fields-enclosed-by fields-optionally-enclosed-by \
+         fields-escaped-by -F,flush-logs flush-privileges -f,force gtid header -?,help hex-blob -h,host \
+         ignore-database ignore-table-data ignore-table include-master-host-port insert-ignore \
+         lines-terminated-by -x,lock-all-tables -l,lock-tables log-error log-queries master-data \
+         max-allowed-packet max-statement-time net-buffer-length no-autocommit -n,no-create-db \
+         -t,no-create-info -d,no-data no-data-med -N,no-set-names opt order-by-primary order-by-size \
+         -p,password -j,parallel -P,port protocol -q,quick -Q,quote-names replace -r,result-file -R,routines \
+         set-charset single-transaction skip-opt -S,socket ssl ssl-ca ssl-capath ssl-cert ssl-cipher ssl-key \
+         ssl-crl ssl-crlpath tls-version ssl-fp ssl-fplist ssl-verify-server-cert system -T,tab tables \
+         triggers tz-utc -u,user -v,verbose -V,version -w,where -X,xml plugin-dir default-auth galera-info",
+    ),
+    (
+        Tool::MySqlClient,
+        "-?,help -I,help auto-rehash -A,no-auto-rehash auto-vertical-output -B,batch bind-address \
+         binary-as-hex character-sets-dir column-type-info commands -c,comments -C,compress -#,debug \
+         debug-check -T,debug-info -D,database default-character-set delimiter enable-cleartext-plugin \
+         -e,execute -E,vertical -f,force histignore -G,named-commands -i,ignore-spaces init-command \
+         init-command-add local-infile -b,no-beep -h,host dns-srv-name -H,html -X,xml line-numbers \
+         -L,skip-line-numbers -n,unbuffered column-names -N,skip-column-names sigint-ignore -o,one-database \
+         pager -p,password password1 password2 password3 -P,port prompt protocol -q,quick -r,raw reconnect \
+         -s,silent -S,socket server-public-key-path get-server-public-key ssl-mode ssl-ca ssl-capath ssl-cert \
+         ssl-cipher ssl-key ssl-crl ssl-crlpath tls-version ssl-fips-mode tls-ciphersuites ssl-session-data \
+         ssl-session-data-continue-on-failed-reuse tls-sni-servername -t,table tee -u,user -U,safe-updates \
+         -U,i-am-a-dummy -v,verbose -V,version -w,wait connect-timeout max-allowed-packet net-buffer-length \
+         select-limit max-join-size show-warnings -j,syslog plugin-dir default-auth binary-mode \
+         connect-expired-password network-namespace compression-algorithms zstd-compression-level \
+         load-data-local-dir authentication-oci-client-config-profile oci-config-file \
+         authentication-openid-connect-client-id-token-file telemetry-client \
+         plugin-authentication-webauthn-client-preserve-privacy plugin-authentication-webauthn-device \
+         register-factor system-command",
+    ),
+    (
+        Tool::MySqlClient,
+        "-?,help -I,help abort-source-on-error auto-rehash -A,no-auto-rehash auto-vertical-output -B,batch \
+         binary-as-hex binary-mode character-sets-dir column-names -N,skip-column-names column-type-info \
+         -c,comments -C,compress connect-expired-password connect-timeout -D,database -#,debug debug-check \
+         -T,debug-info default-auth default-character-set delimiter enable-cleartext-plugin -e,execute \
+         -f,force -h,host -H,html -i,ignore-spaces init-command line-numbers -L,skip-line-numbers \
+         local-infile max-allowed-packet max-join-size -G,named-commands net-buffer-length -b,no-beep \
+         -o,one-database pager -p,password plugin-dir -P,port print-query-on-error progress-reports prompt \
+         protocol -q,quick quick-max-column-width -r,raw reconnect -U,safe-updates -U,i-am-a-dummy sandbox \
+         secure-auth select-limit server-arg show-query-costs show-warnings sigint-ignore -s,silent -S,socket \
+         ssl ssl-ca ssl-capath ssl-cert ssl-cipher ssl-key ssl-crl ssl-crlpath tls-version ssl-fp ssl-fplist \
+         ssl-verify-server-cert -t,table tee -n,unbuffered -u,user -v,verbose -V,version -E,vertical -w,wait \
+         -X,xml",
+    ),
+    (
+        Tool::PgDump,
+        "-f,file -F,format -j,jobs -v,verbose -V,version -Z,compress lock-wait-timeout no-sync sync-method \
+         -?,help -a,data-only -b,large-objects blobs -B,no-large-objects no-blobs -c,clean -C,create \
+         -e,extension -E,encoding -n,schema -N,exclude-schema -O,no-owner -s,schema-only -S,superuser \
+         -t,table -T,exclude-table -x,no-privileges binary-upgrade column-inserts disable-dollar-quoting \
+         disable-triggers enable-row-security exclude-extension exclude-table-and-children exclude-table-data \
+         exclude-table-data-and-children extra-float-digits filter if-exists include-foreign-data inserts \
+         load-via-partition-root no-comments no-data no-policies no-publications no-schema no-security-labels \
+         no-statistics no-subscriptions no-table-access-method no-tablespaces no-toast-compression \
+         no-unlogged-table-data on-conflict-do-nothing quote-all-identifiers restrict-key rows-per-insert \
+         section sequence-data serializable-deferrable snapshot statistics statistics-only strict-names \
+         table-and-children use-set-session-authorization -d,dbname -h,host -p,port -U,username \
+         -w,no-password -W,password role",
+    ),
+    (
+        Tool::PgDumpAll,
+        "-f,file -v,verbose -V,version lock-wait-timeout -?,help -a,data-only -c,clean -E,encoding \
+         -g,globals-only -O,no-owner -r,roles-only -s,schema-only -S,superuser -t,tablespaces-only \
+         -x,no-privileges binary-upgrade column-inserts disable-dollar-quoting disable-triggers \
+         exclude-database extra-float-digits filter if-exists inserts load-via-partition-root no-comments \
+         no-data no-policies no-publications no-role-passwords no-schema no-security-labels no-statistics \
+         no-subscriptions no-sync no-table-access-method no-tablespaces no-toast-compression \
+         no-unlogged-table-data on-conflict-do-nothing quote-all-identifiers restrict-key rows-per-insert \
+         sequence-data statistics statistics-only use-set-session-authorization -d,dbname -h,host -l,database \
+         -p,port -U,username -w,no-password -W,password role",
+    ),
+    (
+        Tool::Psql,
+        "-c,command -d,dbname -f,file -l,list -v,set -v,variable -V,version -X,no-psqlrc \
+         -1,single-transaction -?,help help -a,echo-all -b,echo-errors -e,echo-queries -E,echo-hidden \
+         -L,log-file -n,no-readline -o,output -q,quiet -s,single-step -S,single-line -A,no-align csv \
+         -F,field-separator -H,html -P,pset -R,record-separator -t,tuples-only -T,table-attr -x,expanded \
+         -z,field-separator-zero -0,record-separator-zero -h,host -p,port -U,username -w,no-password \
+         -W,password",
+    ),
+    (
+        Tool::MySqlDump,
+        "shared-memory-base-name login-path no-login-paths defaults-file defaults-extra-file defaults-group-suffix no-defaults print-defaults secure-auth set-variable dns-srv-name order-by-primary-desc wildcards galera-sst-mode",
+    ),
+    (
+        Tool::MySqlClient,
+        "shared-memory-base-name login-path no-login-paths dns-srv-name fido-register-factor plugin-authentication-kerberos-client-mode secure-auth script-dir",
+    ),
+    (
+        Tool::PgDump,
+        "no-synchronized-snapshots with-statistics no-acl attribute-inserts",
+    ),
+];
+
+#[test]
+fn every_option_of_every_client_is_in_the_table_with_its_letter() {
+    let mut count = 0;
+    for (tool, options) in DOCUMENTED {
+        for option in options.split_whitespace() {
+            let (letter, name) = match option.split_once(',') {
+                Some((letter, name)) => (letter.strip_prefix('-'), name),
+                None => (None, option),
+            };
+            let known = |flag: &str| {
+                !matches!(
+                    parse(*tool, &format!("--{flag}=1")),
+                    Err(ArgsError::Unknown { .. } | ArgsError::Ambiguous(_))
+                )
+            };
+            assert!(known(name), "{tool} --{name}");
+            let table = tool.options();
+            if let Some(letter) = letter {
+                let of_letter = |option: &&Opt| option.short == letter.chars().next();
+                let is_it = table
+                    .iter()
+                    .filter(of_letter)
+                    .any(|found| found.name == name);
+                assert!(is_it, "{tool} -{letter} is --{name}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 500, "{count}");
+}
+
+#[test]
+fn no_letter_of_a_table_means_two_different_things() {
+    for (tool, _) in DOCUMENTED {
+        let table = tool.options();
+        for option in table {
+            let twins = |other: &&Opt| other.short == option.short && other.short.is_some();
+            for other in table.iter().filter(twins) {
+                assert!(
+                    other.on == option.on && other.value == option.value,
+                    "{tool} --{} --{}",
+                    option.name,
+                    other.name
+                );
+            }
+        }
+    }
 }

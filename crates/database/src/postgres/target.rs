@@ -23,6 +23,8 @@ const DUMPED_FROM: &str = "-- Dumped from database version ";
 struct PostgresTarget {
     /// The database for a dump of a single one.
     database: Option<String>,
+    /// The database that the task's args name.
+    named: Option<String>,
     databases: Vec<Database>,
     info: ServerInfo,
     address: String,
@@ -56,7 +58,19 @@ impl Target for PostgresTarget {
                     "the index at the end of the dump is broken",
                 ))?;
                 let names = index.sections.into_iter();
-                names.filter_map(|section| section.database).collect()
+                let names: Vec<String> = names.filter_map(|section| section.database).collect();
+                if let Some(named) = self
+                    .named
+                    .as_ref()
+                    .filter(|named| names != [named.as_str()])
+                {
+                    return Err(TargetError::Named {
+                        address: self.address.clone(),
+                        named: named.clone(),
+                        dumped: names,
+                    });
+                }
+                names
             }
             false => vec![
                 self.database
@@ -66,6 +80,7 @@ impl Target for PostgresTarget {
                     })?,
             ],
         };
+        accepted.databases.clone_from(&names);
         for name in names {
             match self.databases.iter().find(|known| known.name == name) {
                 Some(known) if !known.connect => return Err(self.lacks("CONNECT", &name)),
@@ -122,6 +137,7 @@ impl PostgresTarget {
 /// Looks at the server a dump is to be loaded into.
 pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Target>, Error> {
     let named = args::parse(Tool::Psql, request.args)?.databases;
+    let named = named.into_iter().next();
     let to = request.connection;
     usable(to)?;
     let server = Server::wait(to, request.role, request.wait_timeout).await?;
@@ -147,7 +163,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
         .into());
     }
     let is = |name: &&str| find(name, &existing.all, false).is_some();
-    let database = match (named.last(), request.source) {
+    let database = match (&named, request.source) {
         (Some(named), _) => Some(named.clone()),
         (None, Some(source)) => Some(selection::place(source, request.role, &existing, false).0),
         // A dump that others made goes where psql would put it.
@@ -163,6 +179,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
     };
     Ok(Box::new(PostgresTarget {
         database,
+        named,
         databases,
         info: server.info.clone(),
         address,
@@ -193,6 +210,7 @@ mod tests {
         };
         PostgresTarget {
             database: Some("shop".into()),
+            named: None,
             databases: vec![
                 database("shop", true, true),
                 database("closed", false, false),
@@ -228,7 +246,7 @@ mod tests {
         ] {
             let answer = target(server).accepts(&outline(dumped));
             match taken {
-                true => assert_eq!(answer.unwrap(), Accepted::default()),
+                true => assert_eq!(answer.unwrap().databases, ["shop"]),
                 false => assert_eq!(answer.unwrap_err().kind(), "DatabaseIncompatible"),
             }
         }
@@ -254,6 +272,6 @@ mod tests {
         assert_eq!(accepted.missing, ["new"]);
         target.database = None;
         let error = target.accepts(&outline("15.1")).unwrap_err();
-        assert!(error.to_string().contains("--dbname="), "{error}");
+        assert!(error.to_string().contains("parameter args"), "{error}");
     }
 }

@@ -10,6 +10,9 @@
 mod drain;
 mod encryption;
 mod faults;
+mod flags;
+#[path = "../support/options.rs"]
+mod options;
 mod server;
 mod several;
 mod task;

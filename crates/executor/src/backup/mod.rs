@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use kubestash_api::storage::Snapshot;
-use kubestash_core::format;
 use kubestash_engine::{CancellationToken, Repository as _, ResticRepository};
 
 use crate::arguments::component_path;
@@ -160,7 +159,7 @@ async fn back_up(
     let dump = async {
         match source {
             Ok(source) => dump::start(task, source, &unwanted).await,
-            Err(failure) => Err(failure),
+            Err(failure) => Err(dump::NoDump::of(failure)),
         }
     };
     let (opened, dump) = tokio::join!(opening, dump);
@@ -214,7 +213,7 @@ async fn open<'a>(work: Work<'a>) -> Result<Opened<'a>, (Work<'a>, Failure)> {
 /// Streams the dump into the repositories and finishes each.
 async fn dump_into(
     opened: Vec<Opened<'_>>,
-    dump: Result<dump::Running, Failure>,
+    dump: Result<dump::Running, dump::NoDump>,
     started: Instant,
     cancel: &CancellationToken,
 ) -> Vec<Option<Failure>> {
@@ -223,10 +222,11 @@ async fn dump_into(
     }
     let dump = match dump {
         Ok(dump) => dump,
-        Err(failure) => {
-            let failures = opened
-                .iter()
-                .map(|opened| opened.work.fail(failure.clone()));
+        Err(no_dump) => {
+            let failures = opened.iter().map(|opened| async {
+                let failure = no_dump.for_repository(&opened.repository).await;
+                opened.work.fail(failure).await
+            });
             return join_all(failures).await.into_iter().map(Some).collect();
         }
     };
@@ -274,7 +274,12 @@ impl Opened<'_> {
     /// Records what an earlier attempt stored.
     async fn adopt(self, started: Instant) -> Option<Failure> {
         match self.todo.clone() {
-            Todo::Adopt { id, made, surplus } => {
+            Todo::Adopt {
+                id,
+                made,
+                databases,
+                surplus,
+            } => {
                 tracing::info!(
                     "{}: restic snapshot {id} of an earlier attempt is complete, using it",
                     self.work.name
@@ -287,6 +292,7 @@ impl Opened<'_> {
                             uploaded: made.map(|made| made.data_added),
                             started: made.map(|made| made.started),
                             finished: made.map(|made| made.finished),
+                            databases,
                         };
                         self.finish(stored, surplus, started).await
                     }
@@ -310,11 +316,7 @@ impl Opened<'_> {
         surplus: Vec<String>,
         started: Instant,
     ) -> Option<Failure> {
-        let what = format!(
-            "{} of {}",
-            format::bytes(stored.size),
-            self.work.task.component()
-        );
+        let what = report::what(self.work.task.component(), &stored);
         match self.finishing().all(stored, surplus, started).await {
             Ok(()) => {
                 tracing::info!(
@@ -353,9 +355,9 @@ impl Work<'_> {
         }
     }
 
-    /// Says why this attempt failed, in the log and in the Snapshot.
+    /// Says why this attempt failed, in the Snapshot; the reason is also the last line of the log.
     async fn fail(&self, failure: Failure) -> Failure {
-        tracing::error!("{}: {failure}", self.name);
+        tracing::error!("{}: the backup failed", self.name);
         let status = report::attempt(
             &self.snapshot,
             self.task.component(),

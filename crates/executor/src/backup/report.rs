@@ -17,6 +17,7 @@ use kubestash_core::{condition, format, phase};
 use kubestash_engine::BackupSummary;
 
 use crate::failure::Failure;
+use crate::log::listed;
 
 /// A restic snapshot that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) struct Stored {
     pub(super) started: Option<Timestamp>,
     /// When it was durable.
     pub(super) finished: Option<Timestamp>,
+    /// The databases in it, as far as they are known.
+    pub(super) databases: Vec<String>,
 }
 
 impl From<BackupSummary> for Stored {
@@ -41,8 +44,22 @@ impl From<BackupSummary> for Stored {
             uploaded: Some(summary.data_added),
             started: Some(summary.started),
             finished: Some(summary.finished),
+            databases: Vec::new(),
         }
     }
+}
+
+/// What is stored, for the log: `3.750 MiB of dump (druid), restic snapshot 8f2b`.
+pub(super) fn what(component: &str, stored: &Stored) -> String {
+    let databases = match stored.databases.as_slice() {
+        [] => String::new(),
+        names => format!(" ({})", listed(names)),
+    };
+    format!(
+        "{} of {component}{databases}, restic snapshot {}",
+        format::bytes(stored.size),
+        stored.id
+    )
 }
 
 /// The component of a dump that is stored. `file` is its name in the repository.
@@ -56,6 +73,7 @@ pub(super) fn component(
 ) -> Component {
     let time = |time: Option<Timestamp>| time.map(|time| Time(whole_second(time)));
     Component {
+        databases: stored.databases.clone(),
         driver: Some(Driver::Restic),
         duration: Some(format::go_duration(duration)),
         integrity: Some(integrity),
@@ -216,6 +234,7 @@ mod tests {
             uploaded: Some(3_933_209),
             started: Some(at("2024-09-19T10:30:57.25Z")),
             finished: Some(at("2024-09-19T10:31:05.75Z")),
+            databases: vec!["druid".into()],
         };
         let duration = Duration::from_nanos(9_614_587_405);
         component(PATH, "dumpfile.sql", &stored, true, 690_193, duration)
@@ -225,6 +244,8 @@ mod tests {
     fn a_component_is_written_as_the_tutorial_shows_it() {
         let written = serde_json::to_value(dump()).unwrap();
         let tutorial = json!({
+            // Ours; the tutorial shows nothing of the kind.
+            "databases": ["druid"],
             "driver": "Restic",
             "duration": "9.614587405s",
             "integrity": true,

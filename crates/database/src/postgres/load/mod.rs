@@ -66,7 +66,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     drop(server);
     let client = Client::find(Program::Psql, info.major, &info.version, &path).await?;
 
-    let mut notes = Vec::new();
+    let mut notes = args.notes;
     if !client.can_be_restricted() {
         notes.push(format!(
             "{} cannot be kept from running commands that a dump asks for: update it",
@@ -113,6 +113,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
         sink,
         running,
         program: client.name(),
+        server: "PostgreSQL",
         server_version: info.version,
         words,
         notes,

@@ -2,8 +2,11 @@
 
 use kube::ResourceExt;
 use kubestash_api::core::BackupBlueprint;
+use kubestash_core::catalog::Direction;
 
-use super::{Others, Violation, backup_configuration::storage_usage};
+use super::{
+    Others, Violation, backup_configuration::storage_usage, task_parameters::task_parameters,
+};
 
 /// Judges a BackupBlueprint. What its variables may make of it is judged when they are filled in.
 #[must_use]
@@ -19,12 +22,22 @@ pub fn backup_blueprint(object: &BackupBlueprint, others: &Others) -> Vec<Violat
         let field = format!("spec.backupConfigurationTemplate.backends[{index}].storageRef");
         storage_usage(&field, backend.storage_ref.as_ref()?, &namespace, others)
     };
-    template
+    let mut violations: Vec<_> = template
         .backends
         .iter()
         .enumerate()
         .filter_map(judge)
-        .collect()
+        .collect();
+    for (index, session) in template.sessions.iter().enumerate() {
+        let field = format!("spec.backupConfigurationTemplate.sessions[{index}].addon");
+        violations.extend(
+            session
+                .addon
+                .iter()
+                .flat_map(|info| task_parameters(&field, info, Direction::Backup, others)),
+        );
+    }
+    violations
 }
 
 #[cfg(test)]
