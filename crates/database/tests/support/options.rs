@@ -11,6 +11,8 @@ pub struct Documented {
     pub name: String,
     /// Whether it takes a value, as far as the help says so.
     pub takes_value: bool,
+    /// Whether it is on unless it is switched off.
+    pub is_on: bool,
 }
 
 /// The options of a program.
@@ -22,6 +24,11 @@ pub fn of(program: &str, help: &[&str]) -> Vec<Documented> {
         .lines()
         .take_while(|line| !line.starts_with("Variables ("))
     {
+        if line.contains("Defaults to on")
+            && let Some(option) = found.last_mut()
+        {
+            option.is_on = true;
+        }
         // Options stand at the left; text about them does not.
         let indent = line.len() - line.trim_start().len();
         let Some(at) = line.find("--").filter(|at| indent <= 6 && *at <= 14) else {
@@ -38,6 +45,7 @@ pub fn of(program: &str, help: &[&str]) -> Vec<Documented> {
         }
         found.push(Documented {
             name: name.to_owned(),
+            is_on: false,
             takes_value: behind.starts_with('=') || behind.starts_with("[="),
         });
     }

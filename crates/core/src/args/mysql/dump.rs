@@ -1,6 +1,6 @@
 //! `mysqldump` 5.7 to 9 and `mariadb-dump` 10.3 to 12.
 
-use super::super::option::Value::Joined;
+use super::super::option::Value::{Joined, Switch};
 use super::super::option::Verdict::{
     self, AllDatabases, As, Databases, Left, Only, Pass, Refuse, Told,
 };
@@ -194,7 +194,7 @@ pub(in super::super) const DUMP: &[Opt] = &[
     off("hex-blob", None, HEX),
     off("tz-utc", None, TIMES),
     off("set-charset", None, CHARSET),
-    on("no-set-names", Some('N'), CHARSET),
+    opt("no-set-names", Some('N'), Switch, CHARSET, CHARSET),
     off("quick", Some('q'), BUFFERED),
     on("no-create-db", Some('n'), CREATES),
     // What to dump, and how.
