@@ -1,23 +1,29 @@
 //! The `args` parameter of a dump or load task: free text that becomes words of a command line.
 //!
 //! The text is split as a shell would split it, but no shell ever sees it, so `;`, `|` or `$(…)` are
-//! only characters. What is left is judged flag by flag:
+//! only characters. What is left is judged flag by flag, by one table for each client in which every option of
+//! every released version stands:
 //!
 //! - flags that would send the client to another host, change its credentials, let it read or write
 //!   files, or run something are **refused by name** (never with their value: it may be a password);
-//! - abbreviations are written out, so that `--hos=…` cannot slip past the rule for `--host`;
-//! - `--databases a b`, `--all-databases` and, for PostgreSQL's programs, `--dbname=a` and a bare name are not
-//!   passed on but returned, because the selection of databases has rules of its own.
+//! - so are flags that make a dump that nobody can restore, or a restore that could lose data without an error;
+//! - flags that would take away what a restore needs are left out or replaced, and [`Args::notes`] says so;
+//! - abbreviations are written out, so that `--hos=…` cannot slip past the rule for `--host`, and `--x=0`,
+//!   `--skip-x` and `--disable-x` are one;
+//! - names of databases (`--databases a b`, `--dbname=a`, a bare word) are not passed on but returned, because the
+//!   selection of databases has rules of its own. So is `--all-databases`.
 //!
-//! Whether the installed client knows a flag is not decided here: see [`Flag::documented`].
+//! A flag that is in no table is refused: what it would do to a dump, nobody has looked at. Whether the installed client
+//! has a flag that others of its family have is not decided here.
 
 mod mysql;
 mod option;
+mod parser;
 mod postgres;
 
 use std::fmt;
 
-use option::{Opt, Value, Verdict};
+use option::Opt;
 
 /// Whose command line the text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,17 +51,24 @@ impl Tool {
         }
     }
 
-    /// Words in front of an option's name that switch it.
-    fn negations(self) -> &'static [&'static str] {
+    /// Whether it is of the family whose clients take `loose-`, `skip-`, `disable-` and `enable-` in front of an option.
+    fn takes_prefixes(self) -> bool {
+        matches!(self, Tool::MySqlDump | Tool::MySqlClient)
+    }
+
+    /// How many words that are no flag may name a database.
+    fn bare_names(self) -> usize {
         match self {
-            Tool::MySqlDump | Tool::MySqlClient => &NEGATIONS,
-            Tool::PgDump | Tool::PgDumpAll | Tool::Psql => &[],
+            // A second one would be a table, or a user.
+            Tool::MySqlDump | Tool::MySqlClient | Tool::Psql => 1,
+            Tool::PgDump => usize::MAX,
+            Tool::PgDumpAll => 0,
         }
     }
 
-    /// Whether a word that is no flag names a database.
-    fn takes_database(self) -> bool {
-        matches!(self, Tool::PgDump | Tool::Psql)
+    /// Whether it works on one database.
+    fn loads(self) -> bool {
+        matches!(self, Tool::MySqlClient | Tool::Psql)
     }
 }
 
@@ -74,25 +87,15 @@ impl fmt::Display for Tool {
 /// One flag, ready to be a single word of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
-    /// Its long name, without dashes and without a `loose-` prefix, words joined by `-`: `set-gtid-purged`,
-    /// `skip-triggers`.
+    /// Its long name, without dashes, words joined by `-`: `set-gtid-purged`, `skip-triggers`.
     pub name: String,
     /// The word to pass: `--set-gtid-purged=OFF`.
     pub word: String,
-    /// True when a released client of the family has this flag, so that a client without it may leave it
-    /// out; false when we have never heard of it, and only the client itself can tell whether it is a typo.
-    pub documented: bool,
+    /// The name of the option that it sets or switches: `triggers` for `--skip-triggers`.
+    pub option: &'static str,
 }
 
 impl Flag {
-    /// The name of the option this flag switches: `triggers` for `--skip-triggers`.
-    pub fn option(&self) -> &str {
-        NEGATIONS
-            .iter()
-            .find_map(|prefix| self.name.strip_prefix(prefix))
-            .unwrap_or(&self.name)
-    }
-
     /// What follows the `=`, if anything does.
     pub fn value(&self) -> Option<&str> {
         self.word.split_once('=').map(|(_, value)| value)
@@ -106,8 +109,10 @@ pub struct Args {
     pub flags: Vec<Flag>,
     /// True when the text said `--all-databases`.
     pub all_databases: bool,
-    /// The names after `--databases`, in their order.
+    /// The databases that it names, in their order.
     pub databases: Vec<String>,
+    /// What was left out or replaced, and what flags mean that are easily misunderstood: for the log.
+    pub notes: Vec<String>,
 }
 
 /// Why the `args` parameter of a task cannot be used.
@@ -116,7 +121,7 @@ pub enum ArgsError {
     /// A quote is not closed, or the text ends in a backslash.
     #[error("failed to split the task parameter args: {0}; close every quote")]
     Split(#[source] shell_words::ParseError),
-    /// The flag would redirect the client.
+    /// The flag would redirect the client, or spoil the dump or the restore.
     #[error(
         "failed to accept the task parameter args: {flag} is refused because it {why}; remove it"
     )]
@@ -126,6 +131,19 @@ pub enum ArgsError {
         /// What the flag would do.
         why: &'static str,
     },
+    /// The flag is one that we have never heard of.
+    #[error(
+        "failed to accept the task parameter args: {tool} has no flag --{flag} that is known to be safe{}; correct or remove it",
+        meant(.nearest)
+    )]
+    Unknown {
+        /// The client.
+        tool: Tool,
+        /// The flag's name.
+        flag: String,
+        /// The known one that is spelled nearest to it.
+        nearest: Option<&'static str>,
+    },
     /// The abbreviation fits several flags.
     #[error(
         "failed to accept the task parameter args: --{0} may mean several flags; write the flag in full"
@@ -134,14 +152,43 @@ pub enum ArgsError {
     /// A flag that needs a value is the last word.
     #[error("failed to accept the task parameter args: --{0} needs a value; write --{0}=<value>")]
     MissingValue(String),
+    /// A flag that is on or off was given something else.
+    #[error(
+        "failed to accept the task parameter args: --{0} takes no value but 0 and 1; write --{0} alone"
+    )]
+    Switch(String),
     /// A word that is neither a flag nor the value of one.
     #[error(
-        "failed to accept the task parameter args: {0:?} is not a flag; write a flag's value as --flag=value with quotes around blanks, and name databases in the parameter databases"
+        "failed to accept the task parameter args: {0:?} is not a flag; write a flag's value as --flag=value with quotes around blanks, or remove it"
     )]
     Operand(String),
+    /// More words that are no flags than there can be databases.
+    #[error(
+        "failed to accept the task parameter args: {first:?} and {second:?} are no flags, and {tool} takes one database; write a flag's value as --flag=value with quotes around blanks{}",
+        several(*.tool)
+    )]
+    SecondName {
+        /// The client.
+        tool: Tool,
+        /// The word that names the database.
+        first: String,
+        /// The one that is too many.
+        second: String,
+    },
     /// A NUL character, which no command line can hold.
     #[error("failed to accept the task parameter args: it contains a NUL character; remove it")]
     Nul,
+}
+
+fn meant(nearest: &Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(" (did you mean --{name}?)"))
+}
+
+fn several(tool: Tool) -> &'static str {
+    match tool {
+        Tool::MySqlDump => ", and name several databases as --databases a b",
+        _ => "",
+    }
 }
 
 impl ArgsError {
@@ -150,9 +197,12 @@ impl ArgsError {
         match self {
             ArgsError::Split(_) => "ArgsNotSplit",
             ArgsError::Refused { .. } => "ArgsRefused",
-            ArgsError::Ambiguous(_)
+            ArgsError::Unknown { .. }
+            | ArgsError::Ambiguous(_)
             | ArgsError::MissingValue(_)
+            | ArgsError::Switch(_)
             | ArgsError::Operand(_)
+            | ArgsError::SecondName { .. }
             | ArgsError::Nul => "ArgsInvalid",
         }
     }
@@ -167,205 +217,7 @@ pub fn parse(tool: Tool, text: &str) -> Result<Args, ArgsError> {
         return Err(ArgsError::Nul);
     }
     let words = shell_words::split(text).map_err(ArgsError::Split)?;
-    let mut parser = Parser {
-        tool,
-        options: tool.options(),
-        args: Args::default(),
-        naming_databases: false,
-    };
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        parser.word(word, &mut words)?;
-    }
-    if parser.naming_databases && parser.args.databases.is_empty() {
-        return Err(ArgsError::MissingValue("databases".to_owned()));
-    }
-    Ok(parser.args)
-}
-
-/// Words in front of an option's name that switch it. (`loose-` is taken off before.)
-const NEGATIONS: [&str; 4] = ["skip-", "disable-", "enable-", "maximum-"];
-
-struct Parser {
-    tool: Tool,
-    options: &'static [Opt],
-    args: Args,
-    naming_databases: bool,
-}
-
-impl Parser {
-    fn word(
-        &mut self,
-        word: String,
-        rest: &mut impl Iterator<Item = String>,
-    ) -> Result<(), ArgsError> {
-        if let Some(long) = word.strip_prefix("--").filter(|long| !long.is_empty()) {
-            self.long(long, rest)
-        } else if let Some(letters) = word
-            .strip_prefix('-')
-            .filter(|l| !l.is_empty() && *l != "-")
-        {
-            self.short(letters, rest)
-        } else if self.naming_databases && word != "--" && word != "-" {
-            self.args.databases.push(word);
-            Ok(())
-        } else if self.tool.takes_database() && word != "--" && word != "-" {
-            self.database("the database's name", word)
-        } else {
-            Err(ArgsError::Operand(word))
-        }
-    }
-
-    fn long(
-        &mut self,
-        word: &str,
-        rest: &mut impl Iterator<Item = String>,
-    ) -> Result<(), ArgsError> {
-        let (name, value) = match word.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (word, None),
-        };
-        // The clients treat `_` and `-` alike and ignore case in nothing; a lower-cased comparison is stricter.
-        let name = name.replace('_', "-").to_ascii_lowercase();
-        let name = name.strip_prefix("loose-").unwrap_or(&name);
-        if let Some(option) = self.find(name)? {
-            return self.accept(option, "", value, rest);
-        }
-        for prefix in self.tool.negations() {
-            if let Some(base) = name.strip_prefix(prefix)
-                && let Some(option) = self.find(base)?
-            {
-                // A negated option takes no separate value: `--skip-where x` is not `--where=x`.
-                return self.accept(option, prefix, value.or(Some(String::new())), rest);
-            }
-        }
-        self.args.flags.push(Flag {
-            name: name.to_owned(),
-            word: joined(name, value.as_deref()),
-            documented: false,
-        });
-        Ok(())
-    }
-
-    fn short(
-        &mut self,
-        letters: &str,
-        rest: &mut impl Iterator<Item = String>,
-    ) -> Result<(), ArgsError> {
-        for (at, letter) in letters.char_indices() {
-            let Some(option) = self
-                .options
-                .iter()
-                .find(|option| option.short == Some(letter))
-            else {
-                return Err(ArgsError::Refused {
-                    flag: format!("-{letter}"),
-                    why: "is a short form we do not know (write the flag in full)",
-                });
-            };
-            let tail = &letters[at + letter.len_utf8()..];
-            if option.value == Value::Needed {
-                let value = Some(tail.to_owned()).filter(|tail| !tail.is_empty());
-                return self.accept(option, "", value, rest);
-            }
-            self.accept(option, "", None, rest)?;
-        }
-        Ok(())
-    }
-
-    /// Takes note of a database's name. PostgreSQL's programs take an address in its place.
-    fn database(&mut self, flag: &str, name: String) -> Result<(), ArgsError> {
-        if name.contains('=') || name.contains("://") {
-            return Err(ArgsError::Refused {
-                flag: flag.to_owned(),
-                why: postgres::ADDRESS,
-            });
-        }
-        self.args.databases.push(name);
-        Ok(())
-    }
-
-    /// The option of that name, or the one that `name` abbreviates. An abbreviation that could mean a refused
-    /// option counts as that option, whatever else it could mean.
-    fn find(&self, name: &str) -> Result<Option<&'static Opt>, ArgsError> {
-        if let Some(exact) = self.options.iter().find(|option| option.name == name) {
-            return Ok(Some(exact));
-        }
-        let mut fitting = self
-            .options
-            .iter()
-            .filter(|option| option.name.starts_with(name));
-        if let Some(refused) = fitting
-            .clone()
-            .find(|option| matches!(option.verdict, Verdict::Refuse(_)))
-        {
-            return Ok(Some(refused));
-        }
-        match (fitting.next(), fitting.next()) {
-            (Some(only), None) => Ok(Some(only)),
-            (Some(_), Some(_)) => Err(ArgsError::Ambiguous(name.to_owned())),
-            (None, _) => Ok(None),
-        }
-    }
-
-    fn accept(
-        &mut self,
-        option: &'static Opt,
-        negation: &str,
-        value: Option<String>,
-        rest: &mut impl Iterator<Item = String>,
-    ) -> Result<(), ArgsError> {
-        self.naming_databases = false;
-        match option.verdict {
-            Verdict::Refuse(why) => {
-                return Err(ArgsError::Refused {
-                    flag: format!("--{negation}{}", option.name),
-                    why,
-                });
-            }
-            Verdict::AllDatabases => {
-                self.args.all_databases = negation.is_empty() || negation == "enable-";
-                return Ok(());
-            }
-            Verdict::Databases => {
-                self.naming_databases = true;
-                return Ok(());
-            }
-            Verdict::Pass | Verdict::Database | Verdict::Only(..) => {}
-        }
-        let value = match (option.value, value) {
-            (Value::Needed, None) => Some(
-                rest.next()
-                    .ok_or_else(|| ArgsError::MissingValue(option.name.to_owned()))?,
-            ),
-            (_, value) => value.filter(|value| negation.is_empty() || !value.is_empty()),
-        };
-        match (option.verdict, &value) {
-            (Verdict::Database, Some(name)) => {
-                let flag = format!("--{}", option.name);
-                return self.database(&flag, name.clone());
-            }
-            (Verdict::Only(accepted, why), Some(value)) if !accepted.contains(&value.as_str()) => {
-                let flag = format!("--{}", option.name);
-                return Err(ArgsError::Refused { flag, why });
-            }
-            _ => {}
-        }
-        let name = format!("{negation}{}", option.name);
-        self.args.flags.push(Flag {
-            word: joined(&name, value.as_deref()),
-            name,
-            documented: true,
-        });
-        Ok(())
-    }
-}
-
-fn joined(name: &str, value: Option<&str>) -> String {
-    match value {
-        Some(value) => format!("--{name}={value}"),
-        None => format!("--{name}"),
-    }
+    parser::parse(tool, words)
 }
 
 #[cfg(test)]

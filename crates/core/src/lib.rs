@@ -12,6 +12,7 @@ pub mod layout;
 pub mod lock_holder;
 pub mod manifest;
 pub mod name;
+pub mod nearest;
 pub mod period;
 pub mod phase;
 pub mod retention;

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::ClientError;
 use crate::connection::Connection;
-use crate::flags::FlagError;
 use crate::load::{LoadSink, RunningLoad};
 use crate::outline::Outline;
 use crate::reach::ServerError;
@@ -165,7 +164,9 @@ pub struct Dump {
     pub program: String,
     /// What the client says it is.
     pub client_version: String,
-    /// What the server says it is.
+    /// Whose server it is: `MySQL`, `MariaDB` or `PostgreSQL`.
+    pub server: &'static str,
+    /// Its version, as it says it.
     pub server_version: String,
     /// The databases in it.
     pub databases: Vec<String>,
@@ -217,7 +218,9 @@ pub struct Load {
     pub running: RunningLoad,
     /// The client's name.
     pub program: String,
-    /// What the server says it is.
+    /// Whose server it is: `MySQL`, `MariaDB` or `PostgreSQL`.
+    pub server: &'static str,
+    /// Its version, as it says it.
     pub server_version: String,
     /// The client's command line, which holds no credentials.
     pub words: Vec<String>,
@@ -248,9 +251,6 @@ pub enum Error {
     /// The databases asked for cannot be dumped.
     #[error(transparent)]
     Selection(#[from] SelectionError),
-    /// A flag that the client does not have.
-    #[error(transparent)]
-    Flag(#[from] FlagError),
     /// The dump does not fit the server.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -288,7 +288,6 @@ impl Error {
             Self::Client(error) => error.kind(),
             Self::Server(error) => error.kind(),
             Self::Selection(error) => error.kind(),
-            Self::Flag(error) => error.kind(),
             Self::Target(error) => error.kind(),
             Self::Scratch { .. } => "ScratchUnusable",
             Self::Start { .. } => "ClientUnusable",
@@ -299,11 +298,7 @@ impl Error {
     /// Whether the same attempt must fail again until somebody changes something.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Program { .. }
-            | Self::Args(_)
-            | Self::Selection(_)
-            | Self::Flag(_)
-            | Self::Target(_) => true,
+            Self::Program { .. } | Self::Args(_) | Self::Selection(_) | Self::Target(_) => true,
             Self::Client(error) => error.is_permanent(),
             Self::Server(error) => error.is_permanent(),
             Self::Stream(error) => error.is_permanent(),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crate::family::Family;
-use crate::mysql;
+use crate::mysql::{self, Structure, StructureReader};
 use crate::postgres;
 use crate::scan::{Allowed, Ending};
 use crate::target::TargetError;
@@ -21,6 +21,8 @@ pub struct Outline {
     pub tail: Vec<u8>,
     /// Bytes of its longest statement, as the MySQL family writes them.
     pub longest_statement: u64,
+    /// The databases that it names, as the MySQL family names them.
+    pub structure: Structure,
     /// Whether something else than its text proves that it is whole: kubestash stores a dump only after its client has
     /// ended well.
     pub proven: bool,
@@ -100,14 +102,14 @@ impl fmt::Debug for Outline {
 #[derive(Debug)]
 enum Scanner {
     Postgres(Box<postgres::Scanner>),
-    MySql(Box<mysql::Scanner>),
+    MySql(Box<mysql::Scanner>, StructureReader),
 }
 
 impl Scanner {
     fn of(family: Family) -> Self {
         match family {
             Family::Postgres => Self::Postgres(Box::default()),
-            Family::MySql => Self::MySql(Box::default()),
+            Family::MySql => Self::MySql(Box::default(), StructureReader::default()),
         }
     }
 }
@@ -146,17 +148,21 @@ impl Outliner {
             tail.clear();
         }
         tail.drain(..tail.len().saturating_sub(OUTLINE));
-        let (longest_statement, found) = match scanner {
-            Scanner::Postgres(scanner) => (0, Found::Postgres(Box::new(scanner.end()))),
-            Scanner::MySql(scanner) => {
+        let (longest_statement, structure, found) = match scanner {
+            Scanner::Postgres(scanner) => {
+                let found = Found::Postgres(Box::new(scanner.end()));
+                (0, Structure::default(), found)
+            }
+            Scanner::MySql(scanner, structure) => {
                 let scan = scanner.end();
-                (scan.longest, Found::MySql(Box::new(scan)))
+                (scan.longest, structure.end(), Found::MySql(Box::new(scan)))
             }
         };
         Outline {
             head,
             tail,
             longest_statement,
+            structure,
             found,
             ..Outline::default()
         }
@@ -178,7 +184,10 @@ impl Write for Outliner {
         }
         match &mut self.scanner {
             Scanner::Postgres(scanner) => scanner.feed(bytes),
-            Scanner::MySql(scanner) => scanner.feed(bytes),
+            Scanner::MySql(scanner, structure) => {
+                scanner.feed(bytes);
+                structure.take(bytes);
+            }
         }
         Ok(bytes.len())
     }

@@ -56,12 +56,16 @@ impl Scope {
 /// What was asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// Names, as the user wrote them.
-    pub names: &'a [String],
+    /// Names in the task parameter `databases`.
+    pub named: &'a [String],
+    /// Names in the task parameter `args`.
+    pub in_args: &'a [String],
     /// `--all-databases`.
     pub all: bool,
     /// Databases that `--all-databases` leaves out.
     pub ignored: &'a [String],
+    /// The task parameter that is to be used to name a database.
+    pub parameter: &'static str,
 }
 
 /// Why no databases can be selected. All of them last until somebody changes something.
@@ -69,10 +73,12 @@ pub struct Wanted<'a> {
 pub enum SelectionError {
     /// Names that the server does not have.
     #[error(
-        "failed to select databases: the server has no {}; it has {}; correct the task parameter databases",
+        "failed to select databases: the server has no {}; it has {}; correct {parameter}",
         quoted(.unknown), listed(.existing)
     )]
     Unknown {
+        /// Which task parameter names them.
+        parameter: &'static str,
         /// The names asked for.
         unknown: Vec<String>,
         /// What there is of users.
@@ -80,10 +86,23 @@ pub enum SelectionError {
     },
     /// A Druid's metadata is in none of the databases it can be in.
     #[error(
-        "failed to select the metadata database: neither of {} holds the table druid_segments; the server has {}; wait until Druid has made its tables, or name the database in the task parameter databases",
+        "failed to select the metadata database: neither of {} holds the table druid_segments; the server has {}; wait until Druid has created its tables, or name the database in the task parameter {parameter}",
         quoted(.looked_in), listed(.existing)
     )]
     NoMetadata {
+        /// Where we looked.
+        looked_in: Vec<String>,
+        /// What there is of users.
+        existing: Vec<String>,
+        /// The task parameter that can name another one.
+        parameter: &'static str,
+    },
+    /// A Druid's metadata is gone: earlier backups have it.
+    #[error(
+        "failed to select the metadata database: neither of {} holds the table druid_segments any more, and earlier backups do; the server has {}; restore one of them if the database was lost; if it was removed on purpose, delete the BackupConfiguration or set its spec.paused",
+        quoted(.looked_in), listed(.existing)
+    )]
+    MetadataLost {
         /// Where we looked.
         looked_in: Vec<String>,
         /// What there is of users.
@@ -99,7 +118,7 @@ pub enum SelectionError {
     Contradiction,
     /// The user may not connect to a database.
     #[error(
-        "failed to select databases: the user {user:?} lacks the right {right} on the database {database:?}; grant it, or name the databases to dump"
+        "failed to select databases: the user {user:?} lacks the right {right} on the database {database:?}; grant it, or name the databases to dump in the task parameter args"
     )]
     Right {
         /// Who connects.
@@ -111,7 +130,7 @@ pub enum SelectionError {
     },
     /// More than one dump can describe.
     #[error(
-        "failed to select databases: {0} are more than one dump can hold; name some of them for each of several sessions"
+        "failed to select databases: {0} are more than one dump can hold; name some of them in the task parameter args of each of several sessions"
     )]
     TooMany(usize),
 }
@@ -122,10 +141,26 @@ impl SelectionError {
         match self {
             Self::Unknown { .. } => "DatabaseUnknown",
             Self::NoMetadata { .. } => "DruidMetadataMissing",
+            Self::MetadataLost { .. } => "DruidMetadataLost",
             Self::Nothing => "DatabaseNone",
             Self::Contradiction => "ArgsInvalid",
             Self::Right { .. } => "DatabaseRightMissing",
             Self::TooMany(_) => "DatabaseTooMany",
+        }
+    }
+
+    /// The same where earlier backups hold what is missing now, if that makes it another error.
+    pub fn lost(&self) -> Option<Self> {
+        match self {
+            Self::NoMetadata {
+                looked_in,
+                existing,
+                ..
+            } => Some(Self::MetadataLost {
+                looked_in: looked_in.clone(),
+                existing: existing.clone(),
+            }),
+            _ => None,
         }
     }
 }
@@ -134,7 +169,7 @@ impl SelectionError {
 const SHOWN: usize = 20;
 const SHOWN_NAME: usize = 80;
 
-fn quoted(names: &[String]) -> String {
+pub(crate) fn quoted(names: &[String]) -> String {
     let cut = |name: &String| format!("{:?}", name.chars().take(SHOWN_NAME).collect::<String>());
     let mut text = names
         .iter()
@@ -179,17 +214,19 @@ pub(crate) fn find(name: &str, among: &[String], folds_case: bool) -> Option<Str
 ///
 /// # Errors
 /// [`SelectionError`], with what the server has and what to do.
-pub fn select(
-    wanted: Wanted<'_>,
+pub fn select<'a>(
+    wanted: Wanted<'a>,
     role: &Role,
     existing: &Existing,
     folds_case: bool,
 ) -> Result<Scope, SelectionError> {
-    let names: Vec<&str> = wanted
-        .names
-        .iter()
-        .map(|name| name.trim())
-        .filter(|name| !name.is_empty())
+    let given = |names: &'a [String]| {
+        let names = names.iter().map(|name| name.trim());
+        names.filter(|name| !name.is_empty())
+    };
+    let names: Vec<(&str, &'static str)> = given(wanted.named)
+        .map(|name| (name, "databases"))
+        .chain(given(wanted.in_args).map(|name| (name, "args")))
         .collect();
     if wanted.all && !names.is_empty() {
         return Err(SelectionError::Contradiction);
@@ -215,24 +252,40 @@ pub fn select(
                 SelectionError::NoMetadata {
                     looked_in,
                     existing: existing.users(),
+                    parameter: wanted.parameter,
                 }
             }),
     }
 }
 
-fn named(names: &[&str], existing: &Existing, folds_case: bool) -> Result<Scope, SelectionError> {
+/// Names, each with the task parameter that it stands in.
+fn named(
+    names: &[(&str, &'static str)],
+    existing: &Existing,
+    folds_case: bool,
+) -> Result<Scope, SelectionError> {
     let mut found: Vec<String> = Vec::new();
     let mut unknown = Vec::new();
-    for name in names {
+    let mut parameters = Vec::new();
+    for (name, parameter) in names {
         match find(name, &existing.all, folds_case) {
             Some(name) if found.contains(&name) => {}
             Some(name) => found.push(name),
-            None => unknown.push((*name).to_owned()),
+            None => {
+                unknown.push((*name).to_owned());
+                parameters.push(*parameter);
+            }
         }
     }
+    parameters.dedup();
     if !unknown.is_empty() {
         return Err(SelectionError::Unknown {
             unknown,
+            parameter: match parameters.as_slice() {
+                ["args"] => "the task parameter args",
+                ["databases"] => "the task parameter databases",
+                _ => "the task parameters databases and args",
+            },
             existing: existing.users(),
         });
     }
@@ -301,13 +354,20 @@ mod tests {
         }
     }
 
+    const NOTHING: Wanted<'static> = Wanted {
+        named: &[],
+        in_args: &[],
+        all: false,
+        ignored: &[],
+        parameter: "args",
+    };
+
     fn pick(names: &[&str], role: &Role, existing: &Existing) -> Result<Scope, SelectionError> {
         let names = strings(names);
         select(
             Wanted {
-                names: &names,
-                all: false,
-                ignored: &[],
+                named: &names,
+                ..NOTHING
             },
             role,
             existing,
@@ -377,11 +437,61 @@ mod tests {
         assert!(pick(&["druid"], &Role::Plain, &existing).is_err());
         let names = strings(&["druid"]);
         let wanted = Wanted {
-            names: &names,
-            all: false,
-            ignored: &[],
+            named: &names,
+            ..NOTHING
         };
         assert_eq!(select(wanted, &Role::Plain, &existing, true), one("Druid"));
+    }
+
+    #[test]
+    fn a_remedy_names_the_parameter_that_was_used() {
+        let existing = server(&["a"], &[]);
+        let (good, bad, worse) = (strings(&["a"]), strings(&["b"]), strings(&["c"]));
+        let cases: [(&[String], &[String], &str); 4] = [
+            (&bad, &[], "correct the task parameter databases"),
+            (&[], &bad, "correct the task parameter args"),
+            (&good, &bad, "correct the task parameter args"),
+            (
+                &bad,
+                &worse,
+                "correct the task parameters databases and args",
+            ),
+        ];
+        for (named, in_args, remedy) in cases {
+            let wanted = Wanted {
+                named,
+                in_args,
+                ..NOTHING
+            };
+            let error = select(wanted, &Role::Plain, &existing, false).unwrap_err();
+            assert!(error.to_string().ends_with(remedy), "{error}");
+        }
+        for parameter in ["args", "databases"] {
+            let wanted = Wanted {
+                parameter,
+                ..NOTHING
+            };
+            let error = select(wanted, &druid("druid"), &existing, false).unwrap_err();
+            let remedy = format!("name the database in the task parameter {parameter}");
+            assert!(error.to_string().ends_with(&remedy), "{error}");
+        }
+    }
+
+    #[test]
+    fn metadata_that_earlier_backups_hold_is_lost_and_not_to_be_waited_for() {
+        let existing = server(&["other"], &[]);
+        let missing = pick(&[], &druid("meta"), &existing).unwrap_err();
+        assert!(
+            missing.to_string().contains("wait until Druid"),
+            "{missing}"
+        );
+        let lost = missing.lost().unwrap();
+        assert_eq!(lost.kind(), "DruidMetadataLost");
+        for words in ["\"meta\", \"druid\"", "any more", "\"other\"", "restore"] {
+            assert!(lost.to_string().contains(words), "{lost}");
+        }
+        assert!(!lost.to_string().contains("wait"), "{lost}");
+        assert_eq!(SelectionError::Nothing.lost(), None);
     }
 
     #[test]
@@ -389,17 +499,17 @@ mod tests {
         let existing = server(&["a"], &[]);
         let ignored = strings(&["mysql"]);
         let wanted = Wanted {
-            names: &[],
             all: true,
             ignored: &ignored,
+            ..NOTHING
         };
         let picked = select(wanted, &Role::Plain, &existing, false);
         assert_eq!(picked, Ok(Scope::Several(strings(&["a"]))));
         let names = strings(&["a"]);
         let both = Wanted {
-            names: &names,
+            in_args: &names,
             all: true,
-            ignored: &[],
+            ..NOTHING
         };
         assert_eq!(
             select(both, &Role::Plain, &existing, false),

@@ -11,6 +11,7 @@ use std::fmt;
 use kubestash_core::format;
 
 use crate::outline::Outline;
+use crate::selection::quoted;
 
 /// A server that answers and takes writes.
 pub trait Target: fmt::Debug + Send + Sync {
@@ -34,6 +35,8 @@ pub struct Accepted {
     pub notes: Vec<String>,
     /// Databases to make before it is loaded.
     pub missing: Vec<String>,
+    /// The databases that it goes into, as far as it is known.
+    pub databases: Vec<String>,
 }
 
 /// Why a dump cannot be loaded into a server. Lasts until somebody changes the server.
@@ -120,11 +123,34 @@ pub enum TargetError {
     },
     /// Nothing says which database the dump is of.
     #[error(
-        "failed to restore into the database at {address}: nothing says which database the dump belongs into; name one in the task parameter args, as --dbname=<name>"
+        "failed to restore into the database at {address}: nothing says which database the dump belongs into; name it in the task parameter args"
     )]
     NoDatabase {
         /// `host:port`.
         address: String,
+    },
+    /// A database is named, and the dump goes into others.
+    #[error(
+        "failed to restore into the database at {address}: the task parameter args names the database {named:?}, and the dump goes into {}, which it names itself; remove the name from args to restore all of it, or restore a Snapshot of that database alone",
+        quoted(.dumped)
+    )]
+    Named {
+        /// `host:port`.
+        address: String,
+        /// The database in the args.
+        named: String,
+        /// Those of the dump.
+        dumped: Vec<String>,
+    },
+    /// The dump only fits an empty database.
+    #[error(
+        "failed to restore into the database at {address}: the dump does not drop the tables that it creates (as with --skip-opt, --compact and --skip-add-drop-table), and the database {database:?} is not empty; drop its tables first, or restore into another database or server"
+    )]
+    NotEmpty {
+        /// `host:port`.
+        address: String,
+        /// The database.
+        database: String,
     },
     /// The dump is not one that can be loaded.
     #[error("failed to restore: {0}; restore another Snapshot")]
@@ -248,7 +274,8 @@ impl TargetError {
             | Self::Collation { .. }
             | Self::Packet { .. } => "DatabaseIncompatible",
             Self::Right { .. } => "DatabaseRightMissing",
-            Self::NoDatabase { .. } => "DatabaseUnknown",
+            Self::NoDatabase { .. } | Self::Named { .. } => "DatabaseUnknown",
+            Self::NotEmpty { .. } => "DatabaseNotEmpty",
             Self::Format(_) => "DumpUnreadable",
             Self::Within(_) | Self::Incomplete => "DumpIncomplete",
             Self::Refused { .. } => "DumpRefused",

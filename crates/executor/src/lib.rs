@@ -20,7 +20,7 @@ pub mod cleanup;
 pub mod cluster;
 mod database;
 pub mod failure;
-mod log;
+pub mod log;
 mod manifest;
 pub mod restore;
 pub mod retention;
@@ -44,7 +44,7 @@ pub async fn main(args: Vec<String>) -> u8 {
     log::start();
     let cancel = CancellationToken::new();
     if let Err(error) = cancel_on_signals(&cancel) {
-        return end(vec![Failure::transient(
+        return end(&[Failure::transient(
             "Signals",
             format!("failed to listen to signals: {error}"),
         )]);
@@ -54,10 +54,10 @@ pub async fn main(args: Vec<String>) -> u8 {
         Err(error) => {
             let message =
                 format!("failed to reach the Kubernetes API as this pod's ServiceAccount: {error}");
-            return end(vec![Failure::transient("ApiFailed", message)]);
+            return end(&[Failure::transient("ApiFailed", message)]);
         }
     };
-    end(run(client, &Settings::of_pod(), &args, &cancel).await)
+    end(&run(client, &Settings::of_pod(), &args, &cancel).await)
 }
 
 /// The same with a client, settings and a way to cancel; returns every failure.
@@ -143,11 +143,11 @@ async fn other(
     }
 }
 
-/// Says why, as the last line of the log, and returns the exit code.
-fn end(failures: Vec<Failure>) -> u8 {
-    let code = Failure::exit_code(&failures);
+/// Says why, as the last line of the log and only there, and returns the exit code.
+pub fn end(failures: &[Failure]) -> u8 {
+    let code = Failure::exit_code(failures);
     let mut said: Vec<&str> = Vec::new();
-    for failure in &failures {
+    for failure in failures {
         if !said.contains(&failure.message.as_str()) {
             said.push(&failure.message);
         }

@@ -2,11 +2,16 @@
 
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-/// Starts logging at `info`, or as `KUBESTASH_LOG` says. A second start keeps the first.
-pub(crate) fn start() {
-    let filter = EnvFilter::try_from_env("KUBESTASH_LOG").unwrap_or_else(|_| {
-        EnvFilter::new("info,kube=warn,rustic_core=warn,opendal=warn,mysql_async=warn")
-    });
+/// What is logged unless `KUBESTASH_LOG` says otherwise. A directive counts for every target that begins with its name,
+/// and the longest one wins: `kube=warn` alone would silence `kubestash_executor`, too.
+const FILTER: &str = "info,kubestash=info,kube=warn,rustic_core=warn,opendal=warn,mysql_async=warn";
+/// At most this many names of databases in a line.
+const SHOWN: usize = 20;
+
+/// Starts logging. A second start keeps the first.
+pub fn start() {
+    let filter =
+        EnvFilter::try_from_env("KUBESTASH_LOG").unwrap_or_else(|_| EnvFilter::new(FILTER));
     let layer = fmt::layer()
         .with_writer(std::io::stdout)
         .with_target(false)
@@ -15,4 +20,29 @@ pub(crate) fn start() {
         .with(filter)
         .with(layer)
         .try_init();
+}
+
+/// Names of databases, for a line of the log.
+pub(crate) fn listed(names: &[String]) -> String {
+    let mut text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    match text.is_empty() {
+        true => "no database".to_owned(),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_databases_make_a_short_line() {
+        let names = |count: usize| (0..count).map(|n| format!("d{n}")).collect::<Vec<_>>();
+        assert_eq!(listed(&names(0)), "no database");
+        assert_eq!(listed(&names(2)), "d0, d1");
+        assert!(listed(&names(120)).ends_with("d19 and 100 more"));
+    }
 }

@@ -46,6 +46,7 @@ async fn a_backup_is_stored_and_reported_as_the_tutorial_shows_it() {
         keys,
         [
             "dataReadSince",
+            "databases",
             "driver",
             "duration",
             "integrity",
@@ -55,6 +56,7 @@ async fn a_backup_is_stored_and_reported_as_the_tutorial_shows_it() {
             "size"
         ]
     );
+    assert_eq!(dump["databases"], json!(["druid"]));
     assert_eq!(dump["driver"], "Restic");
     assert_eq!(dump["integrity"], true);
     assert_eq!(dump["path"], "repository/v1/frequent-backup/dump");

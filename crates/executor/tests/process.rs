@@ -188,7 +188,7 @@ async fn told_to_stop_it_leaves_no_snapshot_and_says_so_and_shows_no_secret_mean
     let (code, log) = process.end().await;
     assert_eq!(code, Some(1), "{log}");
     assert!(
-        log.contains("FAILED failed to finish: the Job was told to stop; no snapshot was written"),
+        log.contains("ERROR failed to finish: the Job was told to stop; no snapshot was written"),
         "{log}"
     );
     for canary in [ROOT_PASSWORD, RESTIC_PASSWORD] {
@@ -232,7 +232,7 @@ async fn a_dump_client_that_dies_half_way_leaves_no_snapshot() {
     let (code, log) = process.end().await;
     assert_eq!(code, Some(1), "{log}");
     assert!(
-        log.contains("FAILED failed to dump: mariadb-dump ended with signal 9"),
+        log.contains("ERROR failed to dump: mariadb-dump ended with signal 9"),
         "{log}"
     );
     assert_eq!(stage.restic_snapshots(REPO).len(), 0);

@@ -6,7 +6,8 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 pub(crate) fn start() {
     let filter = EnvFilter::try_from_env("KUBESTASH_LOG").unwrap_or_else(|_| {
         // The libraries report every retried watch; what matters of it we say ourselves.
-        EnvFilter::new("info,kube=warn,kube_runtime=error,rustic_core=warn,opendal=warn")
+        // A directive counts for every target that begins with its name, the longest one first.
+        EnvFilter::new("info,kubestash=info,kube=warn,kube_runtime=error,rustic_core=warn,opendal=warn")
     });
     let layer = fmt::layer()
         .with_writer(std::io::stderr)

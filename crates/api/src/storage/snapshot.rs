@@ -183,6 +183,9 @@ pub struct Component {
     /// What clickhouse-backup says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub click_house_stats: Vec<ClickHouseStats>,
+    /// The databases in the part, if it is a dump.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
     /// The program that moved the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<Driver>,

@@ -25,6 +25,12 @@ const DIFFERENCES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "Snapshot",
+        "status.components{}.databases",
+        "row",
+        "ours: which databases a dump holds",
+    ),
+    (
+        "Snapshot",
         "resticStats[].hostPath",
         "row",
         "design §4: both spellings of restic's result are accepted",

@@ -1,12 +1,14 @@
 //! What we know of the options of a client, and how a table of them is written.
 
-use Value::{Joined, Needed};
+use Value::{Joined, Needed, Switch};
 use Verdict::{Pass, Refuse};
 
 /// What an option does with a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
-    /// No value, or only one joined by `=`.
+    /// It is on or off.
+    Switch,
+    /// No value, or one joined by `=`.
     Joined,
     /// A value, joined by `=` or the next word.
     Needed,
@@ -15,14 +17,24 @@ pub(super) enum Value {
 /// What we do with an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
+    /// It is passed on.
     Pass,
+    /// It is passed on, and the log says what that means.
+    Told(&'static str),
+    /// It is left out, and the log says why.
+    Left(&'static str),
+    /// These flags are passed on in its place, and the log says why.
+    As(&'static [&'static str], &'static str),
+    /// It is refused: nobody could restore the dump, or it would do something else than dump or load.
     Refuse(&'static str),
-    AllDatabases,
-    Databases,
-    /// A database by its name; an address of a server is refused.
-    Database,
-    /// A value of the option that we can do with; every other one is refused.
+    /// Only these values are passed on; with every other one it is refused.
     Only(&'static [&'static str], &'static str),
+    /// It selects all databases.
+    AllDatabases,
+    /// The words behind it are databases.
+    Databases,
+    /// Its value is a database; an address of a server is refused.
+    Database,
 }
 
 /// An option of a client.
@@ -30,7 +42,16 @@ pub(super) struct Opt {
     pub(super) name: &'static str,
     pub(super) short: Option<char>,
     pub(super) value: Value,
-    pub(super) verdict: Verdict,
+    /// What happens when it is given.
+    pub(super) on: Verdict,
+    /// What happens when it is switched off, as `--skip-x` does.
+    pub(super) off: Verdict,
+}
+
+impl Opt {
+    pub(super) fn verdict(&self, on: bool) -> Verdict {
+        if on { self.on } else { self.off }
+    }
 }
 
 pub(super) const HOST: Verdict =
@@ -46,42 +67,64 @@ pub(super) const fn opt(
     name: &'static str,
     short: Option<char>,
     value: Value,
-    verdict: Verdict,
+    on: Verdict,
+    off: Verdict,
 ) -> Opt {
     Opt {
         name,
         short,
         value,
-        verdict,
+        on,
+        off,
     }
 }
 
 /// One that is passed on, and needs no value.
 pub(super) const fn flag(name: &'static str) -> Opt {
-    opt(name, None, Joined, Pass)
+    opt(name, None, Switch, Pass, Pass)
 }
 
 /// The same with a letter.
 pub(super) const fn short(name: &'static str, letter: char) -> Opt {
-    opt(name, Some(letter), Joined, Pass)
+    opt(name, Some(letter), Switch, Pass, Pass)
+}
+
+/// One that is passed on with its value, if it has one.
+pub(super) const fn joined(name: &'static str) -> Opt {
+    opt(name, None, Joined, Pass, Pass)
 }
 
 /// One that is passed on with its value.
 pub(super) const fn needs(name: &'static str) -> Opt {
-    opt(name, None, Needed, Pass)
+    opt(name, None, Needed, Pass, Pass)
 }
 
 /// The same with a letter.
 pub(super) const fn needs_short(name: &'static str, letter: char) -> Opt {
-    opt(name, Some(letter), Needed, Pass)
+    opt(name, Some(letter), Needed, Pass, Pass)
 }
 
-/// One that is refused.
+/// One with a value that is passed on only if `verdict` says so.
+pub(super) const fn valued(name: &'static str, short: Option<char>, verdict: Verdict) -> Opt {
+    opt(name, short, Needed, verdict, Pass)
+}
+
+/// One whose switching on needs a verdict.
+pub(super) const fn on(name: &'static str, short: Option<char>, verdict: Verdict) -> Opt {
+    opt(name, short, Switch, verdict, Pass)
+}
+
+/// One whose switching off needs a verdict.
+pub(super) const fn off(name: &'static str, short: Option<char>, verdict: Verdict) -> Opt {
+    opt(name, short, Switch, Pass, verdict)
+}
+
+/// One that is refused, whichever way.
 pub(super) const fn refused(name: &'static str, verdict: Verdict) -> Opt {
-    opt(name, None, Needed, verdict)
+    opt(name, None, Needed, verdict, verdict)
 }
 
 /// The same with a letter.
 pub(super) const fn refused_short(name: &'static str, letter: char, verdict: Verdict) -> Opt {
-    opt(name, Some(letter), Needed, verdict)
+    opt(name, Some(letter), Needed, verdict, verdict)
 }

@@ -1,10 +1,9 @@
 //! The options of PostgreSQL's own clients, released versions 12 to 18 together.
 
-use super::option::Value::Needed;
-use super::option::Verdict::{Database, Only, Refuse};
+use super::option::Verdict::{self, Database, Left, Only, Refuse, Told};
 use super::option::{
-    CREDENTIALS, EXECUTES, FILES, HOST, NO_DUMP, Opt, Verdict, flag, needs, needs_short, opt,
-    refused, refused_short, short,
+    CREDENTIALS, EXECUTES, FILES, HOST, NO_DUMP, Opt, flag, needs, needs_short, on, refused,
+    refused_short, short, valued,
 };
 
 /// Why a connection string in the place of a database's name is refused.
@@ -21,14 +20,44 @@ const COMPRESSED: Verdict = Only(
     &["0", "none"],
     "compresses what is compressed anyway, and cannot be restored",
 );
+const ENCODING: Verdict = Only(
+    &["utf8", "utf-8", "unicode"],
+    "writes the dump in an encoding that lacks characters, or that a restore cannot read (the database's own is always used)",
+);
+const DIGITS: Verdict = Only(&["1", "2", "3"], "rounds floating-point numbers");
 const OURS: Verdict = Refuse("is set by kubestash itself");
 const PLAIN_ONLY: Verdict = Refuse("needs a format that cannot be restored (only plain text can)");
+const NO_TABLES: Verdict = Refuse(
+    "leaves the definitions out, so that nobody can restore a lost database (leave tables out with --exclude-table)",
+);
+const NO_ROWS: Verdict = Refuse(
+    "leaves the data out, and a restore would empty the tables (leave tables out with --exclude-table)",
+);
+const A_PART: Verdict = Refuse("dumps only a part of what a restore needs");
+const UPGRADE: Verdict = Refuse("is for pg_upgrade, and nobody else can restore the dump");
+const SILENT: Verdict = Refuse("makes a restore lose rows without an error");
+const ELSEWHERE: Verdict =
+    Refuse("makes a restore write rows to the servers behind foreign tables");
+const SNAPSHOT: Verdict =
+    Refuse("names a snapshot of a session that is over before the next backup");
 const READING: Verdict = Refuse("changes how the dump is read");
+const OUTPUT: Verdict =
+    Refuse("changes what psql prints, by which kubestash knows that everything is loaded");
+const STATEMENTS: Verdict =
+    Refuse("prints statements with rows of your data, which would end up in messages");
+const UNSEEN: Verdict = Left("what psql prints is not kept");
+const ALONE: Verdict =
+    Told("the dump holds nothing of what these need, such as types and functions of other schemas");
+const VISIBLE: Verdict =
+    Told("the dump holds only the rows that its user may see, and a restore drops the others");
+const NO_LOBS: Verdict = Told("large objects are not in the dump");
+const NO_DATABASES: Verdict = Told("no database is in the dump");
+const SUPERUSER: Verdict = Told("only a superuser can restore the dump");
 
 /// `pg_dump`.
 pub(super) const DUMP: &[Opt] = &[
     // Where to connect, as whom, what to do with the output.
-    opt("dbname", Some('d'), Needed, Database),
+    valued("dbname", Some('d'), Database),
     refused_short("host", 'h', HOST),
     refused_short("port", 'p', HOST),
     refused_short("username", 'U', CREDENTIALS),
@@ -36,53 +65,59 @@ pub(super) const DUMP: &[Opt] = &[
     refused_short("password", 'W', CREDENTIALS),
     refused_short("file", 'f', FILES),
     refused("filter", FILES),
-    opt("format", Some('F'), Needed, PLAIN),
-    opt("compress", Some('Z'), Needed, COMPRESSED),
+    valued("format", Some('F'), PLAIN),
+    valued("compress", Some('Z'), COMPRESSED),
     refused_short("jobs", 'j', PLAIN_ONLY),
     refused_short("create", 'C', CREATE),
     refused("restrict-key", OURS),
     refused_short("version", 'V', NO_DUMP),
     refused_short("help", '?', NO_DUMP),
+    // What nobody could restore, or what would change more than the database.
+    on("data-only", Some('a'), NO_TABLES),
+    on("no-schema", None, NO_TABLES),
+    on("schema-only", Some('s'), NO_ROWS),
+    on("no-data", None, NO_ROWS),
+    on("statistics-only", None, A_PART),
+    refused("section", A_PART),
+    on("binary-upgrade", None, UPGRADE),
+    on("on-conflict-do-nothing", None, SILENT),
+    refused("include-foreign-data", ELSEWHERE),
+    refused("snapshot", SNAPSHOT),
+    valued("encoding", Some('E'), ENCODING),
+    valued("extra-float-digits", None, DIGITS),
     // What to dump, and how.
-    short("data-only", 'a'),
     short("large-objects", 'b'),
     flag("blobs"),
-    short("no-large-objects", 'B'),
-    flag("no-blobs"),
+    on("no-large-objects", Some('B'), NO_LOBS),
+    on("no-blobs", None, NO_LOBS),
     short("clean", 'c'),
-    needs_short("extension", 'e'),
-    needs_short("encoding", 'E'),
-    needs_short("schema", 'n'),
+    valued("extension", Some('e'), ALONE),
+    valued("schema", Some('n'), ALONE),
     needs_short("exclude-schema", 'N'),
     short("no-owner", 'O'),
-    short("schema-only", 's'),
     needs_short("superuser", 'S'),
-    needs_short("table", 't'),
+    valued("table", Some('t'), ALONE),
+    valued("table-and-children", None, ALONE),
     needs_short("exclude-table", 'T'),
     short("verbose", 'v'),
     short("no-privileges", 'x'),
     flag("no-acl"),
     flag("attribute-inserts"),
-    flag("binary-upgrade"),
     flag("column-inserts"),
     flag("disable-dollar-quoting"),
     flag("disable-triggers"),
-    flag("enable-row-security"),
+    on("enable-row-security", None, VISIBLE),
     needs("exclude-extension"),
     needs("exclude-table-and-children"),
     needs("exclude-table-data"),
     needs("exclude-table-data-and-children"),
-    needs("extra-float-digits"),
     flag("if-exists"),
-    needs("include-foreign-data"),
     flag("inserts"),
     flag("load-via-partition-root"),
     needs("lock-wait-timeout"),
     flag("no-comments"),
-    flag("no-data"),
     flag("no-policies"),
     flag("no-publications"),
-    flag("no-schema"),
     flag("no-security-labels"),
     flag("no-statistics"),
     flag("no-subscriptions"),
@@ -92,20 +127,15 @@ pub(super) const DUMP: &[Opt] = &[
     flag("no-tablespaces"),
     flag("no-toast-compression"),
     flag("no-unlogged-table-data"),
-    flag("on-conflict-do-nothing"),
     flag("quote-all-identifiers"),
     needs("role"),
     needs("rows-per-insert"),
-    needs("section"),
     flag("sequence-data"),
     flag("serializable-deferrable"),
-    needs("snapshot"),
     flag("statistics"),
-    flag("statistics-only"),
     flag("strict-names"),
     needs("sync-method"),
-    needs("table-and-children"),
-    flag("use-set-session-authorization"),
+    on("use-set-session-authorization", None, SUPERUSER),
     flag("with-statistics"),
 ];
 
@@ -120,24 +150,29 @@ pub(super) const DUMP_ALL: &[Opt] = &[
     refused_short("password", 'W', CREDENTIALS),
     refused_short("file", 'f', FILES),
     refused("filter", FILES),
-    opt("format", Some('F'), Needed, PLAIN),
+    valued("format", Some('F'), PLAIN),
     refused("restrict-key", OURS),
     refused_short("version", 'V', NO_DUMP),
     refused_short("help", '?', NO_DUMP),
-    short("data-only", 'a'),
+    on("data-only", Some('a'), NO_TABLES),
+    on("no-schema", None, NO_TABLES),
+    on("schema-only", Some('s'), NO_ROWS),
+    on("no-data", None, NO_ROWS),
+    on("statistics-only", None, A_PART),
+    on("binary-upgrade", None, UPGRADE),
+    on("on-conflict-do-nothing", None, SILENT),
+    valued("encoding", Some('E'), ENCODING),
+    valued("extra-float-digits", None, DIGITS),
     short("clean", 'c'),
-    needs_short("encoding", 'E'),
-    short("globals-only", 'g'),
+    on("globals-only", Some('g'), NO_DATABASES),
     short("no-owner", 'O'),
-    short("roles-only", 'r'),
-    short("schema-only", 's'),
+    on("roles-only", Some('r'), NO_DATABASES),
     needs_short("superuser", 'S'),
-    short("tablespaces-only", 't'),
+    on("tablespaces-only", Some('t'), NO_DATABASES),
     short("verbose", 'v'),
     short("no-privileges", 'x'),
     flag("no-acl"),
     flag("attribute-inserts"),
-    flag("binary-upgrade"),
     flag("column-inserts"),
     flag("disable-dollar-quoting"),
     flag("disable-triggers"),
@@ -145,33 +180,35 @@ pub(super) const DUMP_ALL: &[Opt] = &[
     needs("exclude-schema"),
     needs("exclude-table"),
     needs("exclude-table-data"),
-    needs("extra-float-digits"),
     flag("if-exists"),
     flag("inserts"),
     flag("load-via-partition-root"),
     needs("lock-wait-timeout"),
     flag("no-comments"),
+    flag("no-policies"),
     flag("no-publications"),
     flag("no-role-passwords"),
     flag("no-security-labels"),
+    flag("no-statistics"),
     flag("no-subscriptions"),
     flag("no-sync"),
     flag("no-table-access-method"),
     flag("no-tablespaces"),
     flag("no-toast-compression"),
     flag("no-unlogged-table-data"),
-    flag("on-conflict-do-nothing"),
     flag("quote-all-identifiers"),
     needs("role"),
     needs("rows-per-insert"),
-    needs("schema"),
-    needs("table"),
-    flag("use-set-session-authorization"),
+    valued("schema", None, ALONE),
+    flag("sequence-data"),
+    flag("statistics"),
+    valued("table", None, ALONE),
+    on("use-set-session-authorization", None, SUPERUSER),
 ];
 
 /// `psql`, as far as loading a dump goes.
 pub(super) const CLIENT: &[Opt] = &[
-    opt("dbname", Some('d'), Needed, Database),
+    valued("dbname", Some('d'), Database),
     refused_short("host", 'h', HOST),
     refused_short("port", 'p', HOST),
     refused_short("username", 'U', CREDENTIALS),
@@ -183,17 +220,27 @@ pub(super) const CLIENT: &[Opt] = &[
     refused_short("command", 'c', EXECUTES),
     // A variable may name a program (PAGER) or switch the end at an error off.
     refused_short("set", 'v', EXECUTES),
-    refused("variable", EXECUTES),
+    refused_short("variable", 'v', EXECUTES),
     refused_short("pset", 'P', EXECUTES),
     refused_short("list", 'l', NO_DUMP),
     refused_short("version", 'V', NO_DUMP),
     refused_short("help", '?', NO_DUMP),
     refused_short("single-step", 's', READING),
     refused_short("single-line", 'S', READING),
-    short("echo-all", 'a'),
-    short("echo-errors", 'b'),
-    short("echo-queries", 'e'),
-    short("echo-hidden", 'E'),
+    on("echo-errors", Some('b'), STATEMENTS),
+    on("echo-all", Some('a'), UNSEEN),
+    on("echo-queries", Some('e'), UNSEEN),
+    on("echo-hidden", Some('E'), UNSEEN),
+    refused("csv", OUTPUT),
+    refused_short("field-separator", 'F', OUTPUT),
+    refused_short("html", 'H', OUTPUT),
+    refused_short("record-separator", 'R', OUTPUT),
+    refused_short("table-attr", 'T', OUTPUT),
+    refused_short("expanded", 'x', OUTPUT),
+    refused_short("field-separator-zero", 'z', OUTPUT),
+    refused_short("record-separator-zero", '0', OUTPUT),
+    short("no-align", 'A'),
+    short("tuples-only", 't'),
     short("no-readline", 'n'),
     short("no-psqlrc", 'X'),
     short("quiet", 'q'),

@@ -1,5 +1,7 @@
 use super::*;
 
+mod documented;
+
 fn words(text: &str) -> Vec<String> {
     parse(Tool::MySqlDump, text)
         .unwrap()
@@ -31,13 +33,20 @@ fn accepted_flags_become_single_words() {
         ("-qRE", &["--quick", "--routines", "--events"]),
         ("-qw x=1", &["--quick", "--where=x=1"]),
         (
-            "--skip-triggers --disable-events",
-            &["--skip-triggers", "--disable-events"],
+            "--skip-triggers --disable-events --routines=0",
+            &["--skip-triggers", "--skip-events", "--skip-routines"],
         ),
-        ("--loose-column-statistics=0", &["--column-statistics=0"]),
+        (
+            "--loose-column-statistics=0 --loose-skip-ssl",
+            &["--skip-column-statistics", "--skip-ssl"],
+        ),
+        (
+            "--skip-dump_date=0 --enable-ssl=0",
+            &["--dump-date", "--skip-ssl"],
+        ),
         ("--max_allowed_packet=512M", &["--max-allowed-packet=512M"]),
         ("--disable-keys", &["--disable-keys"]),
-        ("--skip-opt --quick=1", &["--skip-opt", "--quick=1"]),
+        ("--opt --quick=1", &["--opt", "--quick"]),
         ("--rou", &["--routines"]),
         (
             "--where='; rm -rf / $(id) `id` | tee'",
@@ -101,6 +110,50 @@ fn flags_that_redirect_are_refused_by_name_and_without_their_value() {
         ("--version", "--version"),
         ("--tables", "--tables"),
         ("-O host=x", "--set-variable"),
+        // What nobody could restore.
+        ("--xml", "--xml"),
+        ("--xm", "--xml"),
+        ("-X", "--xml"),
+        ("-qX", "--xml"),
+        ("-tX", "--no-create-info"),
+        ("--xml=1", "--xml"),
+        ("--skip-xml=0", "--xml"),
+        ("--loose-xml", "--xml"),
+        ("--enable-xml", "--xml"),
+        ("--no-create-info", "--no-create-info"),
+        ("--no_create_i", "--no-create-info"),
+        ("--no-data", "--no-data"),
+        ("-d", "--no-data"),
+        ("--default-character-set=latin1", "--default-character-set"),
+        ("--default-character-set latin1", "--default-character-set"),
+        ("--default-char=binary", "--default-character-set"),
+        ("--compatible=ansi", "--compatible"),
+        ("--skip-create-options", "--skip-create-options"),
+        ("--create-options=0", "--skip-create-options"),
+        ("--disable-quote-names", "--skip-quote-names"),
+        ("--skip-single-transaction", "--skip-single-transaction"),
+        ("--fields-terminated-by=,", "--fields-terminated-by"),
+        ("--parallel=4", "--parallel"),
+        ("--force", "--force"),
+        ("-f", "--force"),
+        ("--ignore-error=1146", "--ignore-error"),
+        ("--insert-ignore", "--insert-ignore"),
+        ("--replace", "--replace"),
+        ("--wildcards", "--wildcards"),
+        // What would change more than the databases.
+        ("--system=all", "--system"),
+        ("--system=users", "--system"),
+        ("--users", "--users"),
+        ("--delete-master-logs", "--delete-master-logs"),
+        ("--delete-source-logs", "--delete-source-logs"),
+        ("--dump-slave", "--dump-slave"),
+        ("--master-data", "--master-data"),
+        ("--master-data=1", "--master-data"),
+        ("--source-data=1", "--source-data"),
+        ("--set-gtid-purged", "--set-gtid-purged"),
+        ("--set-gtid-purged=ON", "--set-gtid-purged"),
+        ("--set-gtid-purged=AUTO", "--set-gtid-purged"),
+        ("--one-database=x", "--one-database"),
     ];
     for (text, flag) in cases {
         let error = parse(Tool::MySqlDump, text).unwrap_err();
@@ -121,18 +174,21 @@ fn flags_that_redirect_are_refused_by_name_and_without_their_value() {
 
 #[test]
 fn what_is_no_flag_is_refused_with_a_remedy() {
-    for text in [
-        "druid",
-        "; touch /tmp/x",
-        "--quick extra",
-        "-",
-        "--",
-        "--quick -- x",
-        "| tee",
-        "&& id",
-    ] {
+    for text in ["-", "--", "--quick -- x", "''"] {
         let error = parse(Tool::MySqlDump, text).unwrap_err();
         assert!(matches!(error, ArgsError::Operand(_)), "{text}: {error}");
+    }
+    for text in ["; touch /tmp/x", "druid tables", "| tee", "&& id"] {
+        let error = parse(Tool::MySqlDump, text).unwrap_err();
+        assert!(
+            matches!(error, ArgsError::SecondName { .. }),
+            "{text}: {error}"
+        );
+        assert!(error.to_string().contains("--databases a b"), "{error}");
+    }
+    for (text, option) in [("--quick=maybe", "quick"), ("--skip-opt=2", "opt")] {
+        let error = parse(Tool::MySqlDump, text).unwrap_err();
+        assert_eq!(error, ArgsError::Switch(option.to_owned()), "{text}");
     }
     assert!(matches!(
         parse(Tool::MySqlDump, "--where='x"),
@@ -169,16 +225,167 @@ fn the_selection_of_databases_is_returned_not_passed_on() {
 }
 
 #[test]
-fn a_flag_nobody_has_heard_of_is_marked() {
-    let args = parse(
-        Tool::MySqlDump,
-        "--single-transactoin --set-gtid-purged=OFF",
-    )
-    .unwrap();
-    assert!(!args.flags[0].documented);
-    assert!(args.flags[1].documented);
-    assert_eq!(args.flags[1].option(), "set-gtid-purged");
-    assert_eq!(args.flags[1].value(), Some("OFF"));
+fn a_bare_word_is_the_database() {
+    let named = |tool, text: &str| parse(tool, text).unwrap().databases;
+    for text in [
+        "mydb",
+        "--quick mydb",
+        "mydb --set-gtid-purged=OFF",
+        "--skip-opt mydb",
+    ] {
+        assert_eq!(named(Tool::MySqlDump, text), ["mydb"], "{text}");
+    }
+    for text in ["--databases a --quick b", "a --databases b", "-B a b"] {
+        assert_eq!(named(Tool::MySqlDump, text), ["a", "b"], "{text}");
+    }
+    for text in [
+        "mydb",
+        "--one-database=mydb",
+        "--one-database mydb",
+        "-o mydb",
+        "--one-database=mydb mydb",
+        "--database=mydb",
+        "-D mydb",
+        "-Dmydb --show-warnings",
+    ] {
+        assert_eq!(named(Tool::MySqlClient, text), ["mydb"], "{text}");
+        assert!(
+            parse(Tool::MySqlClient, text)
+                .unwrap()
+                .flags
+                .iter()
+                .all(|flag| flag.option == "show-warnings"),
+            "{text}"
+        );
+    }
+    for (tool, text) in [
+        (Tool::MySqlClient, "a b"),
+        (Tool::MySqlClient, "-D a b"),
+        (Tool::MySqlClient, "--one-database=a b"),
+        // The second word would be a user.
+        (Tool::Psql, "a b"),
+        (Tool::Psql, "-d a b"),
+    ] {
+        let error = parse(tool, text).unwrap_err();
+        assert!(
+            matches!(error, ArgsError::SecondName { .. }),
+            "{text}: {error}"
+        );
+    }
+    assert_eq!(
+        parse(Tool::MySqlClient, "--one-database"),
+        Err(ArgsError::MissingValue("one-database".to_owned()))
+    );
+}
+
+#[test]
+fn a_flag_nobody_has_heard_of_is_refused_with_the_one_that_was_meant() {
+    let cases = [
+        (
+            Tool::MySqlDump,
+            "--single-transactoin",
+            Some("single-transaction"),
+        ),
+        (Tool::MySqlDump, "--skip-skip-events", None),
+        (Tool::MySqlDump, "--from-the-future=1", None),
+        (Tool::PgDump, "--exlcude-table=x", Some("exclude-table")),
+        // What MySQL's clients take for a negation is a typing error here.
+        (Tool::PgDump, "--skip-clean", None),
+        (Tool::PgDump, "--loose-clean", None),
+        (Tool::Psql, "--no-psqlcr", Some("no-psqlrc")),
+    ];
+    for (tool, text, meant) in cases {
+        let error = parse(tool, text).unwrap_err();
+        let ArgsError::Unknown { nearest, .. } = error else {
+            panic!("{text}: {error}");
+        };
+        assert_eq!(nearest, meant, "{text}");
+        assert_eq!(error.kind(), "ArgsInvalid");
+    }
+}
+
+#[test]
+fn a_flag_that_would_take_away_what_a_restore_needs_is_left_out_or_replaced_and_told() {
+    let cases: &[(Tool, &str, &[&str], &str)] = &[
+        (
+            Tool::MySqlDump,
+            "--compact",
+            &[
+                "--skip-add-drop-table",
+                "--skip-add-locks",
+                "--skip-disable-keys",
+            ],
+            "only be restored into an empty database",
+        ),
+        (
+            Tool::MySqlDump,
+            "--skip-opt",
+            &[
+                "--skip-add-drop-table",
+                "--skip-add-locks",
+                "--skip-disable-keys",
+                "--skip-extended-insert",
+            ],
+            "only be restored into an empty database",
+        ),
+        (
+            Tool::MySqlDump,
+            "--opt=0 --add-drop-table",
+            &[
+                "--skip-add-drop-table",
+                "--skip-add-locks",
+                "--skip-disable-keys",
+                "--skip-extended-insert",
+                "--add-drop-table",
+            ],
+            "only be restored into an empty database",
+        ),
+        (
+            Tool::MySqlDump,
+            "--disable-add-drop-table",
+            &["--skip-add-drop-table"],
+            "only be restored into an empty database",
+        ),
+        (Tool::MySqlDump, "--skip-comments", &[], "by its comments"),
+        (Tool::MySqlDump, "--skip-tz-utc", &[], "in UTC"),
+        (Tool::MySqlDump, "--skip-hex-blob", &[], "hexadecimal"),
+        (Tool::MySqlDump, "-N", &[], "character set"),
+        (Tool::MySqlDump, "--skip-set-charset", &[], "character set"),
+        (Tool::MySqlDump, "-n", &[], "always created"),
+        (
+            Tool::MySqlDump,
+            "--where='id > 5'",
+            &["--where=id > 5"],
+            "a part of the rows",
+        ),
+        (
+            Tool::MySqlDump,
+            "--skip-events",
+            &["--skip-events"],
+            "events are not in the dump",
+        ),
+        (Tool::MySqlClient, "--skip-comments", &[], "triggers"),
+        (Tool::MySqlClient, "--skip-binary-mode", &[], "as it is"),
+        (
+            Tool::PgDump,
+            "-t demo",
+            &["--table=demo"],
+            "of what these need",
+        ),
+        (Tool::Psql, "--echo-all", &[], "not kept"),
+    ];
+    for (tool, text, expected, told) in cases {
+        let args = parse(*tool, text).unwrap();
+        let words: Vec<_> = args.flags.iter().map(|flag| flag.word.as_str()).collect();
+        assert_eq!(words, *expected, "{text}");
+        assert!(
+            args.notes.iter().any(|note| note.contains(told)),
+            "{text}: {:?}",
+            args.notes
+        );
+    }
+    let harmless = "--add-drop-table --comments --hex-blob --skip-xml --skip-no-data -q --default-character-set=UTF8MB4 --master-data=2 --set-gtid-purged=off";
+    assert_eq!(parse(Tool::MySqlDump, harmless).unwrap().notes, [""; 0]);
 }
 
 #[test]
@@ -188,10 +395,23 @@ fn the_loading_client_has_rules_of_its_own() {
         "--tee=/tmp/x",
         "--pager=sh",
         "--local-infile",
-        "-D other",
+        "--local-infile=1",
+        "--skip-local-infile=0",
+        "--load-data-local-dir=/etc",
         "--force",
         "-f",
-        "--one-database=druid",
+        "-Bf",
+        "--named-commands",
+        "-G",
+        "--system-command",
+        "--init-command=x",
+        "--reconnect",
+        "--safe-updates",
+        "-U",
+        "--select-limit=1",
+        "--default-character-set=latin1",
+        "--ignore-spaces",
+        "--delimiter=//",
     ] {
         let error = parse(Tool::MySqlClient, text).unwrap_err();
         assert!(
@@ -199,8 +419,9 @@ fn the_loading_client_has_rules_of_its_own() {
             "{text}: {error}"
         );
     }
-    let args = parse(Tool::MySqlClient, "--show-warnings --binary-mode").unwrap();
-    assert_eq!(args.flags.len(), 2);
+    let text = "--show-warnings --binary-mode --skip-local-infile --local-infile=0 --disable-tee --skip-reconnect";
+    let args = parse(Tool::MySqlClient, text).unwrap();
+    assert_eq!(args.flags.len(), 6);
 }
 
 #[test]
@@ -236,6 +457,26 @@ fn postgresqls_programs_have_rules_of_their_own() {
                 "'host=evil dbname=x'",
                 "postgresql://hunter2@evil/x",
                 "-Of/tmp/x",
+                "--data-only",
+                "-a",
+                "-Oa",
+                "--dat",
+                "--schema-only",
+                "-s",
+                "--no-data",
+                "--no-schema",
+                "--section=data",
+                "--section data",
+                "--statistics-only",
+                "--binary-upgrade",
+                "--encoding=LATIN1",
+                "-E SQL_ASCII",
+                "-ESJIS",
+                "--on-conflict-do-nothing",
+                "--include-foreign-data=*",
+                "--extra-float-digits=0",
+                "--extra-float-digits=-15",
+                "--snapshot=1",
             ],
         ),
         (
@@ -247,6 +488,12 @@ fn postgresqls_programs_have_rules_of_their_own() {
                 "-f/tmp/x",
                 "-h evil",
                 "-Uevil",
+                "--data-only",
+                "-s",
+                "--no-data",
+                "--statistics-only",
+                "--encoding=LATIN1",
+                "--binary-upgrade",
             ],
         ),
         (
@@ -266,6 +513,12 @@ fn postgresqls_programs_have_rules_of_their_own() {
                 "-d service=evil",
                 "-h evil",
                 "-1h evil",
+                "-b",
+                "--csv",
+                "-H",
+                "-x",
+                "-F,",
+                "-0",
             ],
         ),
     ];
@@ -298,7 +551,7 @@ fn postgresqls_databases_are_returned_however_they_are_named() {
     }
     let args = parse(
         Tool::PgDump,
-        "-cO --exclude-table='a b' -n x -T y --disable-triggers -Fp -Z 0",
+        "-cO --exclude-table='a b' -n x -T y --disable-triggers -Fp -Z 0 -E utf8",
     )
     .unwrap();
     let words: Vec<_> = args.flags.iter().map(|flag| flag.word.as_str()).collect();
@@ -312,12 +565,11 @@ fn postgresqls_databases_are_returned_however_they_are_named() {
             "--exclude-table=y",
             "--disable-triggers",
             "--format=p",
-            "--compress=0"
+            "--compress=0",
+            "--encoding=utf8"
         ]
     );
-    // What MySQL's clients take for a negation is a typing error here.
-    let args = parse(Tool::PgDump, "--skip-clean").unwrap();
-    assert!(!args.flags[0].documented);
+    assert_eq!(parse(Tool::PgDump, "a -d b").unwrap().databases, ["b", "a"]);
     assert!(parse(Tool::PgDumpAll, "demo").is_err());
     assert_eq!(parse(Tool::Psql, "demo").unwrap().databases, ["demo"]);
 }

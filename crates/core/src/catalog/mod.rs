@@ -9,9 +9,11 @@
 //! "Variables").
 
 mod data;
+mod parameters;
 mod task;
 
 pub use data::{addons, functions};
+pub use parameters::{BUILTIN, check_parameters, parameters};
 pub use task::{Direction, FoundTask, find_task, render_args, variables};
 
 use thiserror::Error;
@@ -34,6 +36,23 @@ pub enum CatalogError {
         direction: Direction,
         /// What there is instead.
         available: String,
+    },
+    /// A parameter that the task does not take.
+    #[error(
+        "failed to run task {task:?}: it has no parameter {parameter:?}{}; it takes {known}; correct addon.tasks[].{field}",
+        meant(.nearest)
+    )]
+    UnknownParameter {
+        /// Name of the task.
+        task: String,
+        /// Name of the parameter.
+        parameter: String,
+        /// `params` or `variables`.
+        field: &'static str,
+        /// The known one that is spelled nearest to it.
+        nearest: Option<String>,
+        /// Those that there are.
+        known: String,
     },
     /// A parameter that the task needs was not given.
     #[error(
@@ -76,11 +95,17 @@ pub enum CatalogError {
     },
 }
 
+fn meant(nearest: &Option<String>) -> String {
+    let hint = |name: &String| format!(" (did you mean {name}?)");
+    nearest.as_ref().map_or_else(String::new, hint)
+}
+
 impl CatalogError {
     /// Stable name of the kind of error, for metrics and reasons.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::UnknownTask { .. } => "UnknownTask",
+            Self::UnknownParameter { .. } => "UnknownParameter",
             Self::ParameterMissing { .. } => "ParameterMissing",
             Self::ParameterType { .. } => "InvalidParameter",
             Self::VariableSource { .. } => "InvalidVariable",

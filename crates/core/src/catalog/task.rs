@@ -90,7 +90,7 @@ pub fn find_task<'a>(
 }
 
 /// The variables of a Function: `builtin` ones, then the task's parameters (what the user gives wins
-/// over the default; ones the task does not declare are passed through), then the user's `variables`.
+/// over the default), then the user's `variables`. Which ones there may be, [`super::check_parameters`] says.
 ///
 /// # Errors
 /// If a required parameter has no value, or a value is not a single word or takes its value from

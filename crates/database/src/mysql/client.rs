@@ -17,6 +17,16 @@ pub enum Vendor {
     MariaDb,
 }
 
+impl Vendor {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MySql => "MySQL",
+            Self::MariaDb => "MariaDB",
+        }
+    }
+}
+
 /// What a client is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

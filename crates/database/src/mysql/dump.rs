@@ -33,14 +33,16 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     let ignored: Vec<String> = args
         .flags
         .iter()
-        .filter(|flag| flag.option() == "ignore-database")
+        .filter(|flag| flag.option == "ignore-database")
         .filter_map(|flag| flag.value().map(str::to_owned))
         .collect();
-    let names = [request.databases, &args.databases].concat();
     let wanted = Wanted {
-        names: &names,
+        named: request.databases,
+        in_args: &args.databases,
         all: args.all_databases,
         ignored: &ignored,
+        // Args in the place of a Druid task's default would let its table of users into the dump.
+        parameter: "databases",
     };
     let scope = selection::select(wanted, request.role, &existing, info.folds_case)?;
     let metadata = match request.role {
@@ -51,7 +53,7 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     };
 
     let client = Client::find(Purpose::Dump, info.vendor, &path).await?;
-    let plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref())?;
+    let plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref());
     let scratch = |source| Error::Scratch {
         folder: request.scratch_dir.to_owned(),
         source,
@@ -86,6 +88,7 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         stream,
         program: client.name(),
         client_version: client.version().to_owned(),
+        server: info.vendor.name(),
         server_version: info.version,
         single: matches!(scope, Scope::One(_)),
         databases: scope.databases().to_vec(),

@@ -68,8 +68,11 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     server.close().await;
 
     let client = Client::find(Purpose::Load, info.vendor, &path).await?;
-    let mut words = vec!["--max-allowed-packet=1G".to_owned()];
-    let mut notes = Vec::new();
+    let mut words = vec![
+        "--max-allowed-packet=1G".to_owned(),
+        "--default-character-set=utf8mb4".to_owned(),
+    ];
+    let mut notes = args.notes;
     // Left to the server, a table that somebody holds is waited for until tomorrow.
     if client.knows("init-command") {
         let seconds = request.wait_timeout.as_secs().max(1);
@@ -77,12 +80,16 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
             "--init-command=SET SESSION lock_wait_timeout={seconds}"
         ));
     }
+    // A new session would lack what the dump has set in the old one.
+    if client.knows("reconnect") {
+        words.push("--skip-reconnect".to_owned());
+    }
     // Otherwise the client takes comments out of triggers and events, and with them the end of the statement.
     if client.knows("comments") {
         words.push("--comments".to_owned());
     }
     for flag in &args.flags {
-        if flags::fits(flag, &client.name(), |name| client.knows(name), &mut notes)? {
+        if flags::fits(flag, &client.name(), |name| client.knows(name), &mut notes) {
             words.push(flag.word.clone());
         }
     }
@@ -150,6 +157,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
             Now::new(Aftermath::Part),
         ),
         program: client.name(),
+        server: info.vendor.name(),
         server_version: info.version,
         words,
         notes,

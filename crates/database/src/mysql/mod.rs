@@ -7,6 +7,7 @@
 //!   dump       all of that, then the running client as a stream
 //!   target     the server to load into, looked at beforehand
 //!   statements how long those of a dump are (pure)      scan  what they do (pure)
+//!   structure  which databases it names, and whether it drops what it creates (pure)
 //!   load       the client that reads a dump
 //! ```
 
@@ -18,6 +19,7 @@ mod plan;
 mod scan;
 mod server;
 mod statements;
+mod structure;
 mod target;
 
 use crate::family::Facts;
@@ -26,10 +28,12 @@ pub use client::{Client, Purpose, Vendor};
 pub use plan::{Plan, plan};
 pub use server::{Server, ServerInfo};
 pub use statements::Statements;
+pub use structure::Structure;
 
 pub(crate) use dump::dump;
 pub(crate) use load::load;
 pub(crate) use scan::{Scan, Scanner};
+pub(crate) use structure::StructureReader;
 pub(crate) use target::{create_database, examine};
 
 pub(crate) const FACTS: Facts = Facts {

@@ -4,19 +4,25 @@ use kubestash_core::args::{Args, Flag};
 
 use super::client::{Client, Vendor};
 use super::server::ServerInfo;
-use crate::flags::{self, FlagError};
+use crate::flags;
 use crate::selection::{DRUID, Scope};
 
 /// What makes a dump complete and consistent, whatever the task's args say in addition.
-const ALWAYS: [(&str, &str); 7] = [
-    ("single-transaction", "--single-transaction"),
+const ALWAYS: [(&str, &str); 8] = [
+    (SINGLE_TRANSACTION, "--single-transaction"),
     ("quick", "--quick"),
     ("routines", "--routines"),
     ("events", "--events"),
     ("triggers", "--triggers"),
     ("hex-blob", "--hex-blob"),
     ("max-allowed-packet", "--max-allowed-packet=1G"),
+    // The default of MySQL's client 5.7 lacks characters, and stores question marks for them.
+    ("default-character-set", "--default-character-set=utf8mb4"),
 ];
+/// One way to a dump of one moment.
+const SINGLE_TRANSACTION: &str = "single-transaction";
+/// The other one. The clients refuse both together.
+const LOCK_ALL_TABLES: &str = "lock-all-tables";
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,22 +35,22 @@ pub struct Plan {
 
 /// Plans the dump of `scope`.
 ///
-/// A flag that other clients of the family have and this one lacks is left out with a note; one that none
-/// has is a typing error. `druid_database` is the real name of a Druid's metadata database: flags that
-/// name tables of `druid` follow it.
-///
-/// # Errors
-/// [`FlagError`] for a flag that no client has.
+/// A flag that other clients of the family have and this one lacks is left out with a note. `druid_database` is the
+/// real name of a Druid's metadata database: flags that name tables of `druid` follow it.
 pub fn plan(
     client: &Client,
     server: &ServerInfo,
     scope: &Scope,
     args: &Args,
     druid_database: Option<&str>,
-) -> Result<Plan, FlagError> {
+) -> Plan {
     let mut words = Vec::new();
-    let mut notes = Vec::new();
+    let mut notes = args.notes.clone();
+    let locks = args.flags.iter().any(|flag| flag.name == LOCK_ALL_TABLES);
     for (option, word) in ALWAYS {
+        if option == SINGLE_TRANSACTION && locks {
+            continue;
+        }
         match client.knows(option) {
             true => words.push(word.to_owned()),
             false => notes.push(format!("{} does not know {word}: left out", client.name())),
@@ -54,6 +60,10 @@ pub fn plan(
     if client.knows("dump-date") {
         words.push("--skip-dump-date".to_owned());
     }
+    // Left to itself, MySQL's client writes the server's transactions into the dump, which others refuse to load.
+    if client.knows("set-gtid-purged") {
+        words.push("--set-gtid-purged=OFF".to_owned());
+    }
     // MySQL's client from 8.0 on asks for a table that only MySQL's servers from 8.0 on have.
     let has_statistics = server.vendor == Vendor::MySql && server.major >= 8;
     if client.knows("column-statistics") && !has_statistics {
@@ -61,10 +71,10 @@ pub fn plan(
     }
     for flag in &args.flags {
         // Its work is done in the selection of databases.
-        if flag.option() == "ignore-database" {
+        if flag.option == "ignore-database" {
             continue;
         }
-        if flags::fits(flag, &client.name(), |name| client.knows(name), &mut notes)? {
+        if flags::fits(flag, &client.name(), |name| client.knows(name), &mut notes) {
             words.push(follow_database(flag, druid_database, &mut notes));
         }
     }
@@ -75,12 +85,12 @@ pub fn plan(
             words.extend(names.iter().cloned());
         }
     }
-    Ok(Plan { words, notes })
+    Plan { words, notes }
 }
 
 /// `--ignore-table=druid.x` names the table `x` of the metadata database, whatever that is called.
 fn follow_database(flag: &Flag, real: Option<&str>, notes: &mut Vec<String>) -> String {
-    let names_tables = matches!(flag.option(), "ignore-table" | "ignore-table-data");
+    let names_tables = matches!(flag.option, "ignore-table" | "ignore-table-data");
     let table = flag.value().and_then(|value| value.split_once('.'));
     match (real, table) {
         (Some(real), Some((DRUID, table))) if names_tables && real != DRUID => {
@@ -112,6 +122,7 @@ mod tests {
         "ignore-table",
         "dump-date",
         "databases",
+        "default-character-set",
     ];
 
     fn client(extra: &[&str]) -> Client {
@@ -129,11 +140,11 @@ mod tests {
 
     fn planned(client: &Client, scope: &Scope, args: &str, druid: Option<&str>) -> Plan {
         let args = args::parse(Tool::MySqlDump, args).unwrap();
-        plan(client, &server(Vendor::MariaDb, 10), scope, &args, druid).unwrap()
+        plan(client, &server(Vendor::MariaDb, 10), scope, &args, druid)
     }
 
     const FIRST: &str = "--single-transaction --quick --routines --events --triggers --hex-blob \
-                         --max-allowed-packet=1G --skip-dump-date";
+                         --max-allowed-packet=1G --default-character-set=utf8mb4 --skip-dump-date";
 
     #[test]
     fn the_catalogs_default_args_fit_mariadbs_client() {
@@ -173,7 +184,7 @@ mod tests {
             "--help",
             "a; touch /tmp/x",
         ];
-        assert_eq!(&plan.words[8..], end);
+        assert_eq!(&plan.words[9..], end);
     }
 
     #[test]
@@ -186,17 +197,52 @@ mod tests {
             (server(Vendor::MySql, 8), false),
         ];
         for (server, switched_off) in cases {
-            let plan = plan(&client, &server, &one, &Args::default(), None).unwrap();
+            let plan = plan(&client, &server, &one, &Args::default(), None);
             let word = "--column-statistics=0".to_owned();
             assert_eq!(plan.words.contains(&word), switched_off, "{server:?}");
         }
     }
 
     #[test]
-    fn a_flag_that_no_client_has_is_a_typing_error() {
-        let args = args::parse(Tool::MySqlDump, "--ignroe-table=x.y").unwrap();
-        let server = server(Vendor::MariaDb, 10);
-        let error = plan(&client(&[]), &server, &Scope::One("x".into()), &args, None).unwrap_err();
-        assert!(error.to_string().contains("--ignroe-table"), "{error}");
+    fn a_dump_is_of_one_moment_by_one_way_or_the_other() {
+        let client = client(&["lock-all-tables"]);
+        let one = Scope::One("x".into());
+        let words = |args| planned(&client, &one, args, None).words;
+        let has = |words: &[String], word: &str| words.iter().any(|found| found == word);
+        for args in ["", "--skip-lock-all-tables"] {
+            assert!(has(&words(args), "--single-transaction"), "{args}");
+        }
+        for args in ["--lock-all-tables", "-x"] {
+            let words = words(args);
+            assert!(has(&words, "--lock-all-tables"), "{args}");
+            assert!(!has(&words, "--single-transaction"), "{args}");
+        }
+    }
+
+    #[test]
+    fn transactions_of_the_server_stay_out_of_the_dump_whatever_the_args_are() {
+        let client = client(&["set-gtid-purged"]);
+        let one = Scope::One("x".into());
+        for args in ["", "--set-gtid-purged=OFF"] {
+            let plan = planned(&client, &one, args, None);
+            let word = "--set-gtid-purged=OFF".to_owned();
+            assert!(plan.words.contains(&word), "{args}");
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_of_the_args_is_noted() {
+        let plan = planned(
+            &client(&[]),
+            &Scope::One("x".into()),
+            "--skip-comments",
+            None,
+        );
+        assert_eq!(plan.notes.len(), 1);
+        assert!(
+            plan.notes[0].contains("--skip-comments is left out"),
+            "{:?}",
+            plan.notes
+        );
     }
 }

@@ -138,6 +138,15 @@ impl Server {
         })
     }
 
+    /// The databases with a table or a view in them.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn filled(&mut self) -> Result<Vec<String>, ServerError> {
+        let query = "SELECT DISTINCT TABLE_SCHEMA FROM information_schema.TABLES";
+        self.list("look for databases with tables", query).await
+    }
+
     /// The variable that says that the server takes no writes, if one does. It counts for users who may write all the
     /// same, too: whoever set it does not want the data to change.
     ///

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use kubestash_core::args::{self, Tool};
+
 use super::client::Vendor;
 use super::scan::Scan;
 use super::server::{Server, ServerInfo};
+use super::structure::Structure;
 use crate::connection::Connection;
-use crate::family::{ExamineRequest, Family};
+use crate::family::{ExamineRequest, Family, Role};
 use crate::outline::{Found, Outline};
 use crate::reach::ServerError;
-use crate::selection::{Existing, place};
+use crate::selection::{Existing, find, place};
 use crate::target::{Accepted, Target, TargetError};
 
 /// The collation that MySQL has used since 8.0 unless told otherwise.
@@ -22,6 +25,10 @@ const SERVER_VERSION: &str = "-- Server version";
 struct MySqlTarget {
     database: Option<String>,
     exists: bool,
+    /// The database that the task's args name.
+    named: Option<String>,
+    /// Databases with something in them.
+    filled: Vec<String>,
     info: ServerInfo,
     address: String,
     knows_mysql_8: bool,
@@ -43,11 +50,13 @@ impl Target for MySqlTarget {
             self.sound(outline, scan)?;
         }
         let database = self.database.iter().filter(|_| !self.exists);
+        let databases = self.places(&outline.structure)?;
         let notes = self.compare(&outline.head)?;
         self.takes(outline.longest_statement)?;
         Ok(Accepted {
             notes,
             missing: database.cloned().collect(),
+            databases,
         })
     }
 }
@@ -70,6 +79,39 @@ impl MySqlTarget {
             });
         }
         Ok(())
+    }
+
+    /// The databases that the dump goes into.
+    fn places(&self, dump: &Structure) -> Result<Vec<String>, TargetError> {
+        let address = || self.address.clone();
+        let folds = self.info.folds_case;
+        let places = match (&self.database, dump.databases.as_slice()) {
+            (None, []) if dump.creates_here => {
+                return Err(TargetError::NoDatabase { address: address() });
+            }
+            (database, []) => database.iter().cloned().collect(),
+            (_, named) => named.to_vec(),
+        };
+        if let Some(named) = &self.named
+            && !dump.databases.is_empty()
+            && (places.len() > 1 || find(named, &places, folds).is_none())
+        {
+            return Err(TargetError::Named {
+                address: address(),
+                named: named.clone(),
+                dumped: places,
+            });
+        }
+        let mut filled = places
+            .iter()
+            .filter_map(|place| find(place, &self.filled, folds));
+        match filled.next() {
+            Some(database) if dump.creates_undropped => Err(TargetError::NotEmpty {
+                address: address(),
+                database,
+            }),
+            _ => Ok(places),
+        }
     }
 
     /// Whether the server takes a statement of so many bytes.
@@ -141,12 +183,19 @@ fn dumped_on(head: &[u8]) -> Option<ServerInfo> {
 /// # Errors
 /// If the server does not answer, refuses, or takes no writes.
 pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Target>, crate::Error> {
+    let named = args::parse(Tool::MySqlClient, request.args)?.databases;
     let connection = request.connection;
     let mut server = Server::wait(connection, request.wait_timeout).await?;
     let looked = look(&mut server).await;
     let info = server.info.clone();
     server.close().await;
-    let (read_only, knows_mysql_8, max_statement, existing) = looked?;
+    let Looked {
+        read_only,
+        knows_mysql_8,
+        max_statement,
+        existing,
+        filled,
+    } = looked?;
     if let Some((why, remedy)) = read_only {
         let (address, origin) = (connection.address(), connection.origin.clone());
         return Err(TargetError::ReadOnly {
@@ -157,13 +206,18 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
         }
         .into());
     }
-    let place = request
-        .source
-        .map(|source| place(source, request.role, &existing, info.folds_case));
+    let named = named.into_iter().next();
+    let place = match (&named, request.source) {
+        (Some(named), _) => Some(place(named, &Role::Plain, &existing, info.folds_case)),
+        (None, Some(source)) => Some(place(source, request.role, &existing, info.folds_case)),
+        (None, None) => None,
+    };
     let (database, exists) = place.map_or((None, true), |(name, exists)| (Some(name), exists));
     Ok(Box::new(MySqlTarget {
         database,
         exists,
+        named,
+        filled,
         info,
         address: connection.address(),
         knows_mysql_8,
@@ -174,9 +228,18 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
 /// What says that a server takes no writes, and how to switch it off.
 type ReadOnly = (&'static str, &'static str);
 
-async fn look(server: &mut Server) -> Result<(Option<ReadOnly>, bool, u64, Existing), ServerError> {
-    Ok((
-        server.read_only().await?.map(|variable| match variable {
+/// What was seen of a server.
+struct Looked {
+    read_only: Option<ReadOnly>,
+    knows_mysql_8: bool,
+    max_statement: u64,
+    existing: Existing,
+    filled: Vec<String>,
+}
+
+async fn look(server: &mut Server) -> Result<Looked, ServerError> {
+    Ok(Looked {
+        read_only: server.read_only().await?.map(|variable| match variable {
             "read_only" => (
                 "read_only is on",
                 "switch it off with SET GLOBAL read_only = OFF",
@@ -186,10 +249,11 @@ async fn look(server: &mut Server) -> Result<(Option<ReadOnly>, bool, u64, Exist
                 "start the server without innodb_read_only",
             ),
         }),
-        server.has_collation(MYSQL_8_COLLATION).await?,
-        server.max_statement().await?,
-        server.databases().await?,
-    ))
+        knows_mysql_8: server.has_collation(MYSQL_8_COLLATION).await?,
+        max_statement: server.max_statement().await?,
+        existing: server.databases().await?,
+        filled: server.filled().await?,
+    })
 }
 
 /// Makes a database, unless it is there.
@@ -215,6 +279,8 @@ mod tests {
         MySqlTarget {
             database: None,
             exists: true,
+            named: None,
+            filled: Vec::new(),
             info: ServerInfo::new(version.to_owned(), 0),
             address: "h:3306".to_owned(),
             knows_mysql_8,
@@ -237,6 +303,79 @@ mod tests {
             assert!(error.to_string().contains(words), "{error}");
             assert!(error.to_string().contains("at most 16.000 MiB"), "{error}");
             assert_eq!(error.kind(), "DatabaseIncompatible");
+        }
+    }
+
+    fn structure(databases: &[&str], creates_undropped: bool) -> Structure {
+        Structure {
+            databases: databases.iter().map(|name| (*name).to_owned()).collect(),
+            creates_here: databases.is_empty(),
+            creates_undropped,
+        }
+    }
+
+    #[test]
+    fn a_dump_goes_where_it_says_or_where_the_args_say_and_never_elsewhere() {
+        let cases: [(Option<&str>, Option<&str>, &[&str], Result<&[&str], &str>); 7] = [
+            (Some("shop"), None, &[], Ok(&["shop"])),
+            (Some("other"), Some("other"), &[], Ok(&["other"])),
+            (None, None, &["a", "b"], Ok(&["a", "b"])),
+            (Some("a"), Some("a"), &["a"], Ok(&["a"])),
+            (
+                Some("a"),
+                Some("a"),
+                &["a", "b"],
+                Err("\"a\", \"b\", which it names itself"),
+            ),
+            (
+                Some("c"),
+                Some("c"),
+                &["a"],
+                Err("names the database \"c\""),
+            ),
+            (None, None, &[], Err("name it in the task parameter args")),
+        ];
+        for (database, named, dumped, expected) in cases {
+            let target = MySqlTarget {
+                database: database.map(str::to_owned),
+                named: named.map(str::to_owned),
+                ..target("8.0.36", true)
+            };
+            let places = target.places(&structure(dumped, false));
+            match expected {
+                Ok(expected) => assert_eq!(places.unwrap(), expected),
+                Err(words) => {
+                    let error = places.unwrap_err();
+                    assert!(error.to_string().contains(words), "{error}");
+                    assert_eq!(error.kind(), "DatabaseUnknown");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_dump_that_drops_nothing_only_goes_into_empty_databases() {
+        let target = |database: Option<&str>| MySqlTarget {
+            database: database.map(str::to_owned),
+            filled: vec!["full".to_owned()],
+            ..target("8.0.36", true)
+        };
+        for (database, dumped, filled) in [
+            (Some("full"), &[][..], true),
+            (Some("empty"), &[], false),
+            (None, &["empty", "full"], true),
+            (None, &["empty"], false),
+        ] {
+            let places = target(database).places(&structure(dumped, true));
+            assert_eq!(places.is_err(), filled, "{database:?} {dumped:?}");
+            if let Err(error) = places {
+                assert_eq!(error.kind(), "DatabaseNotEmpty");
+                assert!(
+                    error.to_string().contains("\"full\" is not empty"),
+                    "{error}"
+                );
+            }
+            assert!(target(database).places(&structure(dumped, false)).is_ok());
         }
     }
 

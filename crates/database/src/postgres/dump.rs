@@ -62,7 +62,7 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         true => Some(find(Program::DumpAll).await?),
         false => None,
     };
-    let plan = plan::plan(&client, all.as_ref(), &args)?;
+    let plan = plan::plan(&client, all.as_ref(), &args);
     let (private, service) = write_files(request.scratch_dir, to).await?;
 
     let single = match (&scope, &all) {
@@ -96,6 +96,7 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         }
         .to_owned(),
         client_version: version,
+        server: "PostgreSQL",
         server_version: info.version,
         single: single.is_some(),
         databases,
@@ -147,11 +148,12 @@ fn scope(
         .filter(|flag| flag.name == "exclude-database")
         .filter_map(|flag| flag.value().map(str::to_owned))
         .collect();
-    let names = [request.databases, &args.databases].concat();
     let wanted = Wanted {
-        names: &names,
+        named: request.databases,
+        in_args: &args.databases,
         all: whole_server,
         ignored: &ignored,
+        parameter: "args",
     };
     selection::select(wanted, request.role, existing, false).map(Some)
 }

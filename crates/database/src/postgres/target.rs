@@ -24,6 +24,8 @@ const DUMPED_FROM: &str = "-- Dumped from database version ";
 struct PostgresTarget {
     /// The database for a dump of a single one.
     database: Option<String>,
+    /// The database that the task's args name.
+    named: Option<String>,
     databases: Vec<Database>,
     info: ServerInfo,
     holdings: Holdings,
@@ -64,6 +66,17 @@ impl Target for PostgresTarget {
         }
         let makes_its_own = layout::makes_databases(outline);
         let names: BTreeSet<&str> = parts.iter().filter_map(layout::Part::database).collect();
+        if let Some(named) = &self.named
+            && (makes_its_own || has_index(&outline.head))
+            && !names.iter().eq([named.as_str()].iter())
+        {
+            return Err(TargetError::Named {
+                address: self.address.clone(),
+                named: named.clone(),
+                dumped: names.iter().copied().map(str::to_owned).collect(),
+            });
+        }
+        accepted.databases = names.iter().copied().map(str::to_owned).collect();
         self.room(names.len(), &mut accepted)?;
         for name in names {
             match self.databases.iter().find(|known| known.name == name) {
@@ -187,6 +200,7 @@ impl PostgresTarget {
 /// Looks at the server a dump is to be loaded into.
 pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Target>, Error> {
     let named = args::parse(Tool::Psql, request.args)?.databases;
+    let named = named.into_iter().next();
     let to = request.connection;
     usable(to)?;
     let server = Server::wait(to, request.role, request.wait_timeout).await?;
@@ -213,7 +227,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
         .into());
     }
     let is = |name: &&str| find(name, &existing.all, false).is_some();
-    let database = match (named.last(), request.source) {
+    let database = match (&named, request.source) {
         (Some(named), _) => Some(named.clone()),
         (None, Some(source)) => Some(selection::place(source, request.role, &existing, false).0),
         // A dump that others made goes where psql would put it.
@@ -229,6 +243,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
     };
     Ok(Box::new(PostgresTarget {
         database,
+        named,
         databases,
         info: server.info.clone(),
         holdings,
@@ -260,6 +275,7 @@ mod tests {
         };
         PostgresTarget {
             database: Some("shop".into()),
+            named: None,
             databases: vec![
                 database("shop", true, true),
                 database("closed", false, false),
@@ -302,7 +318,7 @@ mod tests {
         ] {
             let answer = target(server).accepts(&outline(dumped));
             match taken {
-                true => assert_eq!(answer.unwrap(), Accepted::default()),
+                true => assert_eq!(answer.unwrap().databases, ["shop"]),
                 false => assert_eq!(answer.unwrap_err().kind(), "DatabaseIncompatible"),
             }
         }
@@ -328,6 +344,6 @@ mod tests {
         assert_eq!(accepted.missing, ["new"]);
         target.database = None;
         let error = target.accepts(&outline("15.1")).unwrap_err();
-        assert!(error.to_string().contains("--dbname="), "{error}");
+        assert!(error.to_string().contains("parameter args"), "{error}");
     }
 }

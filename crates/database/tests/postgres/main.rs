@@ -10,8 +10,11 @@
 mod drain;
 mod encryption;
 mod faults;
+mod flags;
 mod hostile;
 mod many;
+#[path = "../support/options.rs"]
+mod options;
 mod server;
 mod several;
 mod task;

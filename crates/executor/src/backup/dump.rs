@@ -20,6 +20,7 @@ use super::task::Task;
 use crate::arguments::Backup;
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::log::listed;
 
 /// A dump that has begun.
 pub(super) struct Running {
@@ -37,6 +38,52 @@ impl Running {
     }
 }
 
+/// Why a dump could not be begun.
+#[derive(Clone, Debug)]
+pub(super) struct NoDump {
+    /// The failure.
+    failure: Failure,
+    /// The one for a repository that holds what is missing now, if that makes a difference.
+    lost: Option<Failure>,
+}
+
+impl NoDump {
+    pub(super) fn of(failure: Failure) -> Self {
+        Self {
+            failure,
+            lost: None,
+        }
+    }
+
+    /// What the failure is for a repository.
+    pub(super) async fn for_repository(&self, repository: &ResticRepository) -> Failure {
+        let Some(lost) = &self.lost else {
+            return self.failure.clone();
+        };
+        match repository.snapshots().await {
+            Ok(existing) if plan::holds_databases(&existing) => lost.clone(),
+            Ok(_) => self.failure.clone(),
+            Err(error) => {
+                tracing::warn!("failed to look for earlier backups: {error}");
+                self.failure.clone()
+            }
+        }
+    }
+}
+
+impl From<Error> for NoDump {
+    fn from(error: Error) -> Self {
+        let lost = match &error {
+            Error::Selection(missing) => missing.lost().map(Error::from).map(Failure::from),
+            _ => None,
+        };
+        Self {
+            failure: error.into(),
+            lost,
+        }
+    }
+}
+
 /// What is stored of a server without a database: the same bytes each time, which a restore loads without effect.
 const EMPTY: &[u8] = b"-- The server held no database but its own.\n";
 
@@ -48,7 +95,7 @@ pub(super) async fn start(
     task: Task<'_>,
     source: Source<'_>,
     cancel: &CancellationToken,
-) -> Result<Running, Failure> {
+) -> Result<Running, NoDump> {
     let file = task.file();
     match source {
         Source::Dump(backup, database) => dump(backup, &database, file, cancel).await,
@@ -66,7 +113,7 @@ async fn dump(
     database: &Database,
     file: &'static str,
     cancel: &CancellationToken,
-) -> Result<Running, Failure> {
+) -> Result<Running, NoDump> {
     let connection = &database.connection;
     tracing::info!(
         "waiting for the database at {} (from {})",
@@ -85,7 +132,7 @@ async fn dump(
     };
     let dump = tokio::select! {
         biased;
-        () = cancel.cancelled() => return Err(Failure::cancelled()),
+        () = cancel.cancelled() => return Err(NoDump::of(Failure::cancelled())),
         dump = database.family.dump(request) => match dump {
             // A new server. Whether it has always been empty, the repositories say.
             Err(Error::Selection(SelectionError::Nothing)) => {
@@ -103,17 +150,23 @@ async fn dump(
         tracing::warn!("{note}");
     }
     tracing::info!(
-        "dumping {} from {} with {} {}",
-        dump.databases.join(", "),
+        "dumping {} from {} {} with {} {} ({})",
+        listed(&dump.databases),
+        dump.server,
         dump.server_version,
         dump.program,
-        dump.words.join(" ")
+        dump.words.join(" "),
+        dump.client_version
     );
-    let single = dump.databases.first().filter(|_| dump.single).cloned();
+    let content = match dump.databases.as_slice() {
+        [] => Content::Told,
+        [only] if dump.single => Content::Single(only.clone()),
+        several => Content::Several(several.to_vec()),
+    };
     Ok(Running {
         stream: Box::new(dump.stream),
         file,
-        content: single.map_or(Content::Told, Content::Single),
+        content,
     })
 }
 
@@ -151,13 +204,18 @@ pub(super) async fn into_all(
             },
         })
         .collect();
+    let databases = dump.content.databases();
     let (stream, watch) = Watched::new(dump.stream);
     let results = backup_streams(destinations, Box::new(stream), cancel.clone()).await;
     tracing::info!("read {}", kubestash_core::format::bytes(watch.bytes()));
     results
         .into_iter()
         .map(|result| {
-            result.map(Stored::from).map_err(|error| match error {
+            let stored = |summary| Stored {
+                databases: databases.clone(),
+                ..Stored::from(summary)
+            };
+            result.map(stored).map_err(|error| match error {
                 _ if cancel.is_cancelled() => Failure::cancelled(),
                 // The stream's own words, and its own judgement whether to try again.
                 EngineError::StreamFailed { .. } => {

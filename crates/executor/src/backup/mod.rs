@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use kubestash_api::storage::Snapshot;
-use kubestash_core::format;
 use kubestash_engine::{CancellationToken, Repository as _, ResticRepository};
 
 use crate::arguments::component_path;
@@ -155,9 +154,9 @@ async fn back_up(
         .any(|opened| opened.as_ref().is_ok_and(is_wanted));
     let dump = match source {
         // A database that does not answer is not waited for when nobody needs it.
-        _ if !wanted => Err(Failure::cancelled()),
+        _ if !wanted => Err(dump::NoDump::of(Failure::cancelled())),
         Ok(source) => dump::start(task, source, cancel).await,
-        Err(failure) => Err(failure),
+        Err(failure) => Err(dump::NoDump::of(failure)),
     };
 
     let mut outcomes = Vec::new();
@@ -217,7 +216,7 @@ async fn open<'a>(
 /// Streams the dump into the repositories and finishes each.
 async fn dump_into(
     opened: Vec<Opened<'_>>,
-    dump: Result<dump::Running, Failure>,
+    dump: Result<dump::Running, dump::NoDump>,
     started: Instant,
     cancel: &CancellationToken,
 ) -> Vec<Option<Failure>> {
@@ -226,10 +225,11 @@ async fn dump_into(
     }
     let dump = match dump {
         Ok(dump) => dump,
-        Err(failure) => {
-            let failures = opened
-                .iter()
-                .map(|opened| opened.work.fail(failure.clone()));
+        Err(no_dump) => {
+            let failures = opened.iter().map(|opened| async {
+                let failure = no_dump.for_repository(&opened.repository).await;
+                opened.work.fail(failure).await
+            });
             return join_all(failures).await.into_iter().map(Some).collect();
         }
     };
@@ -277,7 +277,12 @@ impl Opened<'_> {
     /// Records what an earlier attempt stored.
     async fn adopt(self, started: Instant) -> Option<Failure> {
         match self.todo.clone() {
-            Todo::Adopt { id, made, surplus } => {
+            Todo::Adopt {
+                id,
+                made,
+                databases,
+                surplus,
+            } => {
                 tracing::info!(
                     "{}: restic snapshot {id} of an earlier attempt is complete, using it",
                     self.work.name
@@ -291,6 +296,7 @@ impl Opened<'_> {
                             started: made.map(|made| made.started),
                             finished: made.map(|made| made.finished),
                             examined: None,
+                            databases,
                         };
                         self.finish(stored, surplus, started).await
                     }
@@ -314,11 +320,7 @@ impl Opened<'_> {
         surplus: Vec<String>,
         started: Instant,
     ) -> Option<Failure> {
-        let what = format!(
-            "{} of {}",
-            format::bytes(stored.size),
-            self.work.task.component()
-        );
+        let what = report::what(self.work.task.component(), &stored);
         match self.finishing().all(stored, surplus, started).await {
             Ok(()) => {
                 tracing::info!(
@@ -357,9 +359,9 @@ impl Work<'_> {
         }
     }
 
-    /// Says why this attempt failed, in the log and in the Snapshot.
+    /// Says why this attempt failed, in the Snapshot; the reason is also the last line of the log.
     async fn fail(&self, failure: Failure) -> Failure {
-        tracing::error!("{}: {failure}", self.name);
+        tracing::error!("{}: the backup failed", self.name);
         let status = report::attempt(
             &self.snapshot,
             self.task.component(),

@@ -30,6 +30,8 @@ pub(super) enum Todo {
         id: String,
         /// What making it took, if it says so.
         made: Option<Made>,
+        /// The databases in it, if it says so.
+        databases: Vec<String>,
         /// Ids of others with the same tag, which nobody needs.
         surplus: Vec<String>,
     },
@@ -45,6 +47,11 @@ pub fn uid_tag(uid: &str) -> String {
 
 /// Tag of a restic snapshot of a server that held no database.
 const EMPTY: &str = "databases=none";
+/// Beginning of the tag that holds a single database, whose name a restore needs.
+const SINGLE: &str = "database=";
+/// Beginning of the tag with the databases in a dump that names them itself: a JSON array, for a name may hold any
+/// character.
+const SEVERAL: &str = "databases=";
 
 /// What is said of the databases in a dump by a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +60,30 @@ pub(super) enum Content {
     Told,
     /// One database, whose name is not in the dump.
     Single(String),
+    /// Databases that the dump itself names.
+    Several(Vec<String>),
     /// The server held none.
     Empty,
+}
+
+impl Content {
+    /// The databases, as far as there is something to say of them.
+    pub(super) fn databases(&self) -> Vec<String> {
+        match self {
+            Self::Told | Self::Empty => Vec::new(),
+            Self::Single(name) => vec![name.clone()],
+            Self::Several(names) => names.clone(),
+        }
+    }
+}
+
+/// The databases that the tags of a restic snapshot name.
+fn databases(tags: &[String]) -> Vec<String> {
+    let single = |tag: &String| Some(vec![tag.strip_prefix(SINGLE)?.to_owned()]);
+    let several = |tag: &String| serde_json::from_str(tag.strip_prefix(SEVERAL)?).ok();
+    tags.iter()
+        .find_map(|tag| single(tag).or_else(|| several(tag)))
+        .unwrap_or_default()
 }
 
 /// Whether a repository holds a dump of a server that had a database.
@@ -71,7 +100,10 @@ pub(super) fn tags(snapshot: &Snapshot, content: &Content) -> Vec<String> {
     ];
     match content {
         Content::Told => {}
-        Content::Single(database) => tags.push(format!("database={database}")),
+        Content::Single(database) => tags.push(format!("{SINGLE}{database}")),
+        Content::Several(names) => {
+            tags.push(format!("{SEVERAL}{}", serde_json::json!(names)));
+        }
         Content::Empty => tags.push(EMPTY.to_owned()),
     }
     tags
@@ -110,6 +142,7 @@ pub(super) fn stored(snapshot: &Snapshot, existing: &[SnapshotInfo]) -> Todo {
         Some(newest) => Todo::Adopt {
             id: newest.id.clone(),
             made: newest.made,
+            databases: databases(&newest.tags),
             surplus: ours.iter().map(|info| info.id.clone()).collect(),
         },
         None => Todo::Dump,
@@ -204,12 +237,14 @@ mod tests {
         let one = Todo::Adopt {
             id: "b".into(),
             made: Some(MADE),
+            databases: vec!["druid".into()],
             surplus: vec![],
         };
         assert_eq!(stored(&ours, &existing[..3]), one);
         let two = Todo::Adopt {
             id: "d".into(),
             made: None,
+            databases: vec![],
             surplus: vec!["b".into()],
         };
         assert_eq!(stored(&ours, &existing), two);
@@ -226,6 +261,31 @@ mod tests {
             tags(&snapshot, &Content::Told),
             ["snapshot=s", "snapshot-uid=u-1"]
         );
+    }
+
+    #[test]
+    fn what_the_tags_say_of_the_databases_is_read_back_whatever_they_are_called() {
+        let snapshot = snapshot(json!(null));
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let cases = [
+            Content::Single("none".to_owned()),
+            Content::Single("[a,b]".to_owned()),
+            Content::Several(names(&["none"])),
+            Content::Several(names(&["a,b", "c \"d\"", "ü"])),
+            Content::Told,
+            Content::Empty,
+        ];
+        for content in cases {
+            let tags = tags(&snapshot, &content);
+            assert_eq!(databases(&tags), content.databases(), "{tags:?}");
+            let empty = content == Content::Empty;
+            assert_eq!(holds_databases(&[restic("a", &tags)]), !empty, "{tags:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use kubestash_core::{condition, format, phase};
 use kubestash_engine::{BackupSummary, Examined};
 
 use crate::failure::{Failure, one_line};
+use crate::log::listed;
 
 /// A restic snapshot that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(super) struct Stored {
     pub(super) finished: Option<Timestamp>,
     /// What is known of the repository since then, if somebody looked.
     pub(super) examined: Option<Examined>,
+    /// The databases in it, as far as they are known.
+    pub(super) databases: Vec<String>,
 }
 
 impl From<BackupSummary> for Stored {
@@ -44,8 +47,22 @@ impl From<BackupSummary> for Stored {
             started: Some(summary.started),
             finished: Some(summary.finished),
             examined: Some(summary.examined),
+            databases: Vec::new(),
         }
     }
+}
+
+/// What is stored, for the log: `3.750 MiB of dump (druid), restic snapshot 8f2b`.
+pub(super) fn what(component: &str, stored: &Stored) -> String {
+    let databases = match stored.databases.as_slice() {
+        [] => String::new(),
+        names => format!(" ({})", listed(names)),
+    };
+    format!(
+        "{} of {component}{databases}, restic snapshot {}",
+        format::bytes(stored.size),
+        stored.id
+    )
 }
 
 /// The component of a dump that is stored. `file` is its name in the repository.
@@ -60,6 +77,7 @@ pub(super) fn component(
     let is_own = |damaged: &kubestash_engine::DamagedSnapshot| damaged.id == stored.id;
     let damaged = examined.damaged_snapshots.iter().take(MOST_DAMAGED);
     Component {
+        databases: stored.databases.clone(),
         driver: Some(Driver::Restic),
         duration: Some(format::go_duration(duration)),
         integrity: Some(!examined.damaged_snapshots.iter().any(is_own)),
@@ -247,6 +265,7 @@ mod tests {
             started: Some(at("2024-09-19T10:30:57.25Z")),
             finished: Some(at("2024-09-19T10:31:05.75Z")),
             examined: None,
+            databases: vec!["druid".into()],
         };
         let duration = Duration::from_nanos(9_614_587_405);
         component(PATH, "dumpfile.sql", &stored, &examined, duration)
@@ -289,6 +308,8 @@ mod tests {
     fn a_component_is_written_as_the_tutorial_shows_it() {
         let written = serde_json::to_value(dump()).unwrap();
         let tutorial = json!({
+            // Ours; the tutorial shows nothing of the kind.
+            "databases": ["druid"],
             "driver": "Restic",
             "duration": "9.614587405s",
             "integrity": true,

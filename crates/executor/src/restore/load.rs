@@ -16,6 +16,7 @@ use super::dereference::World;
 use super::preflight::Ready;
 use crate::arguments::Restore;
 use crate::failure::Failure;
+use crate::log::listed;
 
 /// How often a line in the log says how far a restore has come.
 const REPORT: Duration = Duration::from_secs(10);
@@ -37,6 +38,7 @@ pub(super) async fn load(
         target,
         source,
         missing,
+        databases,
         outline,
         id,
         size,
@@ -65,9 +67,13 @@ pub(super) async fn load(
         tracing::warn!("{note}");
     }
     tracing::info!(
-        "loading {} into {} on {} with {} {}",
+        "loading {} into {} on {} {} with {} {}",
         format::bytes(size),
-        target.database().unwrap_or("the databases it names"),
+        match databases.as_slice() {
+            [] => "the databases it names".to_owned(),
+            names => listed(names),
+        },
+        started.server,
         started.server_version,
         started.program,
         started.words.join(" ")

@@ -25,6 +25,7 @@ use kubestash_engine::CancellationToken;
 use crate::arguments::{Object, Restore};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
+use crate::log::listed;
 use crate::settings::Settings;
 use crate::waiting::Waiting;
 
@@ -90,7 +91,7 @@ pub(crate) async fn reported(
             Ok(())
         }
         Err(failure) => {
-            tracing::error!("{failure}");
+            // The reason itself is the last line of the log.
             let telling = work.tell(report::running(Some(&failure)));
             if tokio::time::timeout(LAST_WORDS, telling).await.is_err() {
                 tracing::error!("the API server did not take the reason");
@@ -137,7 +138,14 @@ async fn observed(
         () = cancel.cancelled() => return Err(preflight::untouched(stopped())),
         result = before => result.map_err(preflight::untouched)?,
     };
+    let what = format!(
+        "restic snapshot {} of Snapshot {} into {}",
+        ready.id,
+        restore.snapshot,
+        listed(&ready.databases)
+    );
     let bytes = load::load(restore, &world, ready, cancel).await?;
+    tracing::info!("loaded {what}");
     if let Some(made) = &world.made {
         awaited::release(cluster, made).await?;
     }

@@ -32,6 +32,8 @@ pub(super) struct Ready {
     pub(super) source: Option<String>,
     /// Databases to make before.
     pub(super) missing: Vec<String>,
+    /// The databases that it goes into, as far as it is known.
+    pub(super) databases: Vec<String>,
     /// What was seen of the dump.
     pub(super) outline: Outline,
     /// Full id of the restic snapshot.
@@ -81,6 +83,7 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
         repository,
         target,
         missing: accepted.missing,
+        databases: accepted.databases,
         outline,
         id: found.id.clone(),
         size,

@@ -55,7 +55,8 @@ pub async fn apply(
     let applied = join_all(stores.iter().map(|(info, store)| async move {
         let policy = policy_of(configuration, info);
         let applied = one(cluster, session, policy.as_ref(), info, store, cancel).await;
-        if let Err(failure) = &applied {
+        // Why a storage cannot be reached is said once, by the backup.
+        if let (Err(failure), Ok(_)) = (&applied, store) {
             tracing::error!("{}: retention: {failure}", info.name);
         }
         (info, policy, applied)

@@ -5,7 +5,6 @@ use std::process::{Child, Command, Stdio};
 
 use kubestash_backend::{Environment, LocalRoot};
 use kubestash_engine::CancellationToken;
-use kubestash_executor::failure::Failure;
 use kubestash_executor::settings::Settings;
 use serde_json::{Value, json};
 
@@ -19,6 +18,7 @@ pub async fn executor_process() {
     let Some(file) = std::env::var_os(TASK) else {
         return;
     };
+    kubestash_executor::log::start();
     let task: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let words: Vec<String> = serde_json::from_value(task["args"].clone()).unwrap();
@@ -36,10 +36,7 @@ pub async fn executor_process() {
     });
     let client = client(task["kubeconfig"].clone()).await;
     let failures = kubestash_executor::run(client, &settings, &words, &cancel).await;
-    for failure in &failures {
-        println!("FAILED {failure}");
-    }
-    std::process::exit(Failure::exit_code(&failures).into());
+    std::process::exit(kubestash_executor::end(&failures).into());
 }
 
 /// A running executor.

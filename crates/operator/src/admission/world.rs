@@ -40,6 +40,9 @@ pub(super) async fn read(ctx: &Context, kind: Kind, object: &Value) -> Result<Ot
             .get_opt(namespace)
             .await
             .map_err(|error| failure("the namespace", error))?;
+        // A store may be a moment behind; the session judges again.
+        others.addons = ctx.watches.addons.list();
+        others.functions = ctx.watches.functions.list();
         others.namespace_labels = found
             .map(|found| found.labels().clone())
             .unwrap_or_default();

@@ -41,6 +41,8 @@ pub(super) async fn world(
             policies: ctx.watches.retention_policies.list(),
             repositories: ctx.watches.repositories.list(),
             hook_templates: hook_templates(configuration, ctx).await?,
+            addons: ctx.watches.addons.list(),
+            functions: ctx.watches.functions.list(),
         },
         target,
         addons: addons(configuration, ctx),

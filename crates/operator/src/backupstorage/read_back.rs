@@ -430,7 +430,7 @@ mod tests {
             "spec": {"repository": "default-blueprint", "session": "frequent", "snapshotID": "01"},
             "status": {
                 "phase": "Running", "totalComponents": 1,
-                "components": {"dump": {"phase": "Succeeded", "path": "repository/v1/frequent/dump"}},
+                "components": {"dump": {"phase": "Succeeded", "path": "repository/v1/frequent/dump", "databases": ["shop"]}},
             },
         }))
         .unwrap();
@@ -439,6 +439,7 @@ mod tests {
         assert_eq!(made.owner_references()[0].controller, Some(true));
         let status = status_of(&stored);
         assert_eq!(status.phase.map(|phase| phase.as_str()), Some("Succeeded"));
+        assert_eq!(status.components["dump"].databases, ["shop"]);
         assert!(condition::is_true(
             &status.conditions,
             SNAPSHOT_METADATA_UPLOADED.type_

@@ -71,6 +71,7 @@ pub fn resolve(
             function: task.function.clone(),
         };
         let function = functions.get(&task.function).ok_or_else(missing)?;
+        catalog::check_parameters(task, function, reference)?;
         let variables = catalog::variables(task, reference, builtin.clone())?;
         let mounts = task
             .volume_mounts
@@ -193,6 +194,7 @@ mod tests {
     fn what_cannot_be_run_is_named() {
         let template = json!({"name": "mysql-metadata-storage-backup", "addonVolumes": [
             {"name": "kubestash-tmp-volume", "source": {"volumeClaimTemplate": {"spec": {}}}}]});
+        let unknown = json!({"name": "mysql-metadata-storage-backup", "params": {"database": "druid"}});
         let list =
             json!({"name": "mysql-metadata-storage-backup", "params": {"databases": ["druid"]}});
         let cases = [
@@ -203,6 +205,7 @@ mod tests {
             (info(json!({"name": "no-task"})), "no-task"),
             (info(template), "kubestash-tmp-volume"),
             (info(list), "databases"),
+            (info(unknown), "no parameter \"database\" (did you mean databases?)"),
         ];
         for (info, text) in cases {
             let error = resolved(info).unwrap_err().to_string();

@@ -43,7 +43,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     usable(to)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     Client::present(Program::Psql, &path)?;
-    let mut notes = Vec::new();
+    let mut notes = args.notes;
     let server = Server::wait(to, &Role::Plain, request.wait_timeout).await?;
     let name = session_name(to);
     let left = server.end_sessions(&name).await?;
@@ -105,6 +105,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
         sink: LoadSink::new(Router::new(kept, orders)),
         running: RunningLoad::new(conducting.end(now.clone()), now),
         program,
+        server: "PostgreSQL",
         server_version: info.version,
         words,
         notes,

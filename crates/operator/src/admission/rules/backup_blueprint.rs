@@ -2,8 +2,12 @@
 
 use kube::ResourceExt;
 use kubestash_api::core::BackupBlueprint;
+use kubestash_core::catalog::Direction;
 
-use super::{Others, Violation, backup_configuration::storage_usage, directories, names};
+use super::{
+    Others, Violation, backup_configuration::storage_usage, directories, names,
+    task_parameters::task_parameters,
+};
 
 /// Judges a BackupBlueprint; `before` is what it was, if it is not new. What its variables may make of it is judged when
 /// they are filled in.
@@ -24,24 +28,26 @@ pub fn backup_blueprint(
         let field = format!("spec.backupConfigurationTemplate.backends[{index}].storageRef");
         storage_usage(&field, backend.storage_ref.as_ref()?, &namespace, others)
     };
+    let path = "spec.backupConfigurationTemplate";
     let usage = template.backends.iter().enumerate().filter_map(judge);
     let earlier = before
         .and_then(|before| before.spec.backup_configuration_template.as_ref())
         .map(|template| template.sessions.as_slice())
         .unwrap_or_default();
-    let directories = directories::of_template(
-        "spec.backupConfigurationTemplate",
-        &template.backends,
-        &template.sessions,
-        earlier,
-    );
-    let names = names::violations(
-        "spec.backupConfigurationTemplate",
-        None,
-        &template.backends,
-        &template.sessions,
-    );
-    usage.chain(names).chain(directories).collect()
+    let directories =
+        directories::of_template(path, &template.backends, &template.sessions, earlier);
+    let names = names::violations(path, None, &template.backends, &template.sessions);
+    let addons = template.sessions.iter().enumerate();
+    let parameters = addons.flat_map(|(index, session)| {
+        let field = format!("{path}.sessions[{index}].addon");
+        let info = session.addon.iter();
+        info.flat_map(move |info| task_parameters(&field, info, Direction::Backup, others))
+    });
+    usage
+        .chain(names)
+        .chain(directories)
+        .chain(parameters)
+        .collect()
 }
 
 #[cfg(test)]

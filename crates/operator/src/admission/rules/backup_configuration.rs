@@ -7,9 +7,12 @@ use kubestash_api::{
     core::{BackupConfiguration, Session},
     shared::{BackendReference, HookInfo, ObjectReference, RepositoryInfo, TypedObjectReference},
 };
-use kubestash_core::{layout, schedule::Schedule};
+use kubestash_core::{catalog::Direction, layout, schedule::Schedule};
 
-use super::{Others, Violation, allows, directories, names, usage::refusal};
+use super::{
+    Others, Violation, allows, directories, names, task_parameters::task_parameters,
+    usage::refusal,
+};
 
 /// Judges a BackupConfiguration.
 #[must_use]
@@ -152,6 +155,14 @@ impl Rules<'_> {
             }
         }
         violations.extend(addon(field, session));
+        violations.extend(session.addon.iter().flat_map(|info| {
+            task_parameters(
+                &format!("{field}.addon"),
+                info,
+                Direction::Backup,
+                self.others,
+            )
+        }));
         if session.repositories.is_empty() {
             violations.push(Violation::new(
                 format!("{field}.repositories"),

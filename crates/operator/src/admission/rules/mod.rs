@@ -13,11 +13,13 @@ mod names;
 mod repository;
 mod restore_session;
 mod retention_policy;
+mod task_parameters;
 mod usage;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use kubestash_api::{
+    addons::{Addon, Function},
     core::{BackupBlueprint, HookTemplate},
     storage::{BackupStorage, Repository, RetentionPolicy},
 };
@@ -47,6 +49,10 @@ pub struct Others {
     pub repositories: Vec<Arc<Repository>>,
     /// The HookTemplates that the object refers to, as far as they exist.
     pub hook_templates: Vec<Arc<HookTemplate>>,
+    /// All Addons of the cluster.
+    pub addons: Vec<Arc<Addon>>,
+    /// All Functions of the cluster.
+    pub functions: Vec<Arc<Function>>,
 }
 
 /// A rule that an object breaks.

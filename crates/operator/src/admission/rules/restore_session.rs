@@ -1,23 +1,32 @@
-//! RestoreSession: its namespace may use the HookTemplates it names.
+//! RestoreSession: its namespace may use the HookTemplates it names, and its tasks take their parameters.
 
 use kube::ResourceExt;
 use kubestash_api::core::RestoreSession;
+use kubestash_core::catalog::Direction;
 
-use super::{Others, Violation, backup_configuration::hook_usage};
+use super::{
+    Others, Violation, backup_configuration::hook_usage, task_parameters::task_parameters,
+};
 
 /// Judges a RestoreSession. That it says what to restore from is in its schema.
 #[must_use]
 pub fn restore_session(object: &RestoreSession, others: &Others) -> Vec<Violation> {
     let namespace = object.namespace().unwrap_or_default();
+    let mut violations: Vec<_> = object
+        .spec
+        .addon
+        .iter()
+        .flat_map(|info| task_parameters("spec.addon", info, Direction::Restore, others))
+        .collect();
     let Some(hooks) = &object.spec.hooks else {
-        return Vec::new();
+        return violations;
     };
-    let mut violations = hook_usage(
+    violations.extend(hook_usage(
         "spec.hooks.preRestore",
         &hooks.pre_restore,
         &namespace,
         others,
-    );
+    ));
     violations.extend(hook_usage(
         "spec.hooks.postRestore",
         &hooks.post_restore,
