@@ -80,5 +80,15 @@ pub const DB_VERSION: &str = "kubedb.com/db-version";
 /// Annotation that other tools of the ecosystem write on what a restore is for.
 pub const RESTORE_BENEFICIARY: &str = "restoresession.kubestash.com/beneficiary";
 
+/// Annotation by which the owner of a Secret, a database (or its AppBinding) or a Repository lets objects of other
+/// namespaces use it: read it, back it up, restore its snapshots. Namespaces separated by commas; `*` is all of them.
+pub const ALLOWED_NAMESPACES: &str = "kubestash.com/allowed-namespaces";
+/// Annotation by which the owner of a database (or its AppBinding) lets RestoreSessions of other namespaces restore into
+/// it and, on a Namespace, lets them create and replace objects there. The same form as [`ALLOWED_NAMESPACES`].
+pub const RESTORE_FROM_NAMESPACES: &str = "kubestash.com/restore-from-namespaces";
+/// Annotation that the operator writes: the references to other namespaces that the object's author had the right to
+/// make. It is authenticated; what anybody else writes there counts for nothing.
+pub const GRANTED_REFERENCES: &str = "kubestash.com/granted-references";
+
 /// Finalizer of the kinds whose deletion has to clean something up.
 pub const CLEANUP_FINALIZER: &str = "kubestash.com/cleanup";

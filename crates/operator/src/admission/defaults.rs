@@ -36,7 +36,7 @@ pub(super) fn apply(kind: Kind, object: &mut Value, others: &Others) {
         }
         Kind::BackupBlueprint | Kind::HookTemplate => usage_policy(spec),
         Kind::BackupConfiguration => backends(spec, &namespace, others),
-        Kind::RestoreSession => {}
+        Kind::RestoreSession | Kind::Repository => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which kinds the webhook is asked about.
 //!
-//! The immutable kinds (Repository, BackupSession) are not among them: their schemas say so.
+//! Of a Repository only its references are looked at. A BackupSession has none that leaves its namespace.
 
 /// A kind with rules or defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,16 +11,18 @@ pub(crate) enum Kind {
     BackupBlueprint,
     RestoreSession,
     HookTemplate,
+    Repository,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::BackupStorage,
         Self::RetentionPolicy,
         Self::BackupConfiguration,
         Self::BackupBlueprint,
         Self::RestoreSession,
         Self::HookTemplate,
+        Self::Repository,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Kind {
             Self::BackupBlueprint => "BackupBlueprint",
             Self::RestoreSession => "RestoreSession",
             Self::HookTemplate => "HookTemplate",
+            Self::Repository => "Repository",
         }
     }
 
@@ -42,12 +45,15 @@ impl Kind {
             Self::BackupBlueprint => "backupblueprints",
             Self::RestoreSession => "restoresessions",
             Self::HookTemplate => "hooktemplates",
+            Self::Repository => "repositories",
         }
     }
 
     pub(crate) fn group(self) -> &'static str {
         match self {
-            Self::BackupStorage | Self::RetentionPolicy => "storage.kubestash.com",
+            Self::BackupStorage | Self::RetentionPolicy | Self::Repository => {
+                "storage.kubestash.com"
+            }
             _ => "core.kubestash.com",
         }
     }
@@ -64,9 +70,14 @@ impl Kind {
         )
     }
 
+    /// Whether the webhook may change objects of the kind: it fills in defaults, or writes down what they may refer to.
+    pub(crate) fn is_mutated(self) -> bool {
+        self.is_defaulted() || crate::consent::admit::concerns(self)
+    }
+
     /// Whether objects of the kind have rules that their schema cannot hold.
     pub(crate) fn is_validated(self) -> bool {
-        self != Self::HookTemplate
+        !matches!(self, Self::HookTemplate | Self::Repository)
     }
 
     pub(crate) fn validate_path(self) -> String {

@@ -16,7 +16,7 @@ use super::{
     sessions::is_owned_by,
     target,
 };
-use crate::{admission::rules::Others, apply, context::Context};
+use crate::{admission::rules::Others, apply, consent::check, context::Context};
 
 /// Reads the world of a configuration.
 pub(super) async fn world(
@@ -41,6 +41,7 @@ pub(super) async fn world(
             repositories: ctx.watches.repositories.list(),
             hook_templates: hook_templates(configuration, ctx).await?,
         },
+        refusals: check::configuration(ctx, configuration).await?,
         target,
         addons: addons(configuration, ctx),
         functions: ctx

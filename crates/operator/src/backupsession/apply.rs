@@ -17,7 +17,7 @@ use super::{
     MANAGER,
     claims::Claims,
     decide::{Plan, Step},
-    executor::Executor,
+    executor::{Executor, session_labels},
     finish,
     world::World,
 };
@@ -56,6 +56,10 @@ pub(super) async fn apply(
         Step::Stop(job) => run::stop(ctx, &job).await?,
         Step::Declare(unfinished) => declare(ctx, &unfinished).await?,
         Step::Finish(history) => {
+            if condition::find(&status.conditions, BACKUP_EXECUTOR_ENSURED.type_).is_some() {
+                let labels = session_labels(&world.session);
+                run::remove_rights(ctx, world.session.as_ref(), &labels).await?;
+            }
             let error = clean_history(ctx, &history).await?;
             status = finish::finish(status, world, error.as_deref(), now);
             write(ctx, world, &status).await?;

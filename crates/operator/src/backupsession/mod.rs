@@ -42,6 +42,7 @@ use kubestash_api::{
     storage::{Repository, Snapshot},
 };
 
+pub(crate) use dereference::way;
 pub use source::{Named, Source, druid_behind};
 
 use self::{claims::Claims, decide::Stage, dereference::Seen, world::is_finished};
@@ -162,7 +163,7 @@ async fn delete(seen: Seen, ctx: &Context, claims: &Claims) -> Result<Action, Ap
         return Ok(action(apply::clean_up(ctx, step).await?));
     }
     let own = executor::session_labels(&session);
-    job::run::remove_foreign_rights(ctx, session.as_ref(), &own).await?;
+    job::run::remove_rights(ctx, session.as_ref(), &own).await?;
     claims.release(&session);
     let api = ctx.api::<BackupSession>(&session.namespace().unwrap_or_default());
     finalizer::remove(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;

@@ -29,7 +29,7 @@ use crate::{
     stores::StoreError,
 };
 
-const MANAGER: Manager = Manager("kubestash-read-back");
+pub(crate) const MANAGER: Manager = Manager("kubestash-read-back");
 /// Set once a storage has been read back.
 const MARK: &str = "kubestash.com/read-back";
 const UPLOADED: &str = "Metadata uploaded to backend successfully";

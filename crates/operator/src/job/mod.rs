@@ -1,5 +1,5 @@
 //! The Job that does the work of a session: what it runs, what it may do, and how it stands. All of it is pure,
-//! `run.rs` aside.
+//! `run.rs` and `sweep.rs` aside.
 //!
 //! ```text
 //!   tasks.rs     the addon's tasks and their Functions ─────────┐
@@ -8,6 +8,7 @@
 //!   manifest.rs  the objects of a database that it reads or makes
 //!   rbac.rs      the objects the Job works on ─► ServiceAccount, Roles, RoleBindings
 //!   run.rs       Job and rights made, and taken away
+//!   sweep.rs     rights that outlived their Job taken away
 //!   outcome.rs   Job + pods ─► running, succeeded, failed why, stuck why
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod outcome;
 pub mod pod;
 pub mod rbac;
 pub mod run;
+pub mod sweep;
 pub mod tasks;
 pub mod template;
 

@@ -14,7 +14,7 @@ use super::{
     MANAGER,
     claims::Claims,
     decide::{Plan, Step},
-    executor::Executor,
+    executor::{Executor, session_labels},
     pause,
     world::{World, has_begun},
 };
@@ -54,6 +54,10 @@ pub(super) async fn apply(
         Step::Stop(job) => job::run::stop(ctx, &job).await?,
         Step::Finish => {
             pause::resume(ctx, &world.session).await?;
+            if condition::find(&status.conditions, RESTORE_EXECUTOR_ENSURED.type_).is_some() {
+                let labels = session_labels(&world.session);
+                job::run::remove_rights(ctx, world.session.as_ref(), &labels).await?;
+            }
             write(ctx, world, &status, true).await?;
             claims.release(&world.session);
             tell(ctx, world, &status).await;
@@ -104,7 +108,7 @@ async fn launch(
     executor: &Executor,
 ) -> Result<Result<(), String>, ApplyError> {
     let made = async {
-        pause::pause(ctx, &world.session).await?;
+        pause::pause(ctx, &world.session, world.target.as_ref()).await?;
         let (rbac, job) = (&executor.rbac, &executor.job);
         job::run::launch(ctx, &world.namespace(), rbac, job, MANAGER).await
     };

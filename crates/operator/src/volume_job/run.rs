@@ -21,7 +21,7 @@ use crate::{
     attempt::{Attempt, Fingerprint},
     context::Context,
     failure::Failure,
-    job::{Outcome, judge, run::launch},
+    job::{Outcome, judge, rbac::name_in, run::launch},
 };
 
 const MANAGER: Manager = Manager("kubestash-volume-job");
@@ -219,7 +219,8 @@ where
     let ours = work.labels();
     for namespace in work.access.namespaces().chain([work.namespace]) {
         let api = ctx.api::<K>(namespace);
-        let Some(found) = apply::get(&api, name).await? else {
+        let name = name_in(namespace, work.namespace, name);
+        let Some(found) = apply::get(&api, &name).await? else {
             continue;
         };
         if ours
