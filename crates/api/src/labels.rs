@@ -77,14 +77,18 @@ pub const REMOVED_BY: &str = "kubestash.com/removed-by";
 
 /// The annotations under domains of ours that mean something; those of [`VARIABLE_PREFIX`] aside. Whoever adds one adds it
 /// here: any other one is taken for a spelling mistake, and told.
-pub const ANNOTATIONS: [&str; 7] = [
+pub const ANNOTATIONS: [&str; 11] = [
+    ALLOWED_NAMESPACES,
     BLUEPRINT_NAME,
     BLUEPRINT_NAMESPACE,
     BLUEPRINT_SESSION_NAMES,
+    GRANTED_REFERENCES,
     POPULATED_FROM,
     POPULATOR_APP_NAME,
+    READ_BACK,
     REMOVED_BY,
     RESTORE_BENEFICIARY,
+    RESTORE_FROM_NAMESPACES,
 ];
 
 /// Annotation of a volume claim: the Snapshot it was filled from.
@@ -98,6 +102,15 @@ pub const RESTORE_BENEFICIARY: &str = "restoresession.kubestash.com/beneficiary"
 
 /// Annotation of a BackupStorage that has been read back, and of the Repositories that came back by it.
 pub const READ_BACK: &str = "kubestash.com/read-back";
+/// Annotation by which the owner of a Secret, a database (or its AppBinding) or a Repository lets objects of other
+/// namespaces use it: read it, back it up, restore its snapshots. Namespaces separated by commas; `*` is all of them.
+pub const ALLOWED_NAMESPACES: &str = "kubestash.com/allowed-namespaces";
+/// Annotation by which the owner of a database (or its AppBinding) lets RestoreSessions of other namespaces restore into
+/// it and, on a Namespace, lets them create and replace objects there. The same form as [`ALLOWED_NAMESPACES`].
+pub const RESTORE_FROM_NAMESPACES: &str = "kubestash.com/restore-from-namespaces";
+/// Annotation that the operator writes: the references to other namespaces that the object's author had the right to
+/// make. It is authenticated; what anybody else writes there counts for nothing.
+pub const GRANTED_REFERENCES: &str = "kubestash.com/granted-references";
 
 /// Finalizer of the kinds whose deletion has to clean something up.
 pub const CLEANUP_FINALIZER: &str = "kubestash.com/cleanup";

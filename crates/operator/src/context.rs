@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     attempt::Attempts,
     config::JobEnvironment,
+    consent::Key,
     events::Events,
     locks::Locks,
     queue::Queue,
@@ -49,6 +50,10 @@ pub struct Context {
     pub stores: Stores,
     /// The last attempts at what a bucket or a Job refused.
     pub(crate) attempts: Attempts,
+    /// The key of what authors were found to have the right to refer to.
+    pub(crate) grants: Arc<Key>,
+    /// The ServiceAccount that the operator runs as, if it does.
+    pub(crate) account: Option<String>,
     /// One at a time for each Repository.
     pub(crate) locks: Locks,
     /// Which sessions may begin.

@@ -35,6 +35,7 @@ pub mod backupconfiguration;
 pub mod backupsession;
 pub mod backupstorage;
 pub mod blueprint;
+pub mod consent;
 pub mod context;
 pub mod controller;
 pub mod events;

@@ -16,8 +16,10 @@ use crate::{
     attempt::Attempts,
     backupconfiguration, backupsession, backupstorage, blueprint,
     config::{OperatorConfig, WebhookConfig},
+    consent::{self, KeyError},
     context::{Context, Watches},
     events::Events,
+    job,
     leader::{self, LeaderError},
     locks::Locks,
     queue::Queue,
@@ -32,6 +34,9 @@ pub enum RunError {
     /// The admission webhook could not be served or registered.
     #[error("failed to run the admission webhook")]
     Admission(#[from] AdmissionError),
+    /// There is no key to sign with what authors may refer to.
+    #[error("failed to prepare the check of references to other namespaces")]
+    GrantKey(#[from] KeyError),
     /// The Lease was lost to another replica: this one must stop at once.
     #[error("failed to stay the leader")]
     Leader(#[from] LeaderError),
@@ -43,6 +48,7 @@ impl RunError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Admission(error) => error.kind(),
+            Self::GrantKey(error) => error.kind(),
             Self::Leader(error) => error.kind(),
         }
     }
@@ -51,9 +57,15 @@ impl RunError {
 /// Runs the operator until `shutdown` fires; running reconciles are finished first.
 ///
 /// # Errors
-/// When the admission webhook cannot be served or registered, or the Lease is lost.
+/// When the admission webhook cannot be served or registered, the key of grants cannot be read or made, or the Lease is
+/// lost.
 pub async fn run(config: OperatorConfig, shutdown: CancellationToken) -> Result<(), RunError> {
     let instance = std::env::var("POD_NAME").unwrap_or_else(|_| "kubestash-operator".to_owned());
+    let key = consent::key::load(&config.client, &config.namespace, &shutdown).await?;
+    let Some(key) = key else {
+        return Ok(());
+    };
+    let account = consent::own_account(&config.client).await;
     let events = Arc::new(Events::new(config.client.clone(), instance.clone()));
     let tasks = TaskTracker::new();
     let driver = Driver {
@@ -73,6 +85,8 @@ pub async fn run(config: OperatorConfig, shutdown: CancellationToken) -> Result<
         watches,
         stores: Stores::default(),
         attempts: Attempts::default(),
+        grants: Arc::new(key),
+        account,
         locks: Locks::default(),
         queue: Queue::new(config.max_sessions),
         // A lost Lease stops this operator, not its caller.
@@ -142,6 +156,7 @@ async fn lead(
 }
 
 async fn controllers(ctx: &Arc<Context>, ready: Option<oneshot::Sender<()>>) {
+    job::sweep::sweep(ctx).await;
     let tasks = TaskTracker::new();
     tasks.spawn(backupstorage::controller(Arc::clone(ctx)));
     tasks.spawn(repository::controller(Arc::clone(ctx)));

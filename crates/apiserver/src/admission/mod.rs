@@ -328,6 +328,9 @@ fn document(review: &Review<'_>, matched: &Served, object: Option<&Value>, uid: 
         "dryRun": caller.dry_run,
         "options": {"kind": review.operation.options(), "apiVersion": "meta.k8s.io/v1"},
     });
+    if !caller.manager.is_empty() {
+        request["options"]["fieldManager"] = caller.manager.clone().into();
+    }
     if let Some(namespace) = &target.namespace {
         request["namespace"] = namespace.clone().into();
     } else if target.served.is("", "namespaces") {

@@ -270,10 +270,11 @@ fn a_whole_application_comes_back_in_another_namespace_under_another_name() {
     assert_eq!(replaced["status"]["phase"], "Ready");
     assert_eq!(contents(&system, "dev/restored-druid"), before);
 
-    // The rights in the other namespace go with the session.
-    assert!(system.object("dev", "role/elsewhere").is_ok());
-    system.kubectl("delete -n demo restoresession elsewhere");
-    assert!(system.object("dev", "role/elsewhere").is_err());
+    // The rights in the other namespace went with the Jobs.
+    for kind in ["role", "rolebinding"] {
+        assert_eq!(system.objects("dev", kind).len(), 0, "{kind}");
+    }
+    assert!(system.object("demo", "job/elsewhere").is_ok());
 }
 
 #[test]

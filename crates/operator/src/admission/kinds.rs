@@ -1,6 +1,7 @@
 //! Which kinds the webhook is asked about.
 //!
-//! A BackupSession is not among them: it is immutable, and its schema says so.
+//! Of a Repository its directory and its references are looked at. A BackupSession is immutable, as its schema says, and
+//! has no reference that leaves its namespace.
 
 /// A kind with rules or defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +71,14 @@ impl Kind {
         )
     }
 
+    /// Whether the webhook may change objects of the kind: it fills in defaults, or writes down what they may refer to.
+    pub(crate) fn is_mutated(self) -> bool {
+        self.is_defaulted() || crate::consent::admit::concerns(self)
+    }
+
     /// Whether objects of the kind have rules that their schema cannot hold.
     pub(crate) fn is_validated(self) -> bool {
-        self != Self::HookTemplate
+        !matches!(self, Self::HookTemplate | Self::Repository)
     }
 
     pub(crate) fn validate_path(self) -> String {

@@ -98,7 +98,7 @@ fn validating(target: &Target<'_>) -> ValidatingWebhookConfiguration {
 fn mutating(target: &Target<'_>) -> MutatingWebhookConfiguration {
     let webhooks = Kind::ALL
         .into_iter()
-        .filter(|kind| kind.is_defaulted())
+        .filter(|kind| kind.is_mutated())
         .map(|kind| MutatingWebhook {
             name: format!("m{}.kb.io", kind.name().to_ascii_lowercase()),
             admission_review_versions: vec!["v1".to_owned()],
@@ -194,7 +194,9 @@ mod tests {
                 "mretentionpolicy.kb.io",
                 "mbackupconfiguration.kb.io",
                 "mbackupblueprint.kb.io",
-                "mhooktemplate.kb.io"
+                "mrestoresession.kb.io",
+                "mhooktemplate.kb.io",
+                "mrepository.kb.io"
             ]
         );
         let reference = mutating[0].client_config.service.clone().unwrap();

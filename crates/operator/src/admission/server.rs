@@ -1,6 +1,6 @@
 //! The HTTPS server that answers admission reviews.
 
-use std::{fmt::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, routing::post};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
@@ -19,10 +19,13 @@ use super::{
     defaults,
     kinds::Kind,
     registration::{self, Target},
-    rules::{self, Violation},
+    rules::{self, sentence},
     world,
 };
-use crate::{apply::ApplyError, config::WebhookConfig, context::Context, controller::full_text};
+use crate::{
+    apply::ApplyError, config::WebhookConfig, consent::admit, context::Context,
+    controller::full_text,
+};
 
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -137,7 +140,7 @@ fn router(ctx: Arc<Context>) -> Router {
             };
             router = router.route(&kind.validate_path(), post(validate));
         }
-        if kind.is_defaulted() {
+        if kind.is_mutated() {
             let mutate = move |State(ctx): State<Arc<Context>>, Json(review): Json<Review>| async move {
                 answer(review, async |request| mutate(&ctx, kind, request).await).await
             };
@@ -175,12 +178,19 @@ fn wire(response: AdmissionResponse) -> Value {
 
 /// The object to judge, unless there is nothing to judge: it is going, or its spec is as it was.
 fn subject(request: &AdmissionRequest<DynamicObject>) -> Option<Value> {
+    standing(request).filter(|_| has_new_spec(request))
+}
+
+fn has_new_spec(request: &AdmissionRequest<DynamicObject>) -> bool {
+    let spec = |object: &DynamicObject| object.data.get("spec").cloned();
+    let before = request.old_object.as_ref().map(spec);
+    before.is_none() || before != request.object.as_ref().map(spec)
+}
+
+/// The object, unless it is going.
+fn standing(request: &AdmissionRequest<DynamicObject>) -> Option<Value> {
     let object = request.object.as_ref()?;
     if object.meta().deletion_timestamp.is_some() {
-        return None;
-    }
-    let before = request.old_object.as_ref();
-    if before.is_some_and(|before| before.data.get("spec") == object.data.get("spec")) {
         return None;
     }
     let mut value = serde_json::to_value(object).ok()?;
@@ -232,15 +242,30 @@ async fn mutate(
     request: &AdmissionRequest<DynamicObject>,
 ) -> AdmissionResponse {
     let response = AdmissionResponse::from(request);
-    let Some(before) = subject(request) else {
+    let Some(before) = standing(request) else {
         return response;
     };
-    let world = match world::read(ctx, kind, &before).await {
-        Ok(world) => world,
-        Err(error) => return response.deny(full_text(&error)),
-    };
     let mut after = before.clone();
-    defaults::apply(kind, &mut after, &world);
+    if kind.is_defaulted() && has_new_spec(request) {
+        let world = match world::read(ctx, kind, &before).await {
+            Ok(world) => world,
+            Err(error) => return response.deny(full_text(&error)),
+        };
+        defaults::apply(kind, &mut after, &world);
+    }
+    if admit::concerns(kind) {
+        match admit::admit(ctx, kind, request, &before, &mut after).await {
+            Ok(refused) if refused.is_empty() => {}
+            Ok(refused) => {
+                tracing::info!(
+                    kind = kind.name(), namespace = ?request.namespace, name = request.name, ?refused,
+                    "refused what an object refers to"
+                );
+                return response.deny(sentence(&refused));
+            }
+            Err(error) => return response.deny(full_text(&error)),
+        }
+    }
     if after == before {
         return response;
     }
@@ -260,16 +285,6 @@ async fn mutate(
             .unwrap_or_else(|error| failed(&error)),
         Err(error) => failed(&error),
     }
-}
-
-fn sentence(violations: &[Violation]) -> String {
-    let mut text = String::new();
-    for (index, violation) in violations.iter().enumerate() {
-        let separator = if index == 0 { "" } else { "; " };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{separator}{violation}");
-    }
-    text
 }
 
 #[cfg(test)]

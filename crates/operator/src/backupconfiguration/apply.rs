@@ -1,11 +1,15 @@
 //! Carrying out what was decided for a configuration.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
 use kubestash_api::{
     core::{BackupConfiguration, BackupSession},
+    labels,
     shared::{DeletionPolicy, RepositoryDeletionPolicy},
     storage::Repository,
 };
@@ -18,6 +22,7 @@ use super::{
 };
 use crate::{
     apply::{self, ApplyError, Owns},
+    consent::{Grant, Subject, references},
     context::Context,
     events::Notice,
 };
@@ -30,7 +35,7 @@ pub(super) async fn apply(
 ) -> Result<(), ConfigurationError> {
     let namespace = configuration.namespace().unwrap_or_default();
     for repository in &plan.repositories {
-        self::repository(ctx, &namespace, repository).await?;
+        self::repository(ctx, configuration, repository).await?;
     }
     for session in &plan.start {
         start(ctx, configuration, session).await?;
@@ -87,12 +92,13 @@ async fn start(
 
 async fn repository(
     ctx: &Context,
-    namespace: &str,
+    configuration: &BackupConfiguration,
     desired: &DesiredRepository,
 ) -> Result<(), ApplyError> {
-    let api: Api<Repository> = ctx.api(namespace);
+    let namespace = configuration.namespace().unwrap_or_default();
+    let api: Api<Repository> = ctx.api(&namespace);
     let mut wanted = Repository::new(&desired.name, desired.spec.clone());
-    wanted.metadata.namespace = Some(namespace.to_owned());
+    wanted.metadata.namespace = Some(namespace.clone());
     let mut spec = json!({
         "appRef": desired.spec.app_ref,
         "storageRef": desired.spec.storage_ref,
@@ -115,17 +121,25 @@ async fn repository(
             || (live.spec.app_ref == desired.spec.app_ref
                 && live.spec.storage_ref == desired.spec.storage_ref
                 && live.spec.encryption_secret == desired.spec.encryption_secret
-                && policy.is_none_or(|policy| policy == live.spec.deletion_policy));
+                && policy.is_none_or(|policy| policy == live.spec.deletion_policy)
+                && passed_on(ctx, configuration, live)
+                    .is_none_or(|grant| Grant::of(&Subject::of(live), &ctx.grants) == Some(grant)));
         if same {
             return Ok(());
         }
         // The directory cannot change, however it was written first.
         spec["path"] = json!(live.spec.path);
+        wanted.spec.path.clone_from(&live.spec.path);
+    }
+    let mut metadata = json!({"name": desired.name, "namespace": namespace});
+    if let Some(grant) = passed_on(ctx, configuration, &wanted) {
+        let text = grant.sign(&Subject::of(&wanted), &ctx.grants, Timestamp::now());
+        metadata["annotations"] = json!({ labels::GRANTED_REFERENCES: text });
     }
     let patch = json!({
         "apiVersion": Repository::api_version(&()),
         "kind": Repository::kind(&()),
-        "metadata": {"name": desired.name, "namespace": namespace},
+        "metadata": metadata,
         "spec": spec,
     });
     api.patch(
@@ -136,6 +150,29 @@ async fn repository(
     .await
     .map_err(|source| apply::request("apply", &wanted, source))?;
     Ok(())
+}
+
+/// What was granted to the configuration and its Repository needs as well: whoever restores from it later asks the
+/// Repository alone. What the owner of a Secret has consented to is asked of the owner each time.
+fn passed_on(
+    ctx: &Context,
+    configuration: &BackupConfiguration,
+    repository: &Repository,
+) -> Option<Grant> {
+    let references = references::of_repository(repository);
+    if references.is_empty() {
+        return None;
+    }
+    let granted = Grant::needs_of(&Subject::of(configuration), &ctx.grants);
+    let needs: BTreeSet<_> = references
+        .into_iter()
+        .map(|reference| reference.need)
+        .filter(|need| granted.contains(need))
+        .collect();
+    (!needs.is_empty()).then_some(Grant {
+        needs,
+        pinned: true,
+    })
 }
 
 /// Does the next step of a deletion; true once the configuration can go.

@@ -24,7 +24,7 @@ use super::{
     target::TargetState,
 };
 use crate::{
-    admission::rules::{self, Others},
+    admission::rules::{self, Others, sentence},
     events::Notice,
 };
 
@@ -35,6 +35,8 @@ pub(super) struct World {
     pub configuration: Arc<BackupConfiguration>,
     /// What it is validated against.
     pub others: Others,
+    /// What it refers to in other namespaces and nobody has allowed.
+    pub refusals: Vec<rules::Violation>,
     /// The target; none if the configuration has none.
     pub target: Option<TargetState>,
     /// The Addons that it names, as far as they exist.
@@ -87,7 +89,8 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
     let generation = configuration.meta().generation;
     let before = configuration.status.clone().unwrap_or_default();
 
-    let violations = rules::backup_configuration(configuration, &world.others);
+    let mut violations = rules::backup_configuration(configuration, &world.others);
+    violations.extend(world.refusals.iter().cloned());
     let backends: Vec<_> = configuration
         .spec
         .backends
@@ -225,14 +228,6 @@ pub(super) fn needs_sessions(configuration: &BackupConfiguration) -> bool {
                 )
             })
         })
-}
-
-fn sentence(violations: &[rules::Violation]) -> String {
-    violations
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 fn invalid(violations: &[rules::Violation]) -> Option<Obstacle> {

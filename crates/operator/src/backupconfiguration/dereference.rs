@@ -17,7 +17,7 @@ use super::{
     sessions::is_owned_by,
     target,
 };
-use crate::{admission::rules::Others, apply, context::Context};
+use crate::{admission::rules::Others, apply, consent::check, context::Context};
 
 /// Reads the world of a configuration.
 pub(super) async fn world(
@@ -44,6 +44,7 @@ pub(super) async fn world(
             addons: ctx.watches.addons.list(),
             functions: ctx.watches.functions.list(),
         },
+        refusals: check::configuration(ctx, configuration).await?,
         target,
         addons: addons(configuration, ctx),
         functions: ctx

@@ -30,18 +30,21 @@ pub mod target;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Resource, ResourceExt,
+    core::PartialObjectMeta,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use kubestash_api::{
     addons::Addon,
+    conditions::invoker::VALIDATION_PASSED,
     core::{BackupConfiguration, BackupSession},
     labels,
     shared::ObjectReference,
     storage::Repository,
 };
+use kubestash_core::condition;
 
 pub use repositories::target_reference;
 
@@ -115,8 +118,19 @@ pub async fn controller(ctx: Arc<Context>) {
         .on(&watches.secrets, concerned(all, encryption::encrypts))
         .on(&watches.addons, concerned(all, uses))
         .on(&watches.functions, concerned(all, |_, _| true))
-        .on(&watches.app_bindings, concerned(all, targets))
-        .on(&watches.druids, concerned(all, targets))
+        .on(
+            &watches.app_bindings,
+            concerned(all, |found, binding| {
+                targets(found, binding) || is_refused(found)
+            }),
+        )
+        .on(
+            &watches.druids,
+            concerned(all, |found, druid| {
+                targets(found, druid) || is_refused(found)
+            }),
+        )
+        .on(&watches.secrets, concerned(all, uses_secret))
         .on(&watches.repositories, concerned(all, shares_directory))
         .on(
             &watches.namespaces,
@@ -179,6 +193,28 @@ fn targets<K: Resource>(configuration: &BackupConfiguration, binding: &K) -> boo
         target.name == binding.name_any()
             && Some(target.namespace_or(&namespace)) == binding.namespace().as_deref()
     })
+}
+
+/// Whether a configuration waits for somebody to allow or mend something; what that is may be anywhere.
+fn is_refused(configuration: &BackupConfiguration) -> bool {
+    let status = configuration.status.as_ref();
+    let conditions = status.map_or(&[][..], |status| &status.conditions);
+    condition::is_false(conditions, VALIDATION_PASSED.type_)
+}
+
+/// Whether a Secret of another namespace encrypts what a configuration writes: its owner may allow that, or end it.
+fn uses_secret(configuration: &BackupConfiguration, secret: &PartialObjectMeta<Secret>) -> bool {
+    let namespace = configuration.namespace().unwrap_or_default();
+    let owner = secret.namespace().unwrap_or_default();
+    let infos = configuration
+        .spec
+        .sessions
+        .iter()
+        .flat_map(|session| &session.repositories);
+    owner != namespace
+        && infos
+            .filter_map(|info| info.encryption_secret.as_ref())
+            .any(|found| found.name == secret.name_any() && found.namespace_or(&namespace) == owner)
 }
 
 /// Whether a configuration names a Repository, or one that could be in its way.

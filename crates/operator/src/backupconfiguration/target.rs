@@ -1,7 +1,7 @@
 //! The object that is backed up: is it there, and may it be backed up yet?
 
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::DynamicObject,
     core::GroupVersionKind,
     discovery::{self, ApiResource},
@@ -11,6 +11,8 @@ use kubestash_api::{
     kubedb::{Druid, MariaDB, MySQL, Postgres},
     shared::TypedObjectReference,
 };
+
+use kubestash_core::manifest::DatabaseKind;
 
 use crate::context::Context;
 
@@ -155,6 +157,27 @@ async fn resource(
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
         other => other,
     }
+}
+
+/// The resource of a target's kind; none if the API server does not serve it.
+pub(crate) async fn plural(
+    ctx: &Context,
+    target: &TypedObjectReference,
+) -> Result<Option<String>, TargetError> {
+    if let Some(known) = DatabaseKind::of(target.group(), target.kind()) {
+        return Ok(Some(known.plural().to_owned()));
+    }
+    if target.group() == CATALOG && target.kind() == AppBinding::kind(&()) {
+        return Ok(Some(AppBinding::plural(&()).into_owned()));
+    }
+    let found = resource(ctx, target).await;
+    let found = found.map_err(|source| {
+        TargetError(
+            format!("{} {}", target.kind(), target.name),
+            Box::new(source),
+        )
+    })?;
+    Ok(found.map(|resource| resource.plural))
 }
 
 fn known(target: &TypedObjectReference) -> Option<ApiResource> {

@@ -18,7 +18,7 @@ use super::{
     MANAGER,
     claims::Claims,
     decide::{Plan, Step},
-    executor::Executor,
+    executor::{Executor, session_labels},
     finish, running,
     world::World,
 };
@@ -65,6 +65,10 @@ pub(super) async fn apply(
         Step::Finish(history) => {
             if running::may_have_left_locks(world, now) {
                 unlock(ctx, world).await;
+            }
+            if condition::find(&status.conditions, BACKUP_EXECUTOR_ENSURED.type_).is_some() {
+                let labels = session_labels(&world.session);
+                run::remove_rights(ctx, world.session.as_ref(), &labels).await?;
             }
             let error = clean_history(ctx, &history).await?;
             status = finish::finish(status, world, error.as_deref(), now);

@@ -25,6 +25,8 @@ use kubestash_api::{
 };
 use kubestash_core::{condition, format, phase};
 
+use crate::admission::rules::sentence;
+
 use super::{
     executor::{self, Executor},
     finish::{self, Retry},
@@ -279,7 +281,9 @@ fn is_a_little_ahead(world: &World, now: Timestamp) -> bool {
 
 fn launch(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan {
     let missing = world.source.missing();
-    if (!missing.is_empty() || world.in_the_way.is_some()) && has_grace(world, now) {
+    let is_held =
+        !missing.is_empty() || !world.refusals.is_empty() || world.in_the_way.is_some();
+    if is_held && has_grace(world, now) {
         return wait(status, Some(LOOK_AGAIN));
     }
     let nothing = Session::default();
@@ -293,6 +297,7 @@ fn launch(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Pla
             "the data cannot be reached: there is no {}",
             missing.join(" and no ")
         )),
+        _ if !world.refusals.is_empty() => Err(sentence(&world.refusals)),
         (entry, true) => {
             let deadline = status.backup_deadline.as_ref().map(|time| time.0);
             executor::build(world, entry.unwrap_or(&nothing), deadline, now)

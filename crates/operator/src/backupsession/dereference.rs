@@ -13,6 +13,7 @@ use kubestash_api::{
     appcatalog::AppBinding,
     core::{BackupConfiguration, BackupSession},
     kubedb::Druid,
+    shared::TypedObjectReference,
     storage::{BackupStorage, Repository, Snapshot},
 };
 use kubestash_core::manifest::Item;
@@ -24,8 +25,10 @@ use super::{
     world::{World, snapshot_name},
 };
 use crate::{
+    admission::rules::Violation,
     apply::{self, ApplyError},
     backupconfiguration::target_reference,
+    consent::check,
     context::Context,
     job::{self, manifest, run},
     queue,
@@ -87,6 +90,7 @@ pub(super) async fn world(seen: Seen, claims: &Claims, ctx: &Context) -> Result<
     }
     if stage == Stage::Launching {
         world.in_the_way = run::in_the_way(ctx, world.session.as_ref()).await?;
+        world.refusals = refusals(&world, ctx).await?;
         world.storages = storages(&world, ctx);
         world.old_snapshots = old_snapshots(&world, ctx);
         let addon = world
@@ -228,21 +232,42 @@ async fn source(world: &World, ctx: &Context) -> Result<Source, ApplyError> {
     if configuration.spec.target.is_none() {
         return Ok(Source::default());
     }
-    let (target, namespace) = (target_reference(configuration), world.namespace());
+    way(ctx, &target_reference(configuration), &world.namespace()).await
+}
+
+/// What the session would use in other namespaces and nobody has allowed. It is looked up for each session anew: what
+/// the configuration was found to be allowed may have changed since, and what its Repositories say it does not write.
+async fn refusals(world: &World, ctx: &Context) -> Result<Vec<Violation>, ApplyError> {
+    let Some(configuration) = &world.configuration else {
+        return Ok(Vec::new());
+    };
+    let mut found = check::configuration(ctx, configuration).await?;
+    for repository in world.repositories.values() {
+        found.extend(check::repository(ctx, repository, Some(configuration)));
+    }
+    Ok(found)
+}
+
+/// The way to the data of `target`, which is seen from `namespace`.
+pub(crate) async fn way(
+    ctx: &Context,
+    target: &TypedObjectReference,
+    namespace: &str,
+) -> Result<Source, ApplyError> {
     let bindings = &ctx.watches.app_bindings;
-    let own = bindings.get(target.namespace_or(&namespace), &target.name);
+    let own = bindings.get(target.namespace_or(namespace), &target.name);
     let own = own.filter(|_| target.group() == AppBinding::group(&()));
     // A Druid's own AppBinding leads to Druid, and what is backed up is the metadata store behind it.
     let behind = own.as_deref().and_then(druid_behind);
     let through = own.filter(|_| behind.is_some());
-    let target = behind.unwrap_or(target);
+    let target = behind.unwrap_or_else(|| target.clone());
     let druid: Option<Druid> = match (target.group(), target.kind()) {
         (group, kind) if group == Druid::group(&()) && kind == Druid::kind(&()) => {
-            apply::get(&ctx.api(target.namespace_or(&namespace)), &target.name).await?
+            apply::get(&ctx.api(target.namespace_or(namespace)), &target.name).await?
         }
         _ => None,
     };
-    let source = Source::find(&target, &namespace, druid.as_ref(), |binding: &Named| {
+    let source = Source::find(&target, namespace, druid.as_ref(), |binding: &Named| {
         bindings.get(&binding.namespace, &binding.name)
     });
     Ok(match through {

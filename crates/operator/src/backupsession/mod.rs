@@ -42,6 +42,7 @@ use kubestash_api::{
     storage::{Repository, Snapshot},
 };
 
+pub(crate) use dereference::way;
 pub use source::{Named, Source, druid_behind};
 pub(crate) use world::is_finished;
 
@@ -184,7 +185,7 @@ async fn delete(seen: Seen, ctx: &Context, claims: &Claims) -> Result<Action, Ap
         apply::unlock(ctx, &world).await;
     }
     let own = executor::session_labels(&session);
-    job::run::remove_foreign_rights(ctx, session.as_ref(), &own).await?;
+    job::run::remove_rights(ctx, session.as_ref(), &own).await?;
     claims.release(&session);
     let api = ctx.api::<BackupSession>(&session.namespace().unwrap_or_default());
     finalizer::remove(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;

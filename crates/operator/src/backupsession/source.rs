@@ -104,6 +104,30 @@ impl Source {
         self
     }
 
+    /// The objects on the way, in order, each with its group and kind.
+    #[must_use]
+    pub fn steps(&self) -> Vec<TypedObjectReference> {
+        let step = |group: &str, kind: &str, named: &Named| {
+            TypedObjectReference::new(group, kind, &named.name, &named.namespace)
+        };
+        let binding = |(named, _): &(Named, Option<Arc<AppBinding>>)| {
+            step(&AppBinding::group(&()), &AppBinding::kind(&()), named)
+        };
+        let Some(druid) = &self.druid else {
+            return self.bindings.iter().map(binding).collect();
+        };
+        // Behind the Druid is its metadata store, and before it the binding that the way begins at, if it does.
+        let behind = usize::from(!self.druid_missing).min(self.bindings.len());
+        let (before, after) = self.bindings.split_at(self.bindings.len() - behind);
+        let druid = step(&Druid::group(&()), &Druid::kind(&()), druid);
+        before
+            .iter()
+            .map(binding)
+            .chain([druid])
+            .chain(after.iter().map(binding))
+            .collect()
+    }
+
     /// The Secrets that open the data.
     #[must_use]
     pub fn secrets(&self) -> Vec<Named> {
@@ -223,6 +247,15 @@ mod tests {
         assert_eq!(
             source.secrets(),
             [Named::new("demo", "d-mysql-metadata-auth")]
+        );
+        let steps: Vec<_> = source
+            .steps()
+            .iter()
+            .map(|step| format!("{} {}", step.kind(), step.name))
+            .collect();
+        assert_eq!(
+            steps,
+            ["AppBinding d", "Druid d", "AppBinding d-mysql-metadata"]
         );
     }
 

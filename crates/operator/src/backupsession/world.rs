@@ -14,7 +14,7 @@ use kubestash_api::{
 use kubestash_core::{manifest::Item, name};
 
 use super::source::Source;
-use crate::{config::JobEnvironment, job::Told, queue::Turn};
+use crate::{admission::rules::Violation, config::JobEnvironment, job::Told, queue::Turn};
 
 /// What was read for a session.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +48,8 @@ pub(super) struct World {
     pub source: Source,
     /// The objects whose manifests are backed up, if a task does that.
     pub manifests: Vec<Item>,
+    /// What it would use in other namespaces and nobody has allowed.
+    pub refusals: Vec<Violation>,
     /// The session's Job, as the API server has it now.
     pub job: Option<Job>,
     /// The pods of that Job.

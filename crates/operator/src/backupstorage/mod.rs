@@ -27,6 +27,8 @@ use kubestash_api::{
     storage::{Backend, BackupStorage, Provider, Repository},
 };
 
+pub(crate) use self::read_back::MANAGER as READ_BACK;
+
 use self::decide::{Outcome, SecretState, World};
 use crate::{
     apply::{self, ApplyError, Manager, Owns},

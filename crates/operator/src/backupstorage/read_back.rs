@@ -33,7 +33,7 @@ use crate::{
     stores::StoreError,
 };
 
-const MANAGER: Manager = Manager("kubestash-read-back");
+pub(crate) const MANAGER: Manager = Manager("kubestash-read-back");
 const UPLOADED: &str = "Metadata uploaded to backend successfully";
 /// How many errors of one repository its entry in the status shows.
 const SHOWN: usize = 3;

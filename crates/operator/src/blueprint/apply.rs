@@ -204,6 +204,9 @@ async fn write(
     if let Some(uid) = live.as_ref().and_then(|live| live.uid()) {
         metadata["uid"] = json!(uid);
     }
+    if !object.annotations().is_empty() {
+        metadata["annotations"] = json!(object.annotations());
+    }
     let spec = serde_json::to_value(&object.spec).map_err(|source| Refusal::TemplateInvalid {
         blueprint: name.clone(),
         source,

@@ -12,6 +12,7 @@ use kubestash_api::{
 use kubestash_core::{condition, name, usage};
 
 use super::{
+    permit::{self, Permits},
     refusal::Refusal,
     render::{Rendered, render},
     request::Request,
@@ -47,6 +48,8 @@ pub(super) struct World {
     pub blueprint: Option<Arc<BackupBlueprint>>,
     /// Every configuration, of any owner, that has a name made for this target.
     pub configurations: Vec<Arc<BackupConfiguration>>,
+    /// Who has allowed what.
+    pub permits: Permits,
 }
 
 /// What to do.
@@ -163,7 +166,8 @@ fn desired(world: &World, request: &Request) -> Result<Desired, Refusal> {
             namespace: rendered.namespace,
         });
     }
-    let object = object(target, request, blueprint, rendered);
+    let mut object = object(target, request, blueprint, rendered);
+    let grant = permit::grant(&world.permits, blueprint, target, &object)?;
     let live = world.configurations.iter().find(|found| {
         found.name_any() == object.name_any() && found.namespace() == object.namespace()
     });
@@ -173,10 +177,15 @@ fn desired(world: &World, request: &Request) -> Result<Desired, Refusal> {
             live.namespace().unwrap_or_default(),
             live.name_any()
         ))),
-        live => Ok(Desired {
-            object,
-            live: live.cloned(),
-        }),
+        live => {
+            if let Some(grant) = &grant {
+                permit::attach(&world.permits, grant, &mut object, live.map(AsRef::as_ref));
+            }
+            Ok(Desired {
+                object,
+                live: live.cloned(),
+            })
+        }
     }
 }
 
@@ -276,7 +285,14 @@ fn generated(world: &World, except: Option<&(String, String)>) -> Vec<Arc<Backup
 
 /// Whether the live object has the labels and, exactly, the fields that the blueprint gives.
 pub(super) fn says_already(live: &BackupConfiguration, desired: &BackupConfiguration) -> bool {
-    live.spec.target == desired.spec.target
+    let grant = |object: &BackupConfiguration| {
+        object
+            .annotations()
+            .get(labels::GRANTED_REFERENCES)
+            .cloned()
+    };
+    grant(desired).is_none_or(|wanted| grant(live) == Some(wanted))
+        && live.spec.target == desired.spec.target
         && live.spec.backends == desired.spec.backends
         && live.spec.sessions == desired.spec.sessions
         && desired

@@ -11,12 +11,15 @@
 //! * A configuration is touched only if its labels say that it was made from a blueprint and its target is the
 //!   annotated one; a name proves nothing.
 //! * Only the fields of the template are applied, so the rest (`paused`) is the user's.
+//! * The operator is not the author of what it writes: a reference to another namespace needs the blueprint's author, the
+//!   target's owner, or the owner of what is referred to (`permit.rs`).
 //! * Every refusal is an Event on the annotated object, on the database behind it and on the blueprint; what else its
 //!   owner has to know is one on the first two (said.rs, spelling.rs).
 
 mod apply;
 mod decide;
 mod lifecycle;
+mod permit;
 mod refusal;
 mod render;
 mod request;

@@ -80,6 +80,14 @@ pub enum Refusal {
         /// The namespace.
         namespace: String,
     },
+    /// It would refer to something that nobody has allowed.
+    #[error("what BackupBlueprint {blueprint} refers to is not allowed: {message}")]
+    ReferenceNotAllowed {
+        /// The blueprint.
+        blueprint: String,
+        /// What, and who can allow it.
+        message: String,
+    },
     /// A configuration of that name was not made for this target.
     #[error(
         "BackupConfiguration {0} exists and was not made from a blueprint for this target, so it is left alone: \
@@ -117,6 +125,7 @@ impl Refusal {
             Self::Variables { source, .. } => source.kind(),
             Self::TemplateInvalid { .. } => "TemplateInvalid",
             Self::NamespaceNotFound { .. } => "NamespaceNotFound",
+            Self::ReferenceNotAllowed { .. } => "ReferenceNotAllowed",
             Self::NameTaken(_) => "NameTaken",
             Self::Denied { .. } => "BackupConfigurationDenied",
             Self::NotReady { .. } => "BackupConfigurationNotReady",

@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use k8s_openapi::api::core::v1::ObjectReference as EventReference;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ObjectReference as EventReference, Secret};
 use kube::{
     Resource, ResourceExt,
+    core::PartialObjectMeta,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use kubestash_api::{
     appcatalog::AppBinding,
     core::{BackupBlueprint, BackupConfiguration},
+    labels,
     shared::TypedObjectReference,
 };
 use kubestash_core::name;
@@ -17,11 +20,12 @@ use kubestash_core::name;
 use super::{
     apply::{TargetError, apply},
     decide::{Target, World, decide, is_from_blueprint},
+    permit::{Consents, Permits},
     request::Request,
     said::Applied,
     spelling,
 };
-use crate::{context::Context, controller::Controller};
+use crate::{consent::check, context::Context, controller::Controller};
 
 pub(super) async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
@@ -59,6 +63,7 @@ pub(super) async fn controller(ctx: Arc<Context>) {
         let bindings = bindings.clone();
         move || bindings.select(|binding| request(binding).is_some())
     };
+    let waiting = annotated.clone();
     Controller::new("blueprint-target", ctx, &watches.app_bindings)
         .on(&watches.backup_blueprints, move |blueprint| {
             references(by_blueprint(blueprint))
@@ -67,6 +72,16 @@ pub(super) async fn controller(ctx: Arc<Context>) {
             references(by_configuration(configuration))
         })
         .on(&watches.namespaces, move |_| references(annotated()))
+        .on(
+            &watches.secrets,
+            move |secret: &PartialObjectMeta<Secret>| {
+                // Its owner may just have let somebody in.
+                let lets_in = secret
+                    .annotations()
+                    .contains_key(labels::ALLOWED_NAMESPACES);
+                references(if lets_in { waiting() } else { Vec::new() })
+            },
+        )
         .run(move |binding, ctx| reconcile(binding, ctx, Arc::clone(&applied)))
         .await;
 }
@@ -93,7 +108,7 @@ async fn reconcile(
     Ok(Action::await_change())
 }
 
-fn dereference(binding: &AppBinding, ctx: &Context) -> World {
+fn dereference(binding: &AppBinding, ctx: &Arc<Context>) -> World {
     let target = Target {
         kind: AppBinding::kind(&()).into_owned(),
         name: binding.name_any(),
@@ -130,7 +145,17 @@ fn dereference(binding: &AppBinding, ctx: &Context) -> World {
         namespaces,
         blueprint,
         configurations,
+        permits: Permits {
+            key: Arc::clone(&ctx.grants),
+            consents: consents(ctx),
+            now: Timestamp::now(),
+        },
     }
+}
+
+fn consents(ctx: &Arc<Context>) -> Consents {
+    let ctx = Arc::clone(ctx);
+    Arc::new(move |need, own| check::is_consented(&ctx, need, own))
 }
 
 fn request(binding: &AppBinding) -> Option<Request> {

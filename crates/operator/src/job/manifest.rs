@@ -165,6 +165,15 @@ pub struct Restoring {
     pub replaces: bool,
 }
 
+/// Where a restore of manifests begins, and whether it was asked to replace objects elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach<'a> {
+    /// The namespace of the session.
+    pub own: &'a str,
+    /// Whether the session itself says that objects are replaced, so that its author was checked for that.
+    pub replaces_elsewhere: bool,
+}
+
 /// Whether a Function that restores manifests is told to replace objects that exist.
 #[must_use]
 pub fn replaces(args: &[String]) -> bool {
@@ -172,9 +181,24 @@ pub fn replaces(args: &[String]) -> bool {
     args.any(|arg| arg == "--override-resources" || arg == "--override-resources=true")
 }
 
+/// The objects that a restore looks at or makes: those that go with the database or that the options move. What lies
+/// elsewhere is left to the user's own ServiceAccount.
+pub fn touched(placements: &[Placement]) -> impl Iterator<Item = &Placement> {
+    let root = placements.first().map(|root| &root.target.namespace);
+    placements.iter().filter(move |placement| {
+        let namespace = &placement.target.namespace;
+        Some(namespace) == root || *namespace != placement.source.namespace
+    })
+}
+
 /// Lets a Job make the objects that it restores, look at those that exist already or replace them, and, if data follows,
 /// find the new database and tell it that its data is there.
-pub fn allow_restore(access: &mut Access, placements: &[Placement], restoring: Restoring) {
+pub fn allow_restore(
+    access: &mut Access,
+    placements: &[Placement],
+    restoring: Restoring,
+    reach: Reach<'_>,
+) {
     let Restoring {
         data_follows,
         replaces,
@@ -182,18 +206,15 @@ pub fn allow_restore(access: &mut Access, placements: &[Placement], restoring: R
     let Some(root) = placements.first() else {
         return;
     };
-    for placement in placements {
-        let Placement { source, target, .. } = placement;
+    for placement in touched(placements) {
+        let target = &placement.target;
         let namespace = &target.namespace;
-        let is_moved = *namespace != source.namespace;
-        if *namespace != root.target.namespace && !is_moved {
-            continue;
-        }
         let (group, plural) = (target.group(), target.plural());
         access.one(namespace, group, plural, READ, &target.name);
         if placement.restored {
             access.any(namespace, group, plural, MAKE);
         }
+        let replaces = replaces && (*namespace == reach.own || reach.replaces_elsewhere);
         if placement.restored && replaces {
             access.one(namespace, group, plural, REPLACE, &target.name);
         }
@@ -283,7 +304,11 @@ mod tests {
         let spec = json!({"zookeeperRef": {"name": "zk", "namespace": "other"}});
         let placements = place(&items(spec), &options);
         let mut access = Access::default();
-        allow_restore(&mut access, &placements, Restoring::default());
+        let reach = Reach {
+            own: "demo",
+            replaces_elsewhere: true,
+        };
+        allow_restore(&mut access, &placements, Restoring::default(), reach);
         assert_eq!(
             rules(&access),
             [
@@ -300,13 +325,20 @@ mod tests {
             data_follows: true,
             ..Restoring::default()
         };
-        allow_restore(&mut access, &placements, data_follows);
+        allow_restore(&mut access, &placements, data_follows, reach);
         assert!(rules(&access).contains(&"dev get,patch druids new".to_owned()));
         let replaces = Restoring {
             replaces: true,
             ..data_follows
         };
-        allow_restore(&mut access, &placements, replaces);
+        // What the session does not say its author was not checked for.
+        let silent = Reach {
+            replaces_elsewhere: false,
+            ..reach
+        };
+        allow_restore(&mut access, &placements, replaces, silent);
+        assert!(!rules(&access).iter().any(|rule| rule.contains("update")));
+        allow_restore(&mut access, &placements, replaces, reach);
         for rule in [
             "dev update secrets new-auth",
             "dev update druids new",

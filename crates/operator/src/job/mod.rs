@@ -1,5 +1,5 @@
 //! The Job that does the work of a session: what it runs, what it may do, and how it stands. All of it is pure,
-//! `run.rs` and `told.rs` aside.
+//! `run.rs`, `sweep.rs` and `told.rs` aside.
 //!
 //! ```text
 //!   tasks.rs     the addon's tasks and their Functions ─────────┐
@@ -8,6 +8,7 @@
 //!   manifest.rs  the objects of a database that it reads or makes
 //!   rbac.rs      the objects the Job works on ─► ServiceAccount, Roles, RoleBindings
 //!   run.rs       Job and rights made, and taken away
+//!   sweep.rs     rights that outlived their Job taken away
 //!   said.rs      what the executor says on its session
 //!   outcome.rs   Job + pods + Events ─► starting (why not yet), running, succeeded, failed why, stuck why
 //!   obstacle.rs  what keeps a pod from starting;  told.rs reads its Events
@@ -24,6 +25,7 @@ pub mod progress;
 pub mod rbac;
 pub mod run;
 mod said;
+pub mod sweep;
 pub mod tasks;
 pub mod template;
 pub mod told;

@@ -131,6 +131,7 @@ pub fn build(holder: Holder<'_>, access: &Access) -> Rbac {
         ..Rbac::default()
     };
     for namespace in access.namespaces() {
+        let name = name_in(namespace, holder.namespace, holder.name);
         rbac.roles.push(Role {
             metadata: metadata(holder, namespace),
             rules: Some(access.rules(namespace)),
@@ -140,7 +141,7 @@ pub fn build(holder: Holder<'_>, access: &Access) -> Rbac {
             role_ref: RoleRef {
                 api_group: Role::group(&()).into_owned(),
                 kind: Role::kind(&()).into_owned(),
-                name: holder.name.to_owned(),
+                name,
             },
             subjects: Some(vec![Subject {
                 kind: ServiceAccount::kind(&()).into_owned(),
@@ -153,11 +154,23 @@ pub fn build(holder: Holder<'_>, access: &Access) -> Rbac {
     rbac
 }
 
+/// The name that the Role and RoleBinding of the Job `name` of the namespace `own` have in `namespace`. In another
+/// namespace it is one that no user and no other Job can have: two tenants may call their sessions alike, and a session
+/// may be called like somebody's Role there.
+#[must_use]
+pub fn name_in(namespace: &str, own: &str, name: &str) -> String {
+    if namespace == own {
+        name.to_owned()
+    } else {
+        format!("kubestash:{own}:{name}")
+    }
+}
+
 /// An owner in another namespace would make the garbage collector delete the object at once; there the session's
 /// finalizer deletes it.
 fn metadata(holder: Holder<'_>, namespace: &str) -> ObjectMeta {
     ObjectMeta {
-        name: Some(holder.name.to_owned()),
+        name: Some(name_in(namespace, holder.namespace, holder.name)),
         namespace: Some(namespace.to_owned()),
         labels: Some(holder.labels.clone()),
         owner_references: (namespace == holder.namespace).then(|| vec![holder.owner.clone()]),
@@ -213,7 +226,12 @@ mod tests {
         assert_eq!(account.metadata.namespace.as_deref(), Some("demo"));
         for (binding, namespace) in rbac.bindings.iter().zip(["demo", "storage"]) {
             assert_eq!(binding.metadata.namespace.as_deref(), Some(namespace));
-            assert_eq!(binding.role_ref.name, "session-1");
+            let name = match namespace {
+                "demo" => "session-1",
+                _ => "kubestash:demo:session-1",
+            };
+            assert_eq!(binding.role_ref.name, name);
+            assert_eq!(binding.metadata.name.as_deref(), Some(name));
             let subject = &binding.subjects.as_deref().unwrap()[0];
             assert_eq!(
                 (subject.name.as_str(), subject.namespace.as_deref()),

@@ -1,4 +1,6 @@
 //! Making a Job with its rights, and taking both away.
+//!
+//! Invariant: the rights last as long as the Job runs. They are gone before its session says that it has ended.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Rbac;
+use super::{Rbac, rbac::name_in};
 use crate::{
     apply::{self, ApplyError, Manager},
     context::Context,
@@ -33,7 +35,11 @@ pub async fn launch(
 ) -> Result<Job, ApplyError> {
     if let Some(account) = &rbac.account {
         let api = ctx.api::<ServiceAccount>(namespace);
-        apply::object(&api, None, account, manager).await?;
+        let found = apply::create(&api, account, manager).await?;
+        // A name that a user chose for a session must not put an account of somebody else's into our hands.
+        if !is_ours(&found, account) {
+            return Err(taken(account));
+        }
     }
     for role in &rbac.roles {
         let api = ctx.api::<Role>(&role.namespace().unwrap_or_default());
@@ -90,6 +96,22 @@ where
     ))
 }
 
+/// Whether an object that was found is the one that was to be made: it has the same labels of ours.
+fn is_ours<K: Resource>(found: &K, wanted: &K) -> bool {
+    let found = found.labels();
+    let mut labels = wanted.labels().iter();
+    labels.all(|(key, value)| found.get(key) == Some(value))
+}
+
+fn taken(account: &ServiceAccount) -> ApplyError {
+    let mut status = kube::core::Status::failure(
+        "a ServiceAccount of that name exists and belongs to something else: rename the session, or delete the account",
+        "Invalid",
+    );
+    status.code = 422;
+    apply::request("create", account, kube::Error::Api(Box::new(status)))
+}
+
 /// Deletes a Job so that it is gone only when its pods are: nobody reports any more after that.
 ///
 /// # Errors
@@ -111,11 +133,12 @@ pub async fn stop(ctx: &Context, job: &Job) -> Result<(), ApplyError> {
     }
 }
 
-/// Deletes the rights of `session`, which carry `labels`, in other namespaces: no owner takes them along there.
+/// Deletes the rights of `session`, which carry `labels`, in all namespaces, and the ServiceAccount that was made for it.
+/// Its Job, with its log, stays.
 ///
 /// # Errors
 /// When a request fails.
-pub async fn remove_foreign_rights<S: Resource<DynamicType = ()>>(
+pub async fn remove_rights<S: Resource<DynamicType = ()>>(
     ctx: &Context,
     session: &S,
     labels: &BTreeMap<String, String>,
@@ -126,7 +149,8 @@ pub async fn remove_foreign_rights<S: Resource<DynamicType = ()>>(
         .collect();
     let params = ListParams::default().labels(&selector.join(","));
     remove::<RoleBinding, S>(ctx, session, &params).await?;
-    remove::<Role, S>(ctx, session, &params).await
+    remove::<Role, S>(ctx, session, &params).await?;
+    remove::<ServiceAccount, S>(ctx, session, &params).await
 }
 
 async fn remove<K, S>(ctx: &Context, session: &S, params: &ListParams) -> Result<(), ApplyError>
@@ -144,10 +168,15 @@ where
         .await
         .map_err(|source| apply::request("list the rights of", session, source))?;
     for object in &found.items {
-        let namespace = object.namespace();
-        if namespace != session.namespace() && object.name_any() == session.name_any() {
-            let api = ctx.api::<K>(&namespace.unwrap_or_default());
-            apply::delete(&api, object).await?;
+        let namespace = object.namespace().unwrap_or_default();
+        let own = session.namespace().unwrap_or_default();
+        // Labels hold 63 bytes, so they alone could be those of another session. Before, the name was the same everywhere.
+        let names = [
+            name_in(&namespace, &own, &session.name_any()),
+            session.name_any(),
+        ];
+        if names.contains(&object.name_any()) {
+            apply::delete(&ctx.api::<K>(&namespace), object).await?;
         }
     }
     Ok(())

@@ -19,9 +19,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Resource, ResourceExt,
+    core::PartialObjectMeta,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use kubestash_api::{
@@ -33,9 +34,11 @@ use kubestash_core::condition;
 
 use self::decide::Outcome;
 use crate::{
+    admission::rules::sentence,
     apply::{self, ApplyError, Manager, Owns},
     attempt::{Attempt, Fingerprint},
     backupstorage::{is_local, storage_of},
+    consent::check,
     context::Context,
     controller::{Controller, Reason},
     events::Notice,
@@ -76,9 +79,26 @@ impl Reason for RepositoryError {
 pub async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
     let by_storage = watches.repositories.clone();
+    let by_secret = watches.repositories.clone();
     let by_job = watches.repositories.clone();
     Controller::new("repository", Arc::clone(&ctx), &watches.repositories)
         .on(&watches.snapshots, repository_of)
+        .on(
+            &watches.secrets,
+            move |secret: &PartialObjectMeta<Secret>| {
+                // The owner of a Secret in another namespace may have let its Repositories in, or shut them out.
+                let names = |repository: &Repository| {
+                    let own = repository.namespace().unwrap_or_default();
+                    let owner = secret.namespace().unwrap_or_default();
+                    let encrypted = repository.spec.encryption_secret.as_ref();
+                    owner != own
+                        && encrypted.is_some_and(|found| {
+                            found.name == secret.name_any() && found.namespace_or(&own) == owner
+                        })
+                };
+                references(by_secret.select(names))
+            },
+        )
         .on(&watches.backup_storages, move |storage| {
             let own = ObjectRef::from_obj(storage);
             let inside = |repository: &Repository| storage_of(repository).as_ref() == Some(&own);
@@ -138,12 +158,16 @@ async fn reconcile(
     let storage = storage_in(&ctx, &repository);
     let repositories = ctx.watches.repositories.list();
     let nested = readiness::nested(&repository, &repositories);
+    let refusals = check::repository(&ctx, &repository, None);
+    let refused = (!refusals.is_empty())
+        .then(|| Outcome::Failed(Failure::new("ReferenceNotAllowed", sentence(&refusals))));
     let obstacle = readiness::obstacle(
         &repository,
         storage.as_deref(),
         &repositories,
         &ctx.namespace_labels(&namespace),
-    );
+    )
+    .or(refused);
     let (outcome, again) = match (obstacle, &storage) {
         (None, Some(storage)) => set_up(&ctx, &repository, storage).await?,
         (Some(obstacle), _) => {

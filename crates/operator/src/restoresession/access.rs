@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     backupsession::Source,
+    consent::references::asks_to_replace,
     job::{
         Access, Task,
-        manifest::{self, Restoring},
+        manifest::{self, Reach, Restoring},
     },
 };
 
@@ -76,7 +77,11 @@ pub(super) fn of(world: &World, restored: &Data, tasks: &[Task]) -> Access {
                 .filter(|task| manifest::is_for_manifests(&task.function))
                 .any(|task| manifest::replaces(&task.args)),
         };
-        manifest::allow_restore(&mut access, &world.placements, restoring);
+        let reach = Reach {
+            own: &own,
+            replaces_elsewhere: asks_to_replace(&world.session),
+        };
+        manifest::allow_restore(&mut access, &world.placements, restoring, reach);
     }
     access
 }

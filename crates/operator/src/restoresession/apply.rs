@@ -15,7 +15,7 @@ use super::{
     claims::Claims,
     data,
     decide::{Plan, Step},
-    executor::Executor,
+    executor::{Executor, session_labels},
     pause,
     world::{World, data_namespace, has_begun},
 };
@@ -61,6 +61,10 @@ pub(super) async fn apply(
         Step::Finish => {
             unlock(ctx, world).await;
             pause::resume(ctx, &world.session).await?;
+            if condition::find(&status.conditions, RESTORE_EXECUTOR_ENSURED.type_).is_some() {
+                let labels = session_labels(&world.session);
+                job::run::remove_rights(ctx, world.session.as_ref(), &labels).await?;
+            }
             write(ctx, world, &status, true).await?;
             claims.release(&world.session);
             tell(ctx, world, &status).await;
@@ -145,7 +149,7 @@ async fn launch(
     executor: &Executor,
 ) -> Result<Result<(), String>, ApplyError> {
     let made = async {
-        pause::pause(ctx, &world.session).await?;
+        pause::pause(ctx, &world.session, world.target.as_ref()).await?;
         let (rbac, job) = (&executor.rbac, &executor.job);
         job::run::launch(ctx, &world.namespace(), rbac, job, MANAGER).await
     };

@@ -15,7 +15,7 @@ use kubestash_core::{
 };
 
 use super::world::{World, data_namespace, data_source, has_begun};
-use crate::job::manifest::is_for_manifests;
+use crate::{admission::rules::sentence, job::manifest::is_for_manifests};
 
 /// Why a restore cannot begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,10 @@ pub(super) fn resolve(world: &World, pinned: Option<&str>) -> Result<Data, Obsta
         return Err(Never(
             "spec.target is missing: name the object to restore into".to_owned(),
         ));
+    }
+    if !world.refusals.is_empty() {
+        // It may be that somebody is about to allow it.
+        return Err(NotYet(sentence(&world.refusals)));
     }
     if let Some(namespace) = world
         .namespaces_missing

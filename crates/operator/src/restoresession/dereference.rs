@@ -29,6 +29,7 @@ use crate::{
     apply::{self, ApplyError},
     backupconfiguration::target_reference,
     backupsession::{Named, Source},
+    consent::{check, references::Restored},
     context::Context,
     job::{self, manifest, run},
     queue,
@@ -86,6 +87,11 @@ pub(super) async fn world(
         world.target = target(&world.session, found.as_ref());
         manifests(world, found.as_ref(), ctx);
         destination(world, ctx).await?;
+        let restored = Restored {
+            snapshot: found.as_ref(),
+            repository: world.repository.as_ref(),
+        };
+        world.refusals = check::restore(ctx, &world.session, restored, &world.source);
         let info = world.session.spec.addon.as_ref();
         world.addon = info.and_then(|addon| ctx.watches.addons.get("", &addon.name));
         let functions = ctx.watches.functions.list().into_iter();
@@ -254,6 +260,11 @@ async fn rival(world: &World, ctx: &Context) -> Result<Option<String>, ApplyErro
             && has_begun(other)
             && !is_finished(other)
             && target_of(other) == world.target
+            // Whoever may write a session may write its status: what it may not restore into, it cannot occupy.
+            && world
+                .target
+                .as_ref()
+                .is_some_and(|target| check::may_restore_into(ctx, other, target))
     });
     Ok(found.map(|other| {
         format!(

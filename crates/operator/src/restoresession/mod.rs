@@ -165,7 +165,7 @@ async fn delete(world: &World, ctx: &Context, claims: &Claims) -> Result<Action,
         pause::resume(ctx, session).await?;
     }
     let own = executor::session_labels(session);
-    job::run::remove_foreign_rights(ctx, session, &own).await?;
+    job::run::remove_rights(ctx, session, &own).await?;
     claims.release(session);
     let api = ctx.api::<RestoreSession>(&world.namespace());
     finalizer::remove(&api, session, labels::CLEANUP_FINALIZER).await?;

@@ -16,7 +16,10 @@ use kubestash_core::{
     phase,
 };
 
-use crate::{backupsession::Source, config::JobEnvironment, job::Told, queue::Turn};
+use crate::{
+    admission::rules::Violation, backupsession::Source, config::JobEnvironment, job::Told,
+    queue::Turn,
+};
 
 /// What was read for a restore.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +58,8 @@ pub(super) struct World {
     pub rival: Option<String>,
     /// The target's BackupConfigurations that are not paused.
     pub backups: Vec<TypedObjectReference>,
+    /// What it would use in other namespaces and nobody has allowed.
+    pub refusals: Vec<Violation>,
     /// The session's Job, as the API server has it now.
     pub job: Option<Job>,
     /// The pods of that Job.

@@ -27,11 +27,14 @@ use super::{
     holder, repository_in,
 };
 use crate::{
+    admission::rules::sentence,
     apply::{self, ApplyError, Manager, Owns},
     attempt::Fingerprint,
     backupsession::is_finished,
+    consent::check,
     context::Context,
     events::Notice,
+    failure::Failure,
     finalizer,
     job::Access,
     repository::{snapshots_of, storage_in},
@@ -82,7 +85,17 @@ pub(super) async fn remove(
         reachable,
         terminating: ctx.is_terminating(&snapshot.namespace().unwrap_or_default()),
     };
-    match (next(&world), repository, storage) {
+    let mut step = next(&world);
+    if matches!(step, Step::ForgetObjects | Step::ForgetVolume) && !world.terminating {
+        let refusals = repository
+            .as_deref()
+            .map(|repository| check::repository(ctx, repository, None))
+            .unwrap_or_default();
+        if !refusals.is_empty() {
+            step = Step::Blocked(Failure::new("ReferenceNotAllowed", sentence(&refusals)));
+        }
+    }
+    match (step, repository, storage) {
         (Step::ForgetObjects, Some(repository), Some(storage)) => {
             say_it_goes(ctx, snapshot).await?;
             forget_objects(ctx, snapshot, &repository, &storage).await

@@ -21,7 +21,7 @@ use crate::{
     attempt::{Attempt, Fingerprint},
     context::Context,
     failure::Failure,
-    job::{Outcome, judge, progress, run::launch, told},
+    job::{Outcome, judge, progress, rbac::name_in, run::launch, told},
 };
 
 const MANAGER: Manager = Manager("kubestash-volume-job");
@@ -246,7 +246,8 @@ where
     let ours = work.labels();
     for namespace in work.access.namespaces().chain([work.namespace]) {
         let api = ctx.api::<K>(namespace);
-        let Some(found) = apply::get(&api, name).await? else {
+        let name = name_in(namespace, work.namespace, name);
+        let Some(found) = apply::get(&api, &name).await? else {
             continue;
         };
         if ours

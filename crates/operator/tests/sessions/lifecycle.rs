@@ -81,11 +81,12 @@ async fn each_repository_policy_does_what_it_says_when_the_configuration_goes() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rights_of_a_session_reach_other_namespaces_and_go_with_it() {
     let cluster = Cluster::start().await;
-    let _node = Node::start(&cluster, Deed::Succeed);
+    let node = Node::start(&cluster, Deed::Succeed);
     let operator = cluster.operator().await;
     cluster.namespace("stores").await;
     cluster.tutorial().await;
     let run = cluster.sessions_ended(1).await.remove(0);
+    node.now_does(Deed::Hang);
     // A storage of another namespace.
     let storage = cluster
         .api::<BackupStorage>()
@@ -112,30 +113,37 @@ async fn the_rights_of_a_session_reach_other_namespaces_and_go_with_it() {
     let object = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
         "metadata": {"name": "far", "namespace": "demo"}, "spec": spec});
     cluster.create::<BackupConfiguration>(object).await;
-    let sessions = cluster.sessions_ended(2).await;
-    let far = sessions
-        .iter()
-        .find(|found| found.name_any().starts_with("far-"))
-        .unwrap();
+    let far = cluster
+        .eventually("the Job of the far session", || async {
+            let jobs = cluster.list::<Job>().await;
+            jobs.into_iter()
+                .find(|found| found.name_any().starts_with("far-"))
+        })
+        .await;
     let stores: Api<Role> = Api::namespaced(cluster.client.clone(), "stores");
-    let role = stores.get(&far.name_any()).await.unwrap();
+    let elsewhere = format!("kubestash:demo:{}", far.name_any());
+    let role = stores.get(&elsewhere).await.unwrap();
     let rules = serde_json::to_value(role.rules).unwrap();
     assert_eq!(rules[0]["resourceNames"], json!(["far"]));
     let binding: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), "stores");
-    let binding = binding.get(&far.name_any()).await.unwrap();
-    assert_eq!(
-        binding.subjects.unwrap()[0].namespace.as_deref(),
-        Some("demo")
-    );
+    let binding = binding.get(&elsewhere).await.unwrap();
+    let subject = binding.subjects.unwrap().remove(0);
+    assert_eq!(subject.namespace.as_deref(), Some("demo"));
+    assert_eq!(subject.name, far.name_any());
 
+    // They are over with the Job, which stays with its log.
+    node.fail(&far).await;
+    cluster.ended(&far.name_any()).await;
     for name in [run.name_any(), far.name_any()] {
-        cluster.api::<ServiceAccount>().get(&name).await.unwrap();
+        assert!(cluster.api::<Job>().get_opt(&name).await.unwrap().is_some());
+        let (roles, bindings) = (cluster.api::<Role>(), cluster.api::<RoleBinding>());
+        assert!(roles.get_opt(&name).await.unwrap().is_none());
+        assert!(bindings.get_opt(&name).await.unwrap().is_none());
+        let accounts = cluster.api::<ServiceAccount>();
+        assert!(accounts.get_opt(&name).await.unwrap().is_none());
         cluster.delete::<BackupSession>(&name).await;
         cluster.gone::<BackupSession>(&name).await;
         cluster.gone::<Job>(&name).await;
-        cluster.gone::<Role>(&name).await;
-        cluster.gone::<RoleBinding>(&name).await;
-        cluster.gone::<ServiceAccount>(&name).await;
     }
     assert!(
         stores

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod blueprints;
+mod consent;
 mod lifecycle;
 mod outcomes;
 mod queue;

@@ -79,6 +79,13 @@ impl fmt::Display for Violation {
     }
 }
 
+/// Violations as one line.
+#[must_use]
+pub fn sentence(violations: &[Violation]) -> String {
+    let all: Vec<_> = violations.iter().map(ToString::to_string).collect();
+    all.join("; ")
+}
+
 /// Applies the rules of `kind` to an object as the API server sends it.
 pub(super) fn check(
     kind: Kind,
@@ -101,7 +108,7 @@ pub(super) fn check(
         Kind::RestoreSession => restore_session(&parse(object)?, others),
         Kind::Repository => repository(&parse(object)?, before.is_none(), others),
         // What one object is enough for is in its schema.
-        Kind::HookTemplate => Vec::new(),
+        Kind::HookTemplate | Kind::Repository => Vec::new(),
     })
 }
 

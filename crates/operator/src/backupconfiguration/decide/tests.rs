@@ -64,6 +64,7 @@ fn world_of(configuration: Value) -> World {
             policies: vec![policy()],
             ..Others::default()
         },
+        refusals: Vec::new(),
         target: Some(TargetState::default()),
         addons: addons
             .into_iter()

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::consent::{Grant, Key, Need, Subject};
 
 const DEFAULT: &str = include_str!("../../../../../examples/default-backupblueprint.yaml");
 const CUSTOMIZE: &str = include_str!("../../../../../examples/customize-backupblueprint.yaml");
@@ -36,6 +37,16 @@ fn world(druid: &str, name: &str, blueprint: &str) -> World {
         namespaces: ["demo", "dev"].map(str::to_owned).into(),
         blueprint: Some(Arc::new(parse(blueprint))),
         configurations: Vec::new(),
+        permits: permits(),
+    }
+}
+
+/// Nobody but a blueprint's author and a database's owner has allowed anything.
+fn permits() -> Permits {
+    Permits {
+        key: Arc::new(Key::new(b"key")),
+        consents: Arc::new(|_, _| false),
+        now: jiff::Timestamp::UNIX_EPOCH,
     }
 }
 
@@ -405,6 +416,10 @@ fn away_from_its_target_the_configuration_carries_the_targets_namespace_and_the_
     let moved = with_blueprint(
         World {
             configurations: vec![Arc::clone(&old)],
+            permits: Permits {
+                consents: Arc::new(|_, _| true),
+                ..permits()
+            },
             ..base
         },
         |blueprint| {
@@ -467,4 +482,127 @@ fn a_configuration_that_cannot_run_is_told_with_its_reason() {
             assert!(refusal.to_string().contains("no Secret"));
         }
     }
+}
+
+fn refused(world: &World) -> String {
+    match decide(world).refusal {
+        Some(refusal @ Refusal::ReferenceNotAllowed { .. }) => refusal.to_string(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_database_elsewhere_is_backed_up_because_its_owner_wishes_so() {
+    let mut world = world(DRUID, "sample-druid", DEFAULT);
+    world.target = target("sample-druid", "dev", &annotations(DRUID));
+    let made = applied(&world);
+    assert_eq!(made.namespace().as_deref(), Some("demo"));
+    let grant = Grant::of(&Subject::of(&made), &world.permits.key).unwrap();
+    let expected = Need::BackUp {
+        group: "kubedb.com".to_owned(),
+        kind: "Druid".to_owned(),
+        namespace: "dev".to_owned(),
+        name: "sample-druid".to_owned(),
+    };
+    assert!(grant.pinned);
+    assert_eq!(grant.needs, [expected].into());
+
+    // Nothing is written again at another time, until somebody changes what was granted or what it was granted for.
+    let again = |live: &BackupConfiguration| {
+        let mut world = world.clone();
+        world.configurations = vec![Arc::new(live.clone())];
+        world.permits.now = jiff::Timestamp::from_second(1000).unwrap();
+        decide(&world).apply.is_some()
+    };
+    assert!(!again(&made));
+    let mut stripped = made.clone();
+    stripped.metadata.annotations = None;
+    assert!(again(&stripped));
+    let mut edited = made.clone();
+    edited.spec.backends[0].storage_ref.as_mut().unwrap().name = "mine".to_owned();
+    assert_eq!(Grant::of(&Subject::of(&edited), &world.permits.key), None);
+    assert!(again(&edited));
+}
+
+#[test]
+fn a_binding_speaks_for_no_database_of_another_namespace() {
+    let mut base = world(DRUID, "sample-druid", DEFAULT);
+    // Also when the blueprint's own namespace is where that database is.
+    for victim in ["dev", "demo"] {
+        base.target = target("sample-druid", "tenant", &annotations(DRUID));
+        base.target.reference = TypedObjectReference::new("kubedb.com", "Druid", "victim", victim);
+        let told = refused(&base);
+        assert!(
+            told.contains(&format!(
+                "backing up Druid {victim}/victim from namespace tenant was not allowed"
+            )),
+            "{told}"
+        );
+    }
+    let lets_in = World {
+        permits: Permits {
+            consents: Arc::new(|need, _| need.namespace() == "demo"),
+            ..permits()
+        },
+        ..base
+    };
+    assert!(decide(&lets_in).apply.is_some());
+}
+
+#[test]
+fn what_a_blueprint_refers_to_is_for_its_author_to_allow() {
+    let secret = |blueprint: &mut Value| {
+        let sessions = &mut blueprint["spec"]["backupConfigurationTemplate"]["sessions"];
+        sessions[0]["repositories"][0]["encryptionSecret"] =
+            json!({"name": "x", "namespace": "vault"});
+    };
+    let base = with_blueprint(world(DRUID, "sample-druid", DEFAULT), secret);
+    let told = refused(&base);
+    assert!(
+        told.contains("kubectl annotate backupblueprint -n demo druid-default-backup-blueprint"),
+        "{told}"
+    );
+
+    let need = Need::ReadSecret {
+        namespace: "vault".to_owned(),
+        name: "x".to_owned(),
+    };
+    let grant = Grant {
+        needs: [need.clone()].into(),
+        pinned: false,
+    };
+    let mut blueprint = base.blueprint.as_deref().unwrap().clone();
+    let text = grant.sign(
+        &Subject::of(&blueprint),
+        &base.permits.key,
+        base.permits.now,
+    );
+    blueprint
+        .annotations_mut()
+        .insert(labels::GRANTED_REFERENCES.to_owned(), text);
+    let granted = World {
+        blueprint: Some(Arc::new(blueprint)),
+        ..base
+    };
+    let made = applied(&granted);
+    let passed_on = Grant::of(&Subject::of(&made), &granted.permits.key).unwrap();
+    assert_eq!((passed_on.needs, passed_on.pinned), ([need].into(), true));
+
+    // Another namespace for the configurations, unless it is the database's own.
+    let moved = |namespace: &str, own: &str| {
+        let mut world = with_blueprint(world(DRUID, "sample-druid", DEFAULT), |blueprint| {
+            blueprint["spec"]["backupConfigurationTemplate"]["namespace"] = json!(namespace);
+        });
+        world.target = target("sample-druid", own, &annotations(DRUID));
+        world
+    };
+    assert!(
+        refused(&moved("dev", "demo")).contains("making BackupConfigurations in namespace dev")
+    );
+    let world = moved("dev", "dev");
+    let told = refused(&world);
+    assert!(
+        told.contains("reading Secret demo/encrypt-secret from namespace dev"),
+        "{told}"
+    );
 }

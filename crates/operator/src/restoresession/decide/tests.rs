@@ -712,3 +712,27 @@ fn a_deleted_session_ends_its_job_first() {
     next.job = None;
     assert_eq!(clean_up(&next, after(5)), CleanUp::Done);
 }
+
+#[test]
+fn what_nobody_has_allowed_is_not_restored_however_the_status_came_about() {
+    let refusal = crate::admission::rules::Violation {
+        field: "spec.target".to_owned(),
+        message: "not allowed by anybody".to_owned(),
+    };
+    let refused = |mut world: World| {
+        world.refusals = vec![refusal.clone()];
+        let plan = decide(&world, after(60));
+        assert_eq!(plan.step, Step::Finish);
+        let told = serde_json::to_string(&plan.status).unwrap();
+        assert!(
+            told.contains("spec.target: not allowed by anybody"),
+            "{told}"
+        );
+        plan.status.phase
+    };
+    assert_eq!(refused(world()), Some(RestorePhase::Invalid));
+    // Whoever writes into the status that it has begun gets no further.
+    let (_, begun) = step(&world(), after(0));
+    assert_eq!(stage(&begun.session), Stage::Launching);
+    refused(begun);
+}

@@ -145,7 +145,8 @@ impl Cluster {
         let (sender, ready) = tokio::sync::oneshot::channel();
         let config = OperatorConfig {
             client: self.client.clone(),
-            namespace: NAMESPACE.to_owned(),
+            // Not the tenants': the key of grants lies there.
+            namespace: "kubestash".to_owned(),
             image: IMAGE.to_owned(),
             environment: JobEnvironment::default(),
             webhook,

@@ -37,6 +37,7 @@ pub enum Deed {
 
 /// The stand-in; it stops when dropped.
 pub struct Node {
+    client: Client,
     task: JoinHandle<()>,
     deed: Arc<Mutex<Deed>>,
 }
@@ -50,9 +51,19 @@ impl Node {
             deed: Arc::clone(&deed),
         };
         Self {
+            client: cluster.client.clone(),
             task: tokio::spawn(worker.run()),
             deed,
         }
+    }
+
+    /// Ends a Job that hangs.
+    pub async fn fail(&self, job: &Job) {
+        let worker = Worker {
+            client: self.client.clone(),
+            deed: Arc::clone(&self.deed),
+        };
+        worker.finish(job, false).await;
     }
 
     pub fn now_does(&self, deed: Deed) {

@@ -509,3 +509,28 @@ fn objects_that_are_about_to_be_made_are_waited_for() {
     world.repositories.clear();
     assert!(matches!(decide(&world, after(1)).step, Step::Wait(Some(_))));
 }
+
+#[test]
+fn what_nobody_has_allowed_is_not_used_however_the_status_came_about() {
+    let refusal = crate::admission::rules::Violation {
+        field: "spec.target".to_owned(),
+        message: "not allowed by anybody".to_owned(),
+    };
+    let (_, launching) = step(&world(), after(0));
+    let refused = World {
+        refusals: vec![refusal],
+        ..launching
+    };
+    // For a moment it may be that somebody is about to allow it.
+    assert!(matches!(
+        decide(&refused, after(5)).step,
+        Step::Wait(Some(_))
+    ));
+    let plan = decide(&refused, after(61));
+    let told = serde_json::to_string(&plan.status).unwrap();
+    assert!(
+        told.contains("spec.target: not allowed by anybody"),
+        "{told}"
+    );
+    assert!(!matches!(plan.step, Step::Launch(_)), "{:?}", plan.step);
+}
