@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use kubestash_api::core::BackupSession;
 use kubestash_api::storage::Repository;
 use kubestash_engine::{CancellationToken, Repository as _};
 use kubestash_executor::cluster::Cluster;
@@ -90,6 +91,7 @@ async fn a_kill_at_any_moment_is_mended_by_the_next_attempt() {
                 "round {round}"
             );
         }
+        stage.assert_true(REPO).await;
 
         let (code, log) = start(&stage, &session, None).end().await;
         assert_eq!(
@@ -291,6 +293,86 @@ async fn locks_of_ended_jobs_do_not_hold_up_retention() {
     assert!(stage.snapshot(REPO, "s-1").await.is_none());
     assert_eq!(held(), 0);
     stage.restic(REPO, &["check", "--read-data"]);
+}
+
+#[tokio::test]
+async fn while_retention_waits_for_a_lock_the_session_says_so_and_the_backup_is_reported_already() {
+    let stage = Stage::new(&[REPO]).await;
+    stage.back_up("s-1").await;
+    stage.back_up("s-2").await;
+    // Somebody works on the repository with restic itself.
+    let mut theirs = Command::new("restic")
+        .args(["--no-cache", "--repo"])
+        .arg(stage.restic_dir(REPO))
+        .args(["backup", "--stdin", "--quiet"])
+        .env("RESTIC_PASSWORD", RESTIC_PASSWORD)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let locks = stage.restic_dir(REPO).join("locks");
+    eventually("restic holds a lock", || {
+        std::fs::read_dir(&locks).unwrap().count() == 1
+    })
+    .await;
+
+    stage.session("s-3").await;
+    let process = start(&stage, "s-3", None);
+    let waiting = |session: &BackupSession| {
+        let conditions = &session.status.as_ref()?.conditions;
+        let found = conditions.iter().find(|found| found.type_ == "Waiting")?;
+        Some((found.reason.clone(), found.message.clone()))
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let (reason, message) = loop {
+        if let Some(said) = waiting(&stage.backup_session("s-3").await) {
+            break said;
+        }
+        assert!(Instant::now() < deadline, "it says nothing");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(reason, "RepositoryLocked");
+    assert!(message.contains(&theirs.id().to_string()), "{message}");
+    let snapshot = stage.snapshot(REPO, "s-3").await.unwrap();
+    assert_eq!(snapshot.status.unwrap().phase.unwrap().as_str(), "Succeeded");
+    // What retention lets go says already that it goes.
+    let going = stage.snapshot(REPO, "s-1").await.unwrap();
+    assert!(going.metadata.deletion_timestamp.is_some());
+    assert_eq!(going.status.unwrap().phase.unwrap().as_str(), "Failed");
+
+    // Killed, its lock is stale at once.
+    theirs.kill().unwrap();
+    theirs.wait().unwrap();
+    let (code, log) = process.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    let session = stage.backup_session("s-3").await;
+    assert_eq!(waiting(&session), None);
+    let applied = &session.status.unwrap().retention_policy[0];
+    assert_eq!(applied.phase.unwrap().as_str(), "Applied", "{log}");
+    assert!(stage.snapshot(REPO, "s-1").await.is_none());
+}
+
+#[tokio::test]
+async fn snapshots_dated_in_the_future_push_out_no_new_one_and_are_told() {
+    let stage = Stage::new(&[REPO]).await;
+    for session in ["s-1", "s-2", "s-3"] {
+        stage.back_up(session).await;
+        let name = snapshot_name(REPO, session);
+        let ahead = json!({"snapshotTime": "2099-01-01T00:00:00Z"});
+        stage.status(STORAGE, "Snapshot", &name, ahead).await;
+    }
+    for session in ["s-4", "s-5", "s-6"] {
+        stage.back_up(session).await;
+        let made = stage.snapshot(REPO, session).await.unwrap();
+        assert_eq!(made.status.unwrap().phase.unwrap().as_str(), "Succeeded");
+        let status = stage.backup_session(session).await.status.unwrap();
+        let told = status.conditions.iter().find(|found| found.type_ == "SnapshotsDatedInFuture");
+        let message = &told.unwrap().message;
+        assert!(message.contains(&snapshot_name(REPO, "s-1")), "{message}");
+    }
+    // The policy keeps two of those that are dated as they should be.
+    assert!(stage.snapshot(REPO, "s-4").await.is_none());
+    assert_eq!(stage.snapshots().await.len(), 5);
 }
 
 #[tokio::test]

@@ -303,7 +303,8 @@ fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
             path.display()
         )
     };
-    let partial = path.with_extension(format!("partial-{}", std::process::id()));
+    // Always the same name: what a kill leaves of it is written over at the next start.
+    let partial = path.with_extension("partial");
     let write = || {
         let mut file = fs::OpenOptions::new()
             .write(true)

@@ -291,7 +291,12 @@ async fn the_lock_of_a_killed_restore_goes_with_its_session() {
         .await;
     let waits = |session: &RestoreSession| {
         let status = session.status.as_ref();
-        status.is_some_and(|status| status.conditions.iter().any(|c| c.reason == "WaitingForTarget"))
+        status.is_some_and(|status| {
+            status
+                .conditions
+                .iter()
+                .any(|c| c.reason == "WaitingForTarget")
+        })
     };
     world.until("killed", "waiting", waits).await;
     leave_a_lock(&stored, &LockHolder::restore_job(NAMESPACE, "killed")).await;

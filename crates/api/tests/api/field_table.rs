@@ -60,6 +60,18 @@ const DIFFERENCES: &[(&str, &str, &str, &str)] = &[
         "operator and executor each own conditions of their own (list-type=map)",
     ),
     (
+        "BackupSession",
+        "status.conditions",
+        "flags",
+        "operator and executor each own conditions of their own (list-type=map)",
+    ),
+    (
+        "RestoreSession",
+        "status.conditions",
+        "flags",
+        "operator and executor each own conditions of their own (list-type=map)",
+    ),
+    (
         "*",
         "scheduler.jobTemplate.template",
         "default",

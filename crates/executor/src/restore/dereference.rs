@@ -9,6 +9,7 @@ use kubestash_core::{layout, manifest};
 
 use super::awaited;
 use crate::arguments::Restore;
+use crate::backup::uid_tag;
 use crate::cluster::Cluster;
 use crate::database::{self, Database, Wanted};
 use crate::failure::Failure;
@@ -34,6 +35,8 @@ pub(crate) struct Part {
     pub(crate) path: String,
     /// Id of the restic snapshot.
     pub(crate) id: String,
+    /// The tag that we gave the restic snapshot, by which it is found if others have given it another id.
+    pub(crate) tag: Option<String>,
     /// The file in it.
     pub(crate) file: String,
 }
@@ -169,6 +172,7 @@ fn part(snapshot: &Snapshot, name: &str) -> Result<Part, Failure> {
             str::to_owned,
         ),
         id: id.to_owned(),
+        tag: snapshot.uid().map(|uid| uid_tag(&uid)),
         file: file.unwrap_or(layout::DUMP_FILE).to_owned(),
     })
 }
@@ -198,6 +202,7 @@ mod tests {
             let expected = Part {
                 path: "repository/v1/frequent/dump".to_owned(),
                 id: "8f2b".to_owned(),
+                tag: None,
                 file: "dumpfile.sql".to_owned(),
             };
             assert_eq!(part(&snapshot(component), "dump").unwrap(), expected);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kubestash_database::{ExamineRequest, Family, Outline, Outliner, Target};
 use kubestash_engine::{
-    CancellationToken, CheckDepth, EngineError, Repository as _, ResticRepository,
+    CancellationToken, CheckDepth, EngineError, Repository as _, ResticRepository, SnapshotInfo,
     SnapshotVerification,
 };
 use zeroize::Zeroizing;
@@ -51,7 +51,7 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
     let repository = world.store.open(&part.path).await?;
     let location = repository.location();
     tracing::info!("opened the repository at {location}");
-    let found = repository.snapshot(&part.id).await;
+    let found = find(&repository, part).await;
     let found = found.map_err(|error| explain(error, &part.id, &location))?;
     let source = found
         .tags
@@ -88,6 +88,21 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
         id: found.id.clone(),
         size,
     })
+}
+
+/// The restic snapshot of a component: by its id, also if `restic` has given it another one, else by our tag.
+async fn find(repository: &ResticRepository, part: &Part) -> Result<SnapshotInfo, EngineError> {
+    let missing = match repository.snapshot(&part.id).await {
+        Err(error @ EngineError::SnapshotMissing { .. }) => error,
+        found => return found,
+    };
+    let Some(tag) = &part.tag else {
+        return Err(missing);
+    };
+    let all = repository.snapshots().await?.into_iter();
+    // The newest of them, for they are sorted by time.
+    let tagged = all.filter(|info| info.tags.contains(tag)).next_back();
+    tagged.ok_or(missing)
 }
 
 /// A failure before the first byte, which is worth knowing.
@@ -169,11 +184,14 @@ pub(crate) async fn read(
     cancel: &CancellationToken,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let repository = store.open(&part.path).await?;
-    tracing::info!("opened the repository at {}", repository.location());
+    let location = repository.location();
+    tracing::info!("opened the repository at {location}");
+    let found = find(&repository, part).await;
+    let id = found.map_err(|error| explain(error, &part.id, &location))?.id;
     let verified = repository
-        .verify_snapshot(&part.id, &part.file, CheckDepth::ReadData)
+        .verify_snapshot(&id, &part.file, CheckDepth::ReadData)
         .await?;
-    sound(&verified, &part.id, &repository.location())?;
+    sound(&verified, &id, &location)?;
     if verified.size > most {
         return Err(Failure::permanent(
             "ManifestUnreadable",
@@ -186,7 +204,7 @@ pub(crate) async fn read(
     let whole = Whole::default();
     let sink = Box::new(whole.clone());
     repository
-        .dump(&part.id, &part.file, sink, cancel.clone())
+        .dump(&id, &part.file, sink, cancel.clone())
         .await?;
     let mut bytes = whole.0.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(std::mem::take(&mut *bytes))

@@ -356,6 +356,24 @@ impl Stage {
         all.items.iter().map(said).collect()
     }
 
+    /// Every Snapshot that says Succeeded has its data, at this moment.
+    pub async fn assert_true(&self, repository: &str) {
+        let api: Api<Snapshot> = Api::namespaced(self.admin.clone(), "demo");
+        let all = api.list(&Default::default()).await.unwrap();
+        let stored: Vec<Value> = self
+            .restic_snapshots(repository)
+            .into_iter()
+            .map(|info| info["id"].clone())
+            .collect();
+        for snapshot in all.items {
+            let status = serde_json::to_value(&snapshot.status).unwrap();
+            if status["phase"] == "Succeeded" {
+                let id = &status["components"]["dump"]["resticStats"][0]["id"];
+                assert!(stored.contains(id), "{:?} {status:#}", snapshot.metadata.name);
+            }
+        }
+    }
+
     /// The component `dump` of a Snapshot, as JSON.
     pub async fn dump(&self, repository: &str, session: &str) -> Value {
         let snapshot = self.snapshot(repository, session).await.unwrap();

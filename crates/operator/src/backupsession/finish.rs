@@ -16,7 +16,7 @@ use kubestash_api::{
         BackupSession, BackupSessionPhase, BackupSessionStatus, RetentionPolicyApplyPhase,
         RetentionPolicyApplyStatus,
     },
-    shared::{ConditionStatus, ObjectReference},
+    shared::{ConditionStatus, ObjectReference, RetryConfig},
     storage::SnapshotPhase,
 };
 use kubestash_core::{condition, format, phase};
@@ -143,10 +143,9 @@ const SAYS_LITTLE: [&str; 2] = [READY, WAITING.type_];
 
 /// Why a session failed, in a sentence: what its Snapshots say is more than that they failed.
 fn failure(world: &World, status: &BackupSessionStatus) -> String {
-    let broken = status
-        .conditions
-        .iter()
-        .any(|found| found.status == ConditionStatus::False && !SAYS_LITTLE.contains(&&*found.type_));
+    let broken = status.conditions.iter().any(|found| {
+        found.status == ConditionStatus::False && !SAYS_LITTLE.contains(&&*found.type_)
+    });
     let snapshot = world
         .snapshots
         .iter()
@@ -185,14 +184,19 @@ fn next_retry(world: &World, now: Timestamp) -> Option<Timestamp> {
     if world.session.spec.retry_left.unwrap_or_default() < 1 {
         return None;
     }
+    let next = now.checked_add(delay(retry)).ok()?;
+    Timestamp::from_second(next.as_second()).ok()
+}
+
+/// How long after a failure it is tried again.
+fn delay(retry: &RetryConfig) -> Duration {
     let delay = retry
         .delay
         .as_deref()
         .and_then(|delay| format::parse_go_duration(delay).ok())
         .unwrap_or_default();
     // A name holds whole seconds, and the try must not have the failed one's.
-    let delay = delay.max(Duration::from_secs(1));
-    Timestamp::from_second(now.checked_add(delay).ok()?.as_second()).ok()
+    delay.max(Duration::from_secs(1))
 }
 
 /// What to do about the next try of a failed session.
@@ -221,8 +225,11 @@ pub(super) fn retry(world: &World, now: Timestamp) -> Retry {
     if !awaits_retry(&world.session) || configuration.spec.paused == Some(true) {
         return Retry::Nothing;
     }
+    // Planned further ahead than it ever is: the clock was set back, and it is not waited for to catch up.
+    let longest = entry.retry_config.as_ref().map_or(Duration::MAX, delay);
     if let Ok(wait) = Duration::try_from(planned.duration_since(now))
         && !wait.is_zero()
+        && wait <= longest
     {
         return Retry::Later(wait);
     }

@@ -64,13 +64,17 @@ async fn one_works_at_a_time_if_so_told_and_the_others_wait_in_order_also_over_a
     node.now_does(Deed::Hang);
     run(&cluster, CONFIGURATION, "first-run").await;
     cluster
-        .until("first-run", "its Job", |found: Option<&Job>| found.is_some())
+        .until("first-run", "its Job", |found: Option<&Job>| {
+            found.is_some()
+        })
         .await;
     run(&cluster, "second", "second-run").await;
     cluster
-        .until("second-run", "its place", |found: Option<&BackupSession>| {
-            says(found, "Queued", "place 1")
-        })
+        .until(
+            "second-run",
+            "its place",
+            |found: Option<&BackupSession>| says(found, "Queued", "place 1"),
+        )
         .await;
     run(&cluster, "third", "third-run").await;
     cluster
@@ -81,7 +85,14 @@ async fn one_works_at_a_time_if_so_told_and_the_others_wait_in_order_also_over_a
     for waiting in ["second-run", "third-run"] {
         let found = cluster.api::<BackupSession>().get(waiting).await.unwrap();
         assert_eq!(found.status.unwrap().phase.unwrap().as_str(), "Pending");
-        assert!(cluster.api::<Job>().get_opt(waiting).await.unwrap().is_none());
+        assert!(
+            cluster
+                .api::<Job>()
+                .get_opt(waiting)
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
 
     // A restart finds the queue as it was.

@@ -138,6 +138,8 @@ fn a_failed_session_is_tried_again_after_its_delay_under_a_name_that_cannot_be_m
     assert!(
         matches!(decide(&world, after(30)).step, Step::Wait(Some(wait)) if wait == Duration::from_secs(50))
     );
+    // The clock was set back by an hour.
+    assert!(matches!(decide(&world, after(-3600)).step, Step::Retry(_)));
     let (plan, world) = step(&world, after(81));
     let Step::Retry(next) = plan.step else {
         panic!("{:?}", plan.step)
