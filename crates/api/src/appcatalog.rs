@@ -20,7 +20,7 @@ use crate::shared::TypedObjectReference;
     kind = "AppBinding",
     plural = "appbindings",
     namespaced,
-    doc = "AppBinding says how to reach an application, such as a database: its address, its Secret with the user and \
+    doc = "AppBinding defines how to reach an application, such as a database: its address, its Secret with the user and \
            password, and its certificates.",
     schema = "disabled",
     derive = "Default",

@@ -133,7 +133,7 @@ pub mod session {
         "SchedulerEnsured",
         "SchedulerNotEnsured",
     );
-    /// The backup that every session makes once at its start was triggered.
+    /// The backup that every session starts once at its beginning was triggered.
     pub const INITIAL_BACKUP_TRIGGERED: ConditionType = ConditionType::new(
         "InitialBackupTriggered",
         "SuccessfullyTriggeredInitialBackup",
@@ -151,13 +151,13 @@ pub mod backup_session {
         "PreRequisitesNotSatisfied",
         "BackupSkipped",
     );
-    /// The Snapshot objects were made.
+    /// The Snapshot objects were created.
     pub const SNAPSHOTS_ENSURED: ConditionType = ConditionType::new(
         "SnapshotsEnsured",
         "SuccessfullyEnsuredSnapshots",
         "FailedToEnsureSnapshots",
     );
-    /// The Job was made.
+    /// The Job was created.
     pub const BACKUP_EXECUTOR_ENSURED: ConditionType = ConditionType::new(
         "BackupExecutorEnsured",
         "SuccessfullyEnsuredBackupExecutor",
@@ -175,7 +175,7 @@ pub mod backup_session {
         "SuccessfullyExecutedPostBackupHooks",
         "FailedToExecutePostBackupHooks",
     );
-    /// What applies the retention policies was made. The phase does not depend on it.
+    /// What applies the retention policies was created. The phase does not depend on it.
     pub const RETENTION_POLICY_EXECUTOR_ENSURED: ConditionType = ConditionType::new(
         "RetentionPolicyExecutorEnsured",
         "SuccessfullyEnsuredRetentionPolicyExecutor",
@@ -244,7 +244,7 @@ pub mod restore_session {
         "RestoreTargetFound",
         "UnableToCheckTargetAvailability",
     );
-    /// The Job was made.
+    /// The Job was created.
     pub const RESTORE_EXECUTOR_ENSURED: ConditionType = ConditionType::new(
         "RestoreExecutorEnsured",
         "SuccessfullyEnsuredRestoreExecutor",
@@ -262,7 +262,7 @@ pub mod restore_session {
         "SuccessfullyExecutedPostRestoreHooks",
         "FailedToExecutePostRestoreHooks",
     );
-    /// The manifests were restored; the message says which objects were made, replaced and kept.
+    /// The manifests were restored; the message lists the objects that were created, replaced and kept.
     pub const MANIFEST_RESTORED: ConditionType = ConditionType::new(
         "ManifestRestored",
         "SuccessfullyRestoredManifest",
@@ -292,7 +292,7 @@ pub mod verification_session {
         "SuccessfullyRestoredBackup",
         "FailedToRestoreBackup",
     );
-    /// The Job that checks was made.
+    /// The Job that checks was created.
     pub const VERIFICATION_EXECUTOR_ENSURED: ConditionType = ConditionType::new(
         "VerificationExecutorEnsured",
         "SuccessfullyEnsuredVerificationExecutor",

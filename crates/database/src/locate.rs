@@ -107,7 +107,7 @@ pub enum LocateError {
     Port(Key),
     /// Nothing says what kind of server it is.
     #[error(
-        "failed to find the database: AppBinding {0} does not say what its server is; set spec.type, e.g. kubedb.com/mysql"
+        "failed to find the database: the kind of server of AppBinding {0} is not known; set spec.type, e.g. kubedb.com/mysql"
     )]
     NoFamily(Key),
     /// It says that its server is something we have no client for.

@@ -77,27 +77,28 @@ impl Failure {
 
 /// An error and its causes as one sentence; a cause that is already in it is not repeated.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = spoken(error);
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        let next = spoken(current);
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(current) = next {
+        let refusal = refusal(current);
+        let said = refusal.map_or_else(|| current.to_string(), str::to_owned);
+        if text.is_empty() {
+            text = said;
+        } else if !text.contains(&said) {
+            text = format!("{text}: {said}");
         }
-        cause = current.source();
+        // What causes a refusal is the refusal again, in other words.
+        next = current.source().filter(|_| refusal.is_none());
     }
     one_line(&text)
 }
 
-/// An error without its causes. Of a refusal of the API server its message: the client prints the fields of a Rust
-/// struct behind it.
-fn spoken(error: &(dyn Error + 'static)) -> String {
-    let client = error
-        .downcast_ref::<kube::Error>()
-        .or_else(|| Some(error.downcast_ref::<Box<kube::Error>>()?.as_ref()));
-    match client {
-        Some(kube::Error::Api(refusal)) if !refusal.message.is_empty() => refusal.message.clone(),
-        _ => error.to_string(),
+/// The message of a refusal of the API server: the client prints the fields of a Rust struct behind it.
+fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a str> {
+    let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    match error.downcast_ref::<kube::Error>().or_else(boxed)? {
+        kube::Error::Api(status) if !status.message.is_empty() => Some(&status.message),
+        _ => None,
     }
 }
 

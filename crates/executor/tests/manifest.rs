@@ -169,7 +169,7 @@ async fn equal_objects_give_equal_bytes_and_a_kind_that_is_not_installed_is_told
     let made = restore(&stage, "r-1", dev).await.unwrap();
     assert_eq!(
         made,
-        "Made: Secret dev/copy-zk-auth, ZooKeeper dev/copy-zk, Druid dev/copy."
+        "Created: Secret dev/copy-zk-auth, ZooKeeper dev/copy-zk, Druid dev/copy."
     );
 
     let api: Api<CustomResourceDefinition> = Api::all(stage.admin.clone());
@@ -183,7 +183,7 @@ async fn equal_objects_give_equal_bytes_and_a_kind_that_is_not_installed_is_told
         "ZooKeeper prod/sample-druid-zk",
         "not installed",
         "spec.manifestOptions.zooKeeper.db",
-        "nothing was made",
+        "nothing was created",
     ] {
         assert!(failure.message.contains(words), "{failure}");
     }
@@ -191,7 +191,7 @@ async fn equal_objects_give_equal_bytes_and_a_kind_that_is_not_installed_is_told
     let made = restore(&stage, "r-3", prod(false)).await.unwrap();
     assert_eq!(
         made,
-        "Made: Secret prod/sample-druid-zk-auth, Druid prod/sample-druid."
+        "Created: Secret prod/sample-druid-zk-auth, Druid prod/sample-druid."
     );
 }
 

@@ -88,7 +88,7 @@ impl Claims {
 
     async fn bind(&self, claim: &PersistentVolumeClaim) -> Result<(), String> {
         let path = self.path(claim);
-        make(&path).map_err(|error| format!("failed to make {path:?}: {error}"))?;
+        make(&path).map_err(|error| format!("failed to create {path:?}: {error}"))?;
         let phase = claim
             .status
             .as_ref()

@@ -186,24 +186,28 @@ async fn report<K: Watched>(controller: &str, ctx: &Context, object: &K, error: 
 /// An error with all its sources, each said once.
 #[must_use]
 pub fn full_text(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = said(error);
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let said = said(inner);
-        if !text.contains(&said) {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(current) = next {
+        let client = client(current);
+        let said = client.map_or_else(|| current.to_string(), crate::apply::spoken);
+        if text.is_empty() {
+            text = said;
+        } else if !text.contains(&said) {
             text.push_str(": ");
             text.push_str(&said);
         }
-        source = inner.source();
+        // What causes a refusal is the refusal again, in other words.
+        next = current.source().filter(|_| client.is_none());
     }
     text
 }
 
-fn said(error: &(dyn std::error::Error + 'static)) -> String {
-    let client = error
-        .downcast_ref::<kube::Error>()
-        .or_else(|| Some(error.downcast_ref::<Box<kube::Error>>()?.as_ref()));
-    client.map_or_else(|| error.to_string(), crate::apply::spoken)
+/// The error of the API client that this is, if it is one.
+fn client<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a kube::Error> {
+    let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    let client = error.downcast_ref::<kube::Error>().or_else(boxed);
+    client.filter(|client| matches!(client, kube::Error::Api(_)))
 }
 
 /// Consecutive failures by uid: the delay doubles from 1 s to 5 min, and starts anew after a success.

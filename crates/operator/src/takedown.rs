@@ -119,7 +119,7 @@ pub(crate) async fn failed<K: TakenDown>(
 ) -> Result<Action, ApplyError> {
     if error.is_permanent() && ctx.is_terminating(&object.namespace().unwrap_or_default()) {
         let note = format!(
-            "the namespace is being deleted, so the data stays, because nothing can be mended any more: {}; \
+            "the namespace is being deleted, so the data stays, because nothing can be repaired there any more: {}; \
              remove the data by hand",
             full_text(error)
         );
@@ -167,7 +167,7 @@ pub(crate) async fn by_job<K: TakenDown>(
         }
         Progress::Failed(failure) => {
             let message = format!(
-                "{}; the data could not be removed: mend the cause, or set spec.deletionPolicy to Delete to keep the data",
+                "{}; the data could not be removed: remove the cause, or set spec.deletionPolicy to Delete to keep the data",
                 failure.message
             );
             blocked(ctx, object, &Failure::new(&failure.kind, message)).await?;

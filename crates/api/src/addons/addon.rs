@@ -16,7 +16,7 @@ string_enum! {
         Sidecar = "Sidecar",
         /// A container added to the application's running pods.
         EphemeralContainer = "EphemeralContainer",
-        /// A Job that makes Jobs.
+        /// A Job that creates Jobs.
         MultiLevelJob = "MultiLevelJob",
     }
 }

@@ -39,10 +39,10 @@ pub struct BackupBatchSpec {
     /// Where the sessions can write to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<BackendReference>,
-    /// Whether no backups are made for now.
+    /// Whether no backups are created for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// The backups to make: what, when, and into which repositories.
+    /// The backups to create: what, when, and into which repositories.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<BatchSession>,
     /// The objects to back up, each under a name.
@@ -112,7 +112,7 @@ impl Default for BatchSession {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetBackup {
-    /// The addon that makes the backup.
+    /// The addon that creates the backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addon: Option<AddonInfo>,
     /// Name of one of `spec.targets`.

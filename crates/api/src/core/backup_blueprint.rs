@@ -16,7 +16,7 @@ use crate::shared::{BackendReference, BackupConfigurationDeletionPolicy, UsagePo
     plural = "backupblueprints",
     namespaced,
     doc = "BackupBlueprint is a template for backups. An object that names it in its annotations \
-           blueprint.kubestash.com/name and blueprint.kubestash.com/namespace gets a BackupConfiguration made from it.",
+           blueprint.kubestash.com/name and blueprint.kubestash.com/namespace gets a BackupConfiguration created from it.",
     schema = "disabled",
     derive = "Default",
     derive = "JsonSchema",
@@ -33,11 +33,11 @@ use crate::shared::{BackendReference, BackupConfigurationDeletionPolicy, UsagePo
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.backupConfigurationTemplate)")
-        .message("spec.backupConfigurationTemplate is missing: add the backends and sessions of the BackupConfigurations to make")
+        .message("spec.backupConfigurationTemplate is missing: add the backends and sessions of the BackupConfigurations to create")
         .field_path(".backupConfigurationTemplate")
 )]
 pub struct BackupBlueprintSpec {
-    /// The BackupConfiguration to make. Text in it may use variables, as in `${schedule}`; the annotated object gives
+    /// The BackupConfiguration to create. Text in it may use variables, as in `${schedule}`; the annotated object gives
     /// their values in annotations such as `variables.kubestash.com/schedule`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_configuration_template: Option<BackupConfigurationTemplate>,
@@ -49,7 +49,7 @@ pub struct BackupBlueprintSpec {
     pub usage_policy: Option<UsagePolicy>,
 }
 
-/// The BackupConfiguration to make from a blueprint.
+/// The BackupConfiguration to create from a blueprint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupConfigurationTemplate {
@@ -62,7 +62,7 @@ pub struct BackupConfigurationTemplate {
     /// Namespace of the BackupConfigurations. Without it, the blueprint's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The backups to make.
+    /// The backups to create.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<Session>,
 }

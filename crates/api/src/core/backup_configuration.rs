@@ -13,7 +13,7 @@ use crate::shared::{
 string_enum! {
     /// State of a BackupConfiguration or BackupBatch.
     pub enum InvokerPhase {
-        /// Something it needs is missing; the status says what.
+        /// Something it needs is missing; see the status.
         NotReady = "NotReady",
         /// Backups are scheduled.
         Ready = "Ready",
@@ -32,7 +32,7 @@ string_enum! {
     shortname = "bc",
     namespaced,
     status = "BackupConfigurationStatus",
-    doc = "BackupConfiguration says what to back up, where to, and when. Each of its sessions runs on its own schedule, \
+    doc = "BackupConfiguration defines what to back up, where to, and when. Each of its sessions runs on its own schedule, \
            and once at the start.",
     schema = "disabled",
     derive = "Default",
@@ -59,10 +59,10 @@ pub struct BackupConfigurationSpec {
     /// Where the sessions can write to. Without any, the default BackupStorage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<BackendReference>,
-    /// Whether no backups are made for now.
+    /// Whether no backups are created for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// The backups to make: what, when, and into which repositories.
+    /// The backups to create: what, when, and into which repositories.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<Session>,
     /// The object to back up. Without it, the backup is of the cluster's own objects.
@@ -95,14 +95,14 @@ impl BackupConfigurationSpec {
         .message("sessions[].scheduler is missing: add a scheduler with a schedule, such as '0 2 * * *'")
         .field_path(".scheduler"),
     validation = Rule::new("has(self.addon)")
-        .message("sessions[].addon is missing: name the addon and the tasks that make this backup")
+        .message("sessions[].addon is missing: name the addon and the tasks that create this backup")
         .field_path(".addon"),
     validation = Rule::new("has(self.repositories) && size(self.repositories) > 0")
         .message("sessions[].repositories is empty: name at least one repository to write to")
         .field_path(".repositories")
 )]
 pub struct Session {
-    /// The addon that makes the backup.
+    /// The addon that creates the backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addon: Option<AddonInfo>,
     /// How long a run may take, as in `2h`. A run that takes longer fails.

@@ -17,11 +17,11 @@ string_enum! {
         Pending = "Pending",
         /// It is at work.
         Running = "Running",
-        /// Every snapshot was made, and everything after that went well too.
+        /// Every snapshot was created, and everything after that went well too.
         Succeeded = "Succeeded",
-        /// Something went wrong; the conditions say what.
+        /// Something went wrong; see the conditions.
         Failed = "Failed",
-        /// It was not run; the conditions say why.
+        /// It was not run; see the conditions.
         Skipped = "Skipped",
     }
 }
@@ -47,7 +47,7 @@ string_enum! {
     plural = "backupsessions",
     namespaced,
     status = "BackupSessionStatus",
-    doc = "BackupSession is one run of one session. The operator makes it when a backup is due; make one yourself to back \
+    doc = "BackupSession is one run of one session. The operator creates it when a backup is due; create one yourself to back \
            up now.",
     schema = "disabled",
     derive = "Default",
@@ -77,7 +77,7 @@ string_enum! {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self == oldSelf")
-        .message("spec of a BackupSession cannot change, it describes one run: make another BackupSession")
+        .message("spec of a BackupSession cannot change, it describes one run: create another BackupSession")
 )]
 pub struct BackupSessionSpec {
     /// How long the run may take, as in `2h`.
@@ -94,7 +94,7 @@ pub struct BackupSessionSpec {
     pub session: String,
 }
 
-/// How a run goes.
+/// Progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupSessionStatus {
@@ -129,7 +129,7 @@ pub struct BackupSessionStatus {
     /// The snapshots of the run, one for each repository.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<SessionSnapshotStatus>,
-    /// How many snapshots the run makes.
+    /// How many snapshots the run creates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_snapshots: Option<i32>,
 }

@@ -13,7 +13,7 @@ string_enum! {
         Running = "Running",
         /// The snapshot is good.
         Succeeded = "Succeeded",
-        /// The snapshot is not good, or it could not be checked; the conditions say why.
+        /// The snapshot is not good, or it could not be checked; see the conditions.
         Failed = "Failed",
         /// It was not run, because the snapshot had been checked before.
         Skipped = "Skipped",
@@ -29,7 +29,7 @@ string_enum! {
     plural = "backupverificationsession",
     namespaced,
     status = "BackupVerificationSessionStatus",
-    doc = "BackupVerificationSession is one check of a snapshot as its BackupVerifier says.",
+    doc = "BackupVerificationSession is one check of a snapshot as its BackupVerifier defines it.",
     schema = "disabled",
     derive = "Default",
     derive = "JsonSchema",
@@ -61,7 +61,7 @@ pub struct BackupVerificationSessionSpec {
     /// How many times the check is tried again if it fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_left: Option<i32>,
-    /// Name of the session that made the snapshot.
+    /// Name of the session that created the snapshot.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub session: String,
     /// Name of the Snapshot.
@@ -69,7 +69,7 @@ pub struct BackupVerificationSessionSpec {
     pub snapshot: String,
 }
 
-/// How a check goes.
+/// Progress of a check.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupVerificationSessionStatus {

@@ -32,7 +32,7 @@ string_enum! {
     kind = "BackupVerifier",
     plural = "backupverifier",
     namespaced,
-    doc = "BackupVerifier says how the snapshots of a repository are checked: by restoring them, and by looking at the \
+    doc = "BackupVerifier defines how the snapshots of a repository are checked: by restoring them, and by looking at the \
            restored data.",
     schema = "disabled",
     derive = "Default",

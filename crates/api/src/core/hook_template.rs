@@ -12,7 +12,7 @@ use crate::shared::{ParameterDefinition, UsagePolicy, Volume};
 string_enum! {
     /// Where a hook runs.
     pub enum HookExecutorType {
-        /// In a Job made from a Function.
+        /// In a Job created from a Function.
         Function = "Function",
         /// In pods that are there already.
         Pod = "Pod",
@@ -61,7 +61,7 @@ string_enum! {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.executor)")
-        .message("spec.executor is missing: say where the hook runs, with type Function, Pod or Operator")
+        .message("spec.executor is missing: name where the hook runs, with type Function, Pod or Operator")
         .field_path(".executor"),
     validation = Rule::new(
         "!has(self.executor) || (has(self.executor.type) && self.executor.type == 'Function') || has(self.action)")

@@ -21,7 +21,7 @@ string_enum! {
         Pending = "Pending",
         /// Data is being restored.
         Running = "Running",
-        /// Something went wrong; the conditions say what.
+        /// Something went wrong; see the conditions.
         Failed = "Failed",
         /// Everything was restored.
         Succeeded = "Succeeded",
@@ -149,7 +149,7 @@ pub struct PointInTime {
     pub target_time: Option<Time>,
 }
 
-/// How a restore goes.
+/// Progress of a restore.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreSessionStatus {

@@ -82,7 +82,7 @@ pub struct DruidSpec {
     /// The Secret with the password of the keystore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keystore_cred_secret: Option<AuthSecret>,
-    /// Where the metadata is. Without it, a database of its own is made.
+    /// Where the metadata is. Without it, a database of its own is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata_storage: Option<MetadataStorage>,
     /// Certificates of the nodes.
@@ -94,7 +94,7 @@ pub struct DruidSpec {
     /// Name of the DruidVersion.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
-    /// The ZooKeeper ensemble. Without it, one of its own is made.
+    /// The ZooKeeper ensemble. Without it, one of its own is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zookeeper_ref: Option<ZooKeeperReference>,
     /// Fields that only the owner of the kind knows.
@@ -121,10 +121,10 @@ pub struct DeepStorage {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetadataStorage {
-    /// Whether Druid makes its tables.
+    /// Whether Druid creates its tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_tables: Option<bool>,
-    /// Whether somebody else keeps the database.
+    /// Whether the database is external.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub externally_managed: Option<bool>,
     /// Name of the database in the server; `druid` without it.
@@ -139,7 +139,7 @@ pub struct MetadataStorage {
     /// `MySQL` or `PostgreSQL`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<MetadataStorageType>,
-    /// Version of the server, if one is made.
+    /// Version of the server, if one is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Fields that only the owner of the kind knows.
@@ -151,7 +151,7 @@ pub struct MetadataStorage {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ZooKeeperReference {
-    /// Whether somebody else keeps the ensemble.
+    /// Whether the ensemble is external.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub externally_managed: Option<bool>,
     /// Name of the AppBinding of the ensemble.
@@ -163,7 +163,7 @@ pub struct ZooKeeperReference {
     /// Start of the paths that Druid uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths_base: Option<String>,
-    /// Version of the ensemble, if one is made.
+    /// Version of the ensemble, if one is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Fields that only the owner of the kind knows.

@@ -11,11 +11,11 @@ use crate::shared::{Condition, LocalReference};
 string_enum! {
     /// What deleting a database does.
     pub enum DatabaseDeletionPolicy {
-        /// The database and its volumes go; the Secret with the password stays.
+        /// The database and its volumes are deleted; the Secret with the password stays.
         Delete = "Delete",
         /// The database stops; volumes and Secrets stay.
         Halt = "Halt",
-        /// Everything goes.
+        /// Everything is deleted.
         WipeOut = "WipeOut",
         /// Deleting is refused.
         DoNotTerminate = "DoNotTerminate",
@@ -29,7 +29,7 @@ pub struct AuthSecret {
     /// API group; empty for a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_group: Option<String>,
-    /// Whether somebody else keeps the Secret.
+    /// Whether the Secret is external.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub externally_managed: Option<bool>,
     /// Kind; `Secret` without it.

@@ -102,7 +102,7 @@ pub struct AddonVolume {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetVolumes {
-    /// Claims to make, one for each replica, when restoring.
+    /// Claims to create, one for each replica, when restoring.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volume_claim_templates: Vec<PersistentVolumeClaim>,
     /// Where the volumes are mounted.

@@ -31,7 +31,7 @@ pub struct BackendReference {
     pub storage_ref: Option<ObjectReference>,
 }
 
-/// A Repository that a session writes to; it is made if it does not exist.
+/// A Repository that a session writes to; it is created if it does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

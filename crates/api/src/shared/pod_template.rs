@@ -129,7 +129,7 @@ pub struct PodSpec {
     /// User, group and other security settings of the whole pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<corev1::PodSecurityContext>,
-    /// An existing ServiceAccount to use instead of one made for the Job.
+    /// An existing ServiceAccount to use instead of one created for the Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
     /// Whether the pod's containers see each other's processes.

@@ -4,20 +4,20 @@ string_enum! {
     /// What deleting a BackupStorage, Repository or Snapshot does to the data behind it.
     #[derive(Default)]
     pub enum DeletionPolicy {
-        /// Only the objects go; the data stays in the backend.
+        /// Only the objects are deleted; the data stays in the backend.
         #[default]
         Delete = "Delete",
-        /// The data goes as well.
+        /// The data is removed as well.
         WipeOut = "WipeOut",
     }
 }
 
 string_enum! {
-    /// What deleting a backup configuration does to a repository that it made.
+    /// What deleting a backup configuration does to a repository that it created.
     pub enum RepositoryDeletionPolicy {
-        /// The Repository and its Snapshots go; the data stays in the backend.
+        /// The Repository and its Snapshots are deleted; the data stays in the backend.
         Delete = "Delete",
-        /// The data goes as well.
+        /// The data is removed as well.
         WipeOut = "WipeOut",
         /// The Repository, its Snapshots and the data stay.
         Retain = "Retain",
@@ -25,7 +25,7 @@ string_enum! {
 }
 
 string_enum! {
-    /// What deleting a blueprint does to the configurations made from it.
+    /// What deleting a blueprint does to the configurations created from it.
     pub enum BackupConfigurationDeletionPolicy {
         /// They are deleted with the blueprint.
         OnDelete = "OnDelete",

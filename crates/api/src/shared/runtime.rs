@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1 as corev1;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Settings of a pod that we make, and of its container.
+/// Settings of a pod that we create, and of its container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuntimeSettings {
@@ -18,7 +18,7 @@ pub struct RuntimeSettings {
     pub pod: Option<PodRuntimeSettings>,
 }
 
-/// Settings of a container that we make.
+/// Settings of a container that we create.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = crate::schema::terse_fields)]
@@ -73,7 +73,7 @@ pub struct IoNice {
     pub class_data: Option<i32>,
 }
 
-/// Settings of a pod that we make.
+/// Settings of a pod that we create.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = crate::schema::terse_fields)]
@@ -120,10 +120,10 @@ pub struct PodRuntimeSettings {
     /// User, group and other security settings of the whole pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<corev1::PodSecurityContext>,
-    /// Annotations of the ServiceAccount that is made for the pod.
+    /// Annotations of the ServiceAccount that is created for the pod.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub service_account_annotations: BTreeMap<String, String>,
-    /// An existing ServiceAccount to use instead of one made for the pod.
+    /// An existing ServiceAccount to use instead of one created for the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
     /// Taints that the pod tolerates.

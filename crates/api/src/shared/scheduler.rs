@@ -73,7 +73,7 @@ pub struct JobTemplate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryConfig {
-    /// How long to wait before the next try, as in `5m` or `1h30m`. Without it, the next try starts at once.
+    /// How long to wait before the next try, as in `5m` or `1h30m`. Without it, the next try starts immediately.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub delay: Option<String>,
     /// How many times to try again.

@@ -19,7 +19,7 @@ string_enum! {
     }
 }
 
-/// Says who may use an object. Without it, only objects of its own namespace.
+/// Who may use an object. Without it, only objects of its own namespace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsagePolicy {

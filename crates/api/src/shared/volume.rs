@@ -31,7 +31,7 @@ pub struct VolumeSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub config_map: Option<corev1::ConfigMapVolumeSource>,
-    /// A volume made by a CSI driver for the lifetime of the pod.
+    /// A volume created by a CSI driver for the lifetime of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csi: Option<corev1::CSIVolumeSource>,
     /// Facts about the pod as files.
@@ -44,13 +44,13 @@ pub struct VolumeSource {
     /// A directory that lives as long as the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<corev1::EmptyDirVolumeSource>,
-    /// A claim made for the pod and deleted with it.
+    /// A claim created for the pod and deleted with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<corev1::EphemeralVolumeSource>,
     /// A Fibre Channel disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fc: Option<corev1::FCVolumeSource>,
-    /// A volume made by an exec based plugin.
+    /// A volume created by an exec based plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flex_volume: Option<corev1::FlexVolumeSource>,
     /// A Flocker volume.
@@ -144,14 +144,14 @@ impl VolumeSource {
     }
 }
 
-/// A volume of a pod, or the template of a claim to make for it.
+/// A volume of a pod, or the template of a claim to create for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplatedVolumeSource {
     /// The volume.
     #[serde(flatten)]
     pub volume: VolumeSource,
-    /// A claim that is made when the volume is needed.
+    /// A claim that is created when the volume is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_claim_template: Option<PersistentVolumeClaim>,
 }
@@ -175,7 +175,7 @@ impl Volume {
     }
 }
 
-/// A claim to make.
+/// A claim to create.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PersistentVolumeClaim {

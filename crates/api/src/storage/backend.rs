@@ -20,7 +20,7 @@ string_enum! {
     }
 }
 
-/// Where the data goes: one provider, and the part of that name.
+/// Where the data is stored: one provider, and the part of that name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -12,7 +12,7 @@ string_enum! {
     pub enum BackupStoragePhase {
         /// It can be used.
         Ready = "Ready",
-        /// It cannot be used; the conditions say why.
+        /// It cannot be used; see the conditions.
         NotReady = "NotReady",
     }
 }
@@ -56,7 +56,7 @@ string_enum! {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStorageSpec {
-    /// Whether backups that name no storage go here. At most one of a namespace.
+    /// Whether backups that name no storage use this one. At most one of a namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<bool>,
     /// What deleting the BackupStorage does to the data: `Delete` keeps it, `WipeOut` removes it.

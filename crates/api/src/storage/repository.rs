@@ -20,7 +20,7 @@ use crate::shared::{
     shortname = "repo",
     namespaced,
     status = "RepositoryStatus",
-    doc = "Repository is one directory of a BackupStorage. It holds the snapshots of one target and is made for the \
+    doc = "Repository is one directory of a BackupStorage. It holds the snapshots of one target and is created for the \
            repositories that a BackupConfiguration names.",
     schema = "disabled",
     derive = "Default",
@@ -125,13 +125,13 @@ pub struct RecentSnapshot {
     /// Phase of the Snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<SnapshotPhase>,
-    /// The session that made it.
+    /// The session that created it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Size of the stored data after it was made.
+    /// Size of the stored data after it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_time: Option<Time>,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BackupProgress;
 
-/// What restic says about one backed-up path.
+/// What restic reports about one backed-up path.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResticStats {

@@ -14,7 +14,7 @@ use crate::shared::UsagePolicy;
     kind = "RetentionPolicy",
     plural = "retentionpolicies",
     namespaced,
-    doc = "RetentionPolicy says which snapshots stay: by age, by count, or both. It is applied to each repository of a \
+    doc = "RetentionPolicy defines which snapshots stay: by age, by count, or both. It is applied to each repository of a \
            session when the session ends; the newest successful snapshot always stays.",
     schema = "disabled",
     derive = "Default",
@@ -47,7 +47,7 @@ pub struct RetentionPolicySpec {
     /// How many failed snapshots stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_snapshots: Option<FailedSnapshotsKeepPolicy>,
-    /// Snapshots older than this go, as in `30d`, `2mo` or `1y6mo`. Units are `y` (365 days), `mo` (30 days), `w`, `d`,
+    /// Snapshots older than this are removed, as in `30d`, `2mo` or `1y6mo`. Units are `y` (365 days), `mo` (30 days), `w`, `d`,
     /// `h` and `m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_retention_period: Option<String>,

@@ -62,7 +62,7 @@ pub mod snapshot_version {
     plural = "snapshots",
     namespaced,
     status = "SnapshotStatus",
-    doc = "Snapshot is the state of one backup run into one Repository. It is made for you; what you can do with it is to \
+    doc = "Snapshot is the state of one backup run into one Repository. It is created for you; what you can do with it is to \
            restore from it and to delete it.",
     schema = "disabled",
     derive = "Default",
@@ -94,7 +94,7 @@ pub struct SnapshotSpec {
     /// The target that was backed up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_ref: Option<TypedObjectReference>,
-    /// Name of the BackupSession that made the Snapshot.
+    /// Name of the BackupSession that created the Snapshot.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub backup_session: String,
     /// What deleting the Snapshot does: `Delete` removes this object only, `WipeOut` the data as well.
@@ -151,7 +151,7 @@ pub struct SnapshotStatus {
     /// Size of the stored data after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
-    /// When the Snapshot was made.
+    /// When the Snapshot was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_time: Option<Time>,
     /// How many components the Snapshot will have.
@@ -211,10 +211,10 @@ pub struct Component {
     /// What is known about archived logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_stats: Option<LogStats>,
-    /// What Medusa says.
+    /// What Medusa reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub medusa_stats: Option<MedusaStats>,
-    /// What neo4j-admin says.
+    /// What neo4j-admin reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neo4j_stats: Vec<Neo4jStats>,
     /// Directory of the part, below the Repository's.
@@ -223,19 +223,19 @@ pub struct Component {
     /// State of the part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<SnapshotPhase>,
-    /// What restic says, for each backed-up path.
+    /// What restic reports, for each backed-up path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restic_stats: Vec<ResticStats>,
     /// Size of the part's whole restic repository after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
-    /// What Solr says, for each collection.
+    /// What Solr reports, for each collection.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub solr_stats: Vec<SolrStats>,
-    /// The VolumeSnapshots that were made.
+    /// The VolumeSnapshots that were created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volume_snapshotter_stats: Vec<VolumeSnapshotterStats>,
-    /// What WAL-G says.
+    /// What WAL-G reports.
     #[serde(default, rename = "walGStats", skip_serializing_if = "Option::is_none")]
     pub wal_g_stats: Option<WalGStats>,
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What clickhouse-backup says about one host.
+/// What clickhouse-backup reports about one host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClickHouseStats {
@@ -90,7 +90,7 @@ pub struct LogRetentionStats {
     pub retention_period_applied: Option<String>,
 }
 
-/// What Medusa says.
+/// What Medusa reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MedusaStats {
@@ -111,7 +111,7 @@ pub struct MedusaStats {
     pub status: Option<String>,
 }
 
-/// What neo4j-admin says about one database.
+/// What neo4j-admin reports about one database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Neo4jStats {
@@ -150,12 +150,12 @@ pub struct Neo4jStats {
         skip_serializing_if = "Option::is_none"
     )]
     pub store_id_hash: Option<String>,
-    /// When the backup was made.
+    /// When the backup was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
 }
 
-/// What Solr says about one collection.
+/// What Solr reports about one collection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SolrStats {
@@ -195,7 +195,7 @@ pub struct SolrStats {
     pub uploaded_index_file_mb: Option<f64>,
 }
 
-/// A VolumeSnapshot that was made.
+/// A VolumeSnapshot that was created.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeSnapshotterStats {
@@ -208,12 +208,12 @@ pub struct VolumeSnapshotterStats {
     /// Name of the VolumeSnapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_snapshot_name: Option<String>,
-    /// When the VolumeSnapshot was made.
+    /// When the VolumeSnapshot was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_snapshot_time: Option<Time>,
 }
 
-/// What WAL-G says.
+/// What WAL-G reports.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WalGStats {

@@ -51,12 +51,9 @@ fn the_pages_name_only_files_of_the_examples_that_are_there() {
         let named = words.map(|word| word.trim_end_matches(['.', ',', ':', ';']));
         for name in named.filter(|word| word.ends_with(".yaml") || word.ends_with(".sql")) {
             let name = name.trim_start_matches("examples/");
-            // Files of a bucket, which are no examples.
-            if ["repository.yaml", "metadata.yaml"]
-                .iter()
-                .any(|file| name.ends_with(file))
-                || name.contains("snapshots/")
-            {
+            // Files of a bucket and of a repository, which are no examples.
+            let elsewhere = ["repository.yaml", "metadata.yaml", "dumpfile.sql"];
+            if elsewhere.iter().any(|file| name.ends_with(file)) || name.contains("snapshots/") {
                 continue;
             }
             let path = root().join("examples").join(name);

@@ -100,7 +100,7 @@ async fn configuration(
         _ => Err(Failure::permanent(
             "InvokerUnsupported",
             format!(
-                "failed to start: spec.invoker of BackupSession {namespace}/{} is not a BackupConfiguration; make a BackupSession for one",
+                "failed to start: spec.invoker of BackupSession {namespace}/{} is not a BackupConfiguration; create a BackupSession for one",
                 session.name_any()
             ),
         )),
@@ -115,7 +115,7 @@ fn entry<'a>(
         Failure::permanent(
             "SessionUnknown",
             format!(
-                "failed to start: BackupConfiguration {} has no session {:?}; it was changed since the BackupSession was made",
+                "failed to start: BackupConfiguration {} has no session {:?}; it was changed after the BackupSession was created",
                 configuration.name_any(),
                 session.spec.session
             ),

@@ -48,7 +48,7 @@ pub(super) async fn make(cluster: &Cluster, wanted: &[Wanted]) -> Result<Conditi
                     replaced => format!("; replaced: {}", listed(replaced)),
                 };
                 let message = format!(
-                    "{}; made before that: {}{replaced}; restore again",
+                    "{}; created before that: {}{replaced}; restore again",
                     failure.message,
                     listed(&done.made)
                 );
@@ -68,7 +68,7 @@ pub(super) async fn make(cluster: &Cluster, wanted: &[Wanted]) -> Result<Conditi
 
 impl Done {
     fn message(&self) -> String {
-        let mut message = format!("Made: {}.", listed(&self.made));
+        let mut message = format!("Created: {}.", listed(&self.made));
         for (what, names) in [
             ("Replaced", &self.replaced),
             ("Kept as they were", &self.kept),
@@ -101,13 +101,13 @@ mod tests {
                 names(&["Secret dev/a", "Druid dev/d"]),
                 vec![],
                 vec![],
-                "Made: Secret dev/a, Druid dev/d.",
+                "Created: Secret dev/a, Druid dev/d.",
             ),
             (
                 vec![],
                 names(&["Druid dev/d"]),
                 names(&["Secret dev/a"]),
-                "Made: nothing. Replaced: Druid dev/d. Kept as they were: Secret dev/a.",
+                "Created: nothing. Replaced: Druid dev/d. Kept as they were: Secret dev/a.",
             ),
         ] {
             let done = Done {

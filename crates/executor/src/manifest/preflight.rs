@@ -91,7 +91,7 @@ pub(super) async fn preflight(
 
 /// A failure before the first object, which is worth knowing.
 pub(super) fn untouched(failure: Failure) -> Failure {
-    let message = format!("{}; nothing was made", failure.message);
+    let message = format!("{}; nothing was created", failure.message);
     match failure.permanent {
         true => Failure::permanent(&failure.kind, message),
         false => Failure::transient(&failure.kind, message),

@@ -58,7 +58,7 @@ pub(super) async fn database(
             return Err(Failure::transient(
                 "DatabaseNotProvisioned",
                 format!(
-                    "failed to wait for the database that the manifests made: {failure}{state}"
+                    "failed to wait for the database that the manifests create: {failure}{state}"
                 ),
             ));
         }

@@ -172,7 +172,7 @@ where
                 // It may have taken something meanwhile.
                 Err(failure) if progress.load(Ordering::Relaxed) == before => return failure,
                 _ => tracing::info!(
-                    "the database has taken nothing for {} s and still answers; SHOW FULL PROCESSLIST says what it does",
+                    "the database has taken nothing for {} s and still answers; SHOW FULL PROCESSLIST shows what it does",
                     quiet.as_secs()
                 ),
             }

@@ -188,7 +188,7 @@ fn a_whole_application_comes_back_in_another_namespace_under_another_name() {
     assert_eq!(status["components"]["dump"]["phase"], "Succeeded");
     assert_eq!(
         said(&status),
-        "Made: Secret dev/restored-druid-auth, Secret dev/deep-storage-config, \
+        "Created: Secret dev/restored-druid-auth, Secret dev/deep-storage-config, \
          Secret dev/restored-druid-mysql-metadata-auth, MySQL dev/restored-druid-mysql-metadata, \
          Druid dev/restored-druid."
     );
@@ -196,7 +196,7 @@ fn a_whole_application_comes_back_in_another_namespace_under_another_name() {
         "demo",
         "RestoreSession",
         "elsewhere",
-        "Made: Secret dev/restored-druid-auth",
+        "Created: Secret dev/restored-druid-auth",
     );
     let restored = system.wait_phase("dev", "druid/restored-druid", &["Ready"]);
     assert_eq!(
@@ -232,7 +232,7 @@ fn a_whole_application_comes_back_in_another_namespace_under_another_name() {
     assert_succeeded(&system, &status);
     assert_eq!(
         said(&status),
-        "Made: Secret dev/deep-storage-config. Kept as they were: Secret dev/restored-druid-auth, \
+        "Created: Secret dev/deep-storage-config. Kept as they were: Secret dev/restored-druid-auth, \
          Secret dev/restored-druid-mysql-metadata-auth, MySQL dev/restored-druid-mysql-metadata, \
          Druid dev/restored-druid."
     );
@@ -255,7 +255,7 @@ fn a_whole_application_comes_back_in_another_namespace_under_another_name() {
     assert_succeeded(&system, &status);
     assert_eq!(
         said(&status),
-        "Made: nothing. Replaced: Secret dev/deep-storage-config, Druid dev/restored-druid. \
+        "Created: nothing. Replaced: Secret dev/deep-storage-config, Druid dev/restored-druid. \
          Kept as they were: Secret dev/restored-druid-auth, Secret dev/restored-druid-mysql-metadata-auth, \
          MySQL dev/restored-druid-mysql-metadata."
     );
@@ -316,7 +316,7 @@ fn what_cannot_be_made_is_told_and_nothing_is_made() {
             "Secret dev/copy-auth",
             "the name is taken",
             "spec.manifestOptions.druid.authSecretName",
-            "nothing was made",
+            "nothing was created",
         ],
     );
     system.apply(
@@ -334,7 +334,7 @@ spec: {clientConfig: {url: 'tcp(127.0.0.1:1)/'}, type: mysql, version: '8'}
         &[
             "AppBinding dev/theirs",
             "spec.manifestOptions.druid.dbName",
-            "nothing was made",
+            "nothing was created",
         ],
     );
     // The store of another Druid, under a name of its own.
@@ -633,7 +633,7 @@ fn plain_databases_come_back_with_their_objects_in_another_namespace() {
         assert_succeeded(&system, &status);
         assert_eq!(
             said(&status),
-            format!("Made: Secret dev/{name}-auth, {kind} dev/{name}.")
+            format!("Created: Secret dev/{name}-auth, {kind} dev/{name}.")
         );
         let restored = system.wait_phase("dev", &object, &["Ready"]);
         assert_eq!(restored["spec"]["init"]["waitForInitialRestore"], false);

@@ -97,7 +97,7 @@ fn a_restore_that_is_held_up_keeps_its_turn_and_its_orders_and_its_deadline() {
     );
     assert!(
         nothing["status"].to_string().contains(
-            "Repository demo/repo has no Snapshot that has Succeeded, among 1; make a backup first"
+            "Repository demo/repo has no Snapshot that has Succeeded, among 1; create a backup first"
         ),
         "{:#}",
         nothing["status"]

@@ -17,7 +17,8 @@ pub(crate) fn empty_dir(path: &Path, group: Option<u32>) -> Result<(), Trouble> 
         chown(path, None, group)?;
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
     };
-    make().map_err(|error| Trouble::node(format!("failed to make the emptyDir {path:?}: {error}")))
+    make()
+        .map_err(|error| Trouble::node(format!("failed to create the emptyDir {path:?}: {error}")))
 }
 
 /// Checks a hostPath as its type asks for, and makes it where the type says so.
@@ -42,7 +43,7 @@ pub(crate) fn host_path(source: &HostPathVolumeSource) -> Result<PathBuf, Troubl
             .map(drop),
         _ => Ok(()),
     };
-    made.map_err(|error| Trouble::volume(format!("failed to make hostPath {path:?}: {error}")))?;
+    made.map_err(|error| Trouble::volume(format!("failed to create hostPath {path:?}: {error}")))?;
     let meta = fs::metadata(&path).map_err(|error| {
         let why = if error.kind() == io::ErrorKind::NotFound {
             "it does not exist; mount its disk, or create it".to_owned()

@@ -133,7 +133,7 @@ pub(crate) async fn process(
     let log = dir.log(&container.name, restart);
     for path in log.parent().into_iter().chain([staging.as_path()]) {
         fs::create_dir_all(path)
-            .map_err(|error| Trouble::node(format!("failed to make {path:?}: {error}")))?;
+            .map_err(|error| Trouble::node(format!("failed to create {path:?}: {error}")))?;
     }
     let (program, args) = command(container, &environment);
     let security = container.security_context.as_ref();

@@ -26,7 +26,7 @@ pub enum CertificateError {
         source: std::io::Error,
     },
     /// No certificate could be made.
-    #[error("failed to make a certificate for {host}")]
+    #[error("failed to create a certificate for {host}")]
     Make {
         /// Whom it should be for.
         host: String,

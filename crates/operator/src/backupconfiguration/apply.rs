@@ -80,7 +80,7 @@ async fn start(
         return Ok(());
     }
     let note = format!(
-        "no backup is made for this run: BackupSession {} exists and belongs to something else; \
+        "no backup is created for this run: BackupSession {} exists and belongs to another object; \
          names of more than 63 bytes are cut, use shorter ones for the configuration and its session",
         session.name_any()
     );

@@ -99,7 +99,7 @@ fn unready(storage: &BackupStorage, name: &str) -> Option<Obstacle> {
                 ),
                 (None, _) => Obstacle::pending(
                     "BackupStorageNotReady",
-                    format!("BackupStorage {name} is not initialised yet"),
+                    format!("BackupStorage {name} is not initialized yet"),
                 ),
             })
         }

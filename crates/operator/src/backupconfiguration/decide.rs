@@ -309,9 +309,9 @@ fn scheduled(configuration: &BackupConfiguration) -> &'static str {
     };
     let sessions = &configuration.spec.sessions;
     if configuration.spec.paused == Some(true) {
-        "Backups are paused: none is made until spec.paused is false."
+        "Backups are paused: none is started until spec.paused is false."
     } else if sessions.iter().all(suspended) {
-        "Backups are suspended: none is made until scheduler.suspend of a session is false."
+        "Backups are suspended: none is started until scheduler.suspend of a session is false."
     } else if sessions.iter().any(suspended) {
         "Backups are scheduled, but for the sessions whose scheduler.suspend is true."
     } else {
@@ -325,7 +325,7 @@ fn notices(world: &World, obstacle: Option<&Obstacle>, plans: &[SessionPlan]) ->
         .map(|obstacle| {
             Notice::warning(
                 obstacle.reason,
-                format!("no backup is made: {}", obstacle.message),
+                format!("no backup is started: {}", obstacle.message),
             )
         })
         .into_iter()
@@ -335,7 +335,7 @@ fn notices(world: &World, obstacle: Option<&Obstacle>, plans: &[SessionPlan]) ->
             notices.push(Notice::warning(
                 "MissedSchedule",
                 format!(
-                    "the run of session {:?} due at {} was not made: it is {} s late, more than startingDeadlineSeconds",
+                    "the run of session {:?} due at {} was not started: it is {} s late, more than startingDeadlineSeconds",
                     plan.status.name,
                     missed.due,
                     missed.late.as_secs()

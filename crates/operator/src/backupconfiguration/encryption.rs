@@ -89,7 +89,7 @@ pub(super) fn obstacle(wanted: &Wanted, password: &Password) -> Option<Obstacle>
             CHANGED,
             format!(
                 "Secret {secret} no longer holds the password of repository {name:?}, which does not open ({location}): put \
-                 the old value of RESTIC_PASSWORD back, or give the repository another name and directory to begin anew"
+                 the old value of RESTIC_PASSWORD back, or start a new repository with another name and directory"
             ),
         ),
     };

@@ -114,9 +114,9 @@ pub(super) fn status(wanted: &Wanted, live: Option<&Repository>) -> RepositorySt
     };
     let reason = match (live, phase) {
         (_, RepositoryPhase::Ready) => None,
-        (None, _) => Some("it has not been made yet".to_owned()),
+        (None, _) => Some("it has not been created yet".to_owned()),
         (Some(_), _) => Some(fault().map_or_else(
-            || "it has not been initialised yet".to_owned(),
+            || "it has not been initialized yet".to_owned(),
             |found| found.message.clone(),
         )),
     };

@@ -42,7 +42,7 @@ impl TargetState {
 
 /// A failure to look.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to look for the target {0}: {1}")]
+#[error("failed to look for the target {}: {}", .0, crate::apply::spoken(.1))]
 pub struct TargetError(String, #[source] Box<kube::Error>);
 
 impl TargetError {

@@ -189,7 +189,7 @@ pub(super) fn notice(synced: &[Synced]) -> Option<Notice> {
         .collect();
     (!names.is_empty()).then(|| {
         let note = format!(
-            "not everything could be read back from the storage: {}; status.repositories[].error says what and why, \
+            "not everything could be read back from the storage: {}; status.repositories[].error has the reasons, \
              and the data itself is untouched",
             names.join(", ")
         );

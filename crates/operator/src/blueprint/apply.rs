@@ -162,7 +162,7 @@ async fn tell(ctx: &Context, binding: &AppBinding, world: &World, refusal: &Refu
     let mut notice = refusal.notice();
     if let Some(standing) = decide::standing(world).filter(|_| refusal.leaves_standing()) {
         notice.note = format!(
-            "{}; until then BackupConfiguration {}/{} goes on as it is",
+            "{}; until then BackupConfiguration {}/{} stays as it is",
             notice.note,
             standing.namespace().unwrap_or_default(),
             standing.name_any()

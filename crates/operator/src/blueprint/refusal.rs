@@ -71,7 +71,7 @@ pub enum Refusal {
     },
     /// The namespace for the configuration is missing.
     #[error(
-        "the BackupConfiguration would go to the namespace {namespace:?}, which does not exist or is being deleted: \
+        "the BackupConfiguration would be created in the namespace {namespace:?}, which does not exist or is being deleted: \
          create it, or change spec.backupConfigurationTemplate.namespace of BackupBlueprint {blueprint}"
     )]
     NamespaceNotFound {
@@ -90,7 +90,7 @@ pub enum Refusal {
     },
     /// A configuration of that name was not made for this target.
     #[error(
-        "BackupConfiguration {0} exists and was not made from a blueprint for this target, so it is left alone: \
+        "BackupConfiguration {0} exists and was not created from a blueprint for this target, so it is not changed: \
          rename or delete it, or give the blueprint another spec.backupConfigurationTemplate.namespace"
     )]
     NameTaken(String),

@@ -194,7 +194,7 @@ pub(super) fn ended(configuration: &BackupConfiguration, end: &End) -> Notice {
         End::NotAsked => (
             "BackupsEnded",
             format!(
-                "no more backups: BackupConfiguration {name} is deleted, because the annotation {} is gone",
+                "no more backups: BackupConfiguration {name} is deleted, because the annotation {} was removed",
                 labels::BLUEPRINT_NAME
             ),
         ),
@@ -270,7 +270,7 @@ mod tests {
         serde_json::from_value(json!({
             "apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
             "metadata": {"name": "c", "namespace": namespace},
-            "spec": {"sessions": [{"name": "s", "scheduler": {"schedule": schedule}, "repositories": [repository]}]},
+            "spec": {"sessions": [{"name": "s", "scheduler": {"schedule": schedule, "jobTemplate": {}}, "repositories": [repository]}]},
         }))
         .unwrap()
     }
@@ -348,13 +348,13 @@ mod tests {
             (
                 &End::NotAsked,
                 None,
-                "annotation blueprint.kubestash.com/name is gone",
+                "annotation blueprint.kubestash.com/name was removed",
                 "data stay",
             ),
             (
                 &End::NotAsked,
                 Some("Retain"),
-                "is gone",
+                "was removed",
                 "Repositories, Snapshots and data stay",
             ),
             (

@@ -76,7 +76,7 @@ fn without_name(annotations: &BTreeMap<String, String>) -> Option<String> {
         .collect();
     (!has_name && !others.is_empty()).then(|| {
         format!(
-            "no backup is made: the annotation {} is missing, without which {} ask for nothing; add it, or remove them",
+            "no backup is created: the annotation {} is missing, and without it {} have no effect; add it, or remove them",
             labels::BLUEPRINT_NAME,
             others.join(", ")
         )
@@ -219,7 +219,7 @@ mod tests {
             "metadata": {"name": "b", "namespace": "demo"},
             "spec": {"backupConfigurationTemplate": {
                 "backends": [{"name": "${backend:=gcs}"}],
-                "sessions": [{"name": "s", "scheduler": {"schedule": "${schedule}"}}]}},
+                "sessions": [{"name": "s", "scheduler": {"schedule": "${schedule}", "jobTemplate": {}}}]}},
         }))
         .unwrap();
         let name = "blueprint.kubestash.com/name";

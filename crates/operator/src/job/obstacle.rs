@@ -77,7 +77,7 @@ pub(super) fn without_pod(job: &Job, told: &[Told]) -> &'static str {
         .iter()
         .any(|event| Some(event.about.as_str()) == uid && event.reason == "SuccessfulCreate");
     if counted || created {
-        "the pod of the Job is gone, and no other one was created"
+        "the pod of the Job was deleted, and no other one was created"
     } else {
         "no pod was created for the Job, and no Event says why: check that the cluster's Job controller works"
     }
@@ -298,7 +298,7 @@ mod tests {
             (job(json!({}), json!({"failed": 1})), vec![]),
             (plain, vec![created]),
         ] {
-            assert!(without_pod(&job, &told).starts_with("the pod of the Job is gone"));
+            assert!(without_pod(&job, &told).starts_with("the pod of the Job was deleted"));
         }
     }
 }

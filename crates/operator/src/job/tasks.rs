@@ -35,7 +35,7 @@ pub enum TaskError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// A volume has no counterpart in a pod.
-    #[error("volume {0:?} has a claim template: claims are not made, name an existing one")]
+    #[error("volume {0:?} has a claim template: claims are not created here, name an existing one")]
     ClaimTemplate(String),
 }
 

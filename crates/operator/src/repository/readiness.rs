@@ -64,7 +64,7 @@ pub(super) fn obstacle(
             TAKEN,
             format!(
                 "the directory {:?} of BackupStorage {full_name} belongs to Repository {}/{}: \
-                 make this one anew with a directory of its own",
+                 create this one again with a directory of its own",
                 repository.spec.path,
                 first.namespace().unwrap_or_default(),
                 first.name_any()
@@ -79,7 +79,7 @@ pub(super) fn obstacle(
     (!is_ready).then(|| {
         Outcome::Waiting(Failure::new(
             "StorageNotReady",
-            format!("BackupStorage {full_name} is not ready: its conditions say why, the Repository waits for it"),
+            format!("BackupStorage {full_name} is not ready: see its conditions; the Repository waits for it"),
         ))
     })
 }

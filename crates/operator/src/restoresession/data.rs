@@ -110,7 +110,7 @@ pub(super) fn resolve(world: &World, pinned: Option<&str>) -> Result<Data, Obsta
         .filter(|_| data.makes_target())
     {
         return Err(NotYet(format!(
-            "spec.manifestOptions: namespace {namespace}, which the manifests go to, does not exist or is being deleted: create it (kubectl create namespace {namespace}), or name another one in restoreNamespace"
+            "spec.manifestOptions: namespace {namespace}, into which the manifests are restored, does not exist or is being deleted: create it (kubectl create namespace {namespace}), or name another one in restoreNamespace"
         )));
     }
     Ok(data)
@@ -216,13 +216,13 @@ fn newest(
             .find(|snapshot| !phase_of(snapshot).is_some_and(phase::snapshot_completed));
         if let Some(made) = in_the_making {
             return InTheMaking(format!(
-                "spec.dataSource: Repository {namespace}/{repository} has no Snapshot that has Succeeded yet, and {} is being made",
+                "spec.dataSource: Repository {namespace}/{repository} has no Snapshot that has Succeeded yet, and {} is being created",
                 made.name_any()
             ));
         }
         let before = limit.map(|(at, _)| format!(" up to {at}")).unwrap_or_default();
         Never(format!(
-            "spec.dataSource: Repository {namespace}/{repository} has no Snapshot that has Succeeded{before}, among {}; make a backup first",
+            "spec.dataSource: Repository {namespace}/{repository} has no Snapshot that has Succeeded{before}, among {}; create a backup first",
             world.snapshots.iter().filter(of_repository).count()
         ))
     })

@@ -19,7 +19,7 @@ use kubestash_core::{condition, phase, phase::LaterLook};
 use serde::Serialize;
 
 const LIST_UPDATED: &str = "Recent snapshot list updated successfully";
-const ORPHANED: &str = "its BackupSession is gone, so the backup cannot be finished any more; \
+const ORPHANED: &str = "its BackupSession was deleted, so the backup cannot be finished any more; \
                         delete this Snapshot, the next session makes another one";
 
 /// What the operator says in a Snapshot's status.

@@ -49,7 +49,7 @@ pub async fn run(ctx: &Context, work: &Work<'_>) -> Result<State, ApplyError> {
     };
     let uid = job.uid().unwrap_or_default();
     if !work.is_for(&job) {
-        let reason = "it belongs to something else: delete it, or wait until it is gone";
+        let reason = "it belongs to another object: delete it, or wait until it is deleted";
         return Ok(State {
             uid,
             outcome: Outcome::Stuck(reason.to_owned()),

@@ -51,6 +51,20 @@ async fn the_second_part_of_the_tutorial_fills_in_the_variables() {
             .unwrap()
             .is_some()
     );
+    // A variable that is removed later is told, and what was asked for before goes on.
+    annotate(&cluster, json!({"variables.kubestash.com/repoName": null})).await;
+    for (kind, name) in everybody() {
+        let note = cluster.told(kind, name, "VariableMissing").await;
+        assert!(
+            note.contains(
+                "until then BackupConfiguration demo/appbinding-sample-druid-2 stays as it is"
+            ),
+            "{note}"
+        );
+    }
+    cluster
+        .configuration_ready("appbinding-sample-druid-2")
+        .await;
     operator.stop().await;
 }
 
@@ -259,7 +273,7 @@ async fn without_the_annotations_the_configuration_goes_and_what_was_saved_stays
     for kind in ["AppBinding", "Druid"] {
         let note = cluster.told(kind, "sample-druid", "BackupsEnded").await;
         assert!(
-            note.contains("annotation blueprint.kubestash.com/name is gone")
+            note.contains("annotation blueprint.kubestash.com/name was removed")
                 && note.contains("Repositories, Snapshots and data stay"),
             "{note}"
         );

@@ -76,7 +76,7 @@ fn what_runs(program: &Program, common: &Common<'_>) -> String {
         version,
     } = program;
     let mut text = format!(
-        "{product} {version} runs here, one process of {}, whatever spec.version ({}) says.",
+        "{product} {version} runs here, one process of {}; spec.version ({}) is not used.",
         path.display(),
         common.version
     );
@@ -109,7 +109,7 @@ mod tests {
         };
         assert_eq!(
             what_runs(&program, &common),
-            "MariaDB 10.11.19 runs here, one process of /usr/sbin/mariadbd, whatever spec.version (8.0.35) says."
+            "MariaDB 10.11.19 runs here, one process of /usr/sbin/mariadbd; spec.version (8.0.35) is not used."
         );
         common.unheeded = vec!["spec.replicas".to_owned(), "spec.tls".to_owned()];
         assert!(

@@ -238,7 +238,7 @@ pub(crate) fn refusal(kind: &str) -> Event {
         type_: EventType::Warning,
         reason: "DeletionRefused".to_owned(),
         note: Some(format!(
-            "This {kind} stays: spec.deletionPolicy is DoNotTerminate. Change it to Delete, Halt or WipeOut to let it go."
+            "This {kind} stays: spec.deletionPolicy is DoNotTerminate. Change it to Delete, Halt or WipeOut to delete it."
         )),
         action: "Delete".to_owned(),
         secondary: None,

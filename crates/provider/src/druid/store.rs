@@ -12,7 +12,7 @@ use crate::secret::Credentials;
 use crate::{ProviderError, mysql, postgres};
 
 /// What is tried, in errors.
-const MAKE_TABLES: &str = "make Druid's tables";
+const MAKE_TABLES: &str = "create Druid's tables";
 
 /// A kind that can keep a Druid's metadata.
 pub(crate) trait Store: Database {

@@ -89,7 +89,7 @@ impl<E: Engine> Template<E> {
         log: PathBuf,
     ) -> Result<(), ProviderError> {
         let failed = |reason: String| ProviderError::Program {
-            action: "make an empty data directory",
+            action: "create an empty data directory",
             reason,
             log: log.clone(),
         };

@@ -438,7 +438,7 @@ fn latest_waits_for_the_first_snapshot_while_it_is_made_but_not_for_ever() {
     let waiting = condition::find(&plan.status.conditions, READY).unwrap();
     assert_eq!(waiting.reason, "WaitingForData");
     assert!(
-        waiting.message.contains("first is being made"),
+        waiting.message.contains("first is being created"),
         "{waiting:?}"
     );
     let plan = decide(&world, after(600));
@@ -655,10 +655,13 @@ fn however_the_job_ends_the_restore_ends_with_the_best_known_reason() {
 
 #[test]
 fn a_restore_that_takes_too_long_is_stopped_then_fails() {
-    let world = reported(
+    let mut world = reported(
         running_of(&json!({"restoreTimeout": "30s"})),
         json!({"phase": "Running"}),
     );
+    world.pods = vec![from(
+        json!({"metadata": {"name": "p"}, "status": {"phase": "Running"}}),
+    )];
     let plan = decide(&world, after(10));
     let Step::Wait(Some(again)) = plan.step else {
         panic!("{plan:?}")
