@@ -128,6 +128,8 @@ async fn look_and_repair(
             tracing::error!(location = %opened.location, reason, "the repository is damaged");
         }
         let suspects: HashSet<Id> = broken.keys().copied().collect();
+        // Whatever the index says of them afterwards.
+        prepared.excluded.clone_from(&suspects);
         match repair::repair(opened, &suspects, index_lost, cancel).await {
             Ok(damage) => prepared.damage = damage,
             // Somebody is at work for long. What is broken does not count all the same; the next backup repairs it.
@@ -137,7 +139,6 @@ async fn look_and_repair(
                 prepared
                     .damage
                     .extend(index.unusable.into_iter().map(|file| file.reason));
-                prepared.excluded = suspects;
             }
             Err(error) => return Err(error),
         }
@@ -160,7 +161,9 @@ pub(super) async fn broken_by_size(
         async move {
             if listed.is_some() {
                 // Some storages list other sizes than they store.
-                return Ok(wrong_size(opened, &pack).await?.map(|reason| (pack.id, reason)));
+                return Ok(wrong_size(opened, &pack)
+                    .await?
+                    .map(|reason| (pack.id, reason)));
             }
             // A listing may lack what is there.
             let path = files::pack_path(&opened.directory, &pack.id);
@@ -182,7 +185,9 @@ pub(super) async fn broken_by_size(
 async fn wrong_size(opened: &Arc<Opened>, pack: &KnownPack) -> Result<Option<String>, EngineError> {
     let path = files::pack_path(&opened.directory, &pack.id);
     let content = match opened.store.read(&path).await {
-        Err(error) if error.is_not_found() => return Ok(Some(format!("pack {} is missing", pack.id))),
+        Err(error) if error.is_not_found() => {
+            return Ok(Some(format!("pack {} is missing", pack.id)));
+        }
         content => content?,
     };
     let size = content.len() as u64;
@@ -193,7 +198,10 @@ async fn wrong_size(opened: &Arc<Opened>, pack: &KnownPack) -> Result<Option<Str
         Ordering::Equal => "is damaged",
         Ordering::Greater => "is too long",
     };
-    Ok(Some(format!("pack {} {what}: {size} bytes instead of {}", pack.id, pack.size)))
+    Ok(Some(format!(
+        "pack {} {what}: {size} bytes instead of {}",
+        pack.id, pack.size
+    )))
 }
 
 /// Reads packs and compares them with their names; the ones that differ, each with a sentence about it.
