@@ -73,6 +73,36 @@ const DIFFERENCES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "*",
+        "dataReadSince",
+        "row",
+        "ours: integrity says what was looked at and when",
+    ),
+    (
+        "Snapshot",
+        "components{}.damage",
+        "row",
+        "ours: integrity says what was looked at and when",
+    ),
+    (
+        "Snapshot",
+        "damagedSnapshots",
+        "row",
+        "ours: integrity says what was looked at and when",
+    ),
+    (
+        "Snapshot",
+        "damagedSnapshots[].id",
+        "row",
+        "ours: integrity says what was looked at and when",
+    ),
+    (
+        "Snapshot",
+        "damagedSnapshots[].reason",
+        "row",
+        "ours: integrity says what was looked at and when",
+    ),
+    (
+        "*",
         "scheduler.jobTemplate.template",
         "default",
         "objects show the empty template when none is given",

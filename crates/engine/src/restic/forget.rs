@@ -146,9 +146,7 @@ async fn prune_damaged(opened: &Arc<Opened>) -> Result<Option<String>, EngineErr
         blobs.any(|blob| survey.used.contains(&(blob.kind, blob.id)))
     };
     let used: HashSet<Id> = files.packs().filter(is_used).map(|pack| pack.id).collect();
-    files
-        .replace(opened, |id| !used.contains(id), Vec::new())
-        .await?;
+    files.replace(opened, |id| !used.contains(id)).await?;
     let sizes = index::sizes(opened).await?;
     let unused = sizes.keys().filter(|id| !used.contains(id));
     let paths = unused

@@ -46,7 +46,7 @@ impl IndexPack {
 }
 
 /// One blob in a pack.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct IndexBlob {
     pub(super) id: Id,
     #[serde(rename = "type")]

@@ -245,6 +245,10 @@ mod tests {
         assert_eq!(header.len(), 41 + 37 + 37);
         assert_eq!(header[0], 2);
         assert_eq!(header[41], 0);
+        assert_eq!(blobs_of(&header).unwrap(), sealed.index.blobs);
+        assert_eq!(sealed.index.size(), file.len() as u64);
+        assert!(blobs_of(&header[..header.len() - 1]).is_err());
+        assert!(blobs_of(&[9; 41]).is_err());
         for (blob, content) in sealed.index.blobs.iter().zip(&contents) {
             let stored = &file[blob.offset as usize..][..blob.length as usize];
             let decoded =

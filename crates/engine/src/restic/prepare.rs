@@ -8,6 +8,7 @@
 //! as stored, and is written anew.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashSet},
     sync::{Arc, PoisonError},
 };
@@ -32,8 +33,8 @@ use crate::{CancellationToken, EngineError, ReadBack};
 const READS: usize = 3;
 /// Bytes of a pack that are read at a time.
 const PIECE: u64 = 8 << 20;
-/// Looks for packs at a time.
-const LOOKS: usize = 8;
+/// Packs at a time that are looked at because the listing does not show them as they should be.
+const LOOKS: usize = 4;
 
 /// What was found out for the next backup.
 #[derive(Clone, Debug)]
@@ -50,16 +51,13 @@ pub(super) struct Prepared {
     pub(super) bytes_read: u64,
 }
 
-/// Looks at what the next backup will rely on, and repairs it.
+/// Looks at what the next backup will rely on, and repairs it. What was found out is kept for that backup.
 pub(super) async fn prepare(
     opened: &Arc<Opened>,
     wish: ReadBack,
     cancel: &CancellationToken,
 ) -> Result<(), EngineError> {
-    let prepared = tokio::select! {
-        prepared = look(opened, wish, cancel) => prepared?,
-        () = cancel.cancelled() => return Err(EngineError::Cancelled),
-    };
+    let prepared = look(opened, wish, cancel).await?;
     *opened
         .prepared
         .lock()
@@ -67,7 +65,19 @@ pub(super) async fn prepare(
     Ok(())
 }
 
-async fn look(
+/// Looks at what a backup will rely on, and repairs it.
+pub(super) async fn look(
+    opened: &Arc<Opened>,
+    wish: ReadBack,
+    cancel: &CancellationToken,
+) -> Result<Prepared, EngineError> {
+    tokio::select! {
+        prepared = look_and_repair(opened, wish, cancel) => prepared,
+        () = cancel.cancelled() => Err(EngineError::Cancelled),
+    }
+}
+
+async fn look_and_repair(
     opened: &Arc<Opened>,
     wish: ReadBack,
     cancel: &CancellationToken,
@@ -118,6 +128,8 @@ async fn look(
             tracing::error!(location = %opened.location, reason, "the repository is damaged");
         }
         let suspects: HashSet<Id> = broken.keys().copied().collect();
+        // Whatever the index says of them afterwards.
+        prepared.excluded.clone_from(&suspects);
         match repair::repair(opened, &suspects, index_lost, cancel).await {
             Ok(damage) => prepared.damage = damage,
             // Somebody is at work for long. What is broken does not count all the same; the next backup repairs it.
@@ -127,7 +139,6 @@ async fn look(
                 prepared
                     .damage
                     .extend(index.unusable.into_iter().map(|file| file.reason));
-                prepared.excluded = suspects;
             }
             Err(error) => return Err(error),
         }
@@ -137,7 +148,7 @@ async fn look(
 
 /// The packs that are missing or have another size than the index says, each with a sentence about it.
 pub(super) async fn broken_by_size(
-    opened: &Opened,
+    opened: &Arc<Opened>,
     packs: impl Iterator<Item = &KnownPack>,
     sizes: &Sizes,
 ) -> Result<BTreeMap<Id, String>, EngineError> {
@@ -148,17 +159,11 @@ pub(super) async fn broken_by_size(
     let mut looks = stream::iter(differing.into_iter().map(|pack| {
         let listed = sizes.get(&pack.id).copied();
         async move {
-            if let Some(size) = listed {
-                let what = if size < pack.size {
-                    "is cut off"
-                } else {
-                    "is too long"
-                };
-                let reason = format!(
-                    "pack {} {what}: {size} bytes instead of {}",
-                    pack.id, pack.size
-                );
-                return Ok(Some((pack.id, reason)));
+            if listed.is_some() {
+                // Some storages list other sizes than they store.
+                return Ok(wrong_size(opened, &pack)
+                    .await?
+                    .map(|reason| (pack.id, reason)));
             }
             // A listing may lack what is there.
             let path = files::pack_path(&opened.directory, &pack.id);
@@ -174,6 +179,29 @@ pub(super) async fn broken_by_size(
         broken.extend(found?);
     }
     Ok(broken)
+}
+
+/// What is wrong with a pack that is listed with another size than the index says, if something is.
+async fn wrong_size(opened: &Arc<Opened>, pack: &KnownPack) -> Result<Option<String>, EngineError> {
+    let path = files::pack_path(&opened.directory, &pack.id);
+    let content = match opened.store.read(&path).await {
+        Err(error) if error.is_not_found() => {
+            return Ok(Some(format!("pack {} is missing", pack.id)));
+        }
+        content => content?,
+    };
+    let size = content.len() as u64;
+    let id = run_blocking("hash a pack", move || Ok(Id::of(&content))).await?;
+    let what = match size.cmp(&pack.size) {
+        _ if id == pack.id => return Ok(None),
+        Ordering::Less => "is cut off",
+        Ordering::Equal => "is damaged",
+        Ordering::Greater => "is too long",
+    };
+    Ok(Some(format!(
+        "pack {} {what}: {size} bytes instead of {}",
+        pack.id, pack.size
+    )))
 }
 
 /// Reads packs and compares them with their names; the ones that differ, each with a sentence about it.

@@ -64,6 +64,8 @@ pub(super) struct IndexFiles {
     pub(super) readable: Vec<(Id, IndexFile)>,
     /// Those that cannot be read, and why.
     unusable: Vec<(Id, String)>,
+    /// Packs that only their headers name.
+    recovered: Vec<IndexPack>,
 }
 
 impl IndexFiles {
@@ -81,6 +83,7 @@ impl IndexFiles {
         let mut found = Self {
             readable: Vec::new(),
             unusable: Vec::new(),
+            recovered: Vec::new(),
         };
         while let Some((id, file)) = loads.next().await {
             match file {
@@ -93,18 +96,21 @@ impl IndexFiles {
     }
 
     pub(super) fn packs(&self) -> impl Iterator<Item = &IndexPack> {
-        self.readable.iter().flat_map(|(_, file)| &file.packs)
+        self.readable
+            .iter()
+            .flat_map(|(_, file)| &file.packs)
+            .chain(&self.recovered)
     }
 
-    /// Replaces every index file that names a pack that goes, and every one that cannot be read; `more` is named as
-    /// well.
+    /// Replaces every index file that names a pack that goes, and every one that cannot be read. What only headers
+    /// named is named now.
     pub(super) async fn replace(
         self,
         opened: &Opened,
         goes: impl Fn(&Id) -> bool,
-        more: Vec<IndexPack>,
     ) -> Result<(), EngineError> {
-        let (mut replaced, mut keep) = (Vec::new(), more);
+        let (mut replaced, mut keep) = (Vec::new(), self.recovered);
+        keep.retain(|pack| !goes(&pack.id));
         for (id, file) in self.readable {
             if file.packs.iter().any(|pack| goes(&pack.id)) {
                 replaced.push(id);
@@ -155,8 +161,12 @@ pub(super) async fn locked(
     index_lost: bool,
 ) -> Result<Vec<String>, EngineError> {
     opened.cache.clear();
-    let files = IndexFiles::load(opened).await?;
+    let mut files = IndexFiles::load(opened).await?;
     let sizes = index::sizes(opened).await?;
+    let mut said = Vec::new();
+    if index_lost || !files.unusable.is_empty() {
+        files.recovered = recover(opened, &files, &sizes, &mut said).await?;
+    }
     let known: Vec<KnownPack> = files
         .packs()
         .map(|pack| KnownPack::new(pack.id, pack.size()))
@@ -167,19 +177,11 @@ pub(super) async fn locked(
         .filter(|pack| suspects.contains(&pack.id) && !broken.contains_key(&pack.id));
     let damaged = prepare::read_back(opened, doubtful.copied().collect()).await?;
     broken.extend(damaged);
-    let index_lost = index_lost || !files.unusable.is_empty();
-    if broken.is_empty() && !index_lost {
-        return Ok(Vec::new());
+    if broken.is_empty() && files.unusable.is_empty() && files.recovered.is_empty() {
+        return Ok(said);
     }
-    let mut said = Vec::new();
-    let recovered = match index_lost {
-        true => recover(opened, &files, &sizes, &mut said).await?,
-        false => Vec::new(),
-    };
     save_good_blobs(opened, &files, &broken, &sizes, &mut said).await?;
-    files
-        .replace(opened, |id| broken.contains_key(id), recovered)
-        .await?;
+    files.replace(opened, |id| broken.contains_key(id)).await?;
     let paths = broken
         .keys()
         .filter(|id| sizes.contains_key(id))

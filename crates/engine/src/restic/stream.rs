@@ -116,21 +116,15 @@ async fn prepared(
     opened: &Arc<Opened>,
     cancel: &CancellationToken,
 ) -> Result<Prepared, EngineError> {
-    let take = || {
-        opened
-            .prepared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    };
-    if let Some(prepared) = take() {
-        return Ok(prepared);
+    let before = opened
+        .prepared
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    match before {
+        Some(prepared) => Ok(prepared),
+        None => prepare::look(opened, ReadBack::default(), cancel).await,
     }
-    prepare::prepare(opened, ReadBack::default(), cancel).await?;
-    take().ok_or_else(|| EngineError::Internal {
-        what: "prepare the backup: another one of this process took its place".to_owned(),
-        source: None,
-    })
 }
 
 fn validate(request: &BackupRequest) -> Result<(), EngineError> {
