@@ -131,31 +131,6 @@ pub fn expand(text: &str, variables: &Variables) -> Result<String, VariableError
     }
 }
 
-/// The names of all variables that a text refers to, also in defaults. What cannot be expanded is passed over.
-pub fn names(text: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        rest = &rest[at + 1..];
-        if let Some(tail) = rest.strip_prefix('$') {
-            rest = tail;
-        } else if let Some(tail) = rest.strip_prefix('{')
-            && let Some(end) = closing_brace(tail)
-        {
-            let inner = &tail[..end];
-            let named = inner.strip_prefix('#').unwrap_or(inner);
-            let length = named.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            let (name, operation) = named.split_at(length.unwrap_or(named.len()));
-            if is_name(name) {
-                found.insert(name.to_owned());
-            }
-            found.extend(names(operation));
-            rest = &tail[end + 1..];
-        }
-    }
-    found
-}
-
 /// Where the brace that was opened before `text` closes; braces of `${` inside it are skipped.
 fn closing_brace(text: &str) -> Option<usize> {
     let mut depth = 0_usize;

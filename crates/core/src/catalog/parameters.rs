@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
 use kubestash_api::addons::{Function, Task};
 use kubestash_api::shared::TaskReference;
 
@@ -31,7 +32,7 @@ pub fn parameters(task: &Task, function: &Function) -> BTreeSet<String> {
         .map(|parameter| parameter.name.clone());
     let mut known: BTreeSet<String> = declared.collect();
     for arg in &function.spec.args {
-        let variables = names(arg).into_iter();
+        let variables = names(&Value::from(arg.as_str())).into_iter();
         known.extend(variables.filter(|name| !BUILTIN.contains(&name.as_str())));
     }
     known
