@@ -16,6 +16,9 @@ const SHORT_READS: [Duration; 3] = [
     Duration::from_secs(1),
 ];
 
+/// A read that failed sooner than this was answered wrongly, and not tried again and again already.
+const QUICK: Duration = Duration::from_secs(5);
+
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -107,23 +110,28 @@ impl ObjectStore {
         offset: u64,
         length: u64,
     ) -> Result<Bytes, StorageError> {
-        let mut got = 0;
-        for pause in SHORT_READS {
-            tokio::time::sleep(pause).await;
-            let bytes = match &self.inner.kind {
-                Kind::Local(local) => local.read_range(path, offset, length).await?,
-                Kind::Remote(remote) => remote.read_range(path, offset, length).await?,
-            };
-            got = bytes.len();
-            if got as u64 == length {
-                return Ok(bytes);
-            }
-        }
-        Err(StorageError::Failed {
+        let too_short = |got: usize| StorageError::Failed {
             action: format!("read {length} bytes from {offset} of {path} (got {got})"),
             place: self.inner.place.clone(),
             source: None,
-        })
+        };
+        let mut failure = too_short(0);
+        for pause in SHORT_READS {
+            tokio::time::sleep(pause).await;
+            let begun = tokio::time::Instant::now();
+            let read = match &self.inner.kind {
+                Kind::Local(local) => local.read_range(path, offset, length).await,
+                Kind::Remote(remote) => remote.read_range(path, offset, length).await,
+            };
+            failure = match read {
+                Ok(bytes) if bytes.len() as u64 == length => return Ok(bytes),
+                Ok(bytes) => too_short(bytes.len()),
+                // An answer that is no part of the object. What was tried for long is not tried again.
+                Err(error @ StorageError::Failed { .. }) if begun.elapsed() < QUICK => error,
+                Err(error) => return Err(error),
+            };
+        }
+        Err(failure)
     }
 
     /// Writes an object, replacing what was there. When this returns, it is durable.
