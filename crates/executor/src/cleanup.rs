@@ -12,8 +12,7 @@ use kubestash_api::labels;
 use kubestash_api::shared::ConditionStatus;
 use kubestash_api::storage::{BackupStorage, Repository, Snapshot, StorageRepository};
 use kubestash_backend::{
-    Backend, LEFT_KEY, Left, REPORT_KEY, REPORT_LIMIT, SnapshotData,
-    StoredRepository, forget, pack,
+    Backend, LEFT_KEY, Left, REPORT_KEY, REPORT_LIMIT, SnapshotData, StoredRepository, forget, pack,
 };
 use kubestash_core::name;
 use kubestash_engine::{CancellationToken, EngineError};
@@ -200,10 +199,7 @@ pub async fn clean_repository(
         object.namespace,
         object.name
     );
-    store
-        .backend
-        .drop_from_metadata(store.directory())
-        .await?;
+    store.backend.drop_from_metadata(store.directory()).await?;
     report_left(cluster, object, &wiped.left).await
 }
 
