@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, stream};
 use kubestash_api::config::BackendMeta;
-use kubestash_api::storage::{Repository, Snapshot};
+use kubestash_api::storage::{Repository, Snapshot, StorageRepository};
 use kubestash_core::layout;
 use kubestash_engine::storage::Entry;
 use serde::Serialize;
@@ -24,6 +24,59 @@ impl Backend {
     /// Reads `metadata.yaml`; `None` if the storage was never initialised.
     pub async fn read_metadata(&self) -> Result<Option<BackendMeta>, BackendError> {
         self.read_yaml(layout::METADATA_FILE).await
+    }
+
+    /// Changes which repositories `metadata.yaml` names: of a volume, Jobs keep it. One that is missing, broken or
+    /// somebody else's is left as it is; it is written when the storage is set up.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    async fn change_metadata(
+        &self,
+        change: impl FnOnce(&mut Vec<StorageRepository>),
+    ) -> Result<(), BackendError> {
+        let content = self.read_short(layout::METADATA_FILE).await?;
+        if content.is_none_or(|content| header::of_metadata(&content) != Says::Ours) {
+            return Ok(());
+        }
+        let before = match self.read_metadata().await {
+            Ok(Some(metadata)) => metadata,
+            Ok(None) | Err(BackendError::InvalidFile { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut metadata = before.clone();
+        change(&mut metadata.repositories);
+        if metadata == before {
+            return Ok(());
+        }
+        self.write_metadata(&metadata).await
+    }
+
+    /// Names a repository in `metadata.yaml`, so that it is missed if it is lost.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn name_in_metadata(&self, repository: &Repository) -> Result<(), BackendError> {
+        let entry = StorageRepository {
+            name: repository.metadata.name.clone().unwrap_or_default(),
+            namespace: repository.metadata.namespace.clone(),
+            path: Some(repository.spec.path.clone()),
+            ..StorageRepository::default()
+        };
+        self.change_metadata(|named| {
+            named.retain(|found| !is_in(found, &repository.spec.path));
+            named.push(entry);
+        })
+        .await
+    }
+
+    /// Takes the repository in `directory` out of `metadata.yaml`, so that nobody misses it.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn drop_from_metadata(&self, directory: &str) -> Result<(), BackendError> {
+        self.change_metadata(|named| named.retain(|found| !is_in(found, directory)))
+            .await
     }
 
     /// Writes `repository.yaml` into the directory of a Repository.
@@ -179,4 +232,10 @@ impl Backend {
                 invalid(line.trim_start_matches("error: ").to_owned())
             })
     }
+}
+
+/// Whether an entry of `metadata.yaml` is about the repository in `directory`.
+fn is_in(entry: &StorageRepository, directory: &str) -> bool {
+    let path = entry.path.as_deref();
+    path.is_some_and(|path| layout::same_directory(path, directory))
 }

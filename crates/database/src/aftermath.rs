@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::target::quoted;
+use crate::selection::quoted;
 
 /// What is true of the databases after a load that did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]

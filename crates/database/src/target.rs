@@ -215,7 +215,6 @@ pub enum TargetError {
 }
 
 /// Most names of a kind in a message.
-const NAMED: usize = 20;
 
 fn lacking(roles: &[String], tablespaces: &[String], extensions: &[String]) -> String {
     let kinds = [
@@ -226,15 +225,6 @@ fn lacking(roles: &[String], tablespaces: &[String], extensions: &[String]) -> S
     let kinds = kinds.iter().filter(|(_, names)| !names.is_empty());
     let told = kinds.map(|(kind, names)| format!("{kind} {}", quoted(names)));
     told.collect::<Vec<_>>().join(", and ")
-}
-
-pub(crate) fn quoted(names: &[String]) -> String {
-    let shown = names.iter().take(NAMED).map(|name| format!("{name:?}"));
-    let mut text = shown.collect::<Vec<_>>().join(", ");
-    if names.len() > NAMED {
-        text.push_str(&format!(" and {} more", names.len() - NAMED));
-    }
-    text
 }
 
 fn without(roles: &[String], tablespaces: &[String]) -> &'static str {

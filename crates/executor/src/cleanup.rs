@@ -12,10 +12,9 @@ use kubestash_api::labels;
 use kubestash_api::shared::ConditionStatus;
 use kubestash_api::storage::{BackupStorage, Repository, Snapshot, StorageRepository};
 use kubestash_backend::{
-    Backend, BackendError, LEFT_KEY, Left, REPORT_KEY, REPORT_LIMIT, SnapshotData,
-    StoredRepository, forget, pack,
+    Backend, LEFT_KEY, Left, REPORT_KEY, REPORT_LIMIT, SnapshotData, StoredRepository, forget, pack,
 };
-use kubestash_core::{layout, name};
+use kubestash_core::name;
 use kubestash_engine::{CancellationToken, EngineError};
 use serde_json::json;
 
@@ -200,27 +199,8 @@ pub async fn clean_repository(
         object.namespace,
         object.name
     );
-    forget_name(&store).await?;
+    store.backend.drop_from_metadata(store.directory()).await?;
     report_left(cluster, object, &wiped.left).await
-}
-
-/// Takes a repository that is gone out of `metadata.yaml`, so that nobody misses it.
-async fn forget_name(store: &Store) -> Result<(), Failure> {
-    let before = match store.backend.read_metadata().await {
-        Ok(Some(metadata)) => metadata,
-        // It is written anew when the storage is set up.
-        Ok(None) | Err(BackendError::InvalidFile { .. }) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let mut metadata = before.clone();
-    metadata.repositories.retain(|entry| {
-        let path = entry.path.as_deref();
-        !path.is_some_and(|path| layout::same_directory(path, store.directory()))
-    });
-    if metadata != before {
-        store.backend.write_metadata(&metadata).await?;
-    }
-    Ok(())
 }
 
 async fn storage(cluster: &Cluster, object: &Object) -> Result<BackupStorage, Failure> {

@@ -1,7 +1,7 @@
 //! What a `local` storage needs done in a pod.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use kubestash_backend::{REPORT_KEY, unpack};
+use kubestash_backend::{LEFT_KEY, Left, REPORT_KEY, unpack};
 use kubestash_engine::CancellationToken;
 use serde_json::json;
 
@@ -115,4 +115,72 @@ async fn what_cannot_be_done_is_told() {
     let said = run(&stage, &["snapshot-cleanup", "--namespace=demo", &name]).await;
     assert!(said[0].contains("Secret demo/nowhere"), "{said:?}");
     assert_eq!(stage.restic_snapshots("one").len(), 1);
+}
+
+#[tokio::test]
+async fn a_volume_of_others_is_not_used_and_what_is_theirs_is_never_removed() {
+    let stage = Stage::new(&["one"]).await;
+    let root = stage.volume.path();
+    let storage = ["--storage-namespace=demo", "--storage-name=volume"];
+    let init = ["storage-init", storage[0], storage[1]];
+    let write = |path: &str| {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "mine").unwrap();
+    };
+    write("photos/cat.jpg");
+    let said = run(&stage, &init).await;
+    assert!(
+        said[0].contains("photos/") && said[0].contains("subPath"),
+        "{said:?}"
+    );
+    assert!(!root.join("metadata.yaml").exists());
+    // An empty disk has this.
+    std::fs::rename(root.join("photos"), root.join("lost+found")).unwrap();
+    assert_eq!(run(&stage, &init).await, [""; 0]);
+    stage.back_up("s-1").await;
+    let metadata = root.join("metadata.yaml");
+    let named = std::fs::read_to_string(&metadata).unwrap();
+    assert!(named.contains("name: one"), "{named}");
+    let both = json!({
+        "apiVersion": "config.kubestash.com/v1alpha1", "kind": "BackendMeta",
+        "repositories": [{"name": "one", "path": "/one"}, {"name": "two", "path": "two"}],
+    });
+    std::fs::write(&metadata, both.to_string()).unwrap();
+
+    write("one/notes.txt");
+    write("one/repository/v1/frequent-backup/dump/notes.txt");
+    let report = json!({"metadata": {"name": "cleanup-one", "namespace": "demo"}});
+    stage.create("v1", "ConfigMap", report).await;
+    let repository = ["repository-cleanup", "--namespace=demo", "--name=one"];
+    assert_eq!(run(&stage, &repository).await, [""; 0]);
+    let report = stage
+        .api("v1", "ConfigMap")
+        .get("cleanup-one")
+        .await
+        .unwrap();
+    let content: k8s_openapi::ByteString =
+        serde_json::from_value(report.data["binaryData"][LEFT_KEY].clone()).unwrap();
+    let left: Left = serde_json::from_slice(&content.0).unwrap();
+    let notes = [
+        "one/notes.txt",
+        "one/repository/v1/frequent-backup/dump/notes.txt",
+    ];
+    assert_eq!(
+        (left.count, left.first),
+        (2, notes.map(str::to_owned).to_vec())
+    );
+    assert_eq!(files_below(&root.join("one")).len(), 2);
+    assert!(!root.join("one/snapshots").exists());
+    // The one that is gone is not missed.
+    let named = std::fs::read_to_string(&metadata).unwrap();
+    assert!(
+        !named.contains("name: one") && named.contains("name: two"),
+        "{named}"
+    );
+
+    let cleanup = ["storage-cleanup", storage[0], storage[1]];
+    assert_eq!(run(&stage, &cleanup).await, [""; 0]);
+    assert_eq!(files_below(root).len(), 3);
+    assert!(root.join("lost+found/cat.jpg").exists() && !metadata.exists());
 }

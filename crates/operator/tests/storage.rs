@@ -312,23 +312,193 @@ async fn wipe_out_removes_what_is_below_the_prefix_and_nothing_else_also_without
     world
         .create::<Snapshot>(snapshot("snap-1", &repository, "WipeOut"))
         .await;
-    let bucket = world.gcs.store(BUCKET, "");
-    bucket
-        .write(
-            "blueprint/default-blueprint/repository/v1/x",
-            "data".into(),
-            None,
-        )
-        .await
-        .unwrap();
-    bucket
-        .write("blueprint2/keep", "data".into(), None)
-        .await
-        .unwrap();
+    for path in [
+        &format!("blueprint/default-blueprint/{}", data_file()),
+        "blueprint/photos/cat.jpg",
+        "blueprint/default-blueprint/repository/v1/mine",
+        "blueprint2/keep",
+    ] {
+        write(&world, path, "data").await;
+    }
     world.delete::<Secret>("gcs-secret").await;
     world.delete::<BackupStorage>("gcs-storage").await;
     world.until_gone::<BackupStorage>("gcs-storage").await;
-    assert_eq!(world.gcs.paths().await, ["blueprint2/keep"]);
+    let foreign = [
+        "blueprint/default-blueprint/repository/v1/mine",
+        "blueprint/photos/cat.jpg",
+        "blueprint2/keep",
+    ];
+    assert_eq!(world.gcs.paths().await, foreign);
+    let note = world.event("gcs-storage", "ForeignFilesKept").await;
+    assert!(
+        note.contains("2 files that are not kubestash's stay") && note.contains("photos/cat.jpg"),
+        "{note}"
+    );
+    world.stop().await;
+}
+
+/// A file of a restic repository, below a Repository's directory.
+fn data_file() -> String {
+    format!(
+        "repository/v1/frequent-backup/dump/data/ab/{}",
+        "ab".repeat(32)
+    )
+}
+
+/// Writes a file of the tutorial's bucket.
+async fn write(world: &World, path: &str, content: &str) {
+    let bucket = world.gcs.store(BUCKET, "");
+    let content = content.to_owned().into();
+    bucket.write(path, content, None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_is_not_set_up_over_what_is_somebody_elses() {
+    let world = World::start().await;
+    world.make_secret("gcs-secret").await;
+    write(&world, "blueprint/photos/cat.jpg", "x").await;
+    world
+        .create::<BackupStorage>(gcs_storage("gcs-storage", "blueprint", "WipeOut"))
+        .await;
+    let refused = |storage: &BackupStorage| ready_reason(storage) == "ForeignContent";
+    world.until("gcs-storage", "refused", refused).await;
+    let note = world.event("gcs-storage", "ForeignContent").await;
+    assert!(
+        note.contains("photos/") && note.contains("prefix"),
+        "{note}"
+    );
+    assert_eq!(world.gcs.paths().await, ["blueprint/photos/cat.jpg"]);
+    // Moved away, it goes on by itself.
+    let bucket = world.gcs.store(BUCKET, "");
+    bucket.delete("blueprint/photos/cat.jpg").await.unwrap();
+    world.until("gcs-storage", "ready", is_ready).await;
+    world.stop().await;
+}
+
+fn repository_at(name: &str, namespace: &str, path: &str) -> Value {
+    let mut object = repository(name, "Delete");
+    object["metadata"]["namespace"] = json!(namespace);
+    object["spec"]["path"] = json!(path);
+    object
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repositories_inside_others_come_back_and_whatever_does_not_is_told() {
+    let world = World::start().await;
+    world.make_namespace("tenant").await;
+    ready_storage(&world, "Delete").await;
+    world
+        .create::<Repository>(repository_at("inner", NAMESPACE, "demo/sample-druid-2"))
+        .await;
+    let is_set_up = |repository: &Repository| {
+        repository.status.as_ref().and_then(|status| status.phase) == Some(RepositoryPhase::Ready)
+    };
+    world.until("inner", "ready", is_set_up).await;
+    // A new one around it, or at the root, is refused.
+    for path in ["demo", "/"] {
+        let outer = repository_at("outer", NAMESPACE, path);
+        let refused = world.try_create::<Repository>(outer).await.unwrap_err();
+        assert!(
+            refused.contains("spec.path") && refused.contains("demo/inner"),
+            "{refused}"
+        );
+    }
+    // But older versions made such, and the bucket has them.
+    for (name, namespace, path) in [
+        ("outer", NAMESPACE, "demo"),
+        ("root", NAMESPACE, "/"),
+        ("planted", "tenant", "planted"),
+    ] {
+        let yaml = repository_at(name, namespace, path).to_string();
+        let file = format!("blueprint/{path}/repository.yaml").replace("///", "/");
+        write(&world, &file, &yaml).await;
+    }
+    let outer: Repository =
+        serde_json::from_value(repository_at("outer", NAMESPACE, "demo")).unwrap();
+    for (name, annotation) in [("good", 10), ("wide", 400_000), ("huge", 6_000_000)] {
+        let mut object = snapshot(name, &outer, "Delete");
+        object["metadata"]["annotations"] = json!({"note": "x".repeat(annotation)});
+        object["metadata"]["ownerReferences"] = json!([]);
+        let path = format!("blueprint/demo/snapshots/{name}.yaml");
+        write(&world, &path, &object.to_string()).await;
+    }
+    world.delete::<BackupStorage>("gcs-storage").await;
+    world.until_gone::<BackupStorage>("gcs-storage").await;
+    world.until_gone::<Repository>("inner").await;
+    let metadata = json!({
+        "apiVersion": "config.kubestash.com/v1alpha1", "kind": "BackendMeta",
+        "repositories": [
+            {"name": "inner", "namespace": NAMESPACE, "path": "demo/sample-druid-2"},
+            {"name": "lost", "namespace": NAMESPACE, "path": "/lost"},
+        ],
+    });
+    write(&world, "blueprint/metadata.yaml", &metadata.to_string()).await;
+
+    let mut storage = gcs_storage("gcs-storage", "blueprint", "Delete");
+    storage["spec"]["usagePolicy"] = json!({"allowedNamespaces": {"from": "Same"}});
+    world.create::<BackupStorage>(storage).await;
+    let storage = world.until("gcs-storage", "ready", is_ready).await;
+    let entries = storage.status.unwrap().repositories;
+    let told = |name: &str| {
+        let entry = entries.iter().find(|entry| entry.name == name).unwrap();
+        (entry.synced, entry.error.clone().unwrap_or_default())
+    };
+    assert_eq!(told("inner"), (Some(true), String::new()));
+    assert_eq!(told("root"), (Some(true), String::new()));
+    let (synced, error) = told("outer");
+    assert_eq!(synced, Some(true));
+    assert!(
+        error.contains("huge.yaml") && error.contains("wide"),
+        "{error}"
+    );
+    let (synced, error) = told("lost");
+    assert_eq!(synced, Some(false));
+    assert!(
+        error.contains("metadata.yaml names Repository lost"),
+        "{error}"
+    );
+    let (synced, error) = told("planted");
+    assert_eq!(synced, Some(false));
+    assert!(
+        error.contains("namespace tenant may not use BackupStorage demo/gcs-storage"),
+        "{error}"
+    );
+    let planted = world.api::<Repository>("tenant").get_opt("planted").await;
+    assert!(planted.unwrap().is_none());
+    world.until::<Snapshot>("good", "back", |_| true).await;
+
+    // They go on, with a warning.
+    for name in ["inner", "outer", "root"] {
+        let nested = |repository: &Repository| {
+            let conditions = repository
+                .status
+                .iter()
+                .flat_map(|status| &status.conditions);
+            is_set_up(repository)
+                && conditions
+                    .clone()
+                    .any(|found| found.type_ == "DirectoryNested")
+        };
+        world.until(name, "ready, with a warning", nested).await;
+        let note = world.event(name, "DirectoryNested").await;
+        assert!(note.contains("go on as they are"), "{note}");
+    }
+    // What did not come back is not forgotten.
+    let read = || async {
+        let bucket = world.gcs.store(BUCKET, "");
+        let content = bucket.read("blueprint/metadata.yaml").await.unwrap();
+        String::from_utf8(content.to_vec()).unwrap()
+    };
+    let deadline = std::time::Instant::now() + support::PATIENCE;
+    let mut metadata = read().await;
+    while !metadata.contains("name: root") {
+        assert!(std::time::Instant::now() < deadline, "{metadata}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        metadata = read().await;
+    }
+    for name in ["inner", "outer", "root", "lost", "planted"] {
+        assert!(metadata.contains(&format!("name: {name}")), "{metadata}");
+    }
     world.stop().await;
 }
 
@@ -338,12 +508,7 @@ async fn a_repository_that_is_wiped_out_takes_its_directory_along_and_only_that(
     ready_storage(&world, "Delete").await;
     ready_repository(&world, "one", "WipeOut").await;
     ready_repository(&world, "two", "Delete").await;
-    world
-        .gcs
-        .store(BUCKET, "blueprint")
-        .write("one/repository/v1/x", "data".into(), None)
-        .await
-        .unwrap();
+    write(&world, &format!("blueprint/one/{}", data_file()), "data").await;
     world.delete::<Repository>("one").await;
     world.delete::<Repository>("two").await;
     world.until_gone::<Repository>("one").await;

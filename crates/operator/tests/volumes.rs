@@ -16,7 +16,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use kubestash_api::storage::{BackupStorage, BackupStoragePhase, Repository, Snapshot};
-use kubestash_backend::{REPORT_KEY, REPORT_LIMIT, StoredRepository, pack};
+use kubestash_backend::{LEFT_KEY, REPORT_KEY, REPORT_LIMIT, StoredRepository, pack};
 use serde_json::{Value, json};
 
 use support::{NAMESPACE, World};
@@ -154,8 +154,15 @@ async fn a_volume_is_wiped_by_a_job_before_the_storage_goes() {
     world.until("volume", "told", told).await;
     let is_another = |found: &Job| found.metadata.uid != job.metadata.uid;
     world.until("cleanup-volume", "made anew", is_another).await;
+    // What it left is told.
+    let left = json!({"count": 4, "first": ["photos/cat.jpg", "a", "b"]}).to_string();
+    let patch = json!({"binaryData": {LEFT_KEY: ByteString(left.into_bytes())}});
+    world.merge::<ConfigMap>("cleanup-volume", patch).await;
     finish(&world, "cleanup-volume", json!({"type": "Complete"})).await;
     world.until_gone::<BackupStorage>("volume").await;
+    let note = world.event("volume", "ForeignFilesKept").await;
+    assert!(note.contains("photos/cat.jpg, a, b and 1 more"), "{note}");
+    world.until_gone::<ConfigMap>("cleanup-volume").await;
     world.until_gone::<Job>("cleanup-volume").await;
     world.until_gone::<ServiceAccount>("cleanup-volume").await;
     world.stop().await;

@@ -67,7 +67,7 @@ impl Target for PostgresTarget {
         let makes_its_own = layout::makes_databases(outline);
         let names: BTreeSet<&str> = parts.iter().filter_map(layout::Part::database).collect();
         if let Some(named) = &self.named
-            && (makes_its_own || has_index(&outline.head))
+            && (makes_its_own || super::sections::has_index(&outline.head))
             && !names.iter().eq([named.as_str()].iter())
         {
             return Err(TargetError::Named {

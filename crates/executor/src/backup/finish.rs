@@ -112,6 +112,10 @@ impl Finish<'_> {
                 .backend
                 .write_repository(&self.store.repository)
                 .await?;
+            self.store
+                .backend
+                .name_in_metadata(&self.store.repository)
+                .await?;
         }
         let file = report::file_of(self.snapshot, status);
         Ok(self.store.backend.write_snapshot(directory, &file).await?)

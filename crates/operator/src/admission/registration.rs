@@ -161,7 +161,7 @@ mod tests {
             host: "127.0.0.1".to_owned(),
         };
         let validating = validating(&target(&url)).webhooks.unwrap();
-        assert_eq!(validating.len(), 5);
+        assert_eq!(validating.len(), 6);
         let blueprint = validating
             .iter()
             .find(|hook| hook.name == "vbackupblueprint.kb.io")

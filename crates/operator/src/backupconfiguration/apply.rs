@@ -33,7 +33,6 @@ pub(super) async fn apply(
     configuration: &BackupConfiguration,
     plan: &Plan,
 ) -> Result<(), ConfigurationError> {
-    let namespace = configuration.namespace().unwrap_or_default();
     for repository in &plan.repositories {
         self::repository(ctx, configuration, repository).await?;
     }

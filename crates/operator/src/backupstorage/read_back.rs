@@ -210,6 +210,9 @@ async fn make_repository(
     entry.name = stored.name_any();
     entry.namespace = Some(namespace.clone());
     entry.path = Some(stored.spec.path.clone());
+    if ctx.is_terminating(&namespace) {
+        return Err(Refusal::NamespaceMissing(namespace));
+    }
     // A file is no better than any other user of the storage: whoever can write into it could name any namespace.
     if !is_allowed(storage, &namespace, &ctx.namespace_labels(&namespace)) {
         return Err(Refusal::NamespaceNotAllowed {
@@ -220,9 +223,6 @@ async fn make_repository(
                 storage.name_any()
             ),
         });
-    }
-    if ctx.is_terminating(&namespace) {
-        return Err(Refusal::NamespaceMissing(namespace));
     }
     let wanted = repository(storage, stored, &namespace, directory);
     let live = apply::create(&ctx.api::<Repository>(&namespace), &wanted, MANAGER).await?;

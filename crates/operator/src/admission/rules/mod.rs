@@ -108,7 +108,7 @@ pub(super) fn check(
         Kind::RestoreSession => restore_session(&parse(object)?, others),
         Kind::Repository => repository(&parse(object)?, before.is_none(), others),
         // What one object is enough for is in its schema.
-        Kind::HookTemplate | Kind::Repository => Vec::new(),
+        Kind::HookTemplate => Vec::new(),
     })
 }
 

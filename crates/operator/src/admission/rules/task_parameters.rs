@@ -86,6 +86,7 @@ mod tests {
             found(&backup_configuration(&parsed(&configuration), others)),
             found(&backup_blueprint(
                 &serde_json::from_value(blueprint).unwrap(),
+                None,
                 others,
             )),
             found(&restore_session(
