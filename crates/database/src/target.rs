@@ -214,8 +214,6 @@ pub enum TargetError {
     },
 }
 
-/// Most names of a kind in a message.
-
 fn lacking(roles: &[String], tablespaces: &[String], extensions: &[String]) -> String {
     let kinds = [
         ("the roles", roles),

@@ -14,7 +14,8 @@ use crate::connection::Connection;
 use crate::family::{Error, ExamineRequest, Family, Role};
 use crate::outline::{Found, Outline};
 use crate::selection::{self, find};
-use crate::target::{Accepted, Target, TargetError, quoted};
+use crate::selection::quoted;
+use crate::target::{Accepted, Target, TargetError};
 
 /// In the first lines of a dump, before the version of the server that it was made on.
 const DUMPED_FROM: &str = "-- Dumped from database version ";
