@@ -288,8 +288,8 @@ async fn with_few_file_descriptors_idle_connections_lock_nobody_out() {
     for _ in 0..3 {
         // Each with a connection of its own.
         let client = support::client(kubeconfig.clone()).await;
-        let listed = api(&client, "ConfigMap").list(&ListParams::default());
-        tokio::time::timeout(Duration::from_secs(30), listed)
+        let (maps, all) = (api(&client, "ConfigMap"), ListParams::default());
+        tokio::time::timeout(Duration::from_secs(30), maps.list(&all))
             .await
             .expect("idle connections lock everybody out")
             .unwrap();
