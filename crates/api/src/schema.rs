@@ -63,6 +63,103 @@ fn restructure(schema: &mut Map<String, Value>) {
             restructure(subschema);
         }
     });
+    if let Some(Value::Object(fields)) = schema.get_mut("properties") {
+        for (name, field) in fields {
+            as_in_pods(name, field);
+        }
+    }
+}
+
+/// References to an object of the same namespace. Kubernetes takes them without a name, as nothing.
+const REFERENCES: [&str; 9] = [
+    "configMap",
+    "configMapKeyRef",
+    "configMapRef",
+    "controllerPublishSecretRef",
+    "imagePullSecrets",
+    "nodePublishSecretRef",
+    "secret",
+    "secretKeyRef",
+    "secretRef",
+];
+
+/// The lists of a pod that are maps in disguise, and what tells their items apart.
+const KEYED_LISTS: [(&str, &[&str]); 12] = [
+    ("claims", &["name"]),
+    ("containers", &["name"]),
+    ("env", &["name"]),
+    ("hostAliases", &["ip"]),
+    ("imagePullSecrets", &["name"]),
+    ("initContainers", &["name"]),
+    ("ports", &["containerPort", "protocol"]),
+    (
+        "topologySpreadConstraints",
+        &["topologyKey", "whenUnsatisfiable"],
+    ),
+    ("variables", &["name"]),
+    ("volumeDevices", &["devicePath"]),
+    ("volumeMounts", &["mountPath"]),
+    ("volumes", &["name"]),
+];
+
+/// What Kubernetes' own definitions say of the fields of a pod beyond the types: which references need no name, and
+/// which lists a server-side apply merges by key.
+fn as_in_pods(name: &str, field: &mut Value) {
+    if REFERENCES.contains(&name) {
+        let reference = match field.get("items") {
+            Some(_) => field.get_mut("items"),
+            None => Some(&mut *field),
+        };
+        if let Some(reference) = reference.and_then(Value::as_object_mut) {
+            unnamed(reference);
+        }
+    }
+    let Some((_, keys)) = KEYED_LISTS.iter().find(|(list, _)| *list == name) else {
+        return;
+    };
+    let Some(Value::Object(item)) = field.get_mut("items") else {
+        return;
+    };
+    let Some(Value::Object(properties)) = item.get_mut("properties") else {
+        return;
+    };
+    if !keys.iter().all(|key| properties.contains_key(*key)) {
+        return;
+    }
+    if let Some(Value::Object(protocol)) = properties.get_mut("protocol") {
+        protocol.insert("default".to_owned(), "TCP".into());
+    }
+    let required = item.get("required").and_then(Value::as_array);
+    let is_required =
+        |key: &str| required.is_some_and(|names| names.iter().any(|name| name == key));
+    let is_given = |key: &str| item["properties"][key].get("default").is_some();
+    if !keys.iter().all(|key| is_required(key) || is_given(key)) {
+        return;
+    }
+    field["x-kubernetes-list-type"] = "map".into();
+    field["x-kubernetes-list-map-keys"] = (*keys).into();
+}
+
+/// A reference whose name may be left out.
+fn unnamed(reference: &mut Map<String, Value>) {
+    let Some(Value::Array(required)) = reference.get_mut("required") else {
+        return;
+    };
+    let before = required.len();
+    required.retain(|field| field != "name");
+    if required.len() == before {
+        return;
+    }
+    if required.is_empty() {
+        reference.remove("required");
+    }
+    reference.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
+    if let Some(Value::Object(name)) = reference
+        .get_mut("properties")
+        .and_then(|properties| properties.get_mut("name"))
+    {
+        name.insert("default".to_owned(), "".into());
+    }
 }
 
 /// The text of a doc comment with one line for each paragraph; who shows it knows better where to break lines.
@@ -142,4 +239,46 @@ pub(crate) fn integer(_: &mut SchemaGenerator) -> Schema {
 /// Schema of bytes, written in base64.
 pub(crate) fn bytes(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "byte" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_lists_of_a_pod_are_merged_by_the_keys_of_kubernetes_and_its_references_need_no_name() {
+        let item = |field: &str| json!({"type": "object", "properties": {field: {"type": "string"}}, "required": [field]});
+        let mut schema = json!({"type": "object", "properties": {
+            "env": {"type": "array", "items": {
+                "type": "object", "required": ["name"], "properties": {
+                    "name": {"type": "string"},
+                    "valueFrom": {"type": "object", "properties": {"secretKeyRef": {
+                        "type": "object", "required": ["key", "name"],
+                        "properties": {"key": {"type": "string"}, "name": {"type": "string"}},
+                    }}},
+                },
+            }},
+            "volumeMounts": {"type": "array", "items": item("mountPath")},
+            "imagePullSecrets": {"type": "array", "items": item("name")},
+            "ports": {"type": "array", "items": {
+                "type": "object", "required": ["containerPort"],
+                "properties": {"containerPort": {"type": "integer"}, "protocol": {"type": "string"}},
+            }},
+            "tolerations": {"type": "array", "items": item("key")},
+            "args": {"type": "array", "items": {"type": "string"}},
+        }});
+        restructure(schema.as_object_mut().unwrap());
+        let keys = |name: &str| schema["properties"][name]["x-kubernetes-list-map-keys"].clone();
+        assert_eq!(keys("env"), json!(["name"]));
+        assert_eq!(keys("volumeMounts"), json!(["mountPath"]));
+        assert_eq!(keys("imagePullSecrets"), json!(["name"]));
+        assert_eq!(keys("ports"), json!(["containerPort", "protocol"]));
+        assert_eq!(keys("tolerations"), Value::Null);
+        assert_eq!(keys("args"), Value::Null);
+        let secret = &schema["properties"]["env"]["items"]["properties"]["valueFrom"]["properties"]
+            ["secretKeyRef"];
+        assert_eq!(secret["required"], json!(["key"]));
+        assert_eq!(secret["properties"]["name"]["default"], "");
+    }
 }

@@ -24,7 +24,8 @@ use crate::{bootstrap, controllers, http};
 /// How long requests under way may take when the server stops; watches end at once.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long a client may take to send the headers of a request, from its first byte or from the end of the one before.
-const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+/// No whole part of a minute: what clients do at such intervals must not meet the end of their idle connection.
+const HEADERS_WITHIN: Duration = Duration::from_secs(47);
 /// How much of an answer is kept for a client that does not take it; longer headers are refused.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How often a silent HTTP/2 client is asked whether it is there, and how long it may take to say so.

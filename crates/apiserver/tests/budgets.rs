@@ -394,3 +394,175 @@ async fn a_client_sees_the_rest_of_its_question_in_the_answer() {
     );
     assert_ne!(answer["status"]["authenticated"], true);
 }
+
+/// A request whose body is text of a media type.
+async fn send(server: &TestServer, path: &str, media: &str, body: String) -> (u16, Value) {
+    let request = Request::post(path)
+        .header(AUTHORIZATION, format!("Bearer {}", *server.admin_token()))
+        .header(CONTENT_TYPE, media)
+        .body(Body::from(body))
+        .unwrap();
+    let answer = server.local_service().oneshot(request).await.unwrap();
+    let code = answer.status().as_u16();
+    let bytes = axum::body::to_bytes(answer.into_body(), usize::MAX)
+        .await
+        .unwrap();
+    (code, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn documents_that_nest_or_multiply_without_end_are_refused() {
+    let (server, _client) = server().await;
+    let path = "/api/v1/namespaces/demo/configmaps";
+    let deep = |levels: usize| {
+        format!(
+            "{{\"metadata\":{}1{}}}",
+            "[".repeat(levels),
+            "]".repeat(levels)
+        )
+    };
+    let aliases = (1..20).fold("data:\n  a0: &a0 [x, x]\n".to_owned(), |text, n| {
+        format!(
+            "{text}  a{n}: &a{n} [*a{m}, *a{m}, *a{m}, *a{m}]\n",
+            m = n - 1
+        )
+    });
+    let block: String = (0..5000)
+        .map(|level| format!("{}a:\n", " ".repeat(level % 200)))
+        .collect();
+    for (media, body) in [
+        ("application/json", deep(200)),
+        ("application/json", deep(100_000)),
+        ("application/yaml", deep(100_000)),
+        ("application/yaml", aliases),
+        ("application/yaml", block),
+    ] {
+        let (code, answer) = send(&server, path, media, body).await;
+        assert_eq!(code, 400, "{media}: {answer}");
+    }
+}
+
+/// Creates all definitions of the product, and returns how many there are.
+async fn define_all(server: &TestServer) -> usize {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds");
+    let mut taken = 0;
+    for dir in [dir.clone(), dir.join("foreign")] {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let file = entry.unwrap().path();
+            if file.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+            let (code, answer) = send(server, path, "application/yaml", text).await;
+            assert_eq!(code, 201, "{file:?}: {}", answer["message"]);
+            taken += 1;
+        }
+    }
+    taken
+}
+
+#[tokio::test]
+async fn our_own_definitions_are_within_the_budgets_and_refuse_by_field_what_means_nothing() {
+    let (server, _client) = server().await;
+    assert!(define_all(&server).await >= 19);
+    let configuration = || {
+        json!({
+            "apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration", "metadata": {"name": "a"},
+            "spec": {
+                "target": {"apiGroup": "kubedb.com", "kind": "MySQL", "name": "db", "namespace": "demo"},
+                "backends": [{"name": "b", "storageRef": {"name": "s", "namespace": "demo"}, "retentionPolicy": {"name": "r", "namespace": "demo"}}],
+                "sessions": [{
+                    "name": "frequent",
+                    "scheduler": {"schedule": "*/5 * * * *", "jobTemplate": {"backoffLimit": 1, "template": {}}},
+                    "repositories": [{"name": "repo", "backend": "b", "directory": "/x", "encryptionSecret": {"name": "e", "namespace": "demo"}}],
+                    "addon": {"name": "mysql-addon", "tasks": [{"name": "logical-backup"}]},
+                }],
+            },
+        })
+    };
+    let path = "/apis/core.kubestash.com/v1alpha1/namespaces/demo/backupconfigurations?dryRun=All";
+    let (code, answer) = send(
+        &server,
+        path,
+        "application/json",
+        configuration().to_string(),
+    )
+    .await;
+    assert_eq!(code, 201, "{}", answer["message"]);
+    for (field, bad, good) in [
+        (
+            "scheduler/concurrencyPolicy",
+            json!("Bad"),
+            json!("Replace"),
+        ),
+        ("scheduler/startingDeadlineSeconds", json!(-1), json!(0)),
+        ("scheduler/failedJobsHistoryLimit", json!(-1), json!(0)),
+        ("scheduler/successfulJobsHistoryLimit", json!(-1), json!(3)),
+        ("sessionHistoryLimit", json!(-1), json!(0)),
+        ("scheduler/jobTemplate/backoffLimit", json!(-1), json!(0)),
+        (
+            "scheduler/jobTemplate/activeDeadlineSeconds",
+            json!(-1),
+            json!(60),
+        ),
+        (
+            "scheduler/jobTemplate/ttlSecondsAfterFinished",
+            json!(-1),
+            json!(0),
+        ),
+        ("scheduler/jobTemplate/parallelism", json!(-1), json!(1)),
+        ("scheduler/jobTemplate/completions", json!(-1), json!(1)),
+        (
+            "scheduler/jobTemplate/completionMode",
+            json!("Bad"),
+            json!("NonIndexed"),
+        ),
+        (
+            "scheduler/jobTemplate/template/spec/terminationGracePeriodSeconds",
+            json!(-1),
+            json!(30),
+        ),
+        (
+            "scheduler/jobTemplate/template/spec/dnsPolicy",
+            json!("Bad"),
+            json!("ClusterFirst"),
+        ),
+        ("retryConfig/maxRetry", json!(0), json!(1)),
+        (
+            "addon/containerRuntimeSettings/nice/adjustment",
+            json!(20),
+            json!(19),
+        ),
+        (
+            "addon/containerRuntimeSettings/ioNice/class",
+            json!(4),
+            json!(3),
+        ),
+    ] {
+        for (value, expected) in [(good, 201), (bad, 422)] {
+            let mut object = configuration();
+            let mut at = &mut object["spec"]["sessions"][0];
+            for part in field.split('/') {
+                at = &mut at[part];
+            }
+            *at = value;
+            let (code, answer) = send(&server, path, "application/json", object.to_string()).await;
+            let message = answer["message"].as_str().unwrap_or_default();
+            // What the schema does not know is dropped, and would be accepted for the wrong reason.
+            let kept = field
+                .split('/')
+                .fold(&answer["spec"]["sessions"][0], |at, part| &at[part]);
+            assert_eq!(code, expected, "{field}: {message}");
+            assert!(
+                code != 201 || !kept.is_null(),
+                "{field} is not in the schema"
+            );
+            let named = format!("spec.sessions[0].{}", field.replace('/', "."));
+            assert!(
+                code == 201 || message.contains(&named),
+                "{field}: {message}"
+            );
+        }
+    }
+}

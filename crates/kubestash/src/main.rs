@@ -9,21 +9,17 @@ mod logging;
 mod memory;
 mod operator;
 mod print;
+mod rights;
 mod up;
 
 use std::num::NonZero;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Backs up and restores databases on Kubernetes, without a licence key.
 #[derive(Parser)]
-#[command(
-    name = "kubestash",
-    version,
-    arg_required_else_help = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "kubestash", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,6 +35,13 @@ enum Command {
     Crds(print::CrdArgs),
     /// Print the catalog of Addons and Functions as YAML
     Catalog(print::CatalogArgs),
+    /// Print the version
+    Version,
+    /// Print a script that completes commands and flags, for `source <(kubestash completion bash)`
+    Completion {
+        /// The shell it is for
+        shell: clap_complete::Shell,
+    },
     /// Run one step of a session, inside its Job
     #[command(hide = true, disable_help_flag = true)]
     Execute {
@@ -75,6 +78,8 @@ fn main() -> ExitCode {
         }),
         Command::Crds(args) => report(print::crds(&args)),
         Command::Catalog(args) => report(print::catalog(&args)),
+        Command::Version => report(print::line(&Cli::command().render_version())),
+        Command::Completion { shell } => report(print::completion(shell, &mut Cli::command())),
     }
 }
 

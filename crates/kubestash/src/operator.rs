@@ -33,14 +33,22 @@ pub(crate) struct Args {
     /// How many BackupSessions and RestoreSessions work at once; the others wait in a queue. 0 sets no limit
     #[arg(long, value_name = "N", env = "KUBESTASH_MAX_SESSIONS", default_value_t = MAX_SESSIONS)]
     max_sessions: usize,
-    /// Hold a Lease before anything is written, so that several replicas can run
-    #[arg(long)]
+    /// Hold a Lease before anything is written, so that of several operators one works and the others wait
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
     leader_elect: bool,
 }
 
 /// Runs the operator until it is told to stop.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    crate::logging::start();
+    crate::logging::start()?;
     let client = kube::Client::try_default().await.context(
         "failed to reach the cluster: set KUBECONFIG, or run in a pod with a ServiceAccount",
     )?;

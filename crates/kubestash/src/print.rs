@@ -1,4 +1,4 @@
-//! `kubestash crds` and `kubestash catalog`: YAML for `kubectl apply --server-side -f -`.
+//! What commands print: `crds` and `catalog` as YAML for `kubectl apply --server-side -f -`, `version`, `completion`.
 
 use std::io::Write;
 
@@ -33,6 +33,30 @@ pub(crate) fn crds(args: &CrdArgs) -> anyhow::Result<()> {
 /// Prints the Addons and Functions.
 pub(crate) fn catalog(args: &CatalogArgs) -> anyhow::Result<()> {
     documents(&crate::install::catalog(&args.image)?)
+}
+
+/// Prints a script of a shell.
+pub(crate) fn completion(
+    shell: clap_complete::Shell,
+    command: &mut clap::Command,
+) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, command, name, &mut script);
+    written(std::io::stdout().lock().write_all(&script))
+}
+
+/// Prints a line.
+pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    written(writeln!(std::io::stdout().lock(), "{}", text.trim_end()))
+}
+
+fn written(result: std::io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        // `kubestash completion bash | head` is no failure.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("failed to print"),
+    }
 }
 
 fn documents<T: Serialize>(objects: &[T]) -> anyhow::Result<()> {

@@ -63,7 +63,7 @@ pub(crate) struct Args {
 
 /// Runs everything until a signal, or until a part fails.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    crate::logging::start();
+    crate::logging::start()?;
     let stop = stop_on_signal()?;
     if args.until_eof {
         stop_on_eof(stop.clone());
@@ -74,16 +74,28 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Some(file) => std::path::absolute(file).context("failed to find the kubeconfig file")?,
         None => data_dir.join("kubeconfig"),
     };
+    let own_binary = std::env::current_exe().context("failed to find this program's own file")?;
+    crate::rights::check()?;
+    make_root(&data_dir)?;
+    crate::rights::try_out(&data_dir, &own_binary).await?;
+    raise_open_files();
     let server = start_server(&data_dir, args.port).await?;
     write_private(&kubeconfig, &serde_saphyr::to_string(&server.kubeconfig())?)?;
 
-    let result = run_parts(&server, &data_dir, &kubeconfig, args.max_sessions, &stop).await;
+    let result = run_parts(
+        &server,
+        &own_binary,
+        &data_dir,
+        &kubeconfig,
+        args.max_sessions,
+        &stop,
+    )
+    .await;
     server.shutdown().await;
     result
 }
 
 async fn start_server(data_dir: &Path, port: u16) -> anyhow::Result<Server> {
-    make_root(data_dir)?;
     let remembered = data_dir.join("port");
     let port = if port == 0 {
         last_port(&remembered)
@@ -117,6 +129,7 @@ fn last_port(file: &Path) -> u16 {
 /// Starts what talks to the API server, waits for the end, and stops it in order.
 async fn run_parts(
     server: &Server,
+    own_binary: &Path,
     data_dir: &Path,
     kubeconfig: &Path,
     max_sessions: usize,
@@ -125,12 +138,11 @@ async fn run_parts(
     let client = client(server).await?;
     crate::install::definitions(&client).await?;
     crate::install::addons(&client, IMAGE).await?;
-    let own_binary = std::env::current_exe().context("failed to find this program's own file")?;
 
-    let mut provider_config = ProviderConfig::new(client.clone(), data_dir, &own_binary);
+    let mut provider_config = ProviderConfig::new(client.clone(), data_dir, own_binary);
     provider_config.shutdown_grace = DATABASE_GRACE;
     provider_config.masked_paths = vec![kubeconfig.to_owned()];
-    let mut node_config = NodeConfig::new(client.clone(), data_dir, &own_binary);
+    let mut node_config = NodeConfig::new(client.clone(), data_dir, own_binary);
     node_config.own_images = vec![IMAGE.to_owned()];
     node_config.api_port = server.addr().port();
     node_config.ca_pem = server.ca_pem().to_owned();
@@ -150,7 +162,8 @@ async fn run_parts(
             cert_dir: None,
         }),
         max_sessions,
-        leader_election: false,
+        // Somebody may run `kubestash operator` against this server: only one of the two may work.
+        leader_election: true,
         ready: Some(ready),
     };
 
@@ -256,16 +269,42 @@ async fn client(server: &Server) -> anyhow::Result<kube::Client> {
     Ok(kube::Client::new(service, config.default_namespace))
 }
 
-/// Fires on Ctrl-C and SIGTERM.
+/// Lets this process have as many files open as it may: connections, databases and pods need many, and the usual limit
+/// is meant for programs of another kind.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    const ENOUGH: u64 = 1 << 16;
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = hard.min(ENOUGH).max(soft);
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "failed to raise the limit of open files");
+    }
+}
+
+/// Fires on Ctrl-C, SIGTERM and SIGHUP: a terminal that is closed ends what runs in it, in order. What was started with
+/// `nohup` goes on.
 pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for signals")?;
+    let mut hangup = match crate::rights::ignores_hangup() {
+        true => None,
+        false => Some(signal(SignalKind::hangup()).context("failed to listen for signals")?),
+    };
     let fire = stop.clone();
     tokio::spawn(async move {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hung_up => {}
         }
         tracing::info!("stopping");
         fire.cancel();

@@ -31,6 +31,12 @@ pub struct NodeConfig {
     pub search_path: String,
     /// How long pods may take to end when the node itself is stopped.
     pub shutdown_grace: Duration,
+    /// Life of the tokens of pods' ServiceAccounts, in seconds; at least 600. They are renewed in their files.
+    pub token_seconds: i64,
+    /// How often is looked whether a token is to be renewed.
+    pub token_checked_every: Duration,
+    /// The age at which a token is renewed that has not reached 80 % of its life.
+    pub token_renewed_after: Option<Duration>,
 }
 
 impl NodeConfig {
@@ -55,6 +61,10 @@ impl NodeConfig {
             masked_paths: Vec::new(),
             search_path: std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned()),
             shutdown_grace: Duration::from_secs(4),
+            // Long enough that a clock that is put forward does not end all of them at once.
+            token_seconds: 24 * 3600,
+            token_checked_every: Duration::from_secs(30),
+            token_renewed_after: None,
         }
     }
 }

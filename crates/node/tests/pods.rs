@@ -4,6 +4,7 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
@@ -213,7 +214,38 @@ async fn our_program_finds_the_api_server_with_the_rights_of_its_service_account
             .await;
         assert_eq!(outcome(&done).unwrap(), expected, "{name}: {log}");
         assert_eq!(log.contains("mine"), expected == "Complete", "{log}");
+        assert!(!log.contains("not read from its file"), "{log}");
     }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tokens_of_a_running_pod_are_renewed_in_their_files() {
+    let cluster = Cluster::start().await;
+    let mut config = cluster.config();
+    config.token_checked_every = Duration::from_millis(100);
+    config.token_renewed_after = Some(Duration::ZERO);
+    let node = cluster.node_with(config);
+    let token = json!({"serviceAccountToken": {"path": "deep/token", "audience": "vault"}});
+    let extra = json!({
+        "volumes": [{"name": "tokens", "projected": {"sources": [token]}}],
+        "main": {"volumeMounts": [{"name": "tokens", "mountPath": "/tokens"}]},
+    });
+    let own = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+    let script = format!(
+        "for file in {own} /tokens/deep/token; do old=`cat $file`; turn=0; \
+         while test \"$old\" = \"`cat $file`\"; do sleep 0.05; turn=$((turn + 1)); test $turn -lt 1000 || exit 1; done; \
+         cat $file | tr . '\\n' | grep -c .; done; echo x > {own} || echo read-only"
+    );
+    let (job, log) = cluster.run_script("renewed", &script, extra).await;
+    assert_eq!(outcome(&job).unwrap(), "Complete", "{log}");
+    // Each is a whole token of three parts, and the container cannot write it.
+    assert!(
+        log.starts_with("3\n3\n") && log.lines().any(|line| line == "read-only"),
+        "{log}"
+    );
+    let pod = cluster.pods_of("renewed").await.remove(0).uid().unwrap();
+    await_absence(&cluster.server.pods_dir().join(pod).join(".tokens")).await;
     node.stop().await;
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Invariant: who cannot renew the Lease for [`GIVE_UP`] stops writing, well before anyone else may take it after
 //! [`DURATION`]. Clocks are not compared between machines: a Lease is expired when it has not changed for its duration
-//! as measured here.
+//! as measured here. The one exception is a holder whose process has ended on this very machine: it will not come back.
 
 use std::time::{Duration, Instant};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
+    api::core::v1::Namespace,
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
@@ -53,14 +54,26 @@ pub(crate) struct Held {
     identity: String,
 }
 
-/// Waits until this replica holds the Lease.
+/// What an attempt came to.
+enum Attempt {
+    /// The Lease is ours.
+    Held(Lease),
+    /// Somebody else holds it, or was faster.
+    Taken {
+        /// Who, as far as that is known.
+        holder: Option<String>,
+    },
+}
+
+/// Waits until this replica holds the Lease, and says for whom it waits.
 pub(crate) async fn acquire(ctx: &Context, instance: &str) -> Held {
     let api: Api<Lease> = ctx.api(&ctx.namespace);
-    let identity = format!("{instance}_{}", uuid::Uuid::new_v4());
+    let identity = format!("{instance}_{}_{}", Process::own(), uuid::Uuid::new_v4());
     let mut observed: Option<(Option<String>, Instant)> = None;
+    let mut told: Option<String> = None;
     loop {
         match attempt(&api, &identity, &mut observed).await {
-            Ok(Some(lease)) => {
+            Ok(Attempt::Held(lease)) => {
                 tracing::info!(identity, "this replica leads");
                 return Held {
                     api,
@@ -68,10 +81,49 @@ pub(crate) async fn acquire(ctx: &Context, instance: &str) -> Held {
                     identity,
                 };
             }
-            Ok(None) => {}
+            Ok(Attempt::Taken { holder }) => {
+                if let Some(holder) = holder.filter(|holder| told.as_ref() != Some(holder)) {
+                    tracing::info!(
+                        holder,
+                        "another operator is at work: waiting for Lease {}/{NAME}",
+                        ctx.namespace
+                    );
+                    told = Some(holder);
+                }
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 && create_namespace(ctx).await => {
+                continue;
+            }
             Err(error) => tracing::warn!(%error, "failed to ask for the Lease, trying again"),
         }
         tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Creates the operator's own namespace, which is all that the first Lease can lack; whether it is new.
+async fn create_namespace(ctx: &Context) -> bool {
+    let namespace = Namespace {
+        metadata: ObjectMeta {
+            name: Some(ctx.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    };
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    match api.create(&PostParams::default(), &namespace).await {
+        Ok(_) => {
+            tracing::info!("created namespace {} for the Lease", ctx.namespace);
+            true
+        }
+        Err(kube::Error::Api(status)) if status.is_already_exists() => false,
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "failed to create namespace {}: create it, or choose another with --namespace",
+                ctx.namespace
+            );
+            false
+        }
     }
 }
 
@@ -79,7 +131,7 @@ async fn attempt(
     api: &Api<Lease>,
     identity: &str,
     observed: &mut Option<(Option<String>, Instant)>,
-) -> Result<Option<Lease>, kube::Error> {
+) -> Result<Attempt, kube::Error> {
     let Some(mut lease) = api.get_opt(NAME).await? else {
         let metadata = ObjectMeta {
             name: Some(NAME.to_owned()),
@@ -101,8 +153,10 @@ async fn attempt(
         }
     };
     let spec = lease.spec.clone().unwrap_or_default();
-    if !is_free(&spec, now.duration_since(since)) {
-        return Ok(None);
+    let holder = spec.holder_identity.clone().filter(|one| !one.is_empty());
+    let ended = holder.as_deref().is_some_and(Process::has_ended);
+    if !ended && !is_free(&spec, now.duration_since(since)) {
+        return Ok(Attempt::Taken { holder });
     }
     lease.spec = Some(renewed(spec, identity));
     lost_race(api.replace(NAME, &PostParams::default(), &lease).await)
@@ -132,14 +186,74 @@ fn renewed(mut spec: LeaseSpec, identity: &str) -> LeaseSpec {
     spec
 }
 
-fn lost_race(outcome: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::Error> {
+fn lost_race(outcome: Result<Lease, kube::Error>) -> Result<Attempt, kube::Error> {
     match outcome {
-        Ok(lease) => Ok(Some(lease)),
+        Ok(lease) => Ok(Attempt::Held(lease)),
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
-            Ok(None)
+            Ok(Attempt::Taken { holder: None })
         }
         Err(error) => Err(error),
     }
+}
+
+/// A process of this machine as a part of an identity: a Lease whose holder was killed need not be waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Process {
+    /// The machine since it was started, and the PID namespace; absent where the kernel does not say.
+    place: Option<String>,
+    pid: u32,
+}
+
+impl Process {
+    fn own() -> Self {
+        Self {
+            place: place(),
+            pid: std::process::id(),
+        }
+    }
+
+    /// The process in an identity.
+    fn of(identity: &str) -> Option<Self> {
+        // An instance may hold the separator, the two parts after it do not.
+        let (_, process) = identity.rsplit_once('_')?.0.rsplit_once('_')?;
+        let (place, pid) = process.rsplit_once('.')?;
+        Some(Self {
+            place: Some(place.to_owned()).filter(|place| !place.is_empty()),
+            pid: pid.parse().ok()?,
+        })
+    }
+
+    /// Whether the holder of a Lease was a process of this place that is no more.
+    fn has_ended(identity: &str) -> bool {
+        Self::of(identity).is_some_and(|holder| {
+            holder.place.is_some()
+                && holder.place == place()
+                && !std::path::Path::new(&format!("/proc/{}", holder.pid)).exists()
+        })
+    }
+}
+
+impl std::fmt::Display for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}.{}",
+            self.place.as_deref().unwrap_or_default(),
+            self.pid
+        )
+    }
+}
+
+fn place() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    let digits =
+        |text: &str| -> String { text.chars().filter(char::is_ascii_alphanumeric).collect() };
+    Some(format!(
+        "{}.{}",
+        digits(&boot),
+        digits(&namespace.to_string_lossy())
+    ))
 }
 
 impl Held {
@@ -262,5 +376,29 @@ mod tests {
         );
         assert_eq!(first.acquire_time, again.acquire_time);
         assert_eq!(renewed(again, "b").lease_transitions, Some(2));
+    }
+
+    #[test]
+    fn a_lease_of_a_process_that_ended_on_this_machine_is_free_at_once() {
+        let own = Process::own();
+        let identity = |process: &Process| format!("a_pod_{process}_{}", uuid::Uuid::new_v4());
+        assert_eq!(Process::of(&identity(&own)).as_ref(), Some(&own));
+        assert!(
+            !Process::has_ended(&identity(&own)),
+            "this process is alive"
+        );
+        let ended = Process {
+            pid: u32::MAX,
+            ..own.clone()
+        };
+        assert!(Process::has_ended(&identity(&ended)));
+        let elsewhere = Process {
+            place: Some("other.machine".to_owned()),
+            ..ended
+        };
+        assert!(!Process::has_ended(&identity(&elsewhere)));
+        for other in ["", "name", "a_b", "a_b_c", "kubestash-operator_1234"] {
+            assert!(!Process::has_ended(other), "{other}");
+        }
     }
 }

@@ -47,3 +47,23 @@ async fn one_replica_leads_and_the_next_takes_over_when_it_stops() {
     assert_eq!(holder().await, None);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_namespace_of_the_lease_is_created_if_it_is_missing() {
+    let world = World::without_operator().await;
+    let (mut config, is_ready) = world.config();
+    config.leader_election = true;
+    config.webhook = None;
+    config.namespace = "nowhere-yet".to_owned();
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(kubestash_operator::run(config, stop.clone()));
+    tokio::time::timeout(PATIENCE, is_ready)
+        .await
+        .unwrap()
+        .unwrap();
+    let leases = kube::Api::<Lease>::namespaced(world.client.clone(), "nowhere-yet");
+    assert!(leases.get("kubestash-operator").await.is_ok());
+    stop.cancel();
+    task.await.unwrap().unwrap();
+    world.stop().await;
+}

@@ -88,6 +88,7 @@ pub struct BatchSession {
     pub scheduler: Option<SchedulerSpec>,
     /// How many finished BackupSessions of this session stay.
     #[serde(default = "crate::shared::one")]
+    #[schemars(range(min = 0))]
     pub session_history_limit: i32,
     /// How each target is backed up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

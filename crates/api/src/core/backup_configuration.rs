@@ -125,6 +125,7 @@ pub struct Session {
     pub scheduler: Option<SchedulerSpec>,
     /// How many finished BackupSessions of this session stay.
     #[serde(default = "crate::shared::one")]
+    #[schemars(range(min = 0))]
     pub session_history_limit: i32,
 }
 

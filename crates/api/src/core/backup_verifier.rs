@@ -87,6 +87,7 @@ pub struct BackupVerifierSpec {
     pub script: Option<ScriptVerifier>,
     /// How many finished BackupVerificationSessions stay.
     #[serde(default = "crate::shared::one")]
+    #[schemars(range(min = 0))]
     pub session_history_limit: i32,
     /// `RestoreOnly`, `Query` or `Script`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]

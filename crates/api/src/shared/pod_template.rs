@@ -70,6 +70,7 @@ pub struct PodSpec {
     pub dns_config: Option<corev1::PodDNSConfig>,
     /// DNS policy of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]))]
     pub dns_policy: Option<String>,
     /// Whether Services appear as environment variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +138,7 @@ pub struct PodSpec {
     pub share_process_namespace: Option<bool>,
     /// Seconds that the pod gets to end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub termination_grace_period_seconds: Option<i64>,
     /// Taints that the pod tolerates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -58,6 +58,7 @@ pub struct ContainerRuntimeSettings {
 pub struct Nice {
     /// From -20, the most favourable, to 19.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -20, max = 19))]
     pub adjustment: Option<i32>,
 }
 
@@ -67,9 +68,11 @@ pub struct Nice {
 pub struct IoNice {
     /// 0 none, 1 real time, 2 best effort, 3 idle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3))]
     pub class: Option<i32>,
     /// Priority within the class, from 0, the highest, to 7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 7))]
     pub class_data: Option<i32>,
 }
 

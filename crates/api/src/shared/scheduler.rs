@@ -13,9 +13,11 @@ pub struct SchedulerSpec {
     /// What to do when a run is due while the previous one still works: `Forbid` skips the new run, `Replace` cancels
     /// the old one. `Allow` acts as `Forbid`, because two runs must not write one repository at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["Allow", "Forbid", "Replace"]))]
     pub concurrency_policy: Option<String>,
     /// Accepted for compatibility; use `sessionHistoryLimit` to say how many finished sessions stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub failed_jobs_history_limit: Option<i32>,
     /// Settings of the Job that does the work; may be empty (`{}`).
     pub job_template: JobTemplate,
@@ -28,9 +30,11 @@ pub struct SchedulerSpec {
     pub schedule: String,
     /// How late, in seconds, a missed run may still be started. Without it, until the next one is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub starting_deadline_seconds: Option<i64>,
     /// Accepted for compatibility; use `sessionHistoryLimit` to say how many finished sessions stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub successful_jobs_history_limit: Option<i32>,
     /// Whether no new runs are started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,18 +47,23 @@ pub struct SchedulerSpec {
 pub struct JobTemplate {
     /// Seconds after which the Job is ended, successful or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub active_deadline_seconds: Option<i64>,
     /// How often a failed pod is tried again before the session counts as failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub backoff_limit: Option<i32>,
     /// Accepted for compatibility: a session has one Job with one pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["NonIndexed", "Indexed"]))]
     pub completion_mode: Option<String>,
     /// Accepted for compatibility: a session has one Job with one pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub completions: Option<i32>,
     /// Accepted for compatibility: a session has one Job with one pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub parallelism: Option<i32>,
     /// Whether the Job is made without starting its pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,6 +75,7 @@ pub struct JobTemplate {
     pub template: PodTemplateSpec,
     /// Seconds after which a finished Job is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub ttl_seconds_after_finished: Option<i32>,
 }
 

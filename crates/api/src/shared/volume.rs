@@ -179,6 +179,12 @@ impl Volume {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PersistentVolumeClaim {
+    /// `v1`, if the whole claim is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// `PersistentVolumeClaim`, if the whole claim is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// Name, labels and annotations of the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ClaimMetadata>,
@@ -186,6 +192,10 @@ pub struct PersistentVolumeClaim {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = crate::schema::terse)]
     pub spec: Option<corev1::PersistentVolumeClaimSpec>,
+    /// Accepted for compatibility: the state of a claim that the template was copied from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::terse)]
+    pub status: Option<corev1::PersistentVolumeClaimStatus>,
 }
 
 /// The part of a claim's metadata that can be given.

@@ -90,6 +90,7 @@ pub struct S3Spec {
     pub insecure_tls: Option<bool>,
     /// How many requests run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub max_connections: Option<i64>,
     /// Directory of the bucket to use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +113,7 @@ pub struct GcsSpec {
     pub bucket: Option<String>,
     /// How many requests run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub max_connections: Option<i64>,
     /// Directory of the bucket to use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +132,7 @@ pub struct AzureSpec {
     pub container: Option<String>,
     /// How many requests run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub max_connections: Option<i64>,
     /// Directory of the container to use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +151,7 @@ pub struct AzureSpec {
 pub struct LocalSpec {
     /// How many files are worked on at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub max_connections: Option<i64>,
     /// Where the volume is mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

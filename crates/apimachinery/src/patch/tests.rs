@@ -206,3 +206,47 @@ proptest! {
         }
     }
 }
+
+/// Lists as long as a request can carry are merged by looking their items up: item by item, each of these would be
+/// thousands of millions of comparisons.
+#[test]
+fn lists_as_long_as_a_request_are_merged_by_lookup() {
+    const ITEMS: usize = 40_000;
+    let schema = crate::Schema::builtin("", "v1", "Pod").unwrap();
+    let pod = |value: &str| {
+        let env: Vec<Value> = (0..ITEMS)
+            .map(|n| json!({"name": format!("V{n}"), "value": value}))
+            .collect();
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+            "spec": {"containers": [{"name": "c", "env": env}]},
+        })
+    };
+    let (old, new) = (pod("old"), pod("new"));
+    let merged = super::strategic_merge(&old, &new, schema).unwrap();
+    assert_eq!(merged, new);
+
+    let writer = |manager| crate::managed_fields::Writer {
+        manager,
+        api_version: "v1",
+        subresource: "",
+        has_status: true,
+        now: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let applied = crate::managed_fields::apply(None, &old, &writer("a"), false, schema).unwrap();
+    let applied = crate::managed_fields::apply(Some(&applied), &new, &writer("a"), false, schema);
+    assert_eq!(applied.unwrap()["spec"], new["spec"]);
+
+    let schema = crate::Schema::compile(&json!({"type": "object", "properties": {"spec": {
+        "type": "object", "properties": {"list": {
+            "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+            "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "value": {"type": "string"}}},
+        }},
+    }}}))
+    .unwrap();
+    let object = |pod: &Value| json!({"spec": {"list": pod["spec"]["containers"][0]["env"]}});
+    assert_eq!(
+        schema.validate(&object(&new), Some(&object(&old))),
+        Vec::new()
+    );
+}

@@ -155,11 +155,15 @@ impl Requirement {
             }
         }
         match errors.as_slice() {
-            [] => Ok(Self {
-                key: key.to_string(),
-                operator,
-                values,
-            }),
+            [] => {
+                let mut values = values;
+                values.sort();
+                Ok(Self {
+                    key: key.to_string(),
+                    operator,
+                    values,
+                })
+            }
             [one] => Err(one.to_string()),
             many => Err(format!(
                 "[{}]",
@@ -180,8 +184,8 @@ impl Requirement {
             (Operator::DoesNotExist, label) => label.is_none(),
             (Operator::NotIn, None) => true,
             (Operator::In | Operator::GreaterThan | Operator::LessThan, None) => false,
-            (Operator::In, Some(label)) => self.values.iter().any(|v| v == label),
-            (Operator::NotIn, Some(label)) => !self.values.iter().any(|v| v == label),
+            (Operator::In, Some(label)) => self.has(label),
+            (Operator::NotIn, Some(label)) => !self.has(label),
             (Operator::GreaterThan, Some(label)) => self
                 .compare(label)
                 .is_some_and(|(label, limit)| label > limit),
@@ -189,6 +193,13 @@ impl Requirement {
                 .compare(label)
                 .is_some_and(|(label, limit)| label < limit),
         }
+    }
+
+    /// Looked up, for a selector may name thousands of values, and a list have thousands of objects.
+    fn has(&self, label: &str) -> bool {
+        self.values
+            .binary_search_by(|value| value.as_str().cmp(label))
+            .is_ok()
     }
 
     fn compare(&self, label: &str) -> Option<(i64, i64)> {

@@ -16,6 +16,7 @@ mod failpoint;
 mod manifest;
 mod plain;
 mod postgres;
+mod program;
 mod recovery;
 mod restore;
 mod restore_faults;

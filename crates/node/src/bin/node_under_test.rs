@@ -24,11 +24,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads a ConfigMap of its own namespace, as a program in a cluster does, and prints it.
+/// Reads a ConfigMap of its own namespace, as a program in a cluster does, and prints it. The client must read its token
+/// again from its file, where it is renewed.
 fn read_config_map(name: &str) -> ExitCode {
     let read = async {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = kube::Client::try_default().await?;
+        let config = kube::Config::infer()
+            .await
+            .map_err(kube::Error::InferConfig)?;
+        if config.auth_info.token_file.is_none() || config.auth_info.token.is_some() {
+            eprintln!("the token is not read from its file");
+        }
+        let client = kube::Client::try_from(config)?;
         let api: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
             kube::Api::default_namespaced(client);
         api.get(name).await

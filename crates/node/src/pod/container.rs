@@ -9,6 +9,7 @@ use kube::{Resource, ResourceExt};
 
 use super::interrupt::Interrupt;
 use super::prepare::{self, PodDir};
+use super::renewal::Renewal;
 use super::report::Report;
 use super::status;
 use super::trouble::Trouble;
@@ -71,6 +72,8 @@ pub(crate) struct Runner {
     pub(crate) restart: Restart,
     pub(crate) report: Report,
     pub(crate) interrupt: Interrupt,
+    /// Of the tokens of the present run.
+    pub(crate) renewal: Option<Renewal>,
 }
 
 impl Runner {
@@ -155,7 +158,7 @@ impl Runner {
     }
 
     async fn try_start(&mut self, run: i32) -> Result<Option<Child>, Trouble> {
-        let spec = prepare::process(&self.node, &self.pod, &self.container, run).await?;
+        let (spec, tokens) = prepare::process(&self.node, &self.pod, &self.container, run).await?;
         let image = self.container.image.clone().unwrap_or_default();
         if self.interrupt.is_given() {
             return Ok(None);
@@ -172,6 +175,13 @@ impl Runner {
             "Created",
             format!("Created container: {}", self.container.name),
         );
+        self.renewal = Some(Renewal::new(
+            self.node.client.clone(),
+            self.pod.clone(),
+            tokens,
+            self.node.config.token_checked_every,
+            self.node.config.token_renewed_after,
+        ));
         Ok(Some(child))
     }
 
@@ -212,10 +222,19 @@ impl Runner {
             self.pod.uid().unwrap_or_default()
         );
         let mut started_at = Timestamp::now();
+        let mut renewal = self.renewal.take();
+        let renewed = async {
+            match &mut renewal {
+                Some(renewal) => renewal.keep().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut renewed = std::pin::pin!(renewed);
         let exit = loop {
             tokio::select! {
                 biased;
                 exit = child.wait() => break exit,
+                () = &mut renewed => {}
                 grace = self.interrupt.next() => {
                     let message = format!("Stopping container {name}");
                     self.event(Kind::Normal, "Killing", message);

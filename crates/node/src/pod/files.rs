@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::environment::{config_map_value, pod_field, secret_value};
 use super::sources::Sources;
+use super::token::Issued;
 use super::trouble::Trouble;
 use crate::supervisor::{FileEntry, SecretBytes};
 
@@ -15,7 +16,7 @@ use crate::supervisor::{FileEntry, SecretBytes};
 const DEFAULT_MODE: i32 = 0o644;
 
 /// Tokens issued for the projections of a pod, by audience (the API server's own is the empty one).
-pub(crate) type Tokens = BTreeMap<String, SecretBytes>;
+pub(crate) type Tokens = BTreeMap<String, Issued>;
 
 /// The files of a volume, or `None` if it is of another kind.
 pub(crate) fn of_volume(
@@ -183,7 +184,7 @@ fn token_file(
     mode: i32,
 ) -> Option<FileEntry> {
     let token = tokens.get(from.audience.as_deref().unwrap_or_default())?;
-    Some(entry(&from.path, mode, token.clone()))
+    Some(entry(&from.path, mode, token.token.clone()))
 }
 
 fn entry(path: &str, mode: i32, data: SecretBytes) -> FileEntry {
@@ -197,6 +198,7 @@ fn entry(path: &str, mode: i32, data: SecretBytes) -> FileEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     fn files(volume: Value) -> Result<Vec<(String, u32, String)>, String> {
@@ -211,7 +213,12 @@ mod tests {
             json!({"metadata": {"name": "p", "namespace": "demo"}, "spec": {"containers": []}});
         let mut volume = volume;
         volume["name"] = "v".into();
-        let tokens = Tokens::from([(String::new(), "TOKEN".into())]);
+        let issued = Issued {
+            token: "TOKEN".into(),
+            at: Timestamp::UNIX_EPOCH,
+            ends: Timestamp::UNIX_EPOCH,
+        };
+        let tokens = Tokens::from([(String::new(), issued)]);
         let volume = serde_json::from_value(volume).unwrap();
         let pod = serde_json::from_value(pod).unwrap();
         let files =

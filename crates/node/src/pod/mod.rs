@@ -18,6 +18,7 @@ mod files;
 mod image;
 mod interrupt;
 mod prepare;
+mod renewal;
 mod report;
 mod sources;
 mod status;

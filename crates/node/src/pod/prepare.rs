@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures::future::{try_join, try_join3};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume, VolumeMount};
@@ -10,14 +11,20 @@ use kube::ResourceExt;
 use super::environment::{self, Environment};
 use super::expand::expand;
 use super::files::{self, Tokens};
+use super::renewal::{LiveDir, TokenFile};
 use super::sources::Sources;
-use super::token::Account;
+use super::token::{self, Account};
 use super::trouble::Trouble;
 use super::{Node, directories, image};
-use crate::supervisor::{Identity, Mount, MountSource, POD_EXECUTABLE, PrivateRoot, ProcessSpec};
+use crate::supervisor::{
+    FileEntry, Identity, Mount, MountSource, POD_EXECUTABLE, PrivateRoot, ProcessSpec,
+};
 
 /// What a `command` has to start with to mean our own binary.
 const OWN_PROGRAM: &str = "kubestash";
+
+/// Where files with tokens are, for root only.
+const LIVE: &str = ".tokens";
 
 /// Where the node keeps what belongs to one pod.
 pub(crate) struct PodDir(PathBuf);
@@ -37,13 +44,19 @@ impl PodDir {
         self.0.join(".volumes").join(name)
     }
 
+    /// Files of a volume of a container that change while it runs.
+    fn live(&self, container: &str, volume: &str) -> PathBuf {
+        // Neither name has a dot, so no two are the same.
+        self.0.join(LIVE).join(format!("{container}.{volume}"))
+    }
+
     fn staging(&self, container: &str) -> PathBuf {
         self.0.join(".root").join(container)
     }
 
     /// Removes everything but the logs.
     pub(crate) fn remove_volumes(&self) {
-        for part in [".volumes", ".root"] {
+        for part in [".volumes", ".root", LIVE] {
             remove(&self.0.join(part));
         }
     }
@@ -82,13 +95,14 @@ pub(crate) fn refusal(pod: &PodSpec) -> Option<String> {
     ))
 }
 
-/// Prepares the process of a container: reads what it refers to and makes its directories.
+/// Prepares the process of a container: reads what it refers to and makes its directories. The tokens in its files are
+/// to be renewed while it runs.
 pub(crate) async fn process(
     node: &Node,
     pod: &Pod,
     container: &Container,
     restart: i32,
-) -> Result<ProcessSpec, Trouble> {
+) -> Result<(ProcessSpec, Vec<TokenFile>), Trouble> {
     let image = container.image.as_deref().unwrap_or_default();
     if !image::is_own(image, &node.config.own_images) {
         return Err(Trouble::image(image::refusal(
@@ -110,7 +124,12 @@ pub(crate) async fn process(
             Sources::read(&node.client, &namespace, container, &volumes),
             account.tokens(&volumes),
         ),
-        account.own_mount(container, &node.config.ca_pem, user.owner()),
+        account.own_mount(
+            container,
+            &node.config,
+            dir.live(&container.name, ""),
+            user.owner(),
+        ),
         claims(node, &namespace, &volumes),
     )
     .await?;
@@ -123,10 +142,10 @@ pub(crate) async fn process(
         tokens: &tokens,
         claims: &claims,
     };
-    let mut mounts: Vec<Mount> = Vec::from_iter(own_mount);
+    let (mut mounts, mut renewed): (Vec<Mount>, Vec<TokenFile>) = own_mount.into_iter().unzip();
     for mount in container.volume_mounts.iter().flatten() {
         if let Some(volume) = volumes.iter().find(|volume| volume.name == mount.name) {
-            mounts.push(given.mount(volume, mount, &environment)?);
+            mounts.push(given.mount(container, volume, mount, &environment, &mut renewed)?);
         }
     }
     let staging = dir.staging(&container.name);
@@ -137,7 +156,7 @@ pub(crate) async fn process(
     }
     let (program, args) = command(container, &environment);
     let security = container.security_context.as_ref();
-    Ok(ProcessSpec {
+    let process = ProcessSpec {
         label: format!("{namespace}/{}/{}", pod.name_any(), container.name),
         program,
         args,
@@ -158,7 +177,8 @@ pub(crate) async fn process(
         no_new_privileges: security.and_then(|context| context.allow_privilege_escalation)
             == Some(false),
         env: environment.into_pairs(),
-    })
+    };
+    Ok((process, renewed))
 }
 
 /// The volumes that the container mounts.
@@ -304,9 +324,11 @@ struct Given<'a> {
 impl Given<'_> {
     fn mount(
         &self,
+        container: &Container,
         volume: &Volume,
         mount: &VolumeMount,
         environment: &Environment,
+        renewed: &mut Vec<TokenFile>,
     ) -> Result<Mount, Trouble> {
         if !mount.mount_path.starts_with('/') {
             return Err(Trouble::config(format!(
@@ -323,6 +345,14 @@ impl Given<'_> {
         let in_memory =
             files::of_volume(volume, self.pod, self.sources, self.tokens).map_err(of_volume)?;
         let (source, always_read_only) = match in_memory {
+            Some(entries)
+                if token::projections(volume).next().is_some() && !token::is_in_memory(volume) =>
+            {
+                (
+                    self.live(container, volume, entries, sub_path, renewed)?,
+                    true,
+                )
+            }
             Some(entries) => (self.files(entries, sub_path)?, true),
             None => (
                 MountSource::Path(self.path(volume, sub_path.as_deref())?),
@@ -342,12 +372,57 @@ impl Given<'_> {
         })
     }
 
+    /// The files of a volume with tokens, on disk, where they can be renewed.
+    fn live(
+        &self,
+        container: &Container,
+        volume: &Volume,
+        entries: Vec<FileEntry>,
+        sub_path: Option<String>,
+        renewed: &mut Vec<TokenFile>,
+    ) -> Result<MountSource, Trouble> {
+        let path = self.dir.live(&container.name, &volume.name);
+        let (entries, owner) = self.given_away(entries, sub_path.as_deref())?;
+        let dir = Arc::new(LiveDir::create(path, &entries, owner)?);
+        for projection in token::projections(volume) {
+            let request = token::request(projection);
+            let entry = entries.iter().find(|entry| entry.path == projection.path);
+            if let (Some(entry), Some(issued)) = (entry, self.tokens.get(&request.audience)) {
+                renewed.push(TokenFile {
+                    dir: dir.clone(),
+                    path: projection.path.clone(),
+                    mode: entry.mode,
+                    request,
+                    issued: issued.clone(),
+                });
+            }
+        }
+        Ok(MountSource::Path(match sub_path {
+            Some(sub) => directories::sub_path(dir.path(), &sub)?,
+            None => dir.path().to_owned(),
+        }))
+    }
+
     fn files(
         &self,
-        mut entries: Vec<crate::supervisor::FileEntry>,
+        entries: Vec<FileEntry>,
         sub_path: Option<String>,
     ) -> Result<MountSource, Trouble> {
-        if let Some(sub) = &sub_path {
+        let (entries, owner) = self.given_away(entries, sub_path.as_deref())?;
+        Ok(MountSource::Files {
+            entries,
+            sub_path,
+            owner,
+        })
+    }
+
+    /// Files and their owner: the group of the pod reads them. A subPath has to be among them.
+    fn given_away(
+        &self,
+        mut entries: Vec<FileEntry>,
+        sub_path: Option<&str>,
+    ) -> Result<(Vec<FileEntry>, Option<(u32, u32)>), Trouble> {
+        if let Some(sub) = sub_path {
             let below = format!("{}/", sub.trim_end_matches('/'));
             if !entries
                 .iter()
@@ -363,12 +438,7 @@ impl Given<'_> {
                 entry.mode |= 0o040;
             }
         }
-        let owner = self.user.group.map(|group| (0, group));
-        Ok(MountSource::Files {
-            entries,
-            sub_path,
-            owner,
-        })
+        Ok((entries, self.user.group.map(|group| (0, group))))
     }
 
     fn path(&self, volume: &Volume, sub_path: Option<&str>) -> Result<PathBuf, Trouble> {

@@ -1,22 +1,47 @@
 //! The ServiceAccount of a pod: whether its token is mounted, and the tokens themselves.
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Container, Pod, ServiceAccount, Volume};
+use k8s_openapi::api::core::v1::{
+    Container, Pod, ServiceAccount, ServiceAccountTokenProjection, Volume,
+};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use std::collections::btree_map::Entry;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::files::Tokens;
+use super::renewal::{LiveDir, TokenFile};
 use super::trouble::Trouble;
+use crate::NodeConfig;
 use crate::refused::spoken;
 use crate::supervisor::{FileEntry, Mount, MountSource, SecretBytes};
 
 /// Where programs in a cluster look for their identity.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Files of a running container are not renewed, so a token has to last as long as any task may reasonably take.
-/// It is bound to the pod and worthless as soon as that is gone.
-const LIFETIME_SECONDS: i64 = 24 * 3600;
+/// The life of a token whose projection names none, and the shortest there is.
+const DEFAULT_SECONDS: i64 = 3600;
+const MIN_SECONDS: i64 = 600;
+/// The life of a token in files that cannot change.
+const IN_MEMORY_SECONDS: i64 = 24 * 3600;
+
+/// Which token is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Empty: the API server's.
+    pub(crate) audience: String,
+    pub(crate) seconds: i64,
+}
+
+/// A token and its life. It is bound to the pod and worthless as soon as that is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Issued {
+    pub(crate) token: SecretBytes,
+    pub(crate) at: Timestamp,
+    pub(crate) ends: Timestamp,
+}
 
 /// The account of a pod.
 pub(crate) struct Account<'a> {
@@ -43,43 +68,53 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// The mount of the account's own token, if the container is to have one and has none of its own.
+    /// The mount of the account's own token in `dir`, if the container is to have one and has none of its own.
     pub(crate) async fn own_mount(
         &self,
         container: &Container,
-        ca_pem: &str,
+        config: &NodeConfig,
+        dir: PathBuf,
         owner: Option<(u32, u32)>,
-    ) -> Result<Option<Mount>, Trouble> {
+    ) -> Result<Option<(Mount, TokenFile)>, Trouble> {
         let mut mounts = container.volume_mounts.iter().flatten();
         if mounts.any(|mount| mount.mount_path.trim_end_matches('/') == MOUNT_PATH)
             || !self.wants_token().await?
         {
             return Ok(None);
         }
-        let token = self.token("", None).await?;
+        let request = Request {
+            audience: String::new(),
+            seconds: config.token_seconds,
+        };
+        let issued = self.issue(&request).await?;
         let file = |path: &str, data: SecretBytes| FileEntry {
             path: path.to_owned(),
             mode: 0o644,
             data,
         };
-        let entries = vec![
+        let mode = if owner.is_some() { 0o600 } else { 0o644 };
+        let entries = [
             FileEntry {
-                mode: if owner.is_some() { 0o600 } else { 0o644 },
-                ..file("token", token)
+                mode,
+                ..file("token", issued.token.clone())
             },
-            file("ca.crt", ca_pem.into()),
+            file("ca.crt", config.ca_pem.as_str().into()),
             file("namespace", self.namespace.as_str().into()),
         ];
-        let source = MountSource::Files {
-            entries,
-            sub_path: None,
-            owner,
-        };
-        Ok(Some(Mount {
+        let dir = Arc::new(LiveDir::create(dir, &entries, owner)?);
+        let mount = Mount {
             target: MOUNT_PATH.into(),
-            source,
+            source: MountSource::Path(dir.path().to_owned()),
             read_only: true,
-        }))
+        };
+        let token = TokenFile {
+            dir,
+            path: "token".to_owned(),
+            mode,
+            request,
+            issued,
+        };
+        Ok(Some((mount, token)))
     }
 
     async fn wants_token(&self) -> Result<bool, Trouble> {
@@ -104,24 +139,24 @@ impl<'a> Account<'a> {
     /// The tokens that projected volumes ask for.
     pub(crate) async fn tokens(&self, volumes: &[&Volume]) -> Result<Tokens, Trouble> {
         let mut tokens = Tokens::new();
-        for (audience, seconds) in wanted_tokens(volumes) {
-            if let Entry::Vacant(entry) = tokens.entry(audience) {
-                let token = self.token(entry.key(), seconds).await?;
-                entry.insert(token);
+        for request in wanted(volumes) {
+            if let Entry::Vacant(entry) = tokens.entry(request.audience.clone()) {
+                entry.insert(self.issue(&request).await?);
             }
         }
         Ok(tokens)
     }
 
-    async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<SecretBytes, Trouble> {
+    /// Has a token issued.
+    pub(crate) async fn issue(&self, wanted: &Request) -> Result<Issued, Trouble> {
         let request = TokenRequest {
             spec: TokenRequestSpec {
-                audiences: if audience.is_empty() {
+                audiences: if wanted.audience.is_empty() {
                     Vec::new()
                 } else {
-                    vec![audience.to_owned()]
+                    vec![wanted.audience.clone()]
                 },
-                expiration_seconds: Some(seconds.unwrap_or_default().max(LIFETIME_SECONDS)),
+                expiration_seconds: Some(wanted.seconds),
                 bound_object_ref: Some(BoundObjectReference {
                     api_version: Some("v1".to_owned()),
                     kind: Some("Pod".to_owned()),
@@ -131,6 +166,7 @@ impl<'a> Account<'a> {
             },
             ..TokenRequest::default()
         };
+        let at = Timestamp::now();
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
         let answer = api
             .create_token_request(&self.name, &PostParams::default(), &request)
@@ -139,7 +175,11 @@ impl<'a> Account<'a> {
         let status = answer
             .status
             .ok_or_else(|| Trouble::config("the API server issued no token"))?;
-        Ok(status.token.into())
+        Ok(Issued {
+            token: status.token.into(),
+            at,
+            ends: status.expiration_timestamp.0,
+        })
     }
 
     fn trouble(&self, what: &str, error: &kube::Error) -> Trouble {
@@ -151,19 +191,49 @@ impl<'a> Account<'a> {
     }
 }
 
-/// Audience and lifetime of the tokens that projected volumes ask for.
-fn wanted_tokens(volumes: &[&Volume]) -> Vec<(String, Option<i64>)> {
-    let sources = volumes
+/// The tokens that volumes ask for.
+fn wanted(volumes: &[&Volume]) -> Vec<Request> {
+    let mut wanted = Vec::new();
+    for volume in volumes {
+        for projection in projections(volume) {
+            let mut request = request(projection);
+            if is_in_memory(volume) {
+                request.seconds = request.seconds.max(IN_MEMORY_SECONDS);
+            }
+            wanted.push(request);
+        }
+    }
+    wanted
+}
+
+/// Whether a volume with tokens holds Secrets too: those never touch the disk, so its files are made in memory and cannot
+/// change, and its tokens have to last as long as any task may reasonably take.
+pub(crate) fn is_in_memory(volume: &Volume) -> bool {
+    let sources = volume
+        .projected
         .iter()
-        .filter_map(|volume| volume.projected.as_ref()?.sources.as_ref())
-        .flatten();
-    let tokens = sources.filter_map(|source| source.service_account_token.as_ref());
-    tokens
-        .map(|token| {
-            (
-                token.audience.clone().unwrap_or_default(),
-                token.expiration_seconds,
-            )
-        })
-        .collect()
+        .flat_map(|projected| &projected.sources);
+    sources.flatten().any(|source| source.secret.is_some())
+}
+
+/// The tokens that a volume projects.
+pub(crate) fn projections(volume: &Volume) -> impl Iterator<Item = &ServiceAccountTokenProjection> {
+    let sources = volume
+        .projected
+        .iter()
+        .flat_map(|projected| &projected.sources);
+    sources
+        .flatten()
+        .filter_map(|source| source.service_account_token.as_ref())
+}
+
+/// What a projection asks for.
+pub(crate) fn request(projection: &ServiceAccountTokenProjection) -> Request {
+    Request {
+        audience: projection.audience.clone().unwrap_or_default(),
+        seconds: projection
+            .expiration_seconds
+            .unwrap_or(DEFAULT_SECONDS)
+            .max(MIN_SECONDS),
+    }
 }

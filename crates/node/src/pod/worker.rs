@@ -221,6 +221,7 @@ impl Worker {
             restart: Restart::of(self.spec.restart_policy.as_deref(), init),
             report: report.clone(),
             interrupt: interrupt.clone(),
+            renewal: None,
         };
         let init: Vec<Runner> = self
             .spec

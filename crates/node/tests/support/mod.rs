@@ -67,6 +67,11 @@ impl Cluster {
 
     /// Starts the node; it stops when the result is stopped or dropped.
     pub fn node(&self) -> RunningNode {
+        self.node_with(self.config())
+    }
+
+    /// The same with another configuration.
+    pub fn node_with(&self, config: NodeConfig) -> RunningNode {
         let stop = CancellationToken::new();
         // A runtime of its own, so that it can be taken away as by `kill -9`.
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -74,7 +79,7 @@ impl Cluster {
             .enable_all()
             .build()
             .unwrap();
-        let task = runtime.spawn(kubestash_node::run(self.config(), stop.clone()));
+        let task = runtime.spawn(kubestash_node::run(config, stop.clone()));
         RunningNode {
             stop,
             runtime: Some(runtime),
