@@ -44,7 +44,8 @@ impl Reason for TargetError {
 
     fn is_news(&self) -> bool {
         match self {
-            Self::Denied(_) => true,
+            // Told already, where its owner looks and with what goes on meanwhile.
+            Self::Denied(_) => false,
             Self::Apply(error) => error.is_news(),
         }
     }
@@ -94,7 +95,7 @@ pub(super) async fn apply(
         Some(desired) if refused.is_none() => applied.remember(&uid, desired),
         _ => applied.forget(&uid),
     }
-    // A denial is returned, so that it is tried again; telling it twice makes one Event.
+    // A denial is returned, so that it is tried again.
     if let Some(denied) = refused {
         tell(ctx, binding, world, &denied).await;
         return match denied {
