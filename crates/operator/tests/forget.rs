@@ -509,10 +509,10 @@ async fn a_password_that_no_longer_opens_the_repository_is_told_before_the_next_
     );
     // It still holds after a restart, for an operator that has not seen the change.
     world.stop_operator().await;
+    world.start_operator().await;
     let edited = world
         .merge::<BackupConfiguration>("backup", json!({"spec": {"paused": false}}))
         .await;
-    world.start_operator().await;
     let looked_again = |found: &BackupConfiguration| {
         let observed = found
             .status

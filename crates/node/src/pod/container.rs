@@ -187,6 +187,7 @@ impl Runner {
 
     fn tell(&self, trouble: &Trouble, run: i32) {
         if trouble.is_of_pod() {
+            self.take_back_another_trouble(run);
             for (reason, message) in trouble.events() {
                 let events = &self.node.events;
                 events.publish(&*self.pod, Kind::Warning, reason, message);
@@ -196,6 +197,24 @@ impl Runner {
         self.wait_for_next_run(trouble.reason, Some(trouble.message.clone()), run);
         for (reason, message) in trouble.events() {
             self.event(Kind::Warning, reason, message);
+        }
+    }
+
+    /// A trouble that is told in the status is over when the next one is about a volume, which is not told there.
+    fn take_back_another_trouble(&self, run: i32) {
+        let status = self.status();
+        let state = status.as_ref().and_then(|status| status.state.as_ref());
+        let waiting = state.and_then(|state| state.waiting.as_ref()?.reason.as_deref());
+        if waiting.is_some_and(Trouble::is_told_in_status) {
+            let spec = self.pod.spec.as_ref();
+            let mut init = spec
+                .into_iter()
+                .flat_map(|spec| spec.init_containers.iter().flatten());
+            let reason = match init.any(|container| container.name == self.container.name) {
+                true => "PodInitializing",
+                false => "ContainerCreating",
+            };
+            self.wait_for_next_run(reason, None, run);
         }
     }
 

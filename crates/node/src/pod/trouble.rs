@@ -3,6 +3,13 @@
 /// A volume cannot be mounted.
 const FAILED_MOUNT: &str = "FailedMount";
 
+/// Something that the pod refers to is missing or wrong.
+const CONFIG_ERROR: &str = "CreateContainerConfigError";
+/// The node could not do what it should.
+const CREATE_ERROR: &str = "CreateContainerError";
+/// The image cannot be had.
+const PULL_ERROR: &str = "ErrImagePull";
+
 /// A reason for `state.waiting`, and what can be expected of another attempt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -19,7 +26,7 @@ impl Trouble {
     /// Something that the pod refers to is missing or wrong.
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self {
-            reason: "CreateContainerConfigError",
+            reason: CONFIG_ERROR,
             message: message.into(),
             retry: true,
         }
@@ -37,7 +44,7 @@ impl Trouble {
     /// The node could not do what it should.
     pub(crate) fn node(message: impl Into<String>) -> Self {
         Self {
-            reason: "CreateContainerError",
+            reason: CREATE_ERROR,
             message: message.into(),
             retry: true,
         }
@@ -46,7 +53,7 @@ impl Trouble {
     /// The image is not ours.
     pub(crate) fn image(message: impl Into<String>) -> Self {
         Self {
-            reason: "ErrImagePull",
+            reason: PULL_ERROR,
             message: message.into(),
             retry: false,
         }
@@ -70,11 +77,16 @@ impl Trouble {
         self.reason == FAILED_MOUNT
     }
 
+    /// Whether this reason of a waiting container is that of a trouble.
+    pub(crate) fn is_told_in_status(reason: &str) -> bool {
+        [CONFIG_ERROR, CREATE_ERROR, PULL_ERROR].contains(&reason)
+    }
+
     /// The Events that tell it, each with its reason.
     pub(crate) fn events(&self) -> Vec<(&'static str, String)> {
         match self.reason {
             FAILED_MOUNT => vec![(FAILED_MOUNT, self.message.clone())],
-            "ErrImagePull" => vec![
+            PULL_ERROR => vec![
                 ("Failed", self.message.clone()),
                 ("Failed", "Error: ErrImagePull".to_owned()),
             ],
