@@ -158,6 +158,8 @@ async fn a_validating_webhook_can_deny_each_operation_and_warn() {
         (Some("w"), Some("demo"))
     );
     assert_eq!(update["userInfo"]["username"], "kubernetes-admin");
+    assert_eq!(update["options"]["kind"], "UpdateOptions");
+    assert!(update["options"]["fieldManager"].is_string(), "{update}");
     assert!(asked[3]["object"].is_null() && asked[3]["oldObject"].is_object());
 }
 

@@ -65,7 +65,7 @@ async fn dump(to: &Connection, databases: &[&str], args: &str) -> Result<Dumped,
 
 /// Looks at a dump, and loads it, as a restore does.
 async fn restore(to: &Connection, dumped: &Dumped, args: &str) -> Result<Accepted, Error> {
-    let mut outliner = Outliner::default();
+    let mut outliner = Outliner::new(Family::MySql);
     outliner.write_all(&dumped.bytes).unwrap();
     let outline = outliner.take();
     let target = Family::MySql

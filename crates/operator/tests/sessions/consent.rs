@@ -68,6 +68,12 @@ async fn prepare(cluster: &Cluster) -> Client {
                 "spec": {"repository": repository, "appRef": {"apiGroup": "kubedb.com", "kind": "MySQL",
                     "name": "mine", "namespace": namespace}}}))
             .await;
+        let succeeded = json!({"status": {"phase": "Succeeded", "totalComponents": 1,
+            "components": {"dump": {"phase": "Succeeded"}, "manifest": {"phase": "Succeeded"}}}});
+        let api: Api<Snapshot> = Api::namespaced(cluster.client.clone(), namespace);
+        api.patch_status(name, &PatchParams::default(), &Patch::Merge(&succeeded))
+            .await
+            .unwrap();
     }
     cluster
         .create::<Repository>(repository("demo", "ours", "own", "demo"))
@@ -410,9 +416,7 @@ async fn a_grant_is_for_its_object_and_stays_while_the_references_do() {
 
     // It outlives the operator that gave it: the key does.
     let operator = cluster.operator_with_webhook().await;
-    let resumed = patch(json!({"spec": {"paused": false, "backends": null}}))
-        .await
-        .unwrap();
+    let resumed = patch(json!({"spec": {"paused": false}})).await.unwrap();
     assert_eq!(resumed.annotations()[GRANTED_REFERENCES], grant);
     let left = names::<Role>(&cluster).await;
     assert!(!left.contains(&"vault/old".to_owned()), "{left:?}");
