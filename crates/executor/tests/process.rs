@@ -334,7 +334,10 @@ async fn while_retention_waits_for_a_lock_the_session_says_so_and_the_backup_is_
     assert_eq!(reason, "RepositoryLocked");
     assert!(message.contains(&theirs.id().to_string()), "{message}");
     let snapshot = stage.snapshot(REPO, "s-3").await.unwrap();
-    assert_eq!(snapshot.status.unwrap().phase.unwrap().as_str(), "Succeeded");
+    assert_eq!(
+        snapshot.status.unwrap().phase.unwrap().as_str(),
+        "Succeeded"
+    );
     // What retention lets go says already that it goes.
     let going = stage.snapshot(REPO, "s-1").await.unwrap();
     assert!(going.metadata.deletion_timestamp.is_some());
@@ -366,7 +369,10 @@ async fn snapshots_dated_in_the_future_push_out_no_new_one_and_are_told() {
         let made = stage.snapshot(REPO, session).await.unwrap();
         assert_eq!(made.status.unwrap().phase.unwrap().as_str(), "Succeeded");
         let status = stage.backup_session(session).await.status.unwrap();
-        let told = status.conditions.iter().find(|found| found.type_ == "SnapshotsDatedInFuture");
+        let told = status
+            .conditions
+            .iter()
+            .find(|found| found.type_ == "SnapshotsDatedInFuture");
         let message = &told.unwrap().message;
         assert!(message.contains(&snapshot_name(REPO, "s-1")), "{message}");
     }

@@ -84,6 +84,7 @@ fn refused(text: &str, why: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -57,7 +57,7 @@ pub(crate) struct Held {
 /// What an attempt came to.
 enum Attempt {
     /// The Lease is ours.
-    Held(Lease),
+    Held(Box<Lease>),
     /// Somebody else holds it, or was faster.
     Taken {
         /// Who, as far as that is known.
@@ -77,7 +77,7 @@ pub(crate) async fn acquire(ctx: &Context, instance: &str) -> Held {
                 tracing::info!(identity, "this replica leads");
                 return Held {
                     api,
-                    lease,
+                    lease: *lease,
                     identity,
                 };
             }
@@ -188,7 +188,7 @@ fn renewed(mut spec: LeaseSpec, identity: &str) -> LeaseSpec {
 
 fn lost_race(outcome: Result<Lease, kube::Error>) -> Result<Attempt, kube::Error> {
     match outcome {
-        Ok(lease) => Ok(Attempt::Held(lease)),
+        Ok(lease) => Ok(Attempt::Held(Box::new(lease))),
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
             Ok(Attempt::Taken { holder: None })
         }

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
 use kubestash_api::addons::{Function, Task};
 use kubestash_api::shared::TaskReference;
+use serde_json::Value;
 
 use super::CatalogError;
 use crate::nearest::nearest;

@@ -286,7 +286,10 @@ mod tests {
         assert_eq!(content.damage, ["Snapshot s: 1 of its chunks are lost"]);
         assert_eq!(content.read_since.map(Timestamp::as_second), Some(7));
         // The damaged one went, or its data was stored again.
-        assert_eq!(repository_content(&[look.clone()]).integrity, Some(true));
+        assert_eq!(
+            repository_content(std::slice::from_ref(&look)).integrity,
+            Some(true)
+        );
         let healed = snapshot(3, vec![("dump", with_id("c", &[], None))]);
         let content = repository_content(&[old, look, healed]);
         assert_eq!((content.integrity, content.read_since), (Some(true), None));

@@ -316,7 +316,13 @@ mod tests {
 
     #[test]
     fn a_dump_goes_where_it_says_or_where_the_args_say_and_never_elsewhere() {
-        let cases: [(Option<&str>, Option<&str>, &[&str], Result<&[&str], &str>); 7] = [
+        type Case = (
+            Option<&'static str>,
+            Option<&'static str>,
+            &'static [&'static str],
+            Result<&'static [&'static str], &'static str>,
+        );
+        let cases: [Case; 7] = [
             (Some("shop"), None, &[], Ok(&["shop"])),
             (Some("other"), Some("other"), &[], Ok(&["other"])),
             (None, None, &["a", "b"], Ok(&["a", "b"])),

@@ -13,8 +13,8 @@ use super::server::{Database, Holdings, Server, ServerInfo};
 use crate::connection::Connection;
 use crate::family::{Error, ExamineRequest, Family, Role};
 use crate::outline::{Found, Outline};
-use crate::selection::{self, find};
 use crate::selection::quoted;
+use crate::selection::{self, find};
 use crate::target::{Accepted, Target, TargetError};
 
 /// In the first lines of a dump, before the version of the server that it was made on.

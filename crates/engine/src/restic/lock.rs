@@ -48,9 +48,12 @@ pub struct LockWait {
     pub since: String,
 }
 
+/// What is called with a lock that is waited for.
+type Told = dyn Fn(Option<&LockWait>) + Send + Sync;
+
 /// Told of a lock that is waited for, and with nothing when the wait is over.
 #[derive(Clone, Default)]
-pub struct OnLockWait(Option<Arc<dyn Fn(Option<&LockWait>) + Send + Sync>>);
+pub struct OnLockWait(Option<Arc<Told>>);
 
 impl OnLockWait {
     /// Calls this.

@@ -19,8 +19,7 @@ use bytes::Bytes;
 use self::disk::{
     TEMPORARY, find_temporary, find_temporary_beside, is_missing, make_directory, read_directory,
     remove_files, remove_if_empty, remove_tree, sweep, sync_parent, unique, walk, write_atomically,
-    write_beside,
-    write_file,
+    write_beside, write_file,
 };
 use super::{Entry, StorageError};
 

@@ -99,9 +99,9 @@ async fn find(repository: &ResticRepository, part: &Part) -> Result<SnapshotInfo
     let Some(tag) = &part.tag else {
         return Err(missing);
     };
-    let all = repository.snapshots().await?.into_iter();
+    let mut all = repository.snapshots().await?.into_iter();
     // The newest of them, for they are sorted by time.
-    let tagged = all.filter(|info| info.tags.contains(tag)).next_back();
+    let tagged = all.rfind(|info| info.tags.contains(tag));
     tagged.ok_or(missing)
 }
 
@@ -187,7 +187,9 @@ pub(crate) async fn read(
     let location = repository.location();
     tracing::info!("opened the repository at {location}");
     let found = find(&repository, part).await;
-    let id = found.map_err(|error| explain(error, &part.id, &location))?.id;
+    let id = found
+        .map_err(|error| explain(error, &part.id, &location))?
+        .id;
     let verified = repository
         .verify_snapshot(&id, &part.file, CheckDepth::ReadData)
         .await?;

@@ -369,7 +369,11 @@ impl Stage {
             let status = serde_json::to_value(&snapshot.status).unwrap();
             if status["phase"] == "Succeeded" {
                 let id = &status["components"]["dump"]["resticStats"][0]["id"];
-                assert!(stored.contains(id), "{:?} {status:#}", snapshot.metadata.name);
+                assert!(
+                    stored.contains(id),
+                    "{:?} {status:#}",
+                    snapshot.metadata.name
+                );
             }
         }
     }

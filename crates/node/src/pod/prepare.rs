@@ -20,6 +20,9 @@ use crate::supervisor::{
     FileEntry, Identity, Mount, MountSource, POD_EXECUTABLE, PrivateRoot, ProcessSpec,
 };
 
+/// User and group of files; none are root's.
+type Owner = Option<(u32, u32)>;
+
 /// What a `command` has to start with to mean our own binary.
 const OWN_PROGRAM: &str = "kubestash";
 
@@ -305,7 +308,7 @@ impl User {
     }
 
     /// Who owns files in memory, if not root.
-    fn owner(&self) -> Option<(u32, u32)> {
+    fn owner(&self) -> Owner {
         let identity = self.identity.as_ref()?;
         Some((identity.uid, self.group.unwrap_or(identity.gid)))
     }
@@ -421,7 +424,7 @@ impl Given<'_> {
         &self,
         mut entries: Vec<FileEntry>,
         sub_path: Option<&str>,
-    ) -> Result<(Vec<FileEntry>, Option<(u32, u32)>), Trouble> {
+    ) -> Result<(Vec<FileEntry>, Owner), Trouble> {
         if let Some(sub) = sub_path {
             let below = format!("{}/", sub.trim_end_matches('/'));
             if !entries

@@ -142,7 +142,11 @@ fn router(ctx: Arc<Context>) -> Router {
         }
         if kind.is_mutated() {
             let mutate = move |State(ctx): State<Arc<Context>>, Json(review): Json<Review>| async move {
-                answer(review, async |request| mutate(&ctx, kind, request).await).await
+                // It reads more than fits into a handler's frame.
+                Box::pin(answer(review, async |request| {
+                    Box::pin(mutate(&ctx, kind, request)).await
+                }))
+                .await
             };
             router = router.route(&kind.mutate_path(), post(mutate));
         }

@@ -281,8 +281,7 @@ fn is_a_little_ahead(world: &World, now: Timestamp) -> bool {
 
 fn launch(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan {
     let missing = world.source.missing();
-    let is_held =
-        !missing.is_empty() || !world.refusals.is_empty() || world.in_the_way.is_some();
+    let is_held = !missing.is_empty() || !world.refusals.is_empty() || world.in_the_way.is_some();
     if is_held && has_grace(world, now) {
         return wait(status, Some(LOOK_AGAIN));
     }

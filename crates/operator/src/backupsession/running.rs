@@ -207,7 +207,10 @@ pub(super) fn may_have_left_locks(world: &World, now: Timestamp) -> bool {
     let launched = status.is_some_and(|status| {
         condition::is_true(&status.conditions, BACKUP_EXECUTOR_ENSURED.type_)
     });
-    let outcome = world.job.as_ref().map(|job| judge(job, &world.pods, &world.told, now));
+    let outcome = world
+        .job
+        .as_ref()
+        .map(|job| judge(job, &world.pods, &world.told, now));
     launched && !matches!(outcome, Some(Outcome::Succeeded))
 }
 

@@ -41,10 +41,10 @@ impl Reference {
 }
 
 /// The references without those behind one that is refused: who may not use what leads there is not told what it says.
-pub(super) fn reachable<'a>(
-    references: &'a [Reference],
+pub(super) fn reachable(
+    references: &[Reference],
     is_refused: impl Fn(&Reference) -> bool,
-) -> Vec<&'a Reference> {
+) -> Vec<&Reference> {
     let mut closed = false;
     let mut reachable = Vec::new();
     for reference in references {

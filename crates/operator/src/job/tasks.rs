@@ -194,7 +194,8 @@ mod tests {
     fn what_cannot_be_run_is_named() {
         let template = json!({"name": "mysql-metadata-storage-backup", "addonVolumes": [
             {"name": "kubestash-tmp-volume", "source": {"volumeClaimTemplate": {"spec": {}}}}]});
-        let unknown = json!({"name": "mysql-metadata-storage-backup", "params": {"database": "druid"}});
+        let unknown =
+            json!({"name": "mysql-metadata-storage-backup", "params": {"database": "druid"}});
         let list =
             json!({"name": "mysql-metadata-storage-backup", "params": {"databases": ["druid"]}});
         let cases = [
@@ -205,7 +206,10 @@ mod tests {
             (info(json!({"name": "no-task"})), "no-task"),
             (info(template), "kubestash-tmp-volume"),
             (info(list), "databases"),
-            (info(unknown), "no parameter \"database\" (did you mean databases?)"),
+            (
+                info(unknown),
+                "no parameter \"database\" (did you mean databases?)",
+            ),
         ];
         for (info, text) in cases {
             let error = resolved(info).unwrap_err().to_string();

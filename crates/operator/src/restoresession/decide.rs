@@ -415,7 +415,10 @@ fn broken_off(world: &World, reason: &str, status: &RestoreSessionStatus) -> Str
 fn left_behind(world: &World) -> &'static str {
     let spec = &world.session.spec;
     let named = spec.addon.iter().flat_map(|addon| &addon.tasks);
-    let known = world.addon.iter().flat_map(|addon| &addon.spec.restore_tasks);
+    let known = world
+        .addon
+        .iter()
+        .flat_map(|addon| &addon.spec.restore_tasks);
     let functions = named.filter_map(|task| {
         let found = known.clone().find(|known| known.name == task.name)?;
         Some(found.function.as_str())

@@ -149,9 +149,8 @@ fn object(t: &Tokens) -> Option<usize> {
         // The owner's name may be any word.
         if t.are(at, &["definer", "="]) {
             at += 2;
-            if t.kind(at + 1) == Some(Kind::Sign) && t.is(at + 1, "@") {
-                at += 2;
-            } else if t.are(at + 1, &["(", ")"]) {
+            let names_host = t.kind(at + 1) == Some(Kind::Sign) && t.is(at + 1, "@");
+            if names_host || t.are(at + 1, &["(", ")"]) {
                 at += 2;
             }
             at += 1;

@@ -47,6 +47,9 @@ struct Transaction {
     pid: u32,
 }
 
+/// The client that runs what belongs to the whole server, and its input.
+type Script = (JoinHandle<Result<(), LoadError>>, Arc<File>);
+
 /// All clients of a load.
 pub(super) struct Conductor {
     pub(super) starter: Starter,
@@ -57,7 +60,7 @@ pub(super) struct Conductor {
     pub(super) orders: UnboundedReceiver<Order>,
     pub(super) now: Now,
     sessions: Vec<Session>,
-    script: Option<(JoinHandle<Result<(), LoadError>>, Arc<File>)>,
+    script: Option<Script>,
     restored: Vec<String>,
 }
 

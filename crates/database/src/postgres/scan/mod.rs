@@ -122,7 +122,7 @@ impl Scan {
     /// Whether a part of it is whole.
     pub(crate) fn ends_well(&self, part: Span, of_server: bool) -> bool {
         let within = |end: &&End| part.offset <= end.offset && end.offset < part.end;
-        let last = self.ends.iter().filter(within).next_back();
+        let last = self.ends.iter().rfind(within);
         last.is_some_and(|end| end.of_server == of_server && end.until >= part.end)
     }
 }

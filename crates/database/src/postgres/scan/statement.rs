@@ -462,10 +462,12 @@ pub(super) fn needs(t: &Tokens) -> Needs {
                 (None, None) => {}
             }
         }
-        b"alter" if t.len() >= 3 && t.are(t.len() - 3, &["owner", "to"]) => {
-            if t.find(1, "rename").is_none() {
-                needs.roles.extend(role(t.len() - 1));
-            }
+        b"alter"
+            if t.len() >= 3
+                && t.are(t.len() - 3, &["owner", "to"])
+                && t.find(1, "rename").is_none() =>
+        {
+            needs.roles.extend(role(t.len() - 1));
         }
         b"grant" if t.find(1, "on").is_some() => needs.roles.extend(after(1, "to")),
         b"revoke" if t.find(1, "on").is_some() => needs.roles.extend(after(1, "from")),

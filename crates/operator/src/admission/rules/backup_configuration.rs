@@ -10,8 +10,7 @@ use kubestash_api::{
 use kubestash_core::{catalog::Direction, layout, schedule::Schedule};
 
 use super::{
-    Others, Violation, allows, directories, names, task_parameters::task_parameters,
-    usage::refusal,
+    Others, Violation, allows, directories, names, task_parameters::task_parameters, usage::refusal,
 };
 
 /// Judges a BackupConfiguration.

@@ -202,7 +202,7 @@ impl Cluster {
         what: &str,
         condition: impl Condition<K>,
     ) -> Option<K> {
-        let waiting = await_condition(self.api::<K>(), name, condition);
+        let waiting = Box::pin(await_condition(self.api::<K>(), name, condition));
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(result) => result.unwrap(),
             Err(_) => panic!(
