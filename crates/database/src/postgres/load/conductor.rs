@@ -48,7 +48,7 @@ struct Transaction {
 }
 
 /// The client that runs what belongs to the whole server, and its input.
-type Script = (JoinHandle<Result<(), LoadError>>, Arc<File>);
+type RunningScript = (JoinHandle<Result<(), LoadError>>, Arc<File>);
 
 /// All clients of a load.
 pub(super) struct Conductor {
@@ -60,7 +60,7 @@ pub(super) struct Conductor {
     pub(super) orders: UnboundedReceiver<Order>,
     pub(super) now: Now,
     sessions: Vec<Session>,
-    script: Option<Script>,
+    script: Option<RunningScript>,
     restored: Vec<String>,
 }
 
