@@ -183,6 +183,16 @@ pub struct Component {
     /// What clickhouse-backup says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub click_house_stats: Vec<ClickHouseStats>,
+    /// What the run found missing or damaged in the restic repository, and what became of it. Ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<String>,
+    /// The restic snapshots in the same repository that can no longer be restored as a whole. Ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged_snapshots: Vec<DamagedSnapshot>,
+    /// All data of the restic repository was read back and compared with its hashes, or written and found complete, at
+    /// or after this time. Missing while some of it has not been read yet. Ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_read_since: Option<Time>,
     /// The databases in the part, if it is a dump.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<String>,
@@ -198,16 +208,6 @@ pub struct Component {
     /// Whether the data was intact when it was checked after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<bool>,
-    /// What the run found missing or damaged in the restic repository, and what became of it. Ours.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub damage: Vec<String>,
-    /// The restic snapshots in the same repository that can no longer be restored as a whole. Ours.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub damaged_snapshots: Vec<DamagedSnapshot>,
-    /// All data of the restic repository was read back and compared with its hashes, or written and found complete, at
-    /// or after this time. Missing while some of it has not been read yet. Ours.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data_read_since: Option<Time>,
     /// What is known about archived logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_stats: Option<LogStats>,

@@ -7,6 +7,8 @@ use kubestash_api::shared::{ObjectReference, TypedObjectReference};
 use kubestash_api::storage::{BackupStorage, Snapshot};
 use serde_json::{Value, json};
 
+use crate::schema::{below, root};
+
 #[test]
 fn a_session_with_little_in_its_job_template_shows_the_empty_pod_template() {
     let blueprint: BackupBlueprint = serde_saphyr::from_str(
@@ -52,6 +54,73 @@ spec:
             "sessionHistoryLimit": 3
         }])
     );
+}
+
+#[test]
+fn what_kubernetes_has_added_to_pods_since_1_34_is_in_the_schema_and_comes_back() {
+    let session = json!({
+        "name": "s",
+        "sessionHistoryLimit": 3,
+        "scheduler": {"schedule": "0 3 * * *", "jobTemplate": {"template": {"controller": {}, "metadata": {}, "spec": {
+            "resources": {},
+            "env": [{"name": "A", "valueFrom": {"fileKeyRef": {"key": "a", "path": "env", "volumeName": "v", "optional": true}}}],
+            "initContainers": [{
+                "name": "i",
+                "image": "x",
+                "restartPolicy": "Never",
+                "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+            }],
+            "volumes": [{"name": "v", "projected": {"sources": [
+                {"podCertificate": {"signerName": "example.com/s", "keyType": "ED25519", "credentialBundlePath": "bundle.pem"}}
+            ]}}]
+        }}}},
+        "addon": {"name": "a", "tasks": [{"name": "t"}], "jobTemplate": {"controller": {}, "metadata": {}, "spec": {
+            "resources": {},
+            "env": [{"name": "B", "valueFrom": {"fileKeyRef": {"key": "b", "path": "env", "volumeName": "v"}}}]
+        }}}
+    });
+    let configuration: BackupConfiguration = serde_json::from_value(json!({
+        "apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
+        "metadata": {"name": "c"}, "spec": {"sessions": [session]},
+    }))
+    .unwrap();
+    let written = serde_json::to_value(&configuration).unwrap();
+    assert_eq!(written["spec"]["sessions"], json!([session]));
+
+    let crds = kubestash_api::crds();
+    let crd = crds
+        .iter()
+        .find(|crd| crd.spec.names.kind == "BackupConfiguration");
+    let mut missing = Vec::new();
+    let sessions = below(&root(crd.unwrap()), "properties").unwrap().clone();
+    collect_missing(
+        &sessions["spec"]["properties"]["sessions"]["items"],
+        &session,
+        "",
+        &mut missing,
+    );
+    assert!(missing.is_empty(), "not in the schema: {missing:?}");
+}
+
+/// The paths in `value` that the API server would prune, since `schema` does not know them.
+fn collect_missing(schema: &Value, value: &Value, path: &str, missing: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = format!("{path}.{name}");
+                match schema["properties"].get(name) {
+                    Some(schema) => collect_missing(schema, value, &path, missing),
+                    None => missing.push(path),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                collect_missing(&schema["items"], item, &format!("{path}[]"), missing);
+            }
+        }
+        _ => {}
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl ResourceInfo {
         self.subresources.iter().any(|s| s.name == name)
     }
 
-    /// The built-in kinds that the embedded API server serves (design §6), with the verbs, short names and
+    /// The built-in kinds that the embedded API server serves, with the verbs, short names and
     /// categories of real Kubernetes.
     pub fn builtins() -> Vec<ResourceInfo> {
         builtins::builtins()

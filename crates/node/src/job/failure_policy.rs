@@ -83,8 +83,8 @@ fn condition(pattern: &PodFailurePolicyOnPodConditionsPattern, pod: &Pod) -> Opt
         .iter()
         .filter_map(|status| status.conditions.as_ref())
         .flatten();
-    let mut fitting =
-        conditions.filter(|one| one.type_ == pattern.type_ && one.status == pattern.status);
+    let status = pattern.status.as_deref().unwrap_or("True");
+    let mut fitting = conditions.filter(|one| one.type_ == pattern.type_ && one.status == status);
     fitting.next().map(|found| {
         let place = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
         format!("Pod {place} has condition {}", found.type_)

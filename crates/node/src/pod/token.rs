@@ -150,12 +150,8 @@ impl<'a> Account<'a> {
     /// Has a token issued.
     pub(crate) async fn issue(&self, wanted: &Request) -> Result<Issued, Trouble> {
         let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: if wanted.audience.is_empty() {
-                    Vec::new()
-                } else {
-                    vec![wanted.audience.clone()]
-                },
+            spec: Some(TokenRequestSpec {
+                audiences: (!wanted.audience.is_empty()).then(|| vec![wanted.audience.clone()]),
                 expiration_seconds: Some(wanted.seconds),
                 bound_object_ref: Some(BoundObjectReference {
                     api_version: Some("v1".to_owned()),
@@ -163,7 +159,8 @@ impl<'a> Account<'a> {
                     name: Some(self.pod.name_any()),
                     uid: self.pod.uid(),
                 }),
-            },
+                ..TokenRequestSpec::default()
+            }),
             ..TokenRequest::default()
         };
         let at = Timestamp::now();
@@ -172,13 +169,14 @@ impl<'a> Account<'a> {
             .create_token_request(&self.name, &PostParams::default(), &request)
             .await
             .map_err(|error| self.trouble("get a token of", &error))?;
-        let status = answer
-            .status
-            .ok_or_else(|| Trouble::config("the API server issued no token"))?;
+        let status = answer.status.unwrap_or_default();
+        let (Some(token), Some(ends)) = (status.token, status.expiration_timestamp) else {
+            return Err(Trouble::config("the API server issued no token"));
+        };
         Ok(Issued {
-            token: status.token.into(),
+            token: token.into(),
             at,
-            ends: status.expiration_timestamp.0,
+            ends: ends.0,
         })
     }
 

@@ -139,7 +139,7 @@ pub fn build(holder: Holder<'_>, access: &Access) -> Rbac {
         rbac.bindings.push(RoleBinding {
             metadata: metadata(holder, namespace),
             role_ref: RoleRef {
-                api_group: Role::group(&()).into_owned(),
+                api_group: Some(Role::group(&()).into_owned()),
                 kind: Role::kind(&()).into_owned(),
                 name,
             },
