@@ -49,7 +49,9 @@ pub(crate) enum State {
     Working,
     /// It waits for its turn, and has said so.
     Queued,
-    /// Neither: it has ended, or waits for something else.
+    /// It has ended.
+    Over,
+    /// None of these: it waits for something else, or nothing is known about it yet.
     Aside,
 }
 
@@ -150,7 +152,7 @@ fn state<S: Resource>(
     is_over: bool,
 ) -> State {
     if is_over {
-        State::Aside
+        State::Over
     } else if has_begun {
         State::Working
     } else if is_queued(conditions) && session.meta().deletion_timestamp.is_none() {
@@ -232,6 +234,12 @@ impl Queue {
         }
         is_next
     }
+
+    /// Gives the place of a session back whose object is about to be deleted: no store shows it as ended any more.
+    pub(crate) fn leave(&self, uid: &str) {
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        admitted.remove(uid);
+    }
 }
 
 fn entries(ctx: &Context) -> Vec<Entry> {
@@ -245,8 +253,7 @@ fn entries(ctx: &Context) -> Vec<Entry> {
         .collect()
 }
 
-/// Those that were let in count as working, though the stores may not know. One that has ended is aside in the stores,
-/// and so is one that is not known to have begun; the difference does not last.
+/// Those that were let in count as working, though the stores may not know, until the stores show that they have ended.
 fn counted(mut entries: Vec<Entry>, admitted: &HashMap<String, Instant>) -> Vec<Entry> {
     for entry in &mut entries {
         let since = admitted.get(&entry.uid);
@@ -257,7 +264,7 @@ fn counted(mut entries: Vec<Entry>, admitted: &HashMap<String, Instant>) -> Vec<
     // What the stores do not show at all, or not yet in the queue.
     let begun = |uid: &str| {
         let found = entries.iter().find(|entry| entry.uid == uid);
-        found.is_some_and(|entry| entry.state == State::Working)
+        found.is_some_and(|entry| [State::Working, State::Over].contains(&entry.state))
     };
     let missing: Vec<_> = admitted
         .iter()
@@ -347,8 +354,7 @@ mod tests {
         for _ in 0..1000 {
             for index in 0..sessions.len() {
                 let own = sessions[index].clone();
-                let waits = order.contains(&own.uid) || own.state == State::Working;
-                if waits {
+                if matches!(own.state, State::Over | State::Working) {
                     continue;
                 }
                 sessions[index].state = match turn(&own, &sessions, 10) {
@@ -359,7 +365,7 @@ mod tests {
                 assert!(working.count() <= 10);
             }
             if let Some(done) = sessions.iter_mut().find(|s| s.state == State::Working) {
-                done.state = State::Aside;
+                done.state = State::Over;
                 order.push(done.uid.clone());
             }
         }
@@ -378,6 +384,22 @@ mod tests {
             assert_eq!(working.count(), 2, "{state:?}");
             assert_eq!(counted.len(), 2, "{state:?}");
         }
+    }
+
+    #[test]
+    fn one_that_has_ended_gives_its_place_back_however_short_it_was() {
+        let admitted: HashMap<_, _> = [("short".to_owned(), Instant::now())].into();
+        let stored = vec![
+            an_entry("short", true, 1, State::Over),
+            an_entry("next", true, 2, State::Queued),
+        ];
+        let counted = counted(stored, &admitted);
+        assert_eq!(place(&counted[1], &counted, 1), 0);
+
+        let queue = Queue::new(1);
+        *queue.admitted.lock().unwrap() = admitted;
+        queue.leave("short");
+        assert!(queue.admitted.lock().unwrap().is_empty());
     }
 
     fn session(name: &str, status: Value) -> BackupSession {
@@ -399,7 +421,7 @@ mod tests {
             (ready("Unknown", "Queued"), State::Queued),
             (ready("Unknown", "WaitingForSession"), State::Aside),
             (ensured, State::Working),
-            (json!({"phase": "Failed"}), State::Aside),
+            (json!({"phase": "Failed"}), State::Over),
         ] {
             assert_eq!(
                 backup(&session("s", status.clone())).state,

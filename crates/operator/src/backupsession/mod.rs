@@ -187,6 +187,7 @@ async fn delete(seen: Seen, ctx: &Context, claims: &Claims) -> Result<Action, Ap
     let own = executor::session_labels(&session);
     job::run::remove_rights(ctx, session.as_ref(), &own).await?;
     claims.release(&session);
+    ctx.queue.leave(&session.uid().unwrap_or_default());
     let api = ctx.api::<BackupSession>(&session.namespace().unwrap_or_default());
     finalizer::remove(&api, session.as_ref(), labels::CLEANUP_FINALIZER).await?;
     Ok(Action::await_change())

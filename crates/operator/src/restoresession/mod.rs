@@ -167,6 +167,7 @@ async fn delete(world: &World, ctx: &Context, claims: &Claims) -> Result<Action,
     let own = executor::session_labels(session);
     job::run::remove_rights(ctx, session, &own).await?;
     claims.release(session);
+    ctx.queue.leave(&session.uid().unwrap_or_default());
     let api = ctx.api::<RestoreSession>(&world.namespace());
     finalizer::remove(&api, session, labels::CLEANUP_FINALIZER).await?;
     Ok(Action::await_change())
