@@ -78,7 +78,7 @@ impl Kind {
 
     /// Whether objects of the kind have rules that their schema cannot hold.
     pub(crate) fn is_validated(self) -> bool {
-        !matches!(self, Self::HookTemplate | Self::Repository)
+        self != Self::HookTemplate
     }
 
     pub(crate) fn validate_path(self) -> String {

@@ -36,7 +36,7 @@ pub fn backup_blueprint(
         .unwrap_or_default();
     let directories =
         directories::of_template(path, &template.backends, &template.sessions, earlier);
-    let names = names::violations(path, None, &template.backends, &template.sessions);
+    let names = names::violations(path, None, &template.sessions);
     let addons = template.sessions.iter().enumerate();
     let parameters = addons.flat_map(|(index, session)| {
         let field = format!("{path}.sessions[{index}].addon");

@@ -27,7 +27,6 @@ pub fn backup_configuration(object: &BackupConfiguration, others: &Others) -> Ve
     violations.extend(names::violations(
         "spec",
         Some(&object.name_any()),
-        &object.spec.backends,
         &object.spec.sessions,
     ));
     violations.extend(rules.directories());

@@ -3,7 +3,7 @@
 //! A name that the API server would refuse later, when nobody looks any more, is refused here, with the field. In a blueprint
 //! it is judged as far as it is literal; what variables make of it is judged when they are filled in.
 
-use kubestash_api::{core::Session, shared::BackendReference};
+use kubestash_api::core::Session;
 use kubestash_core::name;
 
 use super::Violation;
@@ -13,23 +13,14 @@ const LONGEST: usize = 253;
 /// Any second will do: all have as many digits.
 const SECOND: i64 = 1_726_741_846;
 
-/// Judges the names in the backends and sessions below `field`. `configuration` is the name of the BackupConfiguration; none
-/// if it is not known yet.
+/// Judges the names in the sessions below `field`. `configuration` is the name of the BackupConfiguration; none if it is not
+/// known yet.
 pub(super) fn violations(
     field: &str,
     configuration: Option<&str>,
-    backends: &[BackendReference],
     sessions: &[Session],
 ) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (index, backend) in backends.iter().enumerate() {
-        if backend.name.is_empty() {
-            found.push(Violation::new(
-                format!("{field}.backends[{index}].name"),
-                "backend name can not be empty: repositories name their backend by it",
-            ));
-        }
-    }
     for (index, session) in sessions.iter().enumerate() {
         let field = format!("{field}.sessions[{index}]");
         let before = found.len();
@@ -122,7 +113,7 @@ mod tests {
 
     fn told(configuration: Option<&str>, name: &str, repository: &str) -> Vec<String> {
         let sessions = [session(name, repository)];
-        let found = violations("spec", configuration, &[], &sessions);
+        let found = violations("spec", configuration, &sessions);
         found.iter().map(ToString::to_string).collect()
     }
 
@@ -191,14 +182,5 @@ mod tests {
         assert!(told(Some("c.b"), &session, "repo").is_empty());
         // Not known before the blueprint is used.
         assert!(told(None, &session, "repo").is_empty());
-    }
-
-    #[test]
-    fn a_backend_without_a_name_is_refused_and_any_other_name_is_its_users() {
-        let backends: Vec<BackendReference> =
-            serde_json::from_value(json!([{"name": ""}, {"name": "My Backend"}])).unwrap();
-        let found = violations("spec", None, &backends, &[]);
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].field, "spec.backends[0].name");
     }
 }
