@@ -535,7 +535,7 @@ async fn our_own_definitions_are_within_the_budgets_and_refuse_by_field_what_mea
             json!(19),
         ),
         (
-            "addon/containerRuntimeSettings/ioNice/class",
+            "addon/containerRuntimeSettings/ionice/class",
             json!(4),
             json!(3),
         ),

@@ -118,7 +118,10 @@ async fn a_validating_webhook_can_deny_each_operation_and_warn() {
         widgets
             .patch(
                 "w",
-                &PatchParams::default(),
+                &PatchParams {
+                    field_manager: Some("somebody".to_owned()),
+                    ..PatchParams::default()
+                },
                 &Patch::Merge(json!({"spec": {"size": 13}})),
             )
             .await,
@@ -159,7 +162,11 @@ async fn a_validating_webhook_can_deny_each_operation_and_warn() {
     );
     assert_eq!(update["userInfo"]["username"], "kubernetes-admin");
     assert_eq!(update["options"]["kind"], "UpdateOptions");
-    assert!(update["options"]["fieldManager"].is_string(), "{update}");
+    assert_eq!(update["options"]["fieldManager"], "somebody");
+    assert!(
+        asked[0]["options"].get("fieldManager").is_none(),
+        "nobody gave one"
+    );
     assert!(asked[3]["object"].is_null() && asked[3]["oldObject"].is_object());
 }
 

@@ -143,10 +143,10 @@ fn thirty_histories_computed_by_hand_lose_exactly_what_they_should() {
         ("daily=2", WEEK, "f e d c B A"),
         ("daily=3 last=4", WEEK, "f e d"),
         ("weekly=2", WEEK, "f d c B b A"),
-        // Weeks follow ISO: 30 and 31 December 2024 belong to the first week of 2025.
+        // Weeks follow ISO: 30 and 31 December 2019 belong to the first week of 2020.
         (
             "weekly=2",
-            "a 2025-01-01T00:00 s, b 2024-12-30T00:00 s, c 2024-12-29T23:59 s, d 2024-12-22T00:00 s",
+            "a 2020-01-01T00:00 s, b 2019-12-30T00:00 s, c 2019-12-29T23:59 s, d 2019-12-22T00:00 s",
             "d b",
         ),
         // Months and years.

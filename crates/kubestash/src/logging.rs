@@ -61,7 +61,8 @@ fn directives(text: &str) -> anyhow::Result<String> {
             // Alone, a level is for everything; anything else would be taken for a target and say nothing.
             None => ("", *directive),
         };
-        if level.parse::<LevelFilter>().is_err() {
+        // Nothing at all would be taken for "error".
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
             bail!(refused(text, &format!("{level:?} is not a level")));
         }
         if target.is_empty() {

@@ -231,7 +231,10 @@ async fn a_repository_is_set_up_summed_up_and_then_left_alone() {
         condition(conditions, "RecentSnapshotListUpdated").is_some()
     };
     let snapshot = world.until::<Snapshot>("snap-1", "listed", listed).await;
-    assert_eq!(snapshot.status.unwrap().conditions.len(), 2);
+    let conditions = snapshot.status.unwrap().conditions;
+    let types: Vec<_> = conditions.iter().map(|c| c.type_.as_str()).collect();
+    assert_eq!(types.len(), 3, "{types:?}");
+    assert!(condition(&conditions, "Ready").is_some(), "{types:?}");
     let sized = |storage: &BackupStorage| {
         storage
             .status

@@ -214,6 +214,8 @@ mod tests {
                 "--backupsession=s-1",
                 "--enable-cache=true",
                 "--scratch-dir=/kubestash-tmp",
+                "--verify=sample",
+                "--verify-period=7d",
                 "--wait-timeout=300",
                 "--mysql-args=--set-gtid-purged=OFF --ignore-table=druid.druid_config",
                 "--db-version=",

@@ -235,16 +235,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ten_thousand_due_at_once_are_given_out_in_less_than_a_second() {
+    async fn ten_thousand_due_together_are_given_out_once_each_in_order() {
         let (wheel, stream) = wheel();
         let due = in_ms(0);
         for key in 0..10_000_u32 {
             wheel.set(key, Some(due));
         }
         drop(wheel);
-        let started = std::time::Instant::now();
         let woken: Vec<_> = stream.collect().await;
-        assert!(started.elapsed() < Duration::from_secs(1));
         assert_eq!(woken, (0..10_000).collect::<Vec<_>>());
     }
 }

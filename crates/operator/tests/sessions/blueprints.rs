@@ -431,7 +431,7 @@ async fn a_name_that_a_variable_spoils_is_told_on_the_database_and_on_the_bluepr
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_backed_up_from_another_namespace_is_told_where_its_objects_are() {
     let cluster = Cluster::start().await;
-    let operator = cluster.operator().await;
+    let operator = cluster.operator_with_webhook().await;
     cluster.namespace("vault").await;
     cluster.backends().await;
     let mut blueprint = default_blueprint();

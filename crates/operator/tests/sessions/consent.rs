@@ -16,6 +16,7 @@ use kubestash_api::{
     core::{BackupBlueprint, BackupConfiguration, RestoreSession},
     kubedb::MySQL,
     labels::{ALLOWED_NAMESPACES, GRANTED_REFERENCES},
+    shared::ConditionStatus,
     storage::{Repository, Snapshot},
 };
 use serde_json::{Value, json};
@@ -451,6 +452,15 @@ async fn without_a_webhook_the_owners_consent_alone_counts() {
     assert!(note.contains(&remedy), "{note}");
     assert_eq!(rights_elsewhere(&cluster).await, [""; 0]);
 
+    // The operator has seen that the Snapshot has succeeded.
+    let is_ready = |found: Option<&Snapshot>| {
+        let status = found.and_then(|found| found.status.as_ref());
+        status.is_some_and(|status| {
+            let mut conditions = status.conditions.iter();
+            conditions.any(|one| one.type_ == "Ready" && one.status == ConditionStatus::True)
+        })
+    };
+    cluster.until("mine", "its success", is_ready).await;
     let target = json!({"repository": "ours", "snapshot": "mine"});
     create::<RestoreSession>(
         &tenant,

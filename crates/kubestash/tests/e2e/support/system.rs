@@ -59,7 +59,10 @@ impl System {
             .append(true)
             .open(self.log())
             .unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_kubestash"))
+        // A test run under `nohup` hands an ignored SIGHUP on, which `up` respects.
+        let mut process = Command::new("env")
+            .arg("--default-signal=HUP")
+            .arg(env!("CARGO_BIN_EXE_kubestash"))
             .arg("up")
             .arg("--data-dir")
             .arg(&self.data)
