@@ -206,13 +206,15 @@ pub mod backup_session {
 pub mod executor {
     use super::ConditionType;
 
-    /// The Job waits for something: another one's lock, or a storage that does not answer. The reason says for which.
+    /// The Job waits for something: another one's lock, or a storage or a database that does not answer. The reason says for which.
     /// The phase does not depend on it.
     pub const WAITING: ConditionType = ConditionType::new("Waiting", "Waiting", "NotWaiting");
     /// The reason while another one's lock is waited for.
     pub const REPOSITORY_LOCKED: &str = "RepositoryLocked";
     /// The reason while a storage does not answer.
     pub const STORAGE_UNAVAILABLE: &str = "StorageUnavailable";
+    /// Reason of [`WAITING`]: the database does not answer.
+    pub const DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
     /// Snapshots were found that are dated in the future: retention neither counts nor removes them. The phase does not
     /// depend on it.
     pub const SNAPSHOTS_DATED_IN_FUTURE: ConditionType = ConditionType::new(

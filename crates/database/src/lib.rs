@@ -44,7 +44,7 @@ pub use family::{Dump, DumpRequest, Error, ExamineRequest, Family, Load, LoadReq
 pub use load::{LoadError, LoadSink, LoadWatch, RunningLoad};
 pub use mysql::Structure;
 pub use outline::{OUTLINE, Outline, Outliner};
-pub use reach::ServerError;
+pub use reach::{DatabaseWait, ServerError, database_waits};
 pub use scan::Allowed;
 pub use selection::SelectionError;
 pub use stream::{DumpStream, StreamError};

@@ -1,8 +1,10 @@
 //! Reaching a server: waiting for one that does not answer, and giving up at once on one that refuses.
 
 use std::future::Future;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
@@ -93,6 +95,57 @@ impl ServerError {
     }
 }
 
+/// A server that is waited for, or no longer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseWait {
+    /// `host:port`.
+    pub address: String,
+    /// Why the last attempt to connect failed; none once the wait is over.
+    pub message: Option<String>,
+    /// How long it is waited for at most.
+    pub timeout: Duration,
+}
+
+/// Whoever wants to report what it waits for listens to all connections of the process.
+static WAITS: LazyLock<broadcast::Sender<DatabaseWait>> =
+    LazyLock::new(|| broadcast::Sender::new(64));
+
+/// Every wait of this process for a database server from now on.
+pub fn database_waits() -> broadcast::Receiver<DatabaseWait> {
+    WAITS.subscribe()
+}
+
+/// Reports a wait when it begins and changes, and its end however it ends.
+struct Reported<'a> {
+    to: &'a Connection,
+    timeout: Duration,
+    waits: bool,
+}
+
+impl Reported<'_> {
+    fn waits(&mut self, message: &str) {
+        self.waits = true;
+        self.send(Some(message.to_owned()));
+    }
+
+    fn send(&self, message: Option<String>) {
+        // It fails if nobody listens.
+        let _ = WAITS.send(DatabaseWait {
+            address: self.to.address(),
+            message,
+            timeout: self.timeout,
+        });
+    }
+}
+
+impl Drop for Reported<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.send(None);
+        }
+    }
+}
+
 /// Why one attempt to connect failed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -119,6 +172,11 @@ where
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut reported = started;
+    let mut listeners = Reported {
+        to,
+        timeout,
+        waits: false,
+    };
     loop {
         let left = timeout.saturating_sub(started.elapsed());
         let attempt = ATTEMPT.min(left.max(Duration::from_secs(1)));
@@ -152,6 +210,7 @@ where
                 message,
             });
         }
+        listeners.waits(&message);
         if reported == started || reported.elapsed() >= REPORT {
             tracing::info!(
                 "waiting for the database at {address} ({} of {} s): {message}",

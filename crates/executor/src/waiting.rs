@@ -1,24 +1,28 @@
 //! What a session waits for, said on the session while it waits.
 //!
 //! ```text
-//!   engine: another one's lock ──┐
-//!   engine: storage tried again ─┴─► Waits ─► a task of its own ─► condition `Waiting` of the session
+//!   engine: another one's lock ────┐
+//!   engine: storage tried again ───┼─► Waits ─► a task of its own ─► condition `Waiting` of the session
+//!   database: server tried again ──┘
 //! ```
 //! Invariant: the condition is there only while something is waited for. A Job that is killed in the meantime leaves
 //! it behind; then the operator, who ends the session, says that nobody waits any more.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kubestash_api::conditions::executor::{REPOSITORY_LOCKED, STORAGE_UNAVAILABLE, WAITING};
+use kubestash_api::conditions::executor::{
+    DATABASE_UNREACHABLE, REPOSITORY_LOCKED, STORAGE_UNAVAILABLE, WAITING,
+};
 use kubestash_api::shared::Condition;
 use kubestash_core::condition;
+use kubestash_database::{DatabaseWait, database_waits};
 use kubestash_engine::storage::{RetryListener, StorageRetry, on_storage_retry};
 use kubestash_engine::{LockWait, OnLockWait};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -42,6 +46,8 @@ struct Waits {
     locks: BTreeMap<String, LockWait>,
     /// The last request to a storage that failed, when that began, and until when it counts.
     storage: Option<(StorageRetry, Timestamp, Instant)>,
+    /// Database servers by address, and since when.
+    databases: BTreeMap<String, (DatabaseWait, Timestamp)>,
 }
 
 impl Waits {
@@ -60,6 +66,17 @@ impl Waits {
         self.storage = Some((retry.clone(), since, at + retry.after + ANSWERS));
     }
 
+    fn database(&mut self, wait: &DatabaseWait, now: Timestamp) {
+        let address = &wait.address;
+        if wait.message.is_none() {
+            self.databases.remove(address);
+            return;
+        }
+        let begun = self.databases.get(address).map(|(_, since)| *since);
+        let waits = (wait.clone(), begun.unwrap_or(now));
+        self.databases.insert(address.clone(), waits);
+    }
+
     /// Reason and message; none if nothing is waited for.
     fn said(&self, at: Instant) -> Option<(&'static str, String)> {
         let storage = self.storage.as_ref().filter(|(_, _, until)| *until > at);
@@ -69,6 +86,17 @@ impl Waits {
                 format!(
                     "waits for the storage, which does not answer since {since:.0}: {} failed: {}; it is tried again until nothing has worked for five minutes",
                     retry.operation, retry.error
+                ),
+            ));
+        }
+        if let Some((wait, since)) = self.databases.values().next() {
+            return Some((
+                DATABASE_UNREACHABLE,
+                format!(
+                    "waits for the database at {}, which does not answer since {since:.0}: {}; it is tried again for {} s",
+                    wait.address,
+                    wait.message.as_deref().unwrap_or_default(),
+                    wait.timeout.as_secs()
                 ),
             ));
         }
@@ -96,6 +124,7 @@ impl Waits {
 pub(crate) struct Waiting {
     waits: Arc<watch::Sender<Waits>>,
     task: JoinHandle<()>,
+    databases: JoinHandle<()>,
     _retries: RetryListener,
 }
 
@@ -109,10 +138,12 @@ impl Waiting {
             let Some(heard) = heard.upgrade() else { return };
             heard.send_modify(|waits| waits.retry(retry, Timestamp::now(), Instant::now()));
         });
+        let databases = tokio::spawn(hear(database_waits(), Arc::downgrade(&waits)));
         let task = tokio::spawn(report(cluster.clone(), session.clone(), waits.subscribe()));
         Self {
             waits,
             task,
+            databases,
             _retries: retries,
         }
     }
@@ -135,11 +166,31 @@ impl Waiting {
 
     /// Nothing is waited for any more: takes the condition away, if it is there.
     pub(crate) async fn end(self) {
-        let Self { waits, task, .. } = self;
+        let Self {
+            waits,
+            task,
+            databases,
+            ..
+        } = self;
+        databases.abort();
         drop(waits);
         if tokio::time::timeout(LAST_WORD, task).await.is_err() {
             tracing::warn!("the API server did not take the last word about what was waited for");
         }
+    }
+}
+
+/// Passes on which databases are waited for, as long as somebody takes it.
+async fn hear(mut waits: broadcast::Receiver<DatabaseWait>, told: Weak<watch::Sender<Waits>>) {
+    loop {
+        let wait = match waits.recv().await {
+            Ok(wait) => wait,
+            // Newer ones follow.
+            Err(broadcast::error::RecvError::Lagged(_)) => continue,
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        let Some(told) = told.upgrade() else { return };
+        told.send_modify(|waits| waits.database(&wait, Timestamp::now()));
     }
 }
 
@@ -222,6 +273,29 @@ mod tests {
         waits.lock(None, "a");
         assert!(!waits.said(at).unwrap().1.contains("at a,"));
         waits.lock(None, "b");
+        assert_eq!(waits.said(at), None);
+    }
+
+    #[test]
+    fn a_database_is_told_since_its_first_silence_until_it_answers() {
+        let (mut waits, at) = (Waits::default(), Instant::now());
+        let wait = |message: Option<&str>| DatabaseWait {
+            address: "db.demo.svc:3306".to_owned(),
+            message: message.map(str::to_owned),
+            timeout: Duration::from_secs(300),
+        };
+        waits.database(&wait(Some("connection refused")), Timestamp::UNIX_EPOCH);
+        waits.database(&wait(Some("no answer within 10 s")), Timestamp::MAX);
+        assert_eq!(
+            waits.said(at).unwrap(),
+            (
+                "DatabaseUnreachable",
+                "waits for the database at db.demo.svc:3306, which does not answer since 1970-01-01T00:00:00Z: \
+                 no answer within 10 s; it is tried again for 300 s"
+                    .to_owned()
+            )
+        );
+        waits.database(&wait(None), Timestamp::MAX);
         assert_eq!(waits.said(at), None);
     }
 

@@ -64,6 +64,8 @@ impl ApplyError {
             Self::Request { source, .. } => match source.as_ref() {
                 kube::Error::Api(status) => {
                     (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
+                        // What etcd says, with code 500, about an object of more than its limit.
+                        || status.message.contains("request is too large")
                 }
                 _ => false,
             },

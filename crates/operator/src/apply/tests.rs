@@ -58,17 +58,19 @@ fn nothing_null_and_empty_are_the_same() {
 
 #[test]
 fn what_the_api_server_will_refuse_again_is_told_from_what_may_pass() {
-    let answered = |code: u16| {
-        let status = kube::core::Status::failure("no", "Reason").with_code(code);
+    let says = |code: u16, message: &str| {
+        let status = kube::core::Status::failure(message, "Reason").with_code(code);
         let object = kubestash_api::storage::Repository::new("r", Default::default());
         request("apply", &object, kube::Error::Api(Box::new(status)))
     };
+    let answered = |code: u16| says(code, "no");
     for code in [400, 403, 404, 413, 422] {
         assert!(answered(code).is_final(), "{code}");
     }
     for code in [408, 409, 429, 500, 503, 504] {
         assert!(!answered(code).is_final(), "{code}");
     }
+    assert!(says(500, "etcdserver: request is too large").is_final());
     assert_eq!(
         answered(403).to_string(),
         "failed to apply Repository r: no"

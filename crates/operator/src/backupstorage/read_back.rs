@@ -139,7 +139,7 @@ async fn make(
                 entry.synced = Some(true);
                 make_snapshots(ctx, &live, &mut stored).await?;
             }
-            Err(Refusal::Api(error)) if !is_final(&error) => return Err(error),
+            Err(Refusal::Api(error)) if !error.is_final() => return Err(error),
             Err(refusal) => stored.errors.insert(0, full_text(&refusal)),
         }
     }
@@ -153,21 +153,6 @@ async fn make(
         );
     }
     Ok(Synced { entry })
-}
-
-/// Whether the API server would say the same again, such as about an object that is too large (413).
-fn is_final(error: &ApplyError) -> bool {
-    let ApplyError::Request { source, .. } = error else {
-        return true;
-    };
-    match source.as_ref() {
-        kube::Error::Api(status) => {
-            (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429)
-                // What etcd says about such an object.
-                || status.message.contains("request is too large")
-        }
-        _ => false,
-    }
 }
 
 /// What went wrong, in a line that a status can hold.
@@ -260,7 +245,7 @@ async fn make_snapshots(
     for stored in snapshots.iter() {
         match make_snapshot(&api, repository, stored).await {
             Ok(()) => {}
-            Err(error) if is_final(&error) => errors.push(full_text(&error)),
+            Err(error) if error.is_final() => errors.push(full_text(&error)),
             Err(error) => return Err(error),
         }
     }
@@ -504,21 +489,5 @@ mod tests {
                 "{namespace}"
             );
         }
-    }
-
-    #[test]
-    fn an_object_that_is_refused_for_good_is_told_and_one_that_may_be_taken_later_is_tried_again() {
-        let refused = |code: u16, message: &str| {
-            let status: kube::core::Status =
-                serde_json::from_value(json!({"code": code, "message": message})).unwrap();
-            request("create", &storage(), kube::Error::Api(Box::new(status)))
-        };
-        for code in [400, 403, 404, 413, 422] {
-            assert!(is_final(&refused(code, "no")), "{code}");
-        }
-        for code in [408, 409, 429, 500, 503] {
-            assert!(!is_final(&refused(code, "not now")), "{code}");
-        }
-        assert!(is_final(&refused(500, "etcdserver: request is too large")));
     }
 }

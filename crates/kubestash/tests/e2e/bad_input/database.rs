@@ -1,12 +1,13 @@
 //! Databases that are down, deny, or die; clients that are missing; volumes that are full.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::repository::{instant, session, told};
 use super::{configuration, druid, local_backend};
-use crate::support::{System, free_port};
+use crate::support::{System, eventually, free_port};
 
 #[test]
 fn a_wrong_password_fails_the_session_at_once_with_the_reason() {
@@ -21,7 +22,7 @@ fn a_wrong_password_fails_the_session_at_once_with_the_reason() {
         .unwrap();
     let url = store["spec"]["clientConfig"]["url"].as_str().unwrap();
     bind(&system, "denied", url);
-    system.apply(&configuration_of("denied"));
+    system.apply(&configuration_of("denied", "3"));
     let denied = instant(&system);
     assert_eq!(denied["status"]["phase"], "Failed");
     let text = told(&system, &denied);
@@ -51,9 +52,9 @@ fn bind(system: &System, name: &str, url: &str) {
     system.apply(&binding.to_string());
 }
 
-/// A configuration whose target is an AppBinding.
-fn configuration_of(binding: &str) -> String {
-    let yaml = configuration(&json!({"databases": "druid", "waitTimeout": "3"}));
+/// A configuration whose target is an AppBinding that is waited for this long.
+fn configuration_of(binding: &str, seconds: &str) -> String {
+    let yaml = configuration(&json!({"databases": "druid", "waitTimeout": seconds}));
     let mut configuration: serde_json::Value = serde_json::from_str(&yaml).unwrap();
     configuration["spec"]["target"] = json!({"apiGroup": "appcatalog.appscode.com", "kind": "AppBinding", "name": binding, "namespace": "demo"});
     configuration.to_string()
@@ -66,7 +67,20 @@ fn a_database_that_does_not_answer_fails_the_session_after_the_wait_with_its_add
     local_backend(&system, &volume.path().join("volume"));
     let address = format!("127.0.0.1:{}", free_port());
     bind(&system, "dead", &format!("tcp({address})/"));
-    system.apply(&configuration_of("dead"));
+    system.apply(&configuration_of("dead", "10"));
+    let says_so = || {
+        let sessions = system.objects("demo", "backupsessions.core.kubestash.com");
+        let conditions = sessions
+            .iter()
+            .filter_map(|s| s["status"]["conditions"].as_array());
+        let mut waiting = conditions.flatten().filter(|c| c["type"] == "Waiting");
+        let found = waiting.any(|waiting| {
+            waiting["reason"] == "DatabaseUnreachable"
+                && waiting["message"].as_str().unwrap().contains(&address)
+        });
+        found.then_some(()).ok_or(format!("{sessions:?}"))
+    };
+    eventually("what it waits for", Duration::from_secs(60), says_so);
     let down = instant(&system);
     assert_eq!(down["status"]["phase"], "Failed");
     let text = told(&system, &down);

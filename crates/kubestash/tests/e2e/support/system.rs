@@ -60,7 +60,7 @@ impl System {
             .open(self.log())
             .unwrap();
         // A test run under `nohup` hands an ignored SIGHUP on, which `up` respects.
-        let mut process = Command::new("env")
+        let mut process = Command::new("/usr/bin/env")
             .arg("--default-signal=HUP")
             .arg(env!("CARGO_BIN_EXE_kubestash"))
             .arg("up")
