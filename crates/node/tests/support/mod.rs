@@ -154,10 +154,11 @@ impl Cluster {
 
     /// Runs a Job with one shell container to its end; its outcome and its log.
     pub async fn run_script(&self, name: &str, script: &str, pod: Value) -> (Job, String) {
-        self.create::<Job>(job(name, script, pod)).await;
-        let job = self.finished(name).await;
-        let pods = self.pods_of(name).await;
-        let log = self.log_of(&pods[0], "main").await;
+        // Jobs and pods are large; on the heap the caller's future is not.
+        Box::pin(self.create::<Job>(job(name, script, pod))).await;
+        let job = Box::pin(self.finished(name)).await;
+        let pods = Box::pin(self.pods_of(name)).await;
+        let log = Box::pin(self.log_of(&pods[0], "main")).await;
         (job, log)
     }
 }
