@@ -32,7 +32,7 @@ pub enum PkiError {
     DataDir(#[from] DataDirError),
     /// A certificate could not be made, or a key in the data directory is damaged.
     #[error(
-        "failed to make the server's certificate: {0}; if a file in pki/ is damaged, remove it"
+        "failed to create the server's certificate: {0}; if a file in pki/ is damaged, remove it"
     )]
     Certificate(#[from] rcgen::Error),
     /// A certificate in the data directory is damaged.

@@ -9,7 +9,7 @@ use crate::server::{Config, Server, StartError, start};
 #[derive(Debug, thiserror::Error)]
 pub enum TestServerError {
     /// The temporary directory or a file in it cannot be made.
-    #[error("failed to make a temporary directory for a server: {0}")]
+    #[error("failed to create a temporary directory for a server: {0}")]
     Directory(#[from] std::io::Error),
     /// The server does not start.
     #[error(transparent)]

@@ -119,7 +119,7 @@ impl Backend {
         let read = self.read_repository(directory).await;
         match self.readable(&file, read, &mut stored.errors).await? {
             Some(Some(repository)) => stored.repository = Some(repository),
-            Some(None) => stored.errors.push(format!("{file} is gone")),
+            Some(None) => stored.errors.push(format!("{file} no longer exists")),
             None => {}
         }
         if stored.repository.is_none() {
@@ -148,7 +148,7 @@ impl Backend {
 
     fn too_large(&self, path: &str, size: u64) -> String {
         format!(
-            "failed to read {path} in {}: it has {size} bytes, which no API server takes as one object; make it smaller",
+            "failed to read {path} in {}: it has {size} bytes, which is more than an API server accepts as one object; make it smaller",
             self.store().place()
         )
     }
@@ -243,7 +243,7 @@ fn drop_large(found: &mut StoredRepository) {
     found.snapshots = others;
     found.errors.extend(large.iter().map(|snapshot| {
         format!(
-            "Snapshot {} has {} bytes, which is too much to bring it back; make its file smaller",
+            "Snapshot {} has {} bytes, which is more than an API server accepts; make its file smaller",
             snapshot.metadata.name.as_deref().unwrap_or_default(),
             size(snapshot)
         )

@@ -6,10 +6,15 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     let most = (given.chars().count() / 3).max(1);
     known
         .into_iter()
-        .map(|word| (strsim::osa_distance(&given, &word.to_lowercase()), word))
+        .map(|word| (distance(&given, &word.to_lowercase()), word))
         .filter(|(distance, _)| *distance <= most)
         .min()
         .map(|(_, word)| word)
+}
+
+/// How many letters have to be changed, added, left out or swapped with their neighbor to make one word of the other.
+pub fn distance(one: &str, other: &str) -> usize {
+    strsim::osa_distance(one, other)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub enum TargetError {
     },
     /// It is older than the server that was dumped.
     #[error(
-        "failed to restore into the database at {address}: the dump was made on {dumped} and the server is {server}; restore into a server of the same or a newer major version"
+        "failed to restore into the database at {address}: the dump was created on {dumped} and the server is {server}; restore into a server of the same or a newer major version"
     )]
     Older {
         /// `host:port`.
@@ -82,7 +82,7 @@ pub enum TargetError {
     },
     /// It does not know what the dump is written in.
     #[error(
-        "failed to restore into the database at {address}: the dump was made on MySQL {dumped} and the server, {server}, does not know the collation utf8mb4_0900_ai_ci; restore into MySQL, or into MariaDB from 11.4.5"
+        "failed to restore into the database at {address}: the dump was created on MySQL {dumped} and the server, {server}, does not know the collation utf8mb4_0900_ai_ci; restore into MySQL, or into MariaDB from 11.4.5"
     )]
     Collation {
         /// `host:port`.
@@ -123,7 +123,7 @@ pub enum TargetError {
     },
     /// Nothing says which database the dump is of.
     #[error(
-        "failed to restore into the database at {address}: nothing says which database the dump belongs into; name it in the task parameter args"
+        "failed to restore into the database at {address}: nothing names the database that the dump belongs to; name it in the task parameter args"
     )]
     NoDatabase {
         /// `host:port`.
@@ -162,7 +162,7 @@ pub enum TargetError {
     Within(&'static str),
     /// The dump lacks its last line.
     #[error(
-        "failed to restore: the dump is cut off, for it lacks the last line that says that it is complete; restore another Snapshot, or set the task parameter allowIncomplete to \"true\" to load what is there"
+        "failed to restore: the dump is incomplete, because it lacks the last line, which marks its end; restore another Snapshot, or set the task parameter allowIncomplete to \"true\" to load what is there"
     )]
     Incomplete,
     /// The dump holds something that is never loaded.
@@ -229,13 +229,13 @@ fn without(roles: &[String], tablespaces: &[String]) -> &'static str {
     match (roles.is_empty(), tablespaces.is_empty()) {
         (true, true) => "",
         (false, true) => {
-            ", or restore a backup made with --no-owner --no-privileges in the task parameter args"
+            ", or restore a backup created with --no-owner --no-privileges in the task parameter args"
         }
         (true, false) => {
-            ", or restore a backup made with --no-tablespaces in the task parameter args"
+            ", or restore a backup created with --no-tablespaces in the task parameter args"
         }
         (false, false) => {
-            ", or restore a backup made with --no-owner --no-privileges --no-tablespaces in the task parameter args"
+            ", or restore a backup created with --no-owner --no-privileges --no-tablespaces in the task parameter args"
         }
     }
 }

@@ -19,7 +19,9 @@ pub enum EngineError {
         location: String,
     },
     /// There is no repository.
-    #[error("failed to open the repository at {location}: there is none; a first backup makes it")]
+    #[error(
+        "failed to open the repository at {location}: there is none; the first backup creates it"
+    )]
     RepositoryMissing {
         /// Where it should be.
         location: String,
@@ -62,7 +64,7 @@ pub enum EngineError {
     },
     /// Another writer or a prune holds a lock, for longer than we wait.
     #[error(
-        "failed to lock the repository at {location} within {waited_seconds} s: {holder} holds {kind} lock {lock} since {since}; it is removed by itself when its holder is gone or 30 minutes after its last sign of life"
+        "failed to lock the repository at {location} within {waited_seconds} s: {holder} holds {kind} lock {lock} since {since}; it is removed automatically when its holder no longer runs, or 30 minutes after its last refresh"
     )]
     Locked {
         /// Where the repository is.

@@ -52,7 +52,7 @@ impl Failure {
     pub fn cancelled() -> Self {
         Self::transient(
             "Cancelled",
-            "failed to finish: the Job was told to stop; no snapshot was written",
+            "failed to finish: the Job was stopped; no snapshot was written",
         )
     }
 

@@ -165,7 +165,7 @@ fn cancel_on_signals(cancel: &CancellationToken) -> std::io::Result<()> {
         let cancel = cancel.clone();
         tokio::spawn(async move {
             if signals.recv().await.is_some() {
-                tracing::warn!("told to stop");
+                tracing::warn!("stopping");
                 cancel.cancel();
             }
         });

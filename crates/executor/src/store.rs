@@ -165,7 +165,7 @@ impl Store {
             BackendError::Engine(EngineError::WrongPassword { location }) => Failure::permanent(
                 "wrong-password",
                 format!(
-                    "failed to open the repository at {location}: wrong password; {} does not hold the password that the backups were made with: name the Secret that does in spec.dataSource.encryptionSecret",
+                    "failed to open the repository at {location}: wrong password; {} does not hold the password that the backups were created with: name the Secret that does in spec.dataSource.encryptionSecret",
                     self.password_from
                 ),
             ),

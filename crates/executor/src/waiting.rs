@@ -175,7 +175,7 @@ impl Waiting {
         databases.abort();
         drop(waits);
         if tokio::time::timeout(LAST_WORD, task).await.is_err() {
-            tracing::warn!("the API server did not take the last word about what was waited for");
+            tracing::warn!("the API server did not accept the end of the condition Waiting");
         }
     }
 }

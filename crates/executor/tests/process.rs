@@ -190,7 +190,7 @@ async fn told_to_stop_it_leaves_no_snapshot_and_says_so_and_shows_no_secret_mean
     let (code, log) = process.end().await;
     assert_eq!(code, Some(1), "{log}");
     assert!(
-        log.contains("ERROR failed to finish: the Job was told to stop; no snapshot was written"),
+        log.contains("ERROR failed to finish: the Job was stopped; no snapshot was written"),
         "{log}"
     );
     for canary in [ROOT_PASSWORD, RESTIC_PASSWORD] {
@@ -200,7 +200,7 @@ async fn told_to_stop_it_leaves_no_snapshot_and_says_so_and_shows_no_secret_mean
     assert_eq!(
         (
             &dump["phase"],
-            dump["error"].as_str().unwrap().contains("told to stop")
+            dump["error"].as_str().unwrap().contains("stopping")
         ),
         (&json!("Running"), true)
     );

@@ -326,7 +326,7 @@ fn stop_on_eof(stop: CancellationToken) {
 fn make_root(data_dir: &Path) -> anyhow::Result<()> {
     let failed = || {
         format!(
-            "failed to make the data directory {}; choose another with --data-dir",
+            "failed to create the data directory {}; choose another with --data-dir",
             data_dir.display()
         )
     };

@@ -90,7 +90,7 @@ impl Turn {
                 working,
                 limit,
             } => Some(format!(
-                "waits for its turn, at place {place} of the queue: {working} sessions are at work, and at most {limit} are at once (the operator's --max-sessions)"
+                "waits at place {place} of the queue: {working} sessions are running, and the limit is {limit} (the operator's --max-sessions)"
             )),
         }
     }

@@ -10,11 +10,11 @@ use super::option::{
 pub(super) const ADDRESS: &str = "holds an address, which comes from the AppBinding";
 
 const CREATE: Verdict = Refuse(
-    "would tie the dump to the database's name; a restore makes the database where it is missing",
+    "would tie the dump to the database's name; a restore creates the database where it is missing",
 );
 const PLAIN: Verdict = Only(
     &["p", "plain"],
-    "makes something that cannot be restored (only plain text can)",
+    "creates something that cannot be restored (only plain text can)",
 );
 const COMPRESSED: Verdict = Only(
     &["0", "none"],
@@ -34,7 +34,7 @@ const NO_ROWS: Verdict = Refuse(
     "leaves the data out, and a restore would empty the tables (leave tables out with --exclude-table)",
 );
 const A_PART: Verdict = Refuse("dumps only a part of what a restore needs");
-const UPGRADE: Verdict = Refuse("is for pg_upgrade, and nobody else can restore the dump");
+const UPGRADE: Verdict = Refuse("is for pg_upgrade, and no other program can restore the dump");
 const SILENT: Verdict = Refuse("makes a restore lose rows without an error");
 const ELSEWHERE: Verdict =
     Refuse("makes a restore write rows to the servers behind foreign tables");

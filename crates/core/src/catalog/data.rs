@@ -96,7 +96,7 @@ const LOAD_ARGS: Parameter = (
 const ALLOW_INCOMPLETE: Parameter = (
     "allowIncomplete",
     Some("false"),
-    "Whether a dump is loaded that lacks its last line, which says that it is complete.",
+    "Whether to load a dump that lacks its last line, the mark that it is complete.",
 );
 
 /// What becomes of a dump that changes more than its databases.
@@ -188,7 +188,7 @@ fn mysql() -> Addon {
                 (
                     "databases",
                     None,
-                    "Comma-separated databases to dump. Without it, all that users made.",
+                    "Comma-separated databases to dump. Without it, all that users created.",
                 ),
             ],
         )],

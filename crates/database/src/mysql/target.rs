@@ -130,7 +130,7 @@ impl MySqlTarget {
     fn compare(&self, head: &[u8]) -> Result<Vec<String>, TargetError> {
         let Some(dumped) = dumped_on(head) else {
             return Ok(vec![
-                "the dump does not say on which server it was made: versions are not compared"
+                "the dump does not name the server that it was created on: versions are not compared"
                     .to_owned(),
             ]);
         };
@@ -161,7 +161,7 @@ impl MySqlTarget {
             });
         }
         Ok(vec![format!(
-            "the dump was made on {} and the server is {}, which is of another vendor",
+            "the dump was created on {} and the server is {}, which is of another vendor",
             dumped.version, self.info.version
         )])
     }

@@ -183,7 +183,7 @@ impl PostgresTarget {
         let dumped = text.lines().find_map(|line| line.strip_prefix(DUMPED_FROM));
         let Some(dumped) = dumped else {
             return Ok(Some(
-                "the dump does not say on which server it was made: versions are not compared"
+                "the dump does not name the server that it was created on: versions are not compared"
                     .to_owned(),
             ));
         };

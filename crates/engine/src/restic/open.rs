@@ -409,9 +409,9 @@ async fn new_key_file(
 ) -> Result<Bytes, EngineError> {
     let (key, password) = (key.clone(), password.clone());
     let host = options.owner.name().to_owned();
-    run_blocking("make the repository's key file", move || {
+    run_blocking("create the repository's key file", move || {
         let internal = |source: Cause| EngineError::Internal {
-            what: "make the repository's key file".to_owned(),
+            what: "create the repository's key file".to_owned(),
             source: Some(source),
         };
         let mut key_file = KeyFile {

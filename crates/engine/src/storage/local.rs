@@ -287,7 +287,7 @@ impl LocalStore {
 
     pub(super) async fn make_directories(&self, paths: &[String]) -> Result<(), StorageError> {
         let paths = paths.to_vec();
-        self.blocking("make directories".to_owned(), move |shared| {
+        self.blocking("create directories".to_owned(), move |shared| {
             shared.require_mount()?;
             paths
                 .iter()

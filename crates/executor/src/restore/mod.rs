@@ -153,7 +153,7 @@ async fn observed(
 }
 
 pub(crate) fn stopped() -> Failure {
-    Failure::transient("Cancelled", "failed to finish: the Job was told to stop")
+    Failure::transient("Cancelled", "failed to finish: the Job was stopped")
 }
 
 /// Where results go.

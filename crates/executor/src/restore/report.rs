@@ -33,7 +33,7 @@ pub(crate) fn unedited(session: &RestoreSession) -> Result<(), Failure> {
     }
     Err(Failure::permanent(
         "SessionEdited",
-        "failed to restore: spec of the RestoreSession was changed after the restore had begun; create another RestoreSession",
+        "failed to restore: spec of the RestoreSession was changed after the restore had started; create another RestoreSession",
     ))
 }
 

@@ -94,7 +94,7 @@ fn told(in_future: &[String], now: Timestamp) -> Option<Condition> {
         names.push_str(&format!(" and {} more", in_future.len() - SHOWN));
     }
     let message = format!(
-        "these Snapshots are dated in the future, so the clock was wrong when they were made, or is now ({now:.0}): {names}; the retention policy neither counts nor removes them until then: set the clock, or delete those that are not needed"
+        "these Snapshots are dated in the future, so the clock was wrong when they were created, or is now ({now:.0}): {names}; the retention policy neither counts nor removes them until then: set the clock, or delete those that are not needed"
     );
     tracing::warn!("retention: {message}");
     Some(condition::new(

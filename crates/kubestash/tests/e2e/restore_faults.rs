@@ -140,7 +140,7 @@ fn a_restore_that_is_held_up_keeps_its_turn_and_its_orders_and_its_deadline() {
         "demo",
         "RestoreSession",
         "held",
-        "after the restore had begun",
+        "after the restore had started",
     );
     assert!(told.contains("create another RestoreSession"), "{told}");
     drop(holder);

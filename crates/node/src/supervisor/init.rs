@@ -107,7 +107,7 @@ fn spawn(spec: ProcessSpec) -> Result<Pid, String> {
     command.stdin(match &spec.stdin {
         None => Stdio::null(),
         Some(input) => stdin_pipe(input.expose())
-            .map_err(|error| format!("failed to make standard input: {error}"))?,
+            .map_err(|error| format!("failed to create standard input: {error}"))?,
     });
     let child = command.spawn().map_err(|error| match &spec.working_dir {
         Some(dir) if !dir.is_dir() => format!(

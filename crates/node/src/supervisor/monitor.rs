@@ -56,7 +56,7 @@ fn start(spec: ProcessSpec) -> Result<Watch, String> {
         .map_err(|error| format!("failed to open the log file {:?}: {error}", spec.log))?;
     unshare(CloneFlags::CLONE_NEWPID).map_err(|error| {
         format!(
-            "failed to make a PID namespace: {error}; `kubestash up` needs root or CAP_SYS_ADMIN"
+            "failed to create a PID namespace: {error}; `kubestash up` needs root or CAP_SYS_ADMIN"
         )
     })?;
     spawn_init(spec, log).map_err(|error| format!("failed to start the init process: {error}"))

@@ -42,7 +42,7 @@ fn failed<E: Into<io::Error>>(what: &'static str, path: &Path) -> impl FnOnce(E)
 pub(super) fn enter(root: &PrivateRoot) -> Result<()> {
     let slash = Path::new("/");
     unshare(CloneFlags::CLONE_NEWNS)
-        .map_err(failed("make a mount namespace for", &root.staging))?;
+        .map_err(failed("create a mount namespace for", &root.staging))?;
     make_private()?;
     let mut view = View::build(&root.staging)?;
     if let Some(executable) = &root.executable {
@@ -108,11 +108,11 @@ impl View {
         };
         view.mirror(Path::new("/"), staging, &["tmp", "proc"])?;
         let tmp = staging.join("tmp");
-        fs::create_dir(&tmp).map_err(failed("make", &tmp))?;
+        fs::create_dir(&tmp).map_err(failed("create", &tmp))?;
         tmpfs(&tmp, "mode=1777,size=256m")?;
         view.own.insert(tmp);
         let proc = staging.join("proc");
-        fs::create_dir(&proc).map_err(failed("make", &proc))?;
+        fs::create_dir(&proc).map_err(failed("create", &proc))?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         match mount(Some("proc"), &proc, Some("proc"), flags, None::<&str>) {
             // Some containers refuse it; the machine's processes are then visible, which does no harm.
@@ -192,7 +192,7 @@ impl View {
             } => {
                 self.volumes += 1;
                 let volume = self.staging.join(format!(".volume-{}", self.volumes));
-                fs::create_dir(&volume).map_err(failed("make", &volume))?;
+                fs::create_dir(&volume).map_err(failed("create", &volume))?;
                 let size: usize = entries
                     .iter()
                     .map(|entry| entry.data.expose().len() + 8192)
@@ -245,7 +245,7 @@ impl View {
         }
         for name in parents {
             at.push(name);
-            fs::create_dir(&at).map_err(failed("make", &at))?;
+            fs::create_dir(&at).map_err(failed("create", &at))?;
             self.own.insert(at.clone());
         }
         at.push(last);
@@ -254,7 +254,7 @@ impl View {
         } else {
             File::create(&at).map(drop)
         }
-        .map_err(failed("make", &at))?;
+        .map_err(failed("create", &at))?;
         Ok(at)
     }
 
@@ -310,14 +310,14 @@ fn names(path: &Path) -> impl Iterator<Item = OsString> + '_ {
 fn mirror_entry(from: &Path, to: &Path, kind: fs::FileType) -> Result<()> {
     if kind.is_symlink() {
         let target = fs::read_link(from).map_err(failed("read", from))?;
-        return symlink(target, to).map_err(failed("make", to));
+        return symlink(target, to).map_err(failed("create", to));
     }
     if kind.is_dir() {
         fs::create_dir(to)
     } else {
         File::create(to).map(drop)
     }
-    .map_err(failed("make", to))?;
+    .map_err(failed("create", to))?;
     bind(from, to)
 }
 
@@ -333,7 +333,7 @@ fn write_entry(volume: &Path, entry: &FileEntry, owner: Option<(u32, u32)>) -> R
     }
     let path = volume.join(relative);
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed("make", parent))?;
+        fs::create_dir_all(parent).map_err(failed("create", parent))?;
     }
     fs::write(&path, entry.data.expose()).map_err(failed("write", &path))?;
     if let Some((uid, gid)) = owner {

@@ -201,7 +201,7 @@ fn start(world: &World, mut status: BackupSessionStatus, now: Timestamp) -> Plan
                 condition::new(SNAPSHOTS_ENSURED, true, message, now),
             );
             if condition::has(&status.conditions, READY) {
-                let ready = "The backup has begun.";
+                let ready = "The backup has started.";
                 say(world, &mut status, "Running", ready, now);
             }
             status.phase = Some(phase::backup_session(&status));

@@ -164,7 +164,7 @@ fn failure(world: &World, status: &BackupSessionStatus) -> String {
             .iter()
             .find(|entry| !broken && !world.snapshots.contains_key(&entry.repository))?;
         Some(format!(
-            "Snapshot {} is gone: it was deleted before the session had ended",
+            "Snapshot {} was deleted before the session ended",
             deleted.name
         ))
     };
@@ -284,7 +284,7 @@ pub(super) fn retention(
         let error = Some(if executor_succeeded {
             "the executor ended without applying the retention policy".to_owned()
         } else {
-            "the Job ended before the retention policy was applied; the next session applies it, and what this one had begun to remove is removed now".to_owned()
+            "the Job ended before the retention policy was applied; the next session applies it, and what this one had started to remove is removed now".to_owned()
         });
         match done {
             Some(entry) if unfinished(entry.phase) => {

@@ -60,7 +60,7 @@ pub(super) fn watch(world: &World, mut status: BackupSessionStatus, now: Timesta
                 forced: true,
                 executor_succeeded: false,
             },
-            None => ended("the backup Job is gone", false),
+            None => ended("the backup Job no longer exists", false),
         };
         return end(world, status, &ending, now);
     };

@@ -93,7 +93,7 @@ pub(super) async fn from_report(
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error(
-        "failed to make its objects: namespace {0} does not exist; create it, then delete and create the BackupStorage again"
+        "failed to create its objects: namespace {0} does not exist; create it, then delete and create the BackupStorage again"
     )]
     NamespaceMissing(String),
     #[error(

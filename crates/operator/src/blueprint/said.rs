@@ -231,7 +231,7 @@ fn what_stays(configuration: &BackupConfiguration) -> String {
     match gone.is_empty() {
         true => "Its Repositories, Snapshots and data stay".to_owned(),
         false => format!(
-            "As its deletionPolicy says, deleted with it: Repository {}",
+            "Deleted with it, according to its deletionPolicy: Repository {}",
             gone.join(", ")
         ),
     }

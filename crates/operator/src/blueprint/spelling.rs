@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
 use kubestash_api::{core::BackupBlueprint, labels};
-use kubestash_core::variables;
+use kubestash_core::{nearest::distance, variables};
 use serde_json::json;
 
 use crate::events::Notice;
@@ -56,7 +56,7 @@ fn nearest(key: &str) -> (usize, String) {
     let variable = format!("{}{name}", labels::VARIABLE_PREFIX);
     let meant = asking.map(str::to_owned).into_iter().chain([variable]);
     meant
-        .map(|known| (strsim::levenshtein(key, &known), known))
+        .map(|known| (distance(key, &known), known))
         .min()
         .unwrap_or_default()
 }

@@ -57,7 +57,7 @@ pub async fn own_account(client: &Client) -> Option<String> {
             .and_then(|user| user.username)
             .filter(|name| name.starts_with("system:serviceaccount:")),
         Err(error) => {
-            tracing::warn!(%error, "the API server does not say who the operator is; its writes are known by their field managers alone");
+            tracing::warn!(%error, "the API server does not report who the operator is; its writes are recognized by their field managers only");
             None
         }
     }

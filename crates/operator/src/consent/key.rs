@@ -40,11 +40,11 @@ pub enum KeyError {
     },
     /// The Secret holds something else.
     #[error(
-        "failed to use Secret {0}/{SECRET}: its entry {ENTRY:?} has less than {LENGTH} bytes; delete the Secret, and a new one is made"
+        "failed to use Secret {0}/{SECRET}: its entry {ENTRY:?} has less than {LENGTH} bytes; delete the Secret, and a new one is created"
     )]
     Unusable(String),
     /// The system gives no random bytes.
-    #[error("failed to make a key: the system gives no random bytes")]
+    #[error("failed to create a key: the system gives no random bytes")]
     Random,
 }
 

@@ -175,7 +175,7 @@ impl fmt::Display for Need {
             Self::Configure { namespace } => {
                 write!(
                     formatter,
-                    "making BackupConfigurations in namespace {namespace}"
+                    "creating BackupConfigurations in namespace {namespace}"
                 )
             }
         }

@@ -36,7 +36,7 @@ pub fn refusals(
         .map(|reference| Violation {
             field: reference.field.clone(),
             message: format!(
-                "{} from namespace {} was not allowed by anybody: {}, or let a user who may {} allow it: \
+                "{} from namespace {} is not allowed: {}, or let a user who may {} allow it: \
                  kubectl annotate {} -n {} {} {}=check --overwrite",
                 reference.need,
                 object.from,

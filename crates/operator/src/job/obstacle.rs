@@ -79,7 +79,7 @@ pub(super) fn without_pod(job: &Job, told: &[Told]) -> &'static str {
     if counted || created {
         "the pod of the Job was deleted, and no other one was created"
     } else {
-        "no pod was created for the Job, and no Event says why: check that the cluster's Job controller works"
+        "no pod was created for the Job, and no Event gives a reason: check that the cluster's Job controller works"
     }
 }
 

@@ -85,8 +85,8 @@ mod tests {
         // Nobody says it any more, and nothing has started either.
         tell(&mut conditions, Progress::Starting(None), None, at(3));
         assert_eq!(trouble(&conditions), Some(WHY));
-        let gone = with_obstacle("the backup Job is gone".to_owned(), &conditions);
-        assert_eq!(gone, format!("the backup Job is gone; {WHY}"));
+        let gone = with_obstacle("the backup Job no longer exists".to_owned(), &conditions);
+        assert_eq!(gone, format!("the backup Job no longer exists; {WHY}"));
         let stuck = format!("{WHY} (waited 300 s)");
         assert_eq!(with_obstacle(stuck.clone(), &conditions), stuck);
 

@@ -115,7 +115,7 @@ pub(super) fn nested(repository: &Repository, others: &[Arc<Repository>]) -> Opt
         .filter(|_| was_there(repository))
         .map(|other| {
             format!(
-                "{}. Both go on as they are, and neither's data is removed with the other one; new ones are refused",
+                "{}. Both continue to work, and neither's data is removed with the other; new ones are refused",
                 sentence(repository, other)
             )
         })

@@ -177,7 +177,7 @@ async fn tell_of_edit(ctx: &Context, world: &World) {
         .as_ref()
         .and_then(|status| status.observed_generation);
     if has_begun(session) && observed != session.meta().generation {
-        let note = "spec was changed after the restore had begun, which has no effect; create another RestoreSession";
+        let note = "spec was changed after the restore had started, which has no effect; create another RestoreSession";
         ctx.events
             .tell(session, &Notice::warning("EditIgnored", note))
             .await;

@@ -242,7 +242,7 @@ pub(super) fn left_out(world: &World) -> Option<String> {
     let names: Vec<_> = ahead.map(ResourceExt::name_any).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "Dated in the future, so made under a wrong clock and not taken for the newest: {}; to restore one, name it.",
+            "Dated in the future, so created under a wrong clock and not considered the newest: {}; to restore one, name it.",
             names.join(", ")
         )
     })

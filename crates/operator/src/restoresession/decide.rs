@@ -270,8 +270,8 @@ fn begin(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
             ConditionStatus::Unknown,
             "Restoring",
             &match data::left_out(world) {
-                None => "The restore has begun.".to_owned(),
-                Some(left_out) => format!("The restore has begun. {left_out}"),
+                None => "The restore has started.".to_owned(),
+                Some(left_out) => format!("The restore has started. {left_out}"),
             },
             generation,
             now,
@@ -348,8 +348,8 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
     let generation = world.session.meta().generation;
     let (Some(job), Some(outcome)) = (&world.job, outcome) else {
         let reason = reason_to_stop(world, &status, now);
-        let reason =
-            reason.unwrap_or_else(|| broken_off(world, "the restore Job is gone", &status));
+        let reason = reason
+            .unwrap_or_else(|| broken_off(world, "the restore Job no longer exists", &status));
         return end(world, status, &reason, now);
     };
     let again = match outcome {

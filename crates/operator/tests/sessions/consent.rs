@@ -348,7 +348,7 @@ async fn a_tenant_is_refused_what_he_has_no_right_to_and_an_administrator_is_not
         &cluster,
         &tenant,
         blueprint("elsewhere", json!({"name": "e"}), Some("other")),
-        &["spec.backupConfigurationTemplate.namespace: making BackupConfigurations in namespace other"],
+        &["spec.backupConfigurationTemplate.namespace: creating BackupConfigurations in namespace other"],
     )
     .await;
 
@@ -481,9 +481,7 @@ async fn without_a_webhook_the_owners_consent_alone_counts() {
         .unwrap();
     let status = serde_json::to_string(&ended.status).unwrap();
     assert!(
-        status.contains(
-            "restoring into MySQL other/victim from namespace demo was not allowed by anybody"
-        ),
+        status.contains("restoring into MySQL other/victim from namespace demo is not allowed"),
         "{status}"
     );
     assert_eq!(rights_elsewhere(&cluster).await, [""; 0]);

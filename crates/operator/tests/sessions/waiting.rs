@@ -119,7 +119,7 @@ async fn what_keeps_a_pod_from_starting_is_told_at_once_and_survives_its_job() {
     );
     let said = serde_json::to_string(&ended.status).unwrap();
     assert!(
-        said.contains("the backup Job is gone") && said.contains(why),
+        said.contains("the backup Job no longer exists") && said.contains(why),
         "{said}"
     );
     assert!(!said.contains("no pod was created"), "{said}");

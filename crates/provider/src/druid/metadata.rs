@@ -172,7 +172,7 @@ impl Metadata {
         };
         let begin = tokio::time::Instant::now();
         S::make_tables(port, &credentials, &self.database, tables).await?;
-        tracing::debug!(store = self.name, after = ?begin.elapsed(), "made Druid's tables");
+        tracing::debug!(store = self.name, after = ?begin.elapsed(), "created Druid's tables");
         Ok(true)
     }
 

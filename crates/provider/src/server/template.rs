@@ -78,7 +78,7 @@ impl<E: Engine> Template<E> {
         self.initialise(program, &work, parent.join("template.log"))
             .await?;
         std::fs::rename(&data, template).map_err(ProviderError::disk(template))?;
-        tracing::debug!(?program, after = ?begin.elapsed(), "made an empty data directory");
+        tracing::debug!(?program, after = ?begin.elapsed(), "created an empty data directory");
         remove_dir(&work)
     }
 

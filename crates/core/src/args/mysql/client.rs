@@ -9,12 +9,12 @@ use super::super::option::{
 use super::{CHARACTERS, OPTION_FILES};
 
 const ERRORS: Verdict = Refuse(
-    "makes the client go on after an error, so that a restore with missing data would look like one that succeeded",
+    "makes the client continue after an error, so that a restore with missing data would look like one that succeeded",
 );
 const READING: Verdict = Refuse("changes how the dump is read");
 const LIMITS: Verdict = Refuse("makes the server refuse or cut statements of the dump");
 const NEW_SESSION: Verdict = Refuse(
-    "goes on in a new session after an interruption, without what the dump has set in the old one",
+    "continues in a new session after an interruption, without what the dump has set in the old one",
 );
 const UNSTOPPABLE: Verdict = Refuse("keeps the client from being stopped");
 const EMBEDDED: Verdict = Refuse("is for a server inside of the client");

@@ -47,7 +47,7 @@ const UNQUOTED: Verdict = Refuse("writes names that the server does not read bac
 const TABLESPACES: Verdict =
     Refuse("writes statements that fail on every server that has the tablespaces");
 const NOT_ONE_MOMENT: Verdict = Refuse(
-    "makes a dump whose tables are of different moments (--lock-all-tables is another way to one moment)",
+    "creates a dump whose tables are from different moments (--lock-all-tables is another way to a consistent dump)",
 );
 
 const INTO_EMPTY: &str = "the dump does not drop what it creates: it can only be restored into an empty database, and a restore into another one is refused";

@@ -173,7 +173,7 @@ fn check_list(dialect: Dialect, content: &[u8], asked: Option<&str>) -> Result<(
             {
                 return Err(Error::new(
                     ErrorKind::Unexpected,
-                    "the server says that its list goes on, and not where",
+                    "the server reports that its list continues, but not where",
                 ));
             }
             next
@@ -182,7 +182,7 @@ fn check_list(dialect: Dialect, content: &[u8], asked: Option<&str>) -> Result<(
     if next.is_some() && next.as_deref() == asked {
         return Err(Error::new(
             ErrorKind::Unexpected,
-            "the server says that its list goes on where it has just begun",
+            "the server reports that its list continues where it has just begun",
         ));
     }
     Ok(())

@@ -21,7 +21,7 @@ pub fn backup_blueprint(
     let Some(template) = &object.spec.backup_configuration_template else {
         return vec![Violation::new(
             "spec.backupConfigurationTemplate",
-            "backupConfigurationTemplate can not be empty: give the backends and sessions of the BackupConfigurations to make",
+            "backupConfigurationTemplate can not be empty: give the backends and sessions of the BackupConfigurations to create",
         )];
     };
     let judge = |(index, backend): (usize, &kubestash_api::shared::BackendReference)| {

@@ -597,7 +597,7 @@ fn what_a_blueprint_refers_to_is_for_its_author_to_allow() {
         world
     };
     assert!(
-        refused(&moved("dev", "demo")).contains("making BackupConfigurations in namespace dev")
+        refused(&moved("dev", "demo")).contains("creating BackupConfigurations in namespace dev")
     );
     let world = moved("dev", "dev");
     let told = refused(&world);

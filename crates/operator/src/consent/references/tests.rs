@@ -272,14 +272,14 @@ fn a_blueprints_references_are_seen_from_where_its_configurations_go() {
             "demo",
             json!({"name": "e", "namespace": "admin"}),
             vec![
-                "making BackupConfigurations in namespace demo",
+                "creating BackupConfigurations in namespace demo",
                 "reading Secret admin/e",
             ],
         ),
         (
             "demo",
             json!({"name": "e"}),
-            vec!["making BackupConfigurations in namespace demo"],
+            vec!["creating BackupConfigurations in namespace demo"],
         ),
         // What a variable will be its author cannot know, and is not asked for it.
         ("${where}", json!({"name": "e"}), vec![]),

@@ -608,13 +608,16 @@ fn however_the_job_ends_the_restore_ends_with_the_best_known_reason() {
             "failed to load the dump: no",
         ),
         (failed(running_of(&json!({}))), "BackoffLimitExceeded"),
-        (gone(running_of(&json!({}))), "the restore Job is gone"),
+        (
+            gone(running_of(&json!({}))),
+            "the restore Job no longer exists",
+        ),
         (
             gone(reported(
                 running_of(&json!({})),
                 json!({"phase": "Running"}),
             )),
-            "the restore Job is gone; the target may hold a part of the restore: restore again",
+            "the restore Job no longer exists; the target may hold a part of the restore: restore again",
         ),
         (
             with_job(

@@ -31,7 +31,7 @@ fn an_executor_that_reported_nothing_leaves_a_snapshot_that_says_why() {
                 job: None,
                 ..running()
             },
-            "the backup Job is gone",
+            "the backup Job no longer exists",
         ),
         (with_job(running(), complete()), "without reporting"),
     ];
@@ -216,7 +216,7 @@ fn why_a_pod_did_not_start_is_told_at_once_and_kept_when_job_or_deadline_end_the
     late.job = None;
     late.pods = Vec::new();
     for (world, words) in [
-        (gone, "the backup Job is gone"),
+        (gone, "the backup Job no longer exists"),
         (late, "deadline exceeded"),
     ] {
         let (world, status) = to_the_end(world, after(20));
