@@ -162,7 +162,7 @@ pub enum TargetError {
     Within(&'static str),
     /// The dump lacks its last line.
     #[error(
-        "failed to restore: the dump is incomplete, because it lacks the last line, which marks its end; restore another Snapshot, or set the task parameter allowIncomplete to \"true\" to load what is there"
+        "failed to restore: the dump is cut off: it lacks the last line, which marks its end; restore another Snapshot, or set the task parameter allowIncomplete to \"true\" to load what is there"
     )]
     Incomplete,
     /// The dump holds something that is never loaded.

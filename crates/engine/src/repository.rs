@@ -94,6 +94,14 @@ pub struct Examined {
     pub damaged_snapshots: Vec<DamagedSnapshot>,
 }
 
+impl Examined {
+    /// How damage ended, if nothing is lost by it; none if there was none.
+    pub fn recovered(&self) -> Option<&'static str> {
+        let is_whole = !self.damage.is_empty() && self.damaged_snapshots.is_empty();
+        is_whole.then_some("nothing is lost: every backup in the repository can be restored")
+    }
+}
+
 /// A snapshot that needs what nobody has any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedSnapshot {

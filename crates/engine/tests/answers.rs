@@ -180,7 +180,7 @@ async fn a_list_that_says_that_it_goes_on_and_never_ends_is_refused() {
         Server::start(move |number, _| ok(list(&["a", "b"], &token(&format!("t{}", number % 2)))))
             .await;
     for (server, word) in [
-        (no_token, "goes on, and not where"),
+        (no_token, "continues, but not where"),
         (same_token, "where it has just begun"),
         (in_turn, "again and again"),
     ] {

@@ -210,7 +210,7 @@ async fn of_a_damaged_pack_only_the_damaged_chunk_is_lost() {
         .await
         .unwrap();
     let damage = &second.examined.damage[0];
-    assert!(damage.contains("1 are lost"), "{damage}");
+    assert!(damage.contains("and 1 can only be stored anew"), "{damage}");
     assert!(!pack.exists());
     let damaged = &second.examined.damaged_snapshots;
     assert_eq!(damaged.len(), 1);

@@ -278,7 +278,7 @@ async fn save_good_blobs(
         }
         let reason = broken.get(&pack.id).map_or("", String::as_str);
         said.push(format!(
-            "{reason}; of its {} chunks {saved} were saved and {lost} are lost, unless a backup stores them again",
+            "{reason}; {saved} of its {} chunks were saved, and {lost} can only be stored anew by a backup",
             pack.blobs.len()
         ));
     }

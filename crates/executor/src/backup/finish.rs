@@ -46,6 +46,9 @@ impl Finish<'_> {
         for sentence in &examined.damage {
             tracing::error!("{}: damage: {sentence}", self.repository.location());
         }
+        if let Some(end) = examined.recovered() {
+            tracing::info!("{}: {end}", self.repository.location());
+        }
         for damaged in &examined.damaged_snapshots {
             tracing::error!(
                 "{}: restic snapshot {} can no longer be restored as a whole: {}",

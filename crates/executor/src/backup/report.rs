@@ -81,7 +81,7 @@ pub(super) fn component(
         driver: Some(Driver::Restic),
         duration: Some(format::go_duration(duration)),
         integrity: Some(!examined.damaged_snapshots.iter().any(is_own)),
-        damage: few(&examined.damage),
+        damage: damage(examined),
         damaged_snapshots: damaged
             .map(|damaged| DamagedSnapshot {
                 id: damaged.id.clone(),
@@ -108,6 +108,12 @@ pub(super) fn component(
 const MOST_DAMAGED: usize = 500;
 /// Sentences about damage in a status.
 const MOST_SENTENCES: usize = 10;
+
+/// What was found missing or damaged, and at last whether anything is lost.
+fn damage(examined: &Examined) -> Vec<String> {
+    let end = examined.recovered().map(str::to_owned);
+    few(&examined.damage).into_iter().chain(end).collect()
+}
 
 /// Sentences as a status holds them.
 fn few(sentences: &[String]) -> Vec<String> {
@@ -302,6 +308,12 @@ mod tests {
             Some(Time(at("2024-09-12T10:30:57Z")))
         );
         assert_eq!(dump_in(examined("8f2b")).integrity, Some(false));
+        let recovered = dump_in(Examined {
+            damaged_snapshots: Vec::new(),
+            ..examined("8f2b")
+        });
+        let last = recovered.damage.last().unwrap();
+        assert!(last.starts_with("nothing is lost"), "{last}");
     }
 
     #[test]

@@ -341,7 +341,7 @@ fn a_session_whose_snapshot_was_deleted_meanwhile_says_so() {
     assert!(
         ready
             .message
-            .contains(&format!("Snapshot {SNAPSHOT} is gone")),
+            .contains(&format!("Snapshot {SNAPSHOT} was deleted")),
         "{}",
         ready.message
     );
