@@ -19,7 +19,17 @@ use support::*;
 /// Waits until as many lock files are there.
 async fn locks_are(disk: &Path, count: usize) {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while std::fs::read_dir(disk.join("locks")).map_or(0, Iterator::count) != count {
+    // restic writes a file of another name first; that is no lock yet.
+    let is_lock = |entry: &std::io::Result<std::fs::DirEntry>| {
+        entry
+            .as_ref()
+            .is_ok_and(|entry| entry.file_name().len() == 64)
+    };
+    let held = || {
+        let locks = std::fs::read_dir(disk.join("locks"));
+        locks.map_or(0, |locks| locks.filter(is_lock).count())
+    };
+    while held() != count {
         assert!(std::time::Instant::now() < deadline, "never {count} locks");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

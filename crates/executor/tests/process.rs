@@ -174,9 +174,11 @@ async fn told_to_stop_it_leaves_no_snapshot_and_says_so_and_shows_no_secret_mean
                 continue;
             };
             let content = String::from_utf8_lossy(&content);
+            // Other tests give the real restic its password that way.
+            let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             for canary in [ROOT_PASSWORD, RESTIC_PASSWORD] {
                 assert!(
-                    !content.contains(canary),
+                    name.trim() == "restic" || !content.contains(canary),
                     "{}/{file}",
                     entry.path().display()
                 );

@@ -520,7 +520,7 @@ async fn an_annotation_is_the_word_of_who_owns_the_database_and_of_nobody_else()
         .told("AppBinding", "trojan", "ReferenceNotAllowed")
         .await;
     assert!(
-        note.contains("backing up MySQL other/victim from namespace demo was not allowed"),
+        note.contains("backing up MySQL other/victim from namespace demo is not allowed"),
         "{note}"
     );
     assert!(cluster.list::<BackupConfiguration>().await.is_empty());

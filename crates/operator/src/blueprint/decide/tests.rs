@@ -534,7 +534,7 @@ fn a_binding_speaks_for_no_database_of_another_namespace() {
         let told = refused(&base);
         assert!(
             told.contains(&format!(
-                "backing up Druid {victim}/victim from namespace tenant was not allowed"
+                "backing up Druid {victim}/victim from namespace tenant is not allowed"
             )),
             "{told}"
         );

@@ -565,7 +565,7 @@ fn the_newest_snapshot_is_not_one_that_is_dated_in_the_future() {
     let plan = decide(&world, after(0));
     let ready = condition::find(&plan.status.conditions, READY).unwrap();
     assert!(
-        ready.message.contains("not taken for the newest: ahead"),
+        ready.message.contains("not considered the newest: ahead"),
         "{}",
         ready.message
     );

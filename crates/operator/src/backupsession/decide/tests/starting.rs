@@ -310,7 +310,7 @@ fn a_session_whose_turn_it_is_not_is_pending_and_says_its_place() {
     let (reason, message) = ready_of(&plan.status);
     assert_eq!(reason, "Queued");
     assert!(
-        message.contains("place 3") && message.contains("at most 10"),
+        message.contains("place 3") && message.contains("the limit is 10"),
         "{message}"
     );
     assert!(waiting.snapshots.is_empty());
