@@ -484,7 +484,7 @@ async fn repositories_inside_others_come_back_and_whatever_does_not_is_told() {
         };
         world.until(name, "ready, with a warning", nested).await;
         let note = world.event(name, "DirectoryNested").await;
-        assert!(note.contains("go on as they are"), "{note}");
+        assert!(note.contains("continue to work"), "{note}");
     }
     // What did not come back is not forgotten.
     let read = || async {

@@ -86,8 +86,10 @@ pub(super) async fn apply(
     let refused = match &plan.apply {
         Some(desired) => {
             let since = applied.since(&uid, desired);
-            tell_of_edit(ctx, binding, world, desired, since).await?;
-            write(ctx, world, desired).await?
+            match tell_of_edit(ctx, binding, world, desired, since).await? {
+                true => write(ctx, world, desired).await?,
+                false => None,
+            }
         }
         None => None,
     };
@@ -114,18 +116,18 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// Tells who has changed a configuration by hand that it does not stay so.
+/// Tells who has changed a configuration by hand that it does not stay so. Whether it has to be written: the store may lag
+/// behind what we have written ourselves, and to write it once more would take back an edit that nobody was told of.
 async fn tell_of_edit(
     ctx: &Context,
     binding: &AppBinding,
     world: &World,
     desired: &Desired,
     since: Since,
-) -> Result<(), TargetError> {
+) -> Result<bool, TargetError> {
     if since == Since::Nothing {
-        return Ok(());
+        return Ok(true);
     }
-    // The store may lag behind what we have written ourselves.
     let object = &desired.object;
     let api: Api<BackupConfiguration> = ctx.api(&object.namespace().unwrap_or_default());
     let live = apply::get(&api, &object.name_any()).await?.map(Arc::new);
@@ -138,10 +140,10 @@ async fn tell_of_edit(
             let notice = said::reverted(&now, &world.target);
             ctx.events.tell(live.as_ref(), &notice).await;
         }
-        Some(_) => {}
+        Some(_) => return Ok(false),
         None => tell_target(ctx, binding, &said::created_again(&now, &world.target)).await,
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Tells on the annotated object and on the database behind it.

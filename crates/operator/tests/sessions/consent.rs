@@ -69,8 +69,10 @@ async fn prepare(cluster: &Cluster) -> Client {
                 "spec": {"repository": repository, "appRef": {"apiGroup": "kubedb.com", "kind": "MySQL",
                     "name": "mine", "namespace": namespace}}}))
             .await;
-        let succeeded = json!({"status": {"phase": "Succeeded", "totalComponents": 1,
-            "components": {"dump": {"phase": "Succeeded"}, "manifest": {"phase": "Succeeded"}}}});
+        let succeeded = json!({"status": {"phase": "Succeeded", "totalComponents": 2,
+            "components": {"dump": {"phase": "Succeeded"}, "manifest": {"phase": "Succeeded"}},
+            "conditions": [{"type": "SnapshotMetadataUploaded", "status": "True",
+                "lastTransitionTime": "2024-09-19T10:31:00Z"}]}});
         let api: Api<Snapshot> = Api::namespaced(cluster.client.clone(), namespace);
         api.patch_status(name, &PatchParams::default(), &Patch::Merge(&succeeded))
             .await
