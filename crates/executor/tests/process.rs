@@ -202,7 +202,7 @@ async fn told_to_stop_it_leaves_no_snapshot_and_says_so_and_shows_no_secret_mean
     assert_eq!(
         (
             &dump["phase"],
-            dump["error"].as_str().unwrap().contains("stopping")
+            dump["error"].as_str().unwrap().contains("was stopped")
         ),
         (&json!("Running"), true)
     );
