@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 TOOLS := $(CURDIR)/.tools/venv/bin
-export PATH := $(TOOLS):$(PATH):/usr/sbin
+export PATH := $(TOOLS):$(PATH):/usr/sbin:$(CURDIR)/.tools/mysql-bin
 
 .PHONY: help
 help: ## list the targets

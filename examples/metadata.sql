@@ -75,7 +75,7 @@ INSERT INTO druid_rules (id, dataSource, version, payload) VALUES
 INSERT INTO druid_dataSource (dataSource, created_date, commit_metadata_payload, commit_metadata_sha1)
 SELECT name, '2024-09-19T10:05:00.000Z',
   JSON_OBJECT('type', 'kafka', 'partitions', JSON_OBJECT('type', 'end', 'stream', name, 'partitionOffsetMap', JSON_OBJECT('0', 83411, '1', 83077))),
-  SHA1(name)
+  LEFT(SHA2(name, 256), 40)
 FROM datasource;
 
 INSERT INTO druid_supervisors (spec_id, created_date, payload)
@@ -86,7 +86,7 @@ SELECT name, '2024-09-19T10:04:00.000Z',
 FROM datasource;
 
 INSERT INTO druid_tasks (id, created_date, datasource, payload, status_payload, active)
-SELECT CONCAT('index_kafka_', name, '_', LEFT(SHA1(CONCAT('task', name, n)), 15)),
+SELECT CONCAT('index_kafka_', name, '_', LEFT(SHA2(CONCAT('task', name, n), 256), 15)),
   DATE_FORMAT(DATE_ADD('2024-09-18', INTERVAL n MINUTE), '%Y-%m-%dT%H:%i:%s.000Z'), name,
   JSON_OBJECT('type', 'index_kafka', 'id', n, 'dataSource', name, 'context', JSON_OBJECT('checkpoints', JSON_OBJECT('0', n))),
   JSON_OBJECT('id', n, 'status', IF(n % 11 = 10, 'FAILED', 'SUCCESS'), 'duration', 1000 + n),

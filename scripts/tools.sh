@@ -92,3 +92,32 @@ if [[ $installed != "$azurite" ]]; then
   say "installing the Azure server"
   npm install --silent --no-audit --no-fund --omit=dev --omit=optional --prefix "$npm" "azurite@$azurite" >&2
 fi
+
+# Oracle's MySQL is in no stable Debian: server and client of the next one, in a folder of their own with the libraries that
+# they need. mysqldump and mysql come last on PATH, so that a person's `mysql` stays what it is.
+mysql=$PWD/.tools/mysql
+if [[ ! -x .tools/mysql-bin/mysqld ]]; then
+  command -v debootstrap >/dev/null || {
+    apt-get update -q >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends debootstrap >&2
+  }
+  say "installing Oracle's MySQL into .tools/mysql"
+  rm -rf "$mysql"
+  debootstrap --variant=minbase --include=mysql-server-core,mysql-client-core sid "$mysql" >&2
+  # Nothing is ever installed there again.
+  rm -rf "$mysql"/var/cache/apt/archives/*.deb "$mysql"/var/lib/apt/lists/* "$mysql"/usr/share/{doc,locale,man}
+  mkdir -p .tools/mysql-bin
+  # They run outside of it, through the loader that they were built for.
+  loader=$(cd "$mysql" && compgen -G 'usr/lib/*-linux-gnu/ld-linux*.so.*' | head -n 1)
+  wrap() { # program, its words
+    cat >".tools/mysql-bin/${1##*/}" <<SH
+#!/bin/sh
+root=\$(CDPATH= cd -- "\$(dirname -- "\$0")/../mysql" && pwd)
+exec "\$root/$loader" --library-path "\$root/${loader%/*}:\$root/usr/lib/mysql/private" "\$root/$1" $2 "\$@"
+SH
+    chmod +x ".tools/mysql-bin/${1##*/}"
+  }
+  wrap usr/bin/mysql ''
+  wrap usr/bin/mysqldump ''
+  wrap usr/sbin/mysqld '--no-defaults --user=root --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql" --character-sets-dir="$root/usr/share/mysql/charsets" --plugin-dir="$root/usr/lib/mysql/plugin" --secure-file-priv='
+fi

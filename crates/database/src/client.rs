@@ -40,6 +40,24 @@ pub enum ClientError {
         /// The package to install.
         package: String,
     },
+    /// The program is of another vendor than the server, and what it would dump could not be restored.
+    #[error(
+        "failed to use {program} for {server}: it is {vendor}'s, and its dumps of these cannot be restored: {what}; install {wanted}'s own client (package {packages}) where kubestash runs"
+    )]
+    Foreign {
+        /// The program's name.
+        program: String,
+        /// Who made it.
+        vendor: &'static str,
+        /// What the server is.
+        server: String,
+        /// Who made the server.
+        wanted: &'static str,
+        /// The tables and columns.
+        what: String,
+        /// The packages that have the right one.
+        packages: &'static str,
+    },
     /// The program does not run.
     #[error("failed to ask {program} for its options")]
     Unusable {
@@ -57,6 +75,7 @@ impl ClientError {
         match self {
             Self::Missing { .. } => "ClientMissing",
             Self::Older { .. } => "ClientTooOld",
+            Self::Foreign { .. } => "ClientOfOtherVendor",
             Self::Unusable { .. } => "ClientUnusable",
         }
     }
@@ -110,10 +129,15 @@ pub(crate) fn bare_command(program: &Path) -> Command {
 }
 
 pub(crate) fn on_path(program: &str, path: &OsStr) -> Option<PathBuf> {
+    all_on_path(program, path).next()
+}
+
+/// Every program of that name, in the order of `path`.
+pub(crate) fn all_on_path(program: &str, path: &OsStr) -> impl Iterator<Item = PathBuf> {
     std::env::split_paths(path)
         .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(program))
-        .find(|file| {
+        .map(move |dir| dir.join(program))
+        .filter(|file| {
             std::fs::metadata(file)
                 .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
         })

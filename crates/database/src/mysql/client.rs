@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use crate::client::{ClientError, bare_command, help, on_path, options_in};
+use super::server::ServerInfo;
+use crate::client::{ClientError, all_on_path, bare_command, help, on_path, options_in};
+
+/// Tables and columns that a message names.
+const SHOWN: usize = 5;
 
 /// Who made a server or a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +88,29 @@ impl Client {
         }
     }
 
-    /// The best client for a server of that vendor, with its options.
+    /// The best client for a server of that vendor, with its options: one of the vendor's own wherever it is on `path`,
+    /// or else the first that runs. Names say nothing: MariaDB's packages call its client `mysqldump`, too.
     ///
     /// # Errors
-    /// If none is on `path`, or it does not run.
+    /// If none is on `path`, or none runs.
     pub async fn find(purpose: Purpose, server: Vendor, path: &OsStr) -> Result<Self, ClientError> {
         let programs = purpose.programs(server);
-        let found = programs.iter().find_map(|program| on_path(program, path));
-        let found = found.ok_or_else(|| purpose.missing())?;
-        Self::probe(found).await
+        let mut seen = BTreeSet::new();
+        let found = programs
+            .iter()
+            .flat_map(|program| all_on_path(program, path))
+            // Several names and folders may be one program.
+            .filter(|file| seen.insert(std::fs::canonicalize(file).unwrap_or(file.clone())));
+        let found: Vec<_> = found.collect();
+        let (mut other, mut unusable) = (None, None);
+        for file in found {
+            match Self::probe(file).await {
+                Ok(client) if client.vendor == server => return Ok(client),
+                Ok(client) => other = other.or(Some(client)),
+                Err(error) => unusable = unusable.or(Some(error)),
+            }
+        }
+        other.ok_or_else(|| unusable.unwrap_or_else(|| purpose.missing()))
     }
 
     async fn probe(path: PathBuf) -> Result<Self, ClientError> {
@@ -132,6 +150,25 @@ impl Client {
     /// Who made it.
     pub fn vendor(&self) -> Vendor {
         self.vendor
+    }
+
+    /// Why it does not do for a server of the other vendor that has such tables and columns.
+    pub(crate) fn foreign(&self, server: &ServerInfo, beyond: &[String]) -> ClientError {
+        let mut what = beyond[..beyond.len().min(SHOWN)].join(", ");
+        if beyond.len() > SHOWN {
+            what.push_str(&format!(" and {} more", beyond.len() - SHOWN));
+        }
+        ClientError::Foreign {
+            program: self.name(),
+            vendor: self.vendor.name(),
+            server: format!("{} {}", server.vendor.name(), server.version),
+            wanted: server.vendor.name(),
+            what,
+            packages: match server.vendor {
+                Vendor::MySql => "mysql-client or mysql-client-core",
+                Vendor::MariaDb => "mariadb-client",
+            },
+        }
     }
 
     /// Whether it has the option, which is given by its long name without dashes.
@@ -175,28 +212,41 @@ mod tests {
         assert_eq!(error.kind(), "ClientMissing");
     }
 
-    #[tokio::test]
-    async fn the_servers_own_client_is_preferred() {
+    /// A folder of programs that say which version they are.
+    fn programs(found: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for (name, version) in [
-            ("mysqldump", "mysqldump  Ver 8.0"),
-            ("mariadb-dump", "x MariaDB"),
-        ] {
+        for (name, version) in found {
             let file = dir.path().join(name);
             std::fs::write(&file, format!("#!/bin/sh\necho '{version}'\n")).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let path = dir.path().as_os_str();
-        let find = |vendor| Client::find(Purpose::Dump, vendor, path);
-        let mysql = find(Vendor::MySql).await.unwrap();
-        assert_eq!(
-            (mysql.name().as_str(), mysql.vendor()),
-            ("mysqldump", Vendor::MySql)
-        );
-        let maria = find(Vendor::MariaDb).await.unwrap();
-        assert_eq!(
-            (maria.name().as_str(), maria.vendor()),
-            ("mariadb-dump", Vendor::MariaDb)
-        );
+        dir
+    }
+
+    #[tokio::test]
+    async fn the_servers_own_client_is_found_wherever_it_is_and_whatever_it_is_called() {
+        let (mysql, maria) = ("mysqldump  Ver 8.0", "mysqldump from 11.8 MariaDB");
+        let debian = programs(&[("mysqldump", maria), ("mariadb-dump", maria)]);
+        let oracle = programs(&[("mysqldump", mysql)]);
+        let broken = programs(&[]);
+        std::fs::write(broken.path().join("mysqldump"), "#!/bin/sh\nexit 1\n").unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(broken.path().join("mysqldump"), mode).unwrap();
+        let (debian, oracle, broken) = (debian.path(), oracle.path(), broken.path());
+        for (folders, server, expected) in [
+            (vec![debian, oracle], Vendor::MySql, Vendor::MySql),
+            (vec![oracle, debian], Vendor::MySql, Vendor::MySql),
+            (vec![debian, oracle], Vendor::MariaDb, Vendor::MariaDb),
+            (vec![oracle, debian], Vendor::MariaDb, Vendor::MariaDb),
+            (vec![broken, debian, oracle], Vendor::MySql, Vendor::MySql),
+            (vec![debian], Vendor::MySql, Vendor::MariaDb),
+            (vec![oracle], Vendor::MariaDb, Vendor::MySql),
+        ] {
+            let path = std::env::join_paths(&folders).unwrap();
+            let found = Client::find(Purpose::Dump, server, &path).await.unwrap();
+            assert_eq!(found.vendor(), expected, "{folders:?} for {server:?}");
+        }
+        let error = Client::find(Purpose::Dump, Vendor::MySql, broken.as_os_str()).await;
+        assert_eq!(error.unwrap_err().kind(), "ClientUnusable");
     }
 }

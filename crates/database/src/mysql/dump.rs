@@ -28,7 +28,6 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     let mut server = Server::wait(request.connection, request.wait_timeout).await?;
     let info = server.info.clone();
     let existing = server.databases().await?;
-    server.close().await;
 
     let ignored: Vec<String> = args
         .flags
@@ -53,6 +52,20 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     };
 
     let client = Client::find(Purpose::Dump, info.vendor, &path).await?;
+    if client.vendor() != info.vendor {
+        let tables = args
+            .flags
+            .iter()
+            .filter(|flag| flag.option == "ignore-table");
+        let ignored: Vec<&str> = tables.filter_map(|flag| flag.value()).collect();
+        let beyond = server
+            .beyond_other_client(scope.databases(), &ignored)
+            .await?;
+        if !beyond.is_empty() {
+            return Err(client.foreign(&info, &beyond).into());
+        }
+    }
+    server.close().await;
     let plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref());
     let scratch = |source| Error::Scratch {
         folder: request.scratch_dir.to_owned(),

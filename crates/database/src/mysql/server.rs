@@ -176,6 +176,53 @@ impl Server {
         Ok(value.unwrap_or(u64::MAX))
     }
 
+    /// What in `databases` the client of the other vendor dumps in a way that no server takes back, each with its kind;
+    /// tables in `ignored` (`database.table`) aside.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn beyond_other_client(
+        &mut self,
+        databases: &[String],
+        ignored: &[&str],
+    ) -> Result<Vec<String>, ServerError> {
+        let among: Vec<_> = databases.iter().map(|name| quoted(name)).collect();
+        let among = match among.is_empty() {
+            true => return Ok(Vec::new()),
+            false => among.join(", "),
+        };
+        let query = match self.info.vendor {
+            // MariaDB's client writes values for generated columns, and vectors as text.
+            Vendor::MySql => format!(
+                "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, '\n', COLUMN_NAME, '\n', \
+                 IF(DATA_TYPE = 'vector', 'a vector', 'a generated column')) \
+                 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN ({among}) \
+                 AND (GENERATION_EXPRESSION <> '' OR DATA_TYPE = 'vector') \
+                 ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
+            ),
+            // MySQL's client knows neither: it dumps a sequence as a table, and the periods of a row as data.
+            Vendor::MariaDb => format!(
+                "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, '\n\n', \
+                 IF(TABLE_TYPE = 'SEQUENCE', 'a sequence', 'a system-versioned table')) \
+                 FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({among}) \
+                 AND TABLE_TYPE IN ('SEQUENCE', 'SYSTEM VERSIONED') ORDER BY TABLE_SCHEMA, TABLE_NAME"
+            ),
+        };
+        let found = self
+            .list(
+                "look for what the other vendor's client cannot dump",
+                &query,
+            )
+            .await?;
+        let described = found.iter().filter_map(|line| {
+            let mut parts = line.splitn(3, '\n');
+            let (table, column, kind) = (parts.next()?, parts.next()?, parts.next()?);
+            let dot = if column.is_empty() { "" } else { "." };
+            (!ignored.contains(&table)).then(|| format!("{table}{dot}{column} ({kind})"))
+        });
+        Ok(described.collect())
+    }
+
     /// Whether the server knows a collation.
     ///
     /// # Errors
@@ -228,6 +275,12 @@ impl Server {
         // The server notices a closed connection as well.
         let _ = self.conn.disconnect().await;
     }
+}
+
+/// A name as a string literal, whatever the server's modes say about backslashes.
+fn quoted(name: &str) -> String {
+    let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("CONVERT(X'{hex}' USING utf8mb4)")
 }
 
 /// The driver cannot check the authority alone, so the name counts also where only that was demanded.

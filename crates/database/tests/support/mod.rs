@@ -1,6 +1,8 @@
 //! A real MariaDB server for one test: own data folder, own port, gone when the value is dropped.
 #![allow(dead_code, unreachable_pub)] // Each test binary uses a part of it.
 
+pub mod oracle;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
