@@ -65,6 +65,42 @@ enum Rule {
     Every(i64),
 }
 
+/// The highest value of each field, and what its values are called from the first one on.
+const FIELDS: [(u8, u8, &[&str]); 5] = [
+    (59, 0, &[]),
+    (23, 0, &[]),
+    (31, 1, &[]),
+    (
+        12,
+        1,
+        &[
+            "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+        ],
+    ),
+    (6, 0, &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]),
+];
+
+/// Five fields as Kubernetes' CronJob reads them, in the words of the parser: `?` is `*`, and `N/S` is every S from N on.
+fn kubernetes_dialect(fields: &str) -> String {
+    let fields = fields.split_whitespace().zip(FIELDS);
+    let fields = fields.map(|(field, (highest, first, names))| {
+        let parts = field.replace('?', "*");
+        let parts = parts.split(',').map(|part| match part.split_once('/') {
+            Some((from, step)) if !from.is_empty() && from != "*" && !from.contains('-') => {
+                let named = names
+                    .iter()
+                    .position(|name| name.eq_ignore_ascii_case(from))
+                    .and_then(|index| u8::try_from(index).ok());
+                let from = named.map_or(from.to_owned(), |index| (first + index).to_string());
+                format!("{from}-{highest}/{step}")
+            }
+            _ => part.to_owned(),
+        });
+        parts.collect::<Vec<_>>().join(",")
+    });
+    fields.collect::<Vec<_>>().join(" ")
+}
+
 impl Schedule {
     /// Reads a schedule.
     ///
@@ -100,8 +136,7 @@ impl Schedule {
         if fields.split_whitespace().count() != 5 {
             return Err(expression("it must have five fields"));
         }
-        // In Kubernetes' dialect `?` means the same as `*`.
-        let fields = fields.replace('?', "*");
+        let fields = kubernetes_dialect(fields);
         let cron = CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
@@ -252,6 +287,50 @@ mod tests {
                 parsed.next_after(at(instant)).unwrap(),
                 at(expected),
                 "{schedule}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_start_with_a_step_means_the_same_as_in_a_cronjob_in_every_field() {
+        let cases = [
+            ("0/30 * * * *", "0-59/30 * * * *"),
+            ("5/15 8-17 * * *", "5-59/15 8-17 * * *"),
+            ("0 3/6 * * *", "0 3-23/6 * * *"),
+            ("0 0 2/10 * *", "0 0 2-31/10 * *"),
+            ("0 0 1 3/4 *", "0 0 1 3-12/4 *"),
+            ("0 0 1 mar/4 *", "0 0 1 3-12/4 *"),
+            ("0 0 * * 1/2", "0 0 * * 1-6/2"),
+            ("0 0 * * TUE/2", "0 0 * * 2-6/2"),
+            ("1,20/20 ?/6 * * *", "1,20-59/20 */6 * * *"),
+        ];
+        for (short, long) in cases {
+            let (short_, long_) = (Schedule::parse(short), Schedule::parse(long).unwrap());
+            let short_ = short_.unwrap_or_else(|error| panic!("{error}"));
+            let mut instant = at("2024-09-19T10:30:46Z");
+            for _ in 0..50 {
+                let next = long_.next_after(instant).unwrap();
+                assert_eq!(
+                    short_.next_after(instant),
+                    Some(next),
+                    "{short} after {instant}"
+                );
+                instant = next;
+            }
+        }
+        let runs = Schedule::parse("0/30 * * * *").unwrap();
+        let next = runs.next_after(at("2024-09-19T10:30:00Z"));
+        assert_eq!(next, Some(at("2024-09-19T11:00:00Z")));
+        for bad in [
+            "70/5 * * * *",
+            "5/0 * * * *",
+            "5/x * * * *",
+            "0 0 * * 7/8/9",
+        ] {
+            assert_eq!(
+                Schedule::parse(bad).unwrap_err().kind(),
+                "InvalidSchedule",
+                "{bad}"
             );
         }
     }

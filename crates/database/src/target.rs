@@ -92,6 +92,16 @@ pub enum TargetError {
         /// Version of this server.
         server: String,
     },
+    /// Something in it keeps the dump from coming back.
+    #[error("failed to restore into the database at {address}: {what}; {remedy}")]
+    Beforehand {
+        /// `host:port`.
+        address: String,
+        /// What stands in the way.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// It does not take so long a statement.
     #[error(
         "failed to restore into the database at {address}: the dump holds a row that takes a statement of {}, and the server takes at most {} (max_allowed_packet); {}",
@@ -260,7 +270,8 @@ impl TargetError {
             Self::Family { .. }
             | Self::Older { .. }
             | Self::Collation { .. }
-            | Self::Packet { .. } => "DatabaseIncompatible",
+            | Self::Packet { .. }
+            | Self::Beforehand { .. } => "DatabaseIncompatible",
             Self::Right { .. } => "DatabaseRightMissing",
             Self::NoDatabase { .. } | Self::Named { .. } => "DatabaseUnknown",
             Self::NotEmpty { .. } => "DatabaseNotEmpty",

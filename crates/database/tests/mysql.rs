@@ -684,6 +684,36 @@ async fn args_that_redirect_never_reach_a_client() {
 }
 
 #[tokio::test]
+async fn a_user_of_the_plugin_ed25519_is_let_in_and_one_of_an_unknown_plugin_is_told_its_name() {
+    let server = MariaDb::start().await;
+    server.fill_druid("druid", 1).await;
+    server
+        .run(&[
+            "INSTALL SONAME 'auth_ed25519'",
+            "INSTALL SONAME 'auth_pam'",
+            "CREATE USER modern@'127.0.0.1' IDENTIFIED VIA ed25519 USING PASSWORD('canary secret')",
+            "CREATE USER strange@'127.0.0.1' IDENTIFIED VIA pam USING 'mariadb'",
+            "GRANT ALL ON *.* TO modern@'127.0.0.1'",
+        ])
+        .await;
+    let of = |user: &str| {
+        let mut request = Request::druid(server.connection());
+        request.connection.credentials = Credentials::new(user, "canary secret".to_owned());
+        request.wait = Duration::from_secs(2);
+        request
+    };
+    let (text, _) = of("modern").text().await;
+    assert!(text.contains("druid_segments"));
+    let error = of("strange").start().await.err().unwrap();
+    assert!(
+        error.is_permanent() && error.kind() == "DatabaseAccessDenied",
+        "{error}"
+    );
+    assert!(error.to_string().contains("dialog"), "{error}");
+    assert!(!error.to_string().contains("canary secret"), "{error}");
+}
+
+#[tokio::test]
 async fn a_certificate_of_the_bundle_is_trusted_and_another_is_not() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut server = MariaDb::start().await;

@@ -1,23 +1,16 @@
 //! Oracle's own MySQL: everything that it has comes back, and a client that cannot carry it is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::Write;
 use std::process::Command;
-use std::time::Duration;
-
-use kubestash_database::{
-    Connection, DumpRequest, Error, ExamineRequest, Family, LoadRequest, Outline, Outliner, Role,
-    StreamError,
-};
-use tokio_util::sync::CancellationToken;
 
 #[path = "support/drain.rs"]
 mod drain;
+#[path = "support/round_trip.rs"]
+mod round_trip;
 mod support;
+use round_trip::{dump, load};
 use support::MariaDb;
 use support::oracle::OracleMySql;
-
-const WAIT: Duration = Duration::from_secs(20);
 
 /// Every kind of object and column that a MySQL of today has.
 const SCHEMA: &[&str] = &[
@@ -68,73 +61,6 @@ async fn everything(server: &OracleMySql) -> Vec<Vec<String>> {
         found.extend(server.rows(query).await);
     }
     found
-}
-
-/// A dump, and what the client says it is.
-async fn dump(to: &Connection, args: &str) -> Result<(Vec<u8>, String), Error> {
-    let scratch = tempfile::tempdir().unwrap();
-    let dump = Family::MySql
-        .dump(DumpRequest {
-            connection: to,
-            role: &Role::Plain,
-            databases: &["shop".to_owned()],
-            args,
-            program: "",
-            scratch_dir: scratch.path(),
-            wait_timeout: WAIT,
-            cancel: CancellationToken::new(),
-        })
-        .await?;
-    let version = dump.client_version.clone();
-    let (data, result): (_, Result<_, StreamError>) = drain::drain(dump.stream).await;
-    result.unwrap();
-    Ok((data, version))
-}
-
-fn outline(dump: &[u8]) -> Outline {
-    let mut outliner = Outliner::new(Family::MySql);
-    outliner.write_all(dump).unwrap();
-    outliner.take()
-}
-
-async fn load(to: &Connection, dump: &[u8]) -> Result<Vec<String>, String> {
-    let seen = outline(dump);
-    let target = Family::MySql
-        .examine(ExamineRequest {
-            connection: to,
-            role: &Role::Plain,
-            source: Some("shop"),
-            args: "",
-            wait_timeout: WAIT,
-        })
-        .await
-        .unwrap();
-    let accepted = target.accepts(&seen).map_err(|error| error.to_string())?;
-    Family::MySql
-        .create_database(to, "shop", WAIT)
-        .await
-        .unwrap();
-    let scratch = tempfile::tempdir_in("/tmp").unwrap();
-    let started = Family::MySql
-        .load(LoadRequest {
-            connection: to,
-            database: Some("shop"),
-            outline: &seen,
-            args: "",
-            scratch_dir: scratch.path(),
-            wait_timeout: WAIT,
-        })
-        .await
-        .unwrap();
-    let (mut sink, dump) = (started.sink, dump.to_vec());
-    // A client that has given up closes its end; why, it says itself.
-    let _ = tokio::task::spawn_blocking(move || sink.write_all(&dump))
-        .await
-        .unwrap();
-    let finished = started.running.finish(&CancellationToken::new()).await;
-    finished
-        .map(|()| accepted.notes)
-        .map_err(|error| error.to_string())
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ use settings::Settings;
 /// SIGTERM and Ctrl-C cancel: nothing half made stays, and the reason is reported.
 pub async fn main(args: Vec<String>) -> u8 {
     log::start();
+    log::report_panics();
     let cancel = CancellationToken::new();
     if let Err(error) = cancel_on_signals(&cancel) {
         return end(&[Failure::transient(

@@ -22,6 +22,23 @@ pub fn start() {
         .try_init();
 }
 
+/// Lets a panic say what happened in one line of the log, the last one: that is what ends up as the reason of the session.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!("{}", fault(panic.payload_as_str(), place.as_deref()));
+    }));
+}
+
+fn fault(message: Option<&str>, place: Option<&str>) -> String {
+    let words: Vec<_> = message.unwrap_or("no message").split_whitespace().collect();
+    format!(
+        "failed to finish: a fault in kubestash ended the Job: {} (at {}); please report it",
+        words.join(" "),
+        place.unwrap_or("an unknown place")
+    )
+}
+
 /// Names of databases, for a line of the log.
 pub(crate) fn listed(names: &[String]) -> String {
     let mut text = names[..names.len().min(SHOWN)].join(", ");
@@ -37,6 +54,19 @@ pub(crate) fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_is_one_line_with_its_own_message() {
+        assert_eq!(
+            fault(
+                Some("not yet\nimplemented: ed25519"),
+                Some("src/auth.rs:7:3")
+            ),
+            "failed to finish: a fault in kubestash ended the Job: not yet implemented: ed25519 (at src/auth.rs:7:3); \
+             please report it"
+        );
+        assert!(fault(None, None).contains("no message (at an unknown place)"));
+    }
 
     #[test]
     fn many_databases_make_a_short_line() {

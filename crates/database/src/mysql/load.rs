@@ -9,14 +9,15 @@ use kubestash_core::args::{self, Tool};
 
 use super::client::{Client, Purpose};
 use super::dump::judge;
-use super::options_file;
 use super::server::Server;
+use super::{options_file, prepare};
 use crate::aftermath::{Aftermath, Now};
 use crate::family::{Error, Load, LoadRequest};
 use crate::flags;
 use crate::load::{Input, LoadClient, LoadSink, RunningLoad};
 use crate::lowered::Lowered;
 use crate::outline::Found;
+use crate::reach::ServerError;
 use crate::stderr_tail::StderrTail;
 use crate::stream::{Judgement, collect};
 
@@ -63,9 +64,11 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     let args = args::parse(Tool::MySqlClient, request.args)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     Client::present(Purpose::Load, &path)?;
-    let server = Server::wait(request.connection, request.wait_timeout).await?;
+    let mut server = Server::wait(request.connection, request.wait_timeout).await?;
     let info = server.info.clone();
+    let before = first_statements(&mut server, &request).await;
     server.close().await;
+    let before = before?;
 
     let client = Client::find(Purpose::Load, info.vendor, &path).await?;
     let mut words = vec![
@@ -139,6 +142,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
             Found::MySql(scan) => scan.sandbox,
             Found::Postgres(_) | Found::Nothing => 0,
         },
+        before,
         input,
     });
     let mut running = LoadClient {
@@ -164,9 +168,41 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     })
 }
 
-/// Leaves out the first bytes: a line that is a command for MariaDB's client and an error for MySQL's.
+/// What the client does before the dump: it sets the session so that what once existed can exist again, and removes what
+/// stands where the dump creates something. In the client's own session, so nothing is removed before it works; without a
+/// line break, so that the lines of the dump keep their numbers.
+async fn first_statements(
+    server: &mut Server,
+    request: &LoadRequest<'_>,
+) -> Result<Vec<u8>, ServerError> {
+    let structure = &request.outline.structure;
+    let standing = match structure.objects.is_empty() {
+        true => Vec::new(),
+        false => server.standing().await?,
+    };
+    let drops = prepare::drops(
+        structure,
+        request.database,
+        &standing,
+        server.info.folds_case,
+    );
+    let mut text = String::new();
+    for setting in server.lenient().await {
+        text.push_str(&format!("{setting}; "));
+    }
+    if !drops.is_empty() {
+        text.push_str("SET @kubestash_checks = @@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS = 0; ");
+        text.push_str(&drops.join(" "));
+        text.push_str(" SET FOREIGN_KEY_CHECKS = @kubestash_checks; ");
+    }
+    Ok(text.into_bytes())
+}
+
+/// Puts statements in front of a dump, and leaves out the dump's first bytes: a line that is a command for MariaDB's client
+/// and an error for MySQL's.
 struct Without {
     first: u64,
+    before: Vec<u8>,
     input: File,
 }
 
@@ -177,6 +213,9 @@ impl Write for Without {
             let count = left_out.min(buffer.len());
             self.first -= count as u64;
             return Ok(count);
+        }
+        if !self.before.is_empty() {
+            self.input.write_all(&std::mem::take(&mut self.before))?;
         }
         self.input.write(buffer)
     }

@@ -7,15 +7,19 @@
 //!   dump       all of that, then the running client as a stream
 //!   target     the server to load into, looked at beforehand
 //!   statements how long those of a dump are (pure)      scan  what they do (pure)
-//!   structure  which databases it names, and whether it drops what it creates (pure)
+//!   structure  which databases and objects it names, and whether it drops what it creates (pure)
+//!   facts      what stands in the server, its rules, our rights
+//!   prepare    what has to be removed for a dump, and what forbids it (pure)
 //!   load       the client that reads a dump
 //! ```
 
 mod client;
 mod dump;
+mod facts;
 mod load;
 mod options_file;
 mod plan;
+mod prepare;
 mod scan;
 mod server;
 mod statements;

@@ -270,6 +270,33 @@ impl Server {
             .collect())
     }
 
+    /// All rows of a query as text; NULL is `NULL`.
+    pub(super) async fn table(
+        &mut self,
+        what: &'static str,
+        query: &str,
+    ) -> Result<Vec<Vec<String>>, ServerError> {
+        let rows: Vec<mysql_async::Row> = self
+            .conn
+            .query(query)
+            .await
+            .map_err(|cause| self.failed(what, &cause))?;
+        let text = |value: mysql_async::Value| match value {
+            mysql_async::Value::NULL => "NULL".to_owned(),
+            mysql_async::Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            other => other.as_sql(true),
+        };
+        Ok(rows
+            .into_iter()
+            .map(|row| row.unwrap().into_iter().map(text).collect())
+            .collect())
+    }
+
+    /// Whether the server takes a statement.
+    pub(super) async fn takes(&mut self, statement: &str) -> bool {
+        self.conn.query_drop(statement).await.is_ok()
+    }
+
     /// Says goodbye.
     pub async fn close(self) {
         // The server notices a closed connection as well.

@@ -3,7 +3,7 @@
 //! The clients write each statement on a line of its own, and a line break inside of data as `\n`. Only the body of a
 //! routine, a trigger or an event has lines of its own; it stands between two `DELIMITER`s and is passed over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a line that are looked at: a keyword and two names of 64 characters.
 const LOOKED_AT: usize = 1024;
@@ -17,6 +17,21 @@ pub struct Structure {
     pub creates_here: bool,
     /// Whether it creates a table that it has not dropped before.
     pub creates_undropped: bool,
+    /// The tables, views and sequences that it creates, by database (none: the one that the client is in) and name.
+    pub(crate) objects: BTreeMap<(Option<String>, String), Object>,
+    /// Users as which its views, routines, triggers and events run, as `user`@`host` without quotes.
+    pub(crate) definers: BTreeSet<String>,
+    /// Whether it creates a trigger or a function.
+    pub(crate) creates_checked: bool,
+}
+
+/// What a dump creates under a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Object {
+    /// Columns of a table and their types, such as `bigint unsigned`.
+    pub(crate) columns: BTreeMap<String, String>,
+    /// Whether a table has a primary key; none if it is no table.
+    pub(crate) has_key: Option<bool>,
 }
 
 /// Reads a [`Structure`] while the bytes of a dump pass by, in pieces of any size.
@@ -24,6 +39,10 @@ pub struct Structure {
 pub(crate) struct StructureReader {
     line: Vec<u8>,
     in_body: bool,
+    /// The next line is the first one of a body.
+    is_first: bool,
+    /// The table whose columns follow.
+    table: Option<(Option<String>, String)>,
     dropped: BTreeSet<String>,
     found: Structure,
 }
@@ -61,10 +80,22 @@ impl StructureReader {
     }
 
     fn judge(&mut self, line: &str) {
+        let line = unwrapped(line);
         if let Some(delimiter) = after(line, &["DELIMITER"]) {
             self.in_body = delimiter.trim() != ";";
+            self.is_first = self.in_body;
         } else if self.in_body {
-            // Not a statement of the dump itself.
+            // Not a statement of the dump itself, but for its first line, which says what the body is of.
+            if std::mem::take(&mut self.is_first) {
+                let upper = line.to_ascii_uppercase();
+                let is_checked = [" TRIGGER ", " FUNCTION "]
+                    .iter()
+                    .any(|word| upper.contains(word));
+                self.found.creates_checked |= is_checked;
+                self.found.definers.extend(definer(line));
+            }
+        } else if self.table.is_some() && self.column(line) {
+            // Of the table that is being created.
         } else if let Some(rest) = after(line, &["USE"]) {
             if let Some((name, _)) = name(rest)
                 && !self.found.databases.contains(&name)
@@ -74,6 +105,15 @@ impl StructureReader {
             self.dropped.clear();
         } else if let Some(rest) = after(line, &["DROP", "TABLE", "IF", "EXISTS"]) {
             self.dropped.extend(name(rest).map(|(name, _)| name));
+            self.creates(rest, None);
+        } else if let Some(rest) = after(line, &["DROP", "VIEW", "IF", "EXISTS"])
+            .or_else(|| after(line, &["DROP", "SEQUENCE", "IF", "EXISTS"]))
+            .or_else(|| after(line, &["CREATE", "SEQUENCE"]))
+            .or_else(|| after(line, &["CREATE", "VIEW"]))
+        {
+            self.creates(rest, None);
+        } else if line.starts_with("DEFINER") {
+            self.found.definers.extend(definer(line));
         } else if let Some(rest) = after(line, &["CREATE", "TABLE"])
             && after(rest, &["IF", "NOT", "EXISTS"]).is_none()
             && let Some((name, rest)) = name(rest)
@@ -81,8 +121,89 @@ impl StructureReader {
             self.found.creates_undropped |= !self.dropped.contains(&name);
             let names_its_database = rest.trim_start().starts_with('.');
             self.found.creates_here |= self.found.databases.is_empty() && !names_its_database;
+            if let Some(created) = after(line, &["CREATE", "TABLE"]) {
+                self.table = self
+                    .creates(created, Some(false))
+                    .filter(|_| !line.ends_with(';'));
+            }
         }
     }
+
+    /// Notes what is created under the name that `rest` begins with.
+    fn creates(&mut self, rest: &str, has_key: Option<bool>) -> Option<(Option<String>, String)> {
+        let (first, rest) = name(rest)?;
+        let second = rest.trim_start().strip_prefix('.').and_then(name);
+        let key = match second {
+            Some((second, _)) => (Some(first), second),
+            None => (self.found.databases.last().cloned(), first),
+        };
+        let object = self.found.objects.entry(key.clone()).or_default();
+        object.has_key = has_key.or(object.has_key);
+        Some(key)
+    }
+
+    /// Takes a line of a table's definition; false if it is none.
+    fn column(&mut self, line: &str) -> bool {
+        let Some(object) = self
+            .table
+            .as_ref()
+            .and_then(|key| self.found.objects.get_mut(key))
+        else {
+            return false;
+        };
+        if line.starts_with('`')
+            && let Some((column, rest)) = name(line)
+        {
+            object.columns.insert(column, type_of(rest));
+            return true;
+        }
+        if line.starts_with("PRIMARY KEY") {
+            object.has_key = Some(true);
+            return true;
+        }
+        if line.starts_with(')') {
+            self.table = None;
+            return true;
+        }
+        // Keys and constraints.
+        !line.ends_with(';')
+    }
+}
+
+/// A statement that only some servers run, without what says so: `/*!50001 DROP VIEW …`.
+fn unwrapped(line: &str) -> &str {
+    let Some(inner) = line
+        .strip_prefix("/*!")
+        .or_else(|| line.strip_prefix("/*M!"))
+    else {
+        return line;
+    };
+    inner
+        .trim_start_matches(|c: char| c.is_ascii_digit())
+        .trim_start()
+}
+
+/// The type of a column without what else its definition says, in lower case.
+fn type_of(definition: &str) -> String {
+    let definition = definition.trim_start().to_ascii_lowercase();
+    let end = definition.find(|c: char| c.is_whitespace() || matches!(c, '(' | ','));
+    let (base, rest) = definition.split_at(end.unwrap_or(definition.len()));
+    let rest = match rest.strip_prefix('(') {
+        Some(rest) => rest.split_once(')').map_or("", |(_, rest)| rest),
+        None => rest,
+    };
+    match rest.trim_start().starts_with("unsigned") {
+        true => format!("{base} unsigned"),
+        false => base.to_owned(),
+    }
+}
+
+/// The user behind `DEFINER=`.
+fn definer(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("DEFINER=")?;
+    let (user, rest) = name(rest)?;
+    let (host, _) = name(rest.strip_prefix('@')?)?;
+    Some(format!("{user}@{host}"))
 }
 
 /// What stands behind words, whatever their case.
@@ -130,11 +251,60 @@ mod tests {
         reader.end()
     }
 
+    /// Without its objects.
+    fn shape(found: Structure) -> Structure {
+        Structure {
+            objects: BTreeMap::new(),
+            ..found
+        }
+    }
+
     fn structure(databases: &[&str], creates_here: bool, creates_undropped: bool) -> Structure {
         Structure {
             databases: databases.iter().map(|name| (*name).to_owned()).collect(),
             creates_here,
             creates_undropped,
+            ..Structure::default()
+        }
+    }
+
+    #[test]
+    fn what_a_dump_creates_is_known_with_its_columns_keys_and_definers() {
+        let text = "/*!40101 SET x */;\nDROP TABLE IF EXISTS `users`;\nCREATE TABLE `users` (\n  `id` bigint(20) unsigned NOT NULL,\n\
+            \x20 `na``me` varchar(36) CHARACTER SET latin1,\n  `e` enum('a','b) c') DEFAULT NULL,\n  PRIMARY KEY (`id`),\n  KEY `k` (`e`)\n) ENGINE=InnoDB;\n\
+            INSERT INTO `users` VALUES\n(1,'x');\n\
+            CREATE TABLE `log` (\n  `n` int(11)\n);\n\
+            /*!50001 DROP VIEW IF EXISTS `names`*/;\n/*!50001 CREATE VIEW `names` AS SELECT 1 AS `id`*/;\n\
+            DROP SEQUENCE IF EXISTS `seq`;\nCREATE SEQUENCE `seq` start with 1;\n\
+            /*!50013 DEFINER=`boss`@`%` SQL SECURITY DEFINER */\n\
+            DELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`localhost`*/ /*!50003 TRIGGER t BEFORE INSERT ON users FOR EACH ROW BEGIN\n\
+            DROP TABLE IF EXISTS `inner`;\nEND */;;\nDELIMITER ;\n\
+            USE `other`;\nDROP TABLE IF EXISTS `users`;\n";
+        for size in [1, 7, 5000] {
+            let found = read(text, size);
+            let names: Vec<_> = found.objects.keys().collect();
+            let of =
+                |database: Option<&str>, name: &str| (database.map(str::to_owned), name.to_owned());
+            assert_eq!(
+                names,
+                [
+                    &of(None, "log"),
+                    &of(None, "names"),
+                    &of(None, "seq"),
+                    &of(None, "users"),
+                    &of(Some("other"), "users"),
+                ]
+            );
+            let users = &found.objects[&of(None, "users")];
+            assert_eq!(users.has_key, Some(true));
+            assert_eq!(users.columns["id"], "bigint unsigned");
+            assert_eq!(users.columns["na`me"], "varchar");
+            assert_eq!(users.columns["e"], "enum");
+            assert_eq!(found.objects[&of(None, "log")].has_key, Some(false));
+            assert_eq!(found.objects[&of(None, "names")].has_key, None);
+            assert!(found.creates_checked);
+            let definers: Vec<_> = found.definers.iter().collect();
+            assert_eq!(definers, ["boss@%", "root@localhost"]);
         }
     }
 
@@ -180,13 +350,17 @@ mod tests {
         ];
         for (text, expected) in cases {
             for size in [1, 3, 7, 5000] {
-                assert_eq!(read(text, size), expected, "{text:?} in pieces of {size}");
+                assert_eq!(
+                    shape(read(text, size)),
+                    expected,
+                    "{text:?} in pieces of {size}"
+                );
             }
         }
         let long = format!(
             "INSERT INTO `t` VALUES ('{}');\nUSE `z`;\n",
             "x".repeat(10_000)
         );
-        assert_eq!(read(&long, 999), structure(&["z"], false, false));
+        assert_eq!(shape(read(&long, 999)), structure(&["z"], false, false));
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use kubestash_core::args::{self, Tool};
 
 use super::client::Vendor;
+use super::facts::Facts;
+use super::prepare;
 use super::scan::Scan;
 use super::server::{Server, ServerInfo};
 use super::structure::Structure;
@@ -17,6 +19,8 @@ use crate::target::{Accepted, Target, TargetError};
 
 /// The collation that MySQL has used since 8.0 unless told otherwise.
 const MYSQL_8_COLLATION: &str = "utf8mb4_0900_ai_ci";
+/// Names that a message has.
+const SHOWN: usize = 10;
 /// In the first lines of a dump, before the version of the server that it was made on.
 const SERVER_VERSION: &str = "-- Server version";
 
@@ -33,6 +37,7 @@ struct MySqlTarget {
     address: String,
     knows_mysql_8: bool,
     max_statement: u64,
+    facts: Facts,
 }
 
 impl Target for MySqlTarget {
@@ -53,6 +58,7 @@ impl Target for MySqlTarget {
         let databases = self.places(&outline.structure)?;
         let notes = self.compare(&outline.head)?;
         self.takes(outline.longest_statement)?;
+        self.fits(&outline.structure)?;
         Ok(Accepted {
             notes,
             missing: database.cloned().collect(),
@@ -114,6 +120,79 @@ impl MySqlTarget {
         }
     }
 
+    /// Whether everything that the dump creates can come back.
+    fn fits(&self, dump: &Structure) -> Result<(), TargetError> {
+        let facts = &self.facts;
+        let refuse = |what: String, remedy: &'static str| {
+            Err(TargetError::Beforehand {
+                address: self.address.clone(),
+                what,
+                remedy,
+            })
+        };
+        if self.info.folds_case {
+            let clashes = prepare::clashes(dump);
+            if !clashes.is_empty() {
+                return refuse(
+                    format!(
+                        "the server takes names that differ in case alone for one (lower_case_table_names), and the dump has {}",
+                        some(&clashes)
+                    ),
+                    "restore into a server with lower_case_table_names = 0",
+                );
+            }
+        }
+        let place = self.database.as_deref();
+        let forbidden = prepare::forbidden(dump, place, &facts.keys, self.info.folds_case);
+        if !forbidden.is_empty() {
+            return refuse(
+                format!(
+                    "foreign keys of tables that are not in the dump keep its tables from coming back: {}",
+                    some(&forbidden)
+                ),
+                "drop these foreign keys, and create them again afterwards",
+            );
+        }
+        let without_key = prepare::without_key(dump);
+        if facts.forces_key && !without_key.is_empty() {
+            return refuse(
+                format!(
+                    "innodb_force_primary_key is on, and these tables have no primary key: {}",
+                    some(&without_key)
+                ),
+                "SET GLOBAL innodb_force_primary_key = OFF",
+            );
+        }
+        if dump.creates_checked && facts.guards_routines && facts.lacks(&["SUPER"]) {
+            return refuse(
+                format!(
+                    "the dump has triggers or functions, and with the binary log on the user {} may not create them",
+                    facts.user
+                ),
+                "SET GLOBAL log_bin_trust_function_creators = ON, or restore as a user with SUPER",
+            );
+        }
+        let others: Vec<_> = dump
+            .definers
+            .iter()
+            .filter(|user| **user != facts.user)
+            .collect();
+        if !others.is_empty()
+            && facts.lacks(&["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"])
+        {
+            let others: Vec<String> = others.into_iter().cloned().collect();
+            return refuse(
+                format!(
+                    "the dump has views, routines, triggers or events that run as {}, and the user {} may not create them",
+                    some(&others),
+                    facts.user
+                ),
+                "grant SET USER (MariaDB) or SET_ANY_DEFINER (MySQL), or restore as a user with SUPER",
+            );
+        }
+        Ok(())
+    }
+
     /// Whether the server takes a statement of so many bytes.
     fn takes(&self, statement: u64) -> Result<(), TargetError> {
         if statement + 1 < self.max_statement {
@@ -167,6 +246,15 @@ impl MySqlTarget {
     }
 }
 
+/// The first of many, as a message names them.
+fn some(names: &[String]) -> String {
+    let mut text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
 /// The server that a dump was made on, as its first lines say.
 fn dumped_on(head: &[u8]) -> Option<ServerInfo> {
     let text = String::from_utf8_lossy(head);
@@ -195,6 +283,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
         max_statement,
         existing,
         filled,
+        facts,
     } = looked?;
     if let Some((why, remedy)) = read_only {
         let (address, origin) = (connection.address(), connection.origin.clone());
@@ -222,6 +311,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
         address: connection.address(),
         knows_mysql_8,
         max_statement,
+        facts,
     }))
 }
 
@@ -235,6 +325,7 @@ struct Looked {
     max_statement: u64,
     existing: Existing,
     filled: Vec<String>,
+    facts: Facts,
 }
 
 async fn look(server: &mut Server) -> Result<Looked, ServerError> {
@@ -253,6 +344,7 @@ async fn look(server: &mut Server) -> Result<Looked, ServerError> {
         max_statement: server.max_statement().await?,
         existing: server.databases().await?,
         filled: server.filled().await?,
+        facts: server.facts().await?,
     })
 }
 
@@ -285,6 +377,7 @@ mod tests {
             address: "h:3306".to_owned(),
             knows_mysql_8,
             max_statement: 16 << 20,
+            facts: Facts::default(),
         }
     }
 
@@ -311,6 +404,7 @@ mod tests {
             databases: databases.iter().map(|name| (*name).to_owned()).collect(),
             creates_here: databases.is_empty(),
             creates_undropped,
+            ..Structure::default()
         }
     }
 

@@ -1,0 +1,298 @@
+//! Restores over the original in its present state, after what migrations do to a schema.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use kubestash_database::{Connection, Credentials};
+
+#[path = "support/drain.rs"]
+mod drain;
+#[path = "support/round_trip.rs"]
+mod round_trip;
+mod support;
+use round_trip::{dump, load};
+use support::MariaDb;
+use support::oracle::OracleMySql;
+
+/// A server of either vendor.
+enum Server {
+    Maria(MariaDb),
+    MySql(OracleMySql),
+}
+
+impl Server {
+    async fn both() -> [Self; 2] {
+        [
+            Self::Maria(MariaDb::start().await),
+            Self::MySql(OracleMySql::start().await),
+        ]
+    }
+
+    async fn run(&self, statements: &[&str]) {
+        match self {
+            Self::Maria(server) => server.run(statements).await,
+            Self::MySql(server) => server.run(statements).await,
+        }
+    }
+
+    async fn rows(&self, query: &str) -> Vec<Vec<String>> {
+        match self {
+            Self::Maria(server) => server.rows(query).await,
+            Self::MySql(server) => server.rows(query).await,
+        }
+    }
+
+    fn connection(&self) -> Connection {
+        match self {
+            Self::Maria(server) => server.connection(),
+            Self::MySql(server) => server.connection(),
+        }
+    }
+
+    /// Every table's definition and rows.
+    async fn contents(&self) -> Vec<Vec<String>> {
+        let tables = self.rows("SHOW FULL TABLES IN shop").await;
+        let mut found = tables.clone();
+        for table in tables {
+            let (name, kind) = (&table[0], &table[1]);
+            found.extend(self.rows(&format!("SHOW CREATE TABLE shop.`{name}`")).await);
+            if kind != "SEQUENCE" {
+                let rows = format!("SELECT * FROM shop.`{name}` ORDER BY 1");
+                found.extend(self.rows(&rows).await);
+            }
+        }
+        found
+    }
+}
+
+const SHOP: &[&str] = &[
+    "CREATE DATABASE shop CHARACTER SET utf8mb4",
+    "CREATE TABLE shop.users (id INT PRIMARY KEY, name VARCHAR(50))",
+    "INSERT INTO shop.users VALUES (1, 'ä'), (2, 'b')",
+    "CREATE TABLE shop.orders (id INT PRIMARY KEY, user INT, CONSTRAINT o FOREIGN KEY (user) REFERENCES shop.users (id))",
+    "INSERT INTO shop.orders VALUES (7, 1), (8, 2)",
+    "CREATE TABLE shop.totals (n INT PRIMARY KEY)",
+    "INSERT INTO shop.totals VALUES (5)",
+    "CREATE VIEW shop.recent AS SELECT * FROM shop.orders",
+];
+
+#[tokio::test]
+async fn a_migration_of_a_keys_type_is_rolled_back() {
+    for server in Server::both().await {
+        server.run(SHOP).await;
+        let before = server.contents().await;
+        let (bytes, _) = dump(&server.connection(), "").await.unwrap();
+        server
+            .run(&[
+                "ALTER TABLE shop.orders DROP FOREIGN KEY o",
+                "ALTER TABLE shop.users MODIFY id BIGINT",
+                "ALTER TABLE shop.orders MODIFY user BIGINT",
+                "ALTER TABLE shop.orders ADD CONSTRAINT o FOREIGN KEY (user) REFERENCES shop.users (id)",
+                "CREATE TABLE shop.later (x INT)",
+            ])
+            .await;
+        load(&server.connection(), &bytes).await.unwrap();
+        // What came after the backup stays.
+        server.run(&["DROP TABLE shop.later"]).await;
+        assert_eq!(server.contents().await, before);
+        // And once more, over what is as it was.
+        load(&server.connection(), &bytes).await.unwrap();
+        assert_eq!(server.contents().await, before);
+    }
+}
+
+#[tokio::test]
+async fn tables_and_views_that_have_become_each_other_come_back_as_what_they_were() {
+    for server in Server::both().await {
+        server.run(SHOP).await;
+        let before = server.contents().await;
+        let (bytes, _) = dump(&server.connection(), "").await.unwrap();
+        server
+            .run(&[
+                "DROP TABLE shop.totals",
+                "CREATE VIEW shop.totals AS SELECT 1 AS n",
+                "DROP VIEW shop.recent",
+                "CREATE TABLE shop.recent (x INT)",
+            ])
+            .await;
+        load(&server.connection(), &bytes).await.unwrap();
+        assert_eq!(server.contents().await, before);
+    }
+    let server = Server::Maria(MariaDb::start().await);
+    server.run(SHOP).await;
+    server
+        .run(&["CREATE SEQUENCE shop.numbers START WITH 5"])
+        .await;
+    let before = server.contents().await;
+    let (bytes, _) = dump(&server.connection(), "").await.unwrap();
+    server
+        .run(&[
+            "DROP SEQUENCE shop.numbers",
+            "CREATE TABLE shop.numbers (x INT)",
+            "DROP TABLE shop.totals",
+            "CREATE SEQUENCE shop.totals",
+        ])
+        .await;
+    load(&server.connection(), &bytes).await.unwrap();
+    assert_eq!(server.contents().await, before);
+}
+
+#[tokio::test]
+async fn a_foreign_key_from_outside_the_dump_is_named_before_anything_is_removed() {
+    for server in Server::both().await {
+        server.run(SHOP).await;
+        let (bytes, _) = dump(
+            &server.connection(),
+            "--ignore-table=shop.orders --ignore-table=shop.recent",
+        )
+        .await
+        .unwrap();
+        // One of the same type is none.
+        server
+            .run(&["UPDATE shop.users SET name = 'changed'"])
+            .await;
+        load(&server.connection(), &bytes).await.unwrap();
+        assert_eq!(
+            server
+                .rows("SELECT name FROM shop.users WHERE id = 1")
+                .await,
+            [["ä"]]
+        );
+        server
+            .run(&[
+                "ALTER TABLE shop.orders DROP FOREIGN KEY o",
+                "ALTER TABLE shop.users MODIFY id BIGINT",
+                "ALTER TABLE shop.orders MODIFY user BIGINT",
+                "ALTER TABLE shop.orders ADD CONSTRAINT o FOREIGN KEY (user) REFERENCES shop.users (id)",
+            ])
+            .await;
+        let before = server.contents().await;
+        let error = load(&server.connection(), &bytes).await.unwrap_err();
+        for word in [
+            "shop.orders.user is bigint",
+            "users.id, which is int in the dump",
+            "drop these foreign keys",
+        ] {
+            assert!(error.contains(word), "{error}");
+        }
+        assert_eq!(server.contents().await, before);
+    }
+}
+
+#[tokio::test]
+async fn tables_that_only_other_settings_allowed_come_back() {
+    let server = MariaDb::start().await;
+    let wide: Vec<String> = (0..40)
+        .map(|n| format!("c{n} VARCHAR(255) NOT NULL"))
+        .collect();
+    let wide = format!(
+        "CREATE TABLE shop.wide ({}) CHARACTER SET latin1 ROW_FORMAT=COMPACT",
+        wide.join(", ")
+    );
+    server
+        .run(&[
+            "SET GLOBAL innodb_strict_mode = OFF",
+            "CREATE DATABASE shop",
+        ])
+        .await;
+    server
+        .run(&[&wide, "CREATE TABLE shop.loose (x INT)"])
+        .await;
+    let (bytes, _) = dump(&server.connection(), "").await.unwrap();
+    server.run(&["SET GLOBAL innodb_strict_mode = ON"]).await;
+    load(&server.connection(), &bytes).await.unwrap();
+    assert_eq!(
+        server.rows("SHOW TABLES IN shop").await,
+        [["loose"], ["wide"]]
+    );
+
+    // No session can do without this one.
+    server
+        .run(&["SET GLOBAL innodb_force_primary_key = ON"])
+        .await;
+    let error = load(&server.connection(), &bytes).await.unwrap_err();
+    for word in ["innodb_force_primary_key is on", "loose, wide"] {
+        assert!(error.contains(word), "{error}");
+    }
+    assert_eq!(
+        server.rows("SHOW TABLES IN shop").await,
+        [["loose"], ["wide"]]
+    );
+
+    let server = OracleMySql::start().await;
+    server
+        .run(&["CREATE DATABASE shop", "CREATE TABLE shop.loose (x INT)"])
+        .await;
+    let (bytes, _) = dump(&server.connection(), "").await.unwrap();
+    server
+        .run(&["SET GLOBAL sql_require_primary_key = ON"])
+        .await;
+    load(&server.connection(), &bytes).await.unwrap();
+    assert_eq!(server.rows("SHOW TABLES IN shop").await, [["loose"]]);
+}
+
+#[tokio::test]
+async fn names_that_differ_in_case_alone_are_refused_where_they_are_one() {
+    let server = MariaDb::start().await;
+    server
+        .run(&[
+            "CREATE DATABASE shop",
+            "CREATE TABLE shop.Users (x INT)",
+            "CREATE TABLE shop.users (x INT)",
+        ])
+        .await;
+    let (bytes, _) = dump(&server.connection(), "").await.unwrap();
+    let mut folding = MariaDb::start().await;
+    folding.kill();
+    folding
+        .boot_with(&["--lower-case-table-names=1".to_owned()])
+        .await;
+    let error = load(&folding.connection(), &bytes).await.unwrap_err();
+    assert!(error.contains("Users and users"), "{error}");
+    assert_eq!(folding.rows("SHOW DATABASES LIKE 'shop'").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_create_triggers_or_others_definers_is_told_before_anything_is_removed()
+{
+    let mut server = MariaDb::start().await;
+    server.kill();
+    server.boot_with(&["--log-bin=log".to_owned()]).await;
+    server.run(SHOP).await;
+    server
+        .run(&[
+            "CREATE USER tenant@'127.0.0.1' IDENTIFIED BY 'tenant'",
+            "GRANT ALL ON shop.* TO tenant@'127.0.0.1'",
+        ])
+        .await;
+    let tenant = Connection {
+        credentials: Credentials::new("tenant", "tenant".to_owned()),
+        ..server.connection()
+    };
+    let count = || {
+        server.rows("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'shop'")
+    };
+    let (views, _) = dump(&server.connection(), "").await.unwrap();
+    let error = load(&tenant, &views).await.unwrap_err();
+    for word in ["run as root@127.0.0.1", "tenant@127.0.0.1", "SET USER"] {
+        assert!(error.contains(word), "{error}");
+    }
+    server
+        .run(&[
+            "DROP VIEW shop.recent",
+            "CREATE DEFINER=tenant@'127.0.0.1' TRIGGER shop.t BEFORE INSERT ON shop.orders FOR EACH ROW SET @a = 1",
+        ])
+        .await;
+    let (triggers, _) = dump(&server.connection(), "").await.unwrap();
+    let before = count().await;
+    let error = load(&tenant, &triggers).await.unwrap_err();
+    for word in [
+        "triggers or functions",
+        "log_bin_trust_function_creators = ON",
+    ] {
+        assert!(error.contains(word), "{error}");
+    }
+    assert_eq!(count().await, before);
+    server
+        .run(&["SET GLOBAL log_bin_trust_function_creators = ON"])
+        .await;
+    load(&tenant, &triggers).await.unwrap();
+}
