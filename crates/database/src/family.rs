@@ -16,7 +16,7 @@ use crate::outline::Outline;
 use crate::reach::ServerError;
 use crate::selection::SelectionError;
 use crate::stream::{DumpStream, StreamError};
-use crate::target::{Target, TargetError};
+use crate::target::{Missing, Target, TargetError};
 use crate::{mysql, postgres};
 
 /// Kinds of database servers that share their clients and their protocol.
@@ -94,19 +94,21 @@ impl Family {
         }
     }
 
-    /// Makes a database, unless it is there.
+    /// Creates a database, unless it is there.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn create_database(
         self,
         connection: &Connection,
-        name: &str,
+        database: &Missing,
         wait_timeout: Duration,
     ) -> Result<(), Error> {
         match self {
-            Self::MySql => mysql::create_database(connection, name, wait_timeout).await,
-            Self::Postgres => postgres::create_database(connection, name, wait_timeout).await,
+            Self::MySql => mysql::create_database(connection, database, wait_timeout).await,
+            Self::Postgres => {
+                postgres::create_database(connection, &database.name, wait_timeout).await
+            }
         }
     }
 

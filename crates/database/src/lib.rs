@@ -48,4 +48,4 @@ pub use reach::{DatabaseWait, ServerError, database_waits};
 pub use scan::Allowed;
 pub use selection::SelectionError;
 pub use stream::{DumpStream, StreamError};
-pub use target::{Accepted, Target, TargetError};
+pub use target::{Accepted, Missing, Target, TargetError};

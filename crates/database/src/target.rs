@@ -33,10 +33,31 @@ pub trait Target: fmt::Debug + Send + Sync {
 pub struct Accepted {
     /// What is doubtful.
     pub notes: Vec<String>,
-    /// Databases to make before it is loaded.
-    pub missing: Vec<String>,
+    /// Databases to create before it is loaded.
+    pub missing: Vec<Missing>,
     /// The databases that it goes into, as far as it is known.
     pub databases: Vec<String>,
+}
+
+/// A database that a dump goes into and that is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Its name.
+    pub name: String,
+    /// The character set that it had, if that is known and the server has it; else the server's default.
+    pub character_set: Option<String>,
+    /// Its collation, likewise.
+    pub collation: Option<String>,
+}
+
+impl Missing {
+    /// One with the server's defaults.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
 }
 
 /// Why a dump cannot be loaded into a server. Lasts until somebody changes the server.

@@ -296,3 +296,44 @@ async fn a_user_who_may_not_create_triggers_or_others_definers_is_told_before_an
         .await;
     load(&tenant, &triggers).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_database_that_is_lost_comes_back_with_its_character_set_whatever_the_servers_default_is()
+{
+    for (character_set, collation, other) in [
+        ("utf8mb4", "utf8mb4_unicode_ci", "latin1"),
+        ("latin1", "latin1_german1_ci", "utf8mb4"),
+    ] {
+        let mut server = MariaDb::start().await;
+        server.kill();
+        server
+            .boot_with(&[format!("--character-set-server={other}")])
+            .await;
+        let create =
+            format!("CREATE DATABASE shop CHARACTER SET {character_set} COLLATE {collation}");
+        server
+            .run(&[
+                &create,
+                "CREATE TABLE shop.t (x VARCHAR(9))",
+                "INSERT INTO shop.t VALUES ('ä')",
+            ])
+            .await;
+        let definitions = [
+            "SHOW CREATE DATABASE shop",
+            "SHOW CREATE TABLE shop.t",
+            "SELECT * FROM shop.t",
+        ];
+        let mut before = Vec::new();
+        for query in definitions {
+            before.extend(server.rows(query).await);
+        }
+        let (bytes, _) = dump(&server.connection(), "").await.unwrap();
+        server.run(&["DROP DATABASE shop"]).await;
+        load(&server.connection(), &bytes).await.unwrap();
+        let mut after = Vec::new();
+        for query in definitions {
+            after.extend(server.rows(query).await);
+        }
+        assert_eq!(after, before);
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kubestash_core::args::{self, Tool};
 
 use super::client::{Client, Purpose};
+use super::encoding::Marked;
 use super::server::{self, Server};
 use super::{options_file, plan};
 use crate::family::{Dump, DumpRequest, Error, Role};
@@ -65,6 +66,11 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
             return Err(client.foreign(&info, &beyond).into());
         }
     }
+    // A dump of several creates its databases itself.
+    let encoding = match &scope {
+        Scope::One(name) => server.encoding(name).await?,
+        Scope::Several(_) => None,
+    };
     server.close().await;
     let plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref());
     let scratch = |source| Error::Scratch {
@@ -92,7 +98,10 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         program: client.name(),
         private: Arc::new(private),
         secret: request.connection.credentials.password().to_owned().into(),
-        filter: Box::new(FirstLine::new(is_sandbox_line)),
+        filter: Box::new(Marked::new(
+            encoding.as_ref(),
+            FirstLine::new(is_sandbox_line),
+        )),
         judge,
         silence: SILENCE,
     }

@@ -1,7 +1,8 @@
 //! What a server says about itself that decides whether a dump can come back: what stands in it, its rules, our rights.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::encoding::Encoding;
 use super::prepare::{ForeignKey, Standing};
 use super::server::Server;
 use crate::reach::ServerError;
@@ -25,6 +26,10 @@ pub(super) struct Facts {
     pub(super) rights: Option<BTreeSet<String>>,
     /// Who we are to the server, as `user@host`.
     pub(super) user: String,
+    /// The character set of each database.
+    pub(super) encodings: BTreeMap<String, Encoding>,
+    /// The collations that the server knows.
+    pub(super) collations: BTreeSet<String>,
 }
 
 impl Facts {
@@ -102,6 +107,16 @@ impl Server {
             guards_routines: log && !trusts,
             rights,
             user,
+            encodings: self.encodings().await?,
+            collations: self
+                .table(
+                    "list the collations",
+                    "SELECT COLLATION_NAME FROM information_schema.COLLATIONS",
+                )
+                .await?
+                .into_iter()
+                .flatten()
+                .collect(),
         })
     }
 
@@ -129,7 +144,32 @@ impl Server {
         Ok(Some(own.filter_map(|mut row| row.pop()).collect()))
     }
 
-    /// The tables, views and sequences in these databases.
+    /// The character set of a database; none if it is not there.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn encoding(&mut self, name: &str) -> Result<Option<Encoding>, ServerError> {
+        let encodings = self.encodings().await?;
+        Ok(encodings.get(name).cloned())
+    }
+
+    /// The character set of each database.
+    async fn encodings(&mut self) -> Result<BTreeMap<String, Encoding>, ServerError> {
+        let rows = self
+            .table(
+                "ask for the character sets of the databases",
+                "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME \
+                 FROM information_schema.SCHEMATA",
+            )
+            .await?;
+        let one = |row: Vec<String>| {
+            let [name, character_set, collation] = <[String; 3]>::try_from(row).ok()?;
+            Some((name, Encoding::new(&character_set, &collation)?))
+        };
+        Ok(rows.into_iter().filter_map(one).collect())
+    }
+
+    /// The tables, views and sequences in all databases.
     ///
     /// # Errors
     /// If the query fails.

@@ -11,6 +11,7 @@ use super::client::Vendor;
 use crate::connection::{Connection, Security};
 use crate::reach::{self, Refusal, ServerError};
 use crate::selection::Existing;
+use crate::target::Missing;
 
 /// Schemas that belong to the server.
 const SYSTEM: [&str; 6] = [
@@ -233,15 +234,23 @@ impl Server {
         Ok(known.iter().any(|known| known == name))
     }
 
-    /// Makes a database with the server's own defaults, unless it is there.
+    /// Creates a database, unless it is there.
     ///
     /// # Errors
     /// If the server refuses.
-    pub async fn create_database(&mut self, name: &str) -> Result<(), ServerError> {
-        let statement = format!(
-            "CREATE DATABASE IF NOT EXISTS `{}`",
-            name.replace('`', "``")
-        );
+    pub async fn create_database(&mut self, database: &Missing) -> Result<(), ServerError> {
+        let name = database.name.replace('`', "``");
+        let mut statement = format!("CREATE DATABASE IF NOT EXISTS `{name}`");
+        // Names that the server itself has given.
+        for (word, value) in [
+            (" CHARACTER SET ", &database.character_set),
+            (" COLLATE ", &database.collation),
+        ] {
+            if let Some(value) = value {
+                statement.push_str(word);
+                statement.push_str(value);
+            }
+        }
         self.conn
             .query_drop(statement)
             .await

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kubestash_core::args::{self, Tool};
 
 use super::client::Vendor;
+use super::encoding::Encoding;
 use super::facts::Facts;
 use super::prepare;
 use super::scan::Scan;
@@ -15,10 +16,12 @@ use crate::family::{ExamineRequest, Family, Role};
 use crate::outline::{Found, Outline};
 use crate::reach::ServerError;
 use crate::selection::{Existing, find, place};
-use crate::target::{Accepted, Target, TargetError};
+use crate::target::{Accepted, Missing, Target, TargetError};
 
 /// The collation that MySQL has used since 8.0 unless told otherwise.
 const MYSQL_8_COLLATION: &str = "utf8mb4_0900_ai_ci";
+/// The character set that Druid demands.
+const UTF8: &str = "utf8mb4";
 /// Names that a message has.
 const SHOWN: usize = 10;
 /// In the first lines of a dump, before the version of the server that it was made on.
@@ -38,6 +41,8 @@ struct MySqlTarget {
     knows_mysql_8: bool,
     max_statement: u64,
     facts: Facts,
+    /// Whether it holds a Druid's metadata.
+    is_druid: bool,
 }
 
 impl Target for MySqlTarget {
@@ -54,20 +59,55 @@ impl Target for MySqlTarget {
         if let Found::MySql(scan) = &outline.found {
             self.sound(outline, scan)?;
         }
-        let database = self.database.iter().filter(|_| !self.exists);
+        let missing = self.database.iter().filter(|_| !self.exists);
+        let missing = missing.map(|name| self.missing(name, Encoding::of(&outline.head)));
         let databases = self.places(&outline.structure)?;
-        let notes = self.compare(&outline.head)?;
+        let mut notes = self.compare(&outline.head)?;
+        notes.extend(self.not_utf8());
         self.takes(outline.longest_statement)?;
         self.fits(&outline.structure)?;
         Ok(Accepted {
             notes,
-            missing: database.cloned().collect(),
+            missing: missing.collect(),
             databases,
         })
     }
 }
 
 impl MySqlTarget {
+    /// The database that is not there, as it was: a Druid's is always utf8mb4, which Druid demands.
+    fn missing(&self, name: &str, had: Option<Encoding>) -> Missing {
+        let had = had.filter(|had| !self.is_druid || had.character_set == UTF8);
+        let character_set = match (&had, self.is_druid) {
+            (Some(had), _) => Some(had.character_set.clone()),
+            (None, true) => Some(UTF8.to_owned()),
+            (None, false) => None,
+        };
+        Missing {
+            name: name.to_owned(),
+            character_set,
+            // One that only a newer server has is left to the character set's default.
+            collation: had
+                .map(|had| had.collation)
+                .filter(|collation| self.facts.collations.contains(collation)),
+        }
+    }
+
+    /// What there is to say of a Druid's database that is of a character set which Druid refuses.
+    fn not_utf8(&self) -> Option<String> {
+        let database = self
+            .database
+            .as_deref()
+            .filter(|_| self.is_druid && self.exists)?;
+        let found = self.facts.encodings.get(database)?;
+        let name = &found.character_set;
+        (!name.starts_with("utf8")).then(|| {
+            format!(
+                "the database {database:?} is of the character set {name}, with which Druid refuses to start: ALTER DATABASE `{database}` CHARACTER SET utf8mb4"
+            )
+        })
+    }
+
     /// Whether the dump may be loaded, as far as its text says.
     fn sound(&self, outline: &Outline, scan: &Scan) -> Result<(), TargetError> {
         let address = self.address.clone();
@@ -312,6 +352,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
         knows_mysql_8,
         max_statement,
         facts,
+        is_druid: matches!(request.role, Role::DruidMetadata { .. }),
     }))
 }
 
@@ -354,11 +395,11 @@ async fn look(server: &mut Server) -> Result<Looked, ServerError> {
 /// If the server does not answer or refuses.
 pub(crate) async fn create_database(
     connection: &Connection,
-    name: &str,
+    database: &Missing,
     wait_timeout: Duration,
 ) -> Result<(), crate::Error> {
     let mut server = Server::wait(connection, wait_timeout).await?;
-    let made = server.create_database(name).await;
+    let made = server.create_database(database).await;
     server.close().await;
     Ok(made?)
 }
@@ -378,6 +419,7 @@ mod tests {
             knows_mysql_8,
             max_statement: 16 << 20,
             facts: Facts::default(),
+            is_druid: false,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::family::{Error, ExamineRequest, Family, Role};
 use crate::outline::{Found, Outline};
 use crate::selection::quoted;
 use crate::selection::{self, find};
-use crate::target::{Accepted, Target, TargetError};
+use crate::target::{Accepted, Missing, Target, TargetError};
 
 /// In the first lines of a dump, before the version of the server that it was made on.
 const DUMPED_FROM: &str = "-- Dumped from database version ";
@@ -96,7 +96,7 @@ impl Target for PostgresTarget {
                     });
                 }
                 None if makes_its_own => {}
-                None => accepted.missing.push(name.to_owned()),
+                None => accepted.missing.push(Missing::new(name)),
             }
         }
         Ok(accepted)
@@ -342,7 +342,7 @@ mod tests {
         }
         target.info.makes_databases = true;
         let accepted = target.accepts(&outline("15.1")).unwrap();
-        assert_eq!(accepted.missing, ["new"]);
+        assert_eq!(accepted.missing, [Missing::new("new")]);
         target.database = None;
         let error = target.accepts(&outline("15.1")).unwrap_err();
         assert!(error.to_string().contains("parameter args"), "{error}");

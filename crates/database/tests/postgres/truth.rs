@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kubestash_database::Role;
+use kubestash_database::{Missing, Role};
 
 use crate::server::{PASSWORD, Postgres};
 use crate::task::{Request, examine, restore};
@@ -178,7 +178,7 @@ async fn every_kind_of_thing_comes_back_into_another_database_and_over_the_origi
         .unwrap();
     assert_eq!(
         (database.as_deref(), accepted.missing),
-        (Some("new"), vec!["new".to_owned()])
+        (Some("new"), vec![Missing::new("new")])
     );
     restore(&to, &Role::Plain, Some("new"), &bytes)
         .await

@@ -55,10 +55,10 @@ pub(crate) async fn load(to: &Connection, dump: &[u8]) -> Result<Vec<String>, St
         .await
         .unwrap();
     let accepted = target.accepts(&seen).map_err(|error| error.to_string())?;
-    Family::MySql
-        .create_database(to, "shop", WAIT)
-        .await
-        .unwrap();
+    for database in &accepted.missing {
+        let created = Family::MySql.create_database(to, database, WAIT);
+        created.await.unwrap();
+    }
     let scratch = tempfile::tempdir_in("/tmp").unwrap();
     let started = Family::MySql
         .load(LoadRequest {

@@ -45,11 +45,17 @@ pub(super) async fn load(
     } = ready;
     let database = &world.database;
     let connection = &database.connection;
-    for name in &missing {
-        tracing::info!("creating the database {name:?}, which is not there");
+    for one in &missing {
+        let character_set = one.character_set.as_ref();
+        let character_set = character_set.map(|name| format!(" with character set {name}"));
+        tracing::info!(
+            "creating the database {:?}{}, which is not there",
+            one.name,
+            character_set.unwrap_or_default()
+        );
         database
             .family
-            .create_database(connection, name, restore.wait_timeout)
+            .create_database(connection, one, restore.wait_timeout)
             .await?;
     }
     let started = database

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kubestash_database::{ExamineRequest, Family, Outline, Outliner, Target};
+use kubestash_database::{ExamineRequest, Family, Missing, Outline, Outliner, Target};
 use kubestash_engine::{
     CancellationToken, CheckDepth, EngineError, Repository as _, ResticRepository, SnapshotInfo,
     SnapshotVerification,
@@ -31,7 +31,7 @@ pub(super) struct Ready {
     /// The database that was dumped, if its name is not in the dump.
     pub(super) source: Option<String>,
     /// Databases to make before.
-    pub(super) missing: Vec<String>,
+    pub(super) missing: Vec<Missing>,
     /// The databases that it goes into, as far as it is known.
     pub(super) databases: Vec<String>,
     /// What was seen of the dump.
