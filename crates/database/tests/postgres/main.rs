@@ -15,6 +15,7 @@ mod hostile;
 mod many;
 #[path = "../support/options.rs"]
 mod options;
+mod over;
 mod server;
 mod several;
 mod task;

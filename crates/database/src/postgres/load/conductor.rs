@@ -155,6 +155,13 @@ impl Conductor {
         let session = session.map_err(|error| self.start_failed(error))?;
         let file = Arc::clone(&session.input);
         self.sessions.push(session);
+        if let Some(script) = self.starter.removals.remove(database) {
+            let input = Arc::clone(&file);
+            // As long as the names of all tables; a client that ends meanwhile is found by whoever writes next.
+            let written =
+                tokio::task::spawn_blocking(move || (&*input).write_all(script.as_bytes()));
+            let _ = written.await;
+        }
         Ok(file)
     }
 

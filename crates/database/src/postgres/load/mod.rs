@@ -13,6 +13,7 @@ mod conductor;
 mod router;
 mod starter;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kubestash_core::args::{self, Tool};
@@ -20,7 +21,9 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::client::{Client, Program};
 use super::dump::usable;
+use super::fence;
 use super::layout::{self, Facts};
+use super::removal;
 use super::scan::Scan;
 use super::server::Server;
 use super::service::Service;
@@ -63,7 +66,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
             client.version()
         ));
     }
-    let kept = kept(&request, |scan| Facts {
+    let (kept, removals) = kept(&request, |scan| Facts {
         roles: &holdings.roles,
         user: to.credentials.user(),
         major: info.major,
@@ -96,6 +99,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
         name,
         checks_clients,
         patience: request.wait_timeout,
+        removals,
     };
     let (orders, ordered) = unbounded_channel();
     let now = Now::new(Aftermath::Undone);
@@ -121,11 +125,11 @@ fn session_name(to: &Connection) -> String {
     format!("kubestash-restore {}", &origin[tail..])
 }
 
-/// What of the dump goes where.
+/// What of the dump goes where, and what makes room for it in each database.
 fn kept<'a>(
     request: &LoadRequest<'_>,
     facts: impl FnOnce(crate::scan::Allowed) -> Facts<'a>,
-) -> Result<Vec<Kept>, TargetError> {
+) -> Result<(Vec<Kept>, BTreeMap<String, String>), TargetError> {
     let outline = request.outline;
     let unseen = Scan {
         bytes: u64::MAX,
@@ -142,13 +146,15 @@ fn kept<'a>(
         });
     }
     let cuts = layout::left_out(scan, facts(outline.allowed));
-    Ok(parts
+    let removals = removal::scripts(scan, &parts, &fence::new_key());
+    let kept = parts
         .into_iter()
         .map(|part| Kept {
             spans: layout::kept(part.span, &cuts),
             to: part.to,
         })
-        .collect())
+        .collect();
+    Ok((kept, removals))
 }
 
 /// The clients at work; dropping it ends them.

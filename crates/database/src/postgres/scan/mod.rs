@@ -66,6 +66,15 @@ pub(crate) enum About {
     Else,
 }
 
+/// A table, view, materialized view, foreign table or sequence that a dump drops if it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    /// Where the statement begins.
+    pub(crate) offset: u64,
+    pub(crate) schema: String,
+    pub(crate) name: String,
+}
+
 /// A line that says that a dump is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
@@ -101,6 +110,8 @@ pub(crate) struct Scan {
     pub(crate) roles: BTreeSet<String>,
     pub(crate) tablespaces: BTreeSet<String>,
     pub(crate) extensions: BTreeSet<String>,
+    /// The relations that it drops before it creates them.
+    pub(crate) replaced: Vec<Replaced>,
     /// Roles that it makes itself.
     pub(crate) made_roles: BTreeSet<String>,
     pub(crate) made_tablespaces: BTreeSet<String>,
@@ -190,6 +201,7 @@ impl Reader {
             scan.ends.len(),
             scan.roles.len(),
             scan.made_roles.len(),
+            scan.replaced.len(),
         ];
         let crowded = crowded.iter().any(|count| *count > MOST);
         if crowded {
@@ -272,6 +284,14 @@ impl Reader {
         self.scan.roles.extend(needs.roles);
         self.scan.tablespaces.extend(needs.tablespace);
         self.scan.extensions.extend(needs.extension);
+        if let Some((schema, name)) = statement::replaced(&self.tokens) {
+            let (offset, _) = self.start;
+            self.scan.replaced.push(Replaced {
+                offset,
+                schema,
+                name,
+            });
+        }
         let made = || self.tokens.name(2);
         if self.tokens.is(0, "create") {
             match self.tokens.word(1) {
