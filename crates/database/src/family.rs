@@ -106,9 +106,7 @@ impl Family {
     ) -> Result<(), Error> {
         match self {
             Self::MySql => mysql::create_database(connection, database, wait_timeout).await,
-            Self::Postgres => {
-                postgres::create_database(connection, &database.name, wait_timeout).await
-            }
+            Self::Postgres => postgres::create_database(connection, database, wait_timeout).await,
         }
     }
 

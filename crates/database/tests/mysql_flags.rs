@@ -78,8 +78,8 @@ async fn restore(to: &Connection, dumped: &Dumped, args: &str) -> Result<Accepte
         })
         .await?;
     let accepted = target.accepts(&outline)?;
-    for name in &accepted.missing {
-        Family::MySql.create_database(to, name, WAIT).await?;
+    for database in &accepted.missing {
+        Family::MySql.create_database(to, database, WAIT).await?;
     }
     let scratch = tempfile::tempdir().unwrap();
     let started = Family::MySql

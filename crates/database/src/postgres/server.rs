@@ -15,6 +15,7 @@ use crate::connection::{Connection, Security};
 use crate::family::Role;
 use crate::reach::{self, Refusal, ServerError};
 use crate::selection::{DRUID, Existing};
+use crate::target::Missing;
 
 /// Databases of those who run a server: nothing of a user's is in them.
 const OPERATORS: [&str; 5] = [
@@ -51,6 +52,8 @@ pub(super) struct Database {
     pub(super) connect: bool,
     /// Whether the user may make schemas in it.
     pub(super) create: bool,
+    /// Its encoding.
+    pub(super) encoding: String,
 }
 
 /// What a server has that dumps refer to, and how many connections it takes.
@@ -216,8 +219,8 @@ impl Server {
     pub(super) async fn databases(&self) -> Result<Vec<Database>, ServerError> {
         let rows = self
             .rows(
-                "SELECT datname, has_database_privilege(oid, 'CONNECT'), has_database_privilege(oid, 'CREATE') \
-                 FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
+                "SELECT datname, has_database_privilege(oid, 'CONNECT'), has_database_privilege(oid, 'CREATE'), \
+                 pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
             )
             .await
             .map_err(|cause| self.failed("list the databases", &cause))?;
@@ -227,6 +230,7 @@ impl Server {
                 name: row.get(0).unwrap_or_default().to_owned(),
                 connect: row.get(1) == Some("t"),
                 create: row.get(2) == Some("t"),
+                encoding: row.get(3).unwrap_or_default().to_owned(),
             })
             .collect())
     }
@@ -383,9 +387,23 @@ impl Server {
     ///
     /// # Errors
     /// If the server refuses.
-    pub(super) async fn create_database(&self, name: &str) -> Result<(), ServerError> {
+    pub(super) async fn create_database(&self, database: &Missing) -> Result<(), ServerError> {
         // A dump holds everything that a database of a user has in addition to the bare template.
-        let statement = format!("CREATE DATABASE {} TEMPLATE template0", identifier(name));
+        let name = identifier(&database.name);
+        let mut statement = format!("CREATE DATABASE {name} TEMPLATE template0");
+        let query = "SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHERE datname = 'template0'";
+        let rows = self.rows(query).await;
+        let rows =
+            rows.map_err(|cause| self.failed("ask for the encoding of template0", &cause))?;
+        let default = rows.first().and_then(|row| row.get(0));
+        if let Some(encoding) = database.character_set.as_deref()
+            && default != Some(encoding)
+        {
+            // The locale of the template is one of its own encoding; this one fits all.
+            statement.push_str(&format!(
+                " ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+            ));
+        }
         match self.client.batch_execute(&statement).await {
             Err(cause) if cause.code() == Some(&SqlState::DUPLICATE_DATABASE) => Ok(()),
             result => result.map_err(|cause| self.failed("create the database", &cause)),

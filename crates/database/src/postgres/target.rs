@@ -80,9 +80,20 @@ impl Target for PostgresTarget {
         accepted.databases = names.iter().copied().map(str::to_owned).collect();
         self.room(names.len(), &mut accepted)?;
         for name in names {
+            let dumped = encoding_of(outline, &parts, name);
             match self.databases.iter().find(|known| known.name == name) {
                 Some(known) if !known.connect => return Err(self.lacks("CONNECT", name)),
                 Some(known) if !known.create => return Err(self.lacks("CREATE", name)),
+                Some(known) if dumped == Some(BYTES) && known.encoding != BYTES => {
+                    return Err(TargetError::Beforehand {
+                        address: self.address.clone(),
+                        what: format!(
+                            "the dump is of a database with the encoding {BYTES}, whose text may be anything, and the database {name:?} has the encoding {}, which would take it and not be able to read it",
+                            known.encoding
+                        ),
+                        remedy: "restore into a database that does not exist yet, or one created with ENCODING 'SQL_ASCII' TEMPLATE template0",
+                    });
+                }
                 // A template's own database is none that users made.
                 _ if name == "template1" => {}
                 Some(_) => {}
@@ -96,11 +107,26 @@ impl Target for PostgresTarget {
                     });
                 }
                 None if makes_its_own => {}
-                None => accepted.missing.push(Missing::new(name)),
+                None => accepted.missing.push(Missing {
+                    character_set: dumped.map(str::to_owned),
+                    ..Missing::new(name)
+                }),
             }
         }
         Ok(accepted)
     }
+}
+
+/// The encoding of a database that takes bytes as they are.
+const BYTES: &str = "SQL_ASCII";
+
+/// The encoding of a database that was dumped.
+fn encoding_of<'a>(outline: &'a Outline, parts: &[layout::Part], name: &str) -> Option<&'a str> {
+    let Found::Postgres(scan) = &outline.found else {
+        return None;
+    };
+    let mut of_it = parts.iter().filter(|part| part.database() == Some(name));
+    of_it.find_map(|part| scan.encoding(part.span))
 }
 
 impl PostgresTarget {
@@ -257,11 +283,11 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
 /// Makes a database, unless it is there.
 pub(crate) async fn create_database(
     connection: &Connection,
-    name: &str,
+    database: &Missing,
     wait_timeout: Duration,
 ) -> Result<(), Error> {
     let server = Server::wait(connection, &Role::Plain, wait_timeout).await?;
-    Ok(server.create_database(name).await?)
+    Ok(server.create_database(database).await?)
 }
 
 #[cfg(test)]
@@ -273,6 +299,7 @@ mod tests {
             name: name.to_owned(),
             connect,
             create,
+            encoding: "UTF8".to_owned(),
         };
         PostgresTarget {
             database: Some("shop".into()),

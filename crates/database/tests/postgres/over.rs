@@ -3,7 +3,7 @@
 use kubestash_database::Role;
 
 use crate::server::Postgres;
-use crate::task::{Request, restore};
+use crate::task::{Request, examine, restore};
 
 const SCHEMA: &str = "
     CREATE TABLE measured (id int, day date, note text, PRIMARY KEY (id, day), UNIQUE (day, id)) PARTITION BY RANGE (day);
@@ -80,4 +80,48 @@ async fn whatever_has_become_of_the_original_the_backup_comes_back_over_it() {
         server.ask("shop", "SELECT count(*)::text FROM later").await,
         ["0"]
     );
+}
+
+#[tokio::test]
+async fn a_database_comes_back_in_its_own_encoding_or_is_refused_before_the_first_byte() {
+    for (encoding, text) in [("LATIN1", "E'gr\\xfc\\xdf'"), ("SQL_ASCII", "E'any \\xff'")] {
+        let server = Postgres::start().await;
+        let create = format!(
+            "CREATE DATABASE shop ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        );
+        server.run("postgres", &create).await;
+        // Bytes that the connection of the test itself could not carry.
+        let fill = format!(
+            "CREATE TABLE t (x text); INSERT INTO t SELECT convert_from({text}::bytea, '{encoding}')"
+        );
+        server.run("shop", &fill).await;
+        let bytes_of = "SELECT encode(convert_to(x, getdatabaseencoding()), 'hex') FROM t";
+        let before = server.ask("shop", bytes_of).await;
+        let request = Request::plain(server.connection()).args("shop");
+        let (bytes, _) = request.bytes().await;
+        server.run("postgres", "DROP DATABASE shop").await;
+        restore(&server.connection(), &Role::Plain, Some("shop"), &bytes)
+            .await
+            .unwrap();
+        let query = "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'shop'";
+        assert_eq!(server.ask("postgres", query).await, [encoding]);
+        assert_eq!(server.ask("shop", bytes_of).await, before);
+
+        if encoding == "SQL_ASCII" {
+            server.run("postgres", "DROP DATABASE shop").await;
+            server
+                .run("postgres", "CREATE DATABASE shop ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+                .await;
+            let error = examine(&server.connection(), &Role::Plain, Some("shop"), &bytes)
+                .await
+                .unwrap_err();
+            assert!(
+                error.is_permanent() && error.kind() == "DatabaseIncompatible",
+                "{error}"
+            );
+            for word in ["SQL_ASCII", "UTF8", "TEMPLATE template0"] {
+                assert!(error.to_string().contains(word), "{error}");
+            }
+        }
+    }
 }

@@ -138,9 +138,9 @@ pub async fn restore(
     dump: &[u8],
 ) -> Result<(), LoadError> {
     let (database, accepted) = examine(connection, role, source, dump).await.unwrap();
-    for name in &accepted.missing {
+    for database in &accepted.missing {
         Family::Postgres
-            .create_database(connection, name, Duration::from_secs(20))
+            .create_database(connection, database, Duration::from_secs(20))
             .await
             .unwrap();
     }

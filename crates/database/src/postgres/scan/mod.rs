@@ -110,6 +110,8 @@ pub(crate) struct Scan {
     pub(crate) roles: BTreeSet<String>,
     pub(crate) tablespaces: BTreeSet<String>,
     pub(crate) extensions: BTreeSet<String>,
+    /// The encodings that what follows is in, and where.
+    pub(crate) encodings: Vec<(u64, String)>,
     /// The relations that it drops before it creates them.
     pub(crate) replaced: Vec<Replaced>,
     /// Roles that it makes itself.
@@ -128,6 +130,15 @@ impl Scan {
             true => Ending::Said,
             false => Ending::Unsaid,
         }
+    }
+
+    /// The encoding of the database that a part is of, if the part says it.
+    pub(crate) fn encoding(&self, part: Span) -> Option<&str> {
+        let within = |(at, _): &&(u64, String)| part.offset <= *at && *at < part.end;
+        self.encodings
+            .iter()
+            .find(within)
+            .map(|(_, encoding)| encoding.as_str())
     }
 
     /// Whether a part of it is whole.
@@ -202,6 +213,7 @@ impl Reader {
             scan.roles.len(),
             scan.made_roles.len(),
             scan.replaced.len(),
+            scan.encodings.len(),
         ];
         let crowded = crowded.iter().any(|count| *count > MOST);
         if crowded {
@@ -284,6 +296,9 @@ impl Reader {
         self.scan.roles.extend(needs.roles);
         self.scan.tablespaces.extend(needs.tablespace);
         self.scan.extensions.extend(needs.extension);
+        if let Some(encoding) = statement::encoding(&self.tokens) {
+            self.scan.encodings.push((self.start.0, encoding));
+        }
         if let Some((schema, name)) = statement::replaced(&self.tokens) {
             let (offset, _) = self.start;
             self.scan.replaced.push(Replaced {

@@ -114,6 +114,17 @@ pub(super) fn reaching(word: &[u8]) -> Option<&'static str> {
 }
 
 /// What the statement does. `reaches`: a function in it that reaches outside.
+/// The encoding that a statement sets for what follows, as servers write it: `SET client_encoding = 'UTF8'`.
+pub(super) fn encoding(t: &Tokens) -> Option<String> {
+    let (name, value) = setting(t);
+    if !t.is(0, "set") || !t.is(name, "client_encoding") {
+        return None;
+    }
+    let given = String::from_utf8_lossy(t.bytes(value)).to_ascii_uppercase();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (!given.is_empty() && given.chars().all(is_name)).then_some(given)
+}
+
 /// Schema and name of the relation that a statement drops if it is there: `DROP TABLE IF EXISTS schema.name`.
 pub(super) fn replaced(t: &Tokens) -> Option<(String, String)> {
     let kind = match t.word(1) {
