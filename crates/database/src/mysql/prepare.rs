@@ -182,7 +182,10 @@ fn quoted(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn dump(objects: &[(Option<&str>, &str, &[(&str, &str)])]) -> Structure {
+    /// Database, name, columns and their types.
+    type Row<'a> = (Option<&'a str>, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn dump(objects: &[Row<'_>]) -> Structure {
         let object = |columns: &[(&str, &str)]| Object {
             columns: columns
                 .iter()

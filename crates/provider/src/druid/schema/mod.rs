@@ -7,7 +7,7 @@ mod postgres;
 pub(super) use mysql::statements as mysql;
 pub(super) use postgres::statements as postgres;
 
-use Key::{Index, Plain, Primary, Unique};
+use Key::{Index, Primary, Unique};
 use Type::{
     Blob, Counter, ExactText, Flag, FlagOrFalse, Integer, LongText, MaybeBlob, MaybeLong,
     MaybeText, Text,
@@ -36,8 +36,6 @@ enum Type {
 enum Key {
     Primary(&'static str),
     Unique(&'static str),
-    /// An index without a name of its own.
-    Plain(&'static str),
     Index(&'static str, &'static [&'static str]),
 }
 
@@ -104,7 +102,10 @@ const TABLES: [Table; 12] = [
         &[
             Primary("id"),
             Unique("fingerprint"),
-            Index("idx_druid_segmentSchemas_used", &["used"]),
+            Index(
+                "idx_druid_segmentSchemas_used",
+                &["used", "used_status_last_updated"],
+            ),
         ],
     ),
     (
@@ -156,11 +157,14 @@ const TABLES: [Table; 12] = [
         "druid_rules",
         &[
             ("id", Text),
-            ("dataSource", Text),
+            ("dataSource", ExactText),
             ("version", Text),
             ("payload", Blob),
         ],
-        &[Primary("id"), Plain("dataSource")],
+        &[
+            Primary("id"),
+            Index("idx_druid_rules_datasource", &["dataSource"]),
+        ],
     ),
     (
         "druid_config",
@@ -175,14 +179,17 @@ const TABLES: [Table; 12] = [
             ("created_date", Text),
             ("payload", Blob),
         ],
-        &[Primary("id"), Plain("spec_id")],
+        &[
+            Primary("id"),
+            Index("idx_druid_supervisors_spec_id", &["spec_id"]),
+        ],
     ),
     (
         "druid_tasks",
         &[
             ("id", Text),
             ("created_date", Text),
-            ("datasource", Text),
+            ("datasource", ExactText),
             ("payload", Blob),
             ("status_payload", Blob),
             ("active", FlagOrFalse),
@@ -208,7 +215,10 @@ const TABLES: [Table; 12] = [
             ("task_id", MaybeText),
             ("log_payload", MaybeBlob),
         ],
-        &[Primary("id"), Plain("task_id")],
+        &[
+            Primary("id"),
+            Index("idx_druid_tasklogs_task_id", &["task_id"]),
+        ],
     ),
     (
         "druid_tasklocks",
@@ -217,7 +227,10 @@ const TABLES: [Table; 12] = [
             ("task_id", MaybeText),
             ("lock_payload", MaybeBlob),
         ],
-        &[Primary("id"), Plain("task_id")],
+        &[
+            Primary("id"),
+            Index("idx_druid_tasklocks_task_id", &["task_id"]),
+        ],
     ),
     (
         "druid_audit",
@@ -233,6 +246,7 @@ const TABLES: [Table; 12] = [
         &[
             Primary("id"),
             Index("idx_druid_audit_audit_time", &["created_date"]),
+            Index("idx_druid_audit_type_time", &["type", "created_date"]),
             Index("idx_druid_audit_key_time", &["audit_key", "created_date"]),
         ],
     ),

@@ -42,7 +42,6 @@ fn key(key: &Key) -> String {
     match key {
         Key::Primary(column) => format!("PRIMARY KEY (`{column}`)"),
         Key::Unique(column) => format!("UNIQUE KEY (`{column}`)"),
-        Key::Plain(column) => format!("KEY (`{column}`)"),
         Key::Index(name, columns) => format!("KEY {name} (`{}`)", columns.join("`, `")),
     }
 }
@@ -60,5 +59,32 @@ mod tests {
         );
         assert_eq!(all.len(), TABLES.len() + 1);
         assert_eq!(statements("druid", false).len(), 1);
+    }
+
+    #[test]
+    fn names_that_differ_in_case_are_different_datasources_and_keys_have_druids_names() {
+        let all = statements("druid", true).join("\n");
+        for table in ["druid_rules", "druid_tasks", "druid_segments"] {
+            let of_it = all
+                .lines()
+                .find(|line| line.contains(&format!("`{table}`")));
+            let of_it = of_it.unwrap().to_lowercase();
+            assert!(
+                of_it.contains(
+                    "`datasource` varchar(255) character set utf8mb4 collate utf8mb4_bin"
+                ),
+                "{of_it}"
+            );
+        }
+        for key in [
+            "KEY idx_druid_audit_type_time (`type`, `created_date`)",
+            "KEY idx_druid_rules_datasource (`dataSource`)",
+            "KEY idx_druid_supervisors_spec_id (`spec_id`)",
+            "KEY idx_druid_tasklocks_task_id (`task_id`)",
+            "KEY idx_druid_tasklogs_task_id (`task_id`)",
+            "KEY idx_druid_segmentSchemas_used (`used`, `used_status_last_updated`)",
+        ] {
+            assert!(all.contains(key), "{key}");
+        }
     }
 }

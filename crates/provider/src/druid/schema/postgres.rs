@@ -42,7 +42,7 @@ fn constraint(key: &Key) -> Option<String> {
     match key {
         Key::Primary(column) => Some(format!("PRIMARY KEY ({})", name(column))),
         Key::Unique(column) => Some(format!("UNIQUE ({})", name(column))),
-        Key::Plain(_) | Key::Index(..) => None,
+        Key::Index(..) => None,
     }
 }
 
@@ -55,7 +55,6 @@ fn index(table: &str, key: &Key) -> Option<String> {
         )
     };
     match key {
-        Key::Plain(column) => Some(create(&format!("idx_{table}_{column}"), &[column])),
         Key::Index(name, columns) => Some(create(name, columns)),
         Key::Primary(_) | Key::Unique(_) => None,
     }
