@@ -36,6 +36,7 @@ pub mod selection;
 mod stderr_tail;
 pub mod stream;
 mod target;
+pub mod transforms;
 
 pub use aftermath::Aftermath;
 pub use client::ClientError;

@@ -32,7 +32,7 @@ pub struct Key {
 }
 
 impl Key {
-    fn new(namespace: &str, name: &str) -> Self {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -131,6 +131,18 @@ pub enum LocateError {
         "failed to find the database: spec.secret.name of AppBinding {0} is missing; name the Secret with username and password"
     )]
     NoSecret(Key),
+    /// A transform of the Secret cannot be applied.
+    #[error(
+        "failed to find the database: spec.secretTransforms[{index}] of AppBinding {binding}: {what}"
+    )]
+    Transform {
+        /// Namespace and name of the AppBinding.
+        binding: String,
+        /// Which one.
+        index: usize,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The Secret lacks a key.
     #[error(
         "failed to find the database: Secret {secret}, which AppBinding {binding} names, has no {what} under the key {key:?}; add it"
@@ -157,6 +169,7 @@ impl LocateError {
             | Self::Port(_)
             | Self::NoFamily(_)
             | Self::UnknownType { .. }
+            | Self::Transform { .. }
             | Self::NoAuthority(_) => "AppBindingInvalid",
             Self::NoSecret(_) | Self::SecretKey { .. } => "DatabaseCredentialsMissing",
         }
@@ -465,11 +478,11 @@ fn kinds() -> String {
     kinds.copied().collect::<Vec<_>>().join(", ")
 }
 
-fn namespace_of(binding: &AppBinding) -> &str {
+pub(crate) fn namespace_of(binding: &AppBinding) -> &str {
     binding.metadata.namespace.as_deref().unwrap_or_default()
 }
 
-fn key_of(binding: &AppBinding) -> Key {
+pub(crate) fn key_of(binding: &AppBinding) -> Key {
     Key::new(
         namespace_of(binding),
         binding.metadata.name.as_deref().unwrap_or_default(),

@@ -1,12 +1,14 @@
 //! From the target of a session to its database: the reads that a backup and a restore have in common.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::kubedb::Druid;
 use kubestash_api::shared::TypedObjectReference;
 use kubestash_database::locate::{self, Key, Keys, Step};
-use kubestash_database::{Connection, Family, Role};
+use kubestash_database::{Connection, Family, Role, transforms};
 
 use crate::cluster::Cluster;
 use crate::failure::Failure;
@@ -94,6 +96,16 @@ async fn behind(
         }
     };
     let credentials = read(locate::secret_of(binding)?, "spec.secret").await?;
+    let mut others = BTreeMap::new();
+    for key in transforms::sources(binding) {
+        let name = key.name.clone();
+        let found = read(Some(key), "spec.secretTransforms[].addKeysFrom").await?;
+        others.extend(found.map(|secret| (name, secret)));
+    }
+    let credentials = match credentials {
+        Some(secret) => Some(transforms::apply(binding, secret, &others)?),
+        None => None,
+    };
     let tls = read(locate::tls_secret_of(binding), "spec.tlsSecret").await?;
     let keys = Keys {
         credentials: credentials.as_ref(),

@@ -333,6 +333,41 @@ async fn a_database_that_does_not_answer_is_not_waited_for_when_no_repository_ca
 }
 
 #[tokio::test]
+async fn the_transforms_of_a_bindings_secret_are_applied_before_it_is_read() {
+    let stage = Stage::new(&[REPO]).await;
+    let auth = "sample-druid-mysql-metadata-auth";
+    let moved =
+        json!({"data": {"username": null}, "stringData": {"login": "root", "password": "old"}});
+    stage.merge("v1", "Secret", auth, moved).await;
+    let vault = json!({"metadata": {"name": "vault", "namespace": "demo"}, "stringData": {"password": ROOT_PASSWORD}});
+    stage.create("v1", "Secret", vault).await;
+    let transforms = json!([
+        {"renameKey": {"from": "login", "to": "username"}},
+        {"addKeysFrom": {"secretRef": {"name": "vault"}}},
+    ]);
+    let binding = "sample-druid-mysql-metadata";
+    let with = |transforms: Value| json!({"spec": {"secretTransforms": transforms}});
+    let api = "appcatalog.appscode.com/v1alpha1";
+    stage
+        .merge(api, "AppBinding", binding, with(transforms))
+        .await;
+    stage.back_up("first").await;
+
+    let wrong = json!([{"renameKey": {"from": "none", "to": "username"}}]);
+    stage.merge(api, "AppBinding", binding, with(wrong)).await;
+    stage.session("second").await;
+    let failures = stage.execute("second", &[]).await;
+    assert_eq!(code(&failures), 64);
+    for words in [
+        "spec.secretTransforms[0]",
+        "AppBinding demo/sample-druid-mysql-metadata",
+        "no key \"none\"",
+    ] {
+        assert!(failures[0].message.contains(words), "{}", failures[0]);
+    }
+}
+
+#[tokio::test]
 async fn an_encryption_secret_that_was_changed_is_named() {
     let stage = Stage::new(&[REPO]).await;
     stage.back_up("first").await;
