@@ -8,6 +8,7 @@ use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::bad_input::{configuration, druid, local_backend};
+use crate::restore_faults::Holder;
 use crate::support::{System, eventually, find_binary, output};
 
 /// A program of the database on the metadata database's server of a Druid, as `root`. The file has to outlive it. In
@@ -365,13 +366,17 @@ fn a_failing_statement_is_told_and_two_restores_into_one_target_take_turns() {
     backed_up(&system, directory.path());
     let before = contents(&system, "sample-druid");
 
-    // A view in the place of a table: DROP TABLE IF EXISTS does not take it away, CREATE TABLE fails.
+    // A view in the place of a table is removed as what it is.
     sql(
         &system,
         "sample-druid",
         "DROP TABLE druid.druid_rules; CREATE VIEW druid.druid_rules AS SELECT 1 AS id",
     );
-    let failed = restore(&system, "in-the-way", "sample-druid", &latest(), &json!({}));
+    // A table that somebody reads all the time cannot be.
+    let holder = Holder::of(&system, "sample-druid", "druid.druid_tasks");
+    let task = json!({"name": "mysql-metadata-storage-restore", "params": {"waitTimeout": "2"}});
+    let addon = json!({"addon": {"name": "druid-addon", "tasks": [task]}});
+    let failed = restore(&system, "in-the-way", "sample-druid", &latest(), &addon);
     assert_eq!(
         failed["status"]["phase"], "Failed",
         "{:#}",
@@ -382,13 +387,14 @@ fn a_failing_statement_is_told_and_two_restores_into_one_target_take_turns() {
         .unwrap();
     for words in [
         "failed to load the dump",
-        "druid_rules",
+        "Lock wait timeout",
         "at line",
+        "PROCESSLIST",
         "restore again",
     ] {
         assert!(error.contains(words), "{error}");
     }
-    sql(&system, "sample-druid", "DROP VIEW druid.druid_rules");
+    drop(holder);
 
     for name in ["turn-1", "turn-2", "turn-3"] {
         system.apply(&session(name, "sample-druid", &latest(), &json!({})));

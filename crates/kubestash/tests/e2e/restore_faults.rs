@@ -12,10 +12,10 @@ use crate::restore::{backed_up, client, contents, ended, latest, restore, sessio
 use crate::support::{System, eventually};
 
 /// A session of the database that has read a table, which therefore cannot be dropped; it ends when this is dropped.
-struct Holder(Child);
+pub struct Holder(Child);
 
 impl Holder {
-    fn of(system: &System, druid: &str, table: &str) -> Self {
+    pub fn of(system: &System, druid: &str, table: &str) -> Self {
         let (mut command, _options) = client(system, druid, "mariadb");
         let mut client = command
             .stdin(Stdio::piped())
