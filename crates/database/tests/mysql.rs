@@ -704,7 +704,7 @@ async fn a_user_of_the_plugin_ed25519_is_let_in_and_one_of_an_unknown_plugin_is_
     let of = |user: &str| {
         let mut request = Request::druid(server.connection());
         request.connection.credentials = Credentials::new(user, "canary secret".to_owned());
-        request.wait = Duration::from_secs(2);
+        request.wait = Duration::from_secs(30);
         request
     };
     let (text, _) = of("modern").text().await;
