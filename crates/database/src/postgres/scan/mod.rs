@@ -7,6 +7,7 @@
 //! ```
 
 mod connect;
+mod dropped;
 mod embedded;
 mod lexer;
 mod statement;
@@ -16,6 +17,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use connect::Command;
+pub(crate) use dropped::Dropped;
 use lexer::{After, Lexer, Listener, Place};
 use statement::{Act, Subject};
 
@@ -93,6 +95,8 @@ pub(crate) struct Scan {
     /// Statements that make a database, with their lines.
     pub(crate) created: Vec<(Span, u64)>,
     pub(crate) of_server: Vec<OfServer>,
+    /// What it drops to create it anew.
+    pub(crate) dropped: Vec<Dropped>,
     /// After each `\connect` and each database made, and at the beginning: the first statement that is about the
     /// inside of a database.
     pub(crate) inside: Vec<(u64, u64)>,
@@ -187,6 +191,7 @@ impl Reader {
             scan.connects.len(),
             scan.created.len(),
             scan.of_server.len(),
+            scan.dropped.len(),
             scan.ends.len(),
             scan.roles.len(),
             scan.made_roles.len(),
@@ -348,6 +353,9 @@ impl Listener for Reader {
             0 => After::Sql,
             _ => {
                 self.note_needs();
+                self.scan
+                    .dropped
+                    .extend(dropped::read(&self.tokens, offset));
                 let act = statement::act(&self.tokens, self.reaches);
                 self.note(act, Span { offset, end }, line)
             }
