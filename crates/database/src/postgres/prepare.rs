@@ -26,8 +26,9 @@ pub(super) fn dropped<'a>(scan: &'a Scan, parts: &[Part], database: &str) -> Vec
     dropped.filter(|one| within(one.offset)).collect()
 }
 
-/// The statements that make room; none if there is nothing to do. `key` is one that the dump cannot know.
-pub(super) fn statements(dropped: &[&Dropped], key: &str) -> String {
+/// The statements that make room; none if there is nothing to do. `replace`: also by dropping what is not in the dump.
+/// `key` is one that the dump cannot know.
+pub(super) fn statements(dropped: &[&Dropped], replace: bool, key: &str) -> String {
     if dropped.is_empty() {
         return String::new();
     }
@@ -41,7 +42,12 @@ pub(super) fn statements(dropped: &[&Dropped], key: &str) -> String {
         array(&|one| &one.schema),
         array(&|one| &one.name)
     );
-    let body = BODY.replacen("NAMES", &names, 1);
+    let all = match replace {
+        true => "true",
+        false => "false",
+    };
+    let body = BODY.replacen("ALL_OF_IT", all, 1);
+    let body = body.replacen("NAMES", &names, 1);
     format!("SET client_encoding = 'UTF8';\nDO $k{key}$\n{body}$k{key}$;\nRESET client_encoding;\n")
 }
 
@@ -85,12 +91,13 @@ mod tests {
         );
         assert_eq!(found("b"), [own("type", "other", "t")]);
         assert_eq!(found("c"), []);
-        let text = statements(&dropped(&scan, &parts, "a"), "KEY");
+        let text = statements(&dropped(&scan, &parts, "a"), true, "KEY");
         assert!(text.contains("ARRAY['a''b','m','e']::text[]"), "{text}");
         assert!(
             text.contains("DO $kKEY$") && !text.contains("NAMES"),
             "{text}"
         );
-        assert_eq!(statements(&[], "KEY"), "");
+        assert!(text.contains("everything boolean := true;"), "{text}");
+        assert_eq!(statements(&[], true, "KEY"), "");
     }
 }

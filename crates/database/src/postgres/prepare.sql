@@ -1,7 +1,9 @@
 DECLARE
   path text := pg_catalog.current_setting('search_path');
   level text := pg_catalog.current_setting('client_min_messages');
+  everything boolean := ALL_OF_IT;
   names jsonb;
+  routines oid[] := '{}';
   roots oid[];
   types oid[];
   inside oid[];
@@ -20,6 +22,25 @@ BEGIN
       WHERE x.classid = 'pg_event_trigger'::regclass AND x.objid = e.oid AND x.deptype = 'e')
   LOOP
     EXECUTE format('DROP EVENT TRIGGER %I', one.evtname);
+  END LOOP;
+
+  -- Otherwise it could not be dropped in a transaction; its slot stays with the publisher.
+  FOR one IN SELECT s.subname FROM pg_subscription s JOIN pg_database b ON b.oid = s.subdbid
+    JOIN jsonb_array_elements(names) d ON d->>0 = 'subscription' AND d->>2 = s.subname
+    WHERE b.datname = current_database()
+  LOOP
+    EXECUTE format('ALTER SUBSCRIPTION %I DISABLE', one.subname);
+    EXECUTE format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', one.subname);
+    EXECUTE format('DROP SUBSCRIPTION %I', one.subname);
+  END LOOP;
+  -- Extensions stay; the rows of users in their tables come with the dump.
+  FOR one IN SELECT x.config::regclass::text AS name, coalesce(x.condition, '') AS condition
+    FROM (SELECT e.extname, unnest(e.extconfig) AS config, unnest(e.extcondition) AS condition FROM pg_extension e) AS x
+    JOIN pg_class c ON c.oid = x.config AND c.relkind IN ('r', 'p')
+    JOIN jsonb_array_elements(names) d ON d->>0 = 'extension' AND d->>2 = x.extname
+    WHERE has_table_privilege(x.config, 'DELETE')
+  LOOP
+    EXECUTE format('DELETE FROM %s %s', one.name, one.condition);
   END LOOP;
 
   -- What stands where the dump brings a relation, and relations where it brings a type.
@@ -41,6 +62,29 @@ BEGIN
              ELSE d->>0 IN ('table', 'view', 'materialized view', 'foreign table') END
     AND NOT EXISTS (SELECT 1 FROM pg_depend x
       WHERE x.classid = 'pg_type'::regclass AND x.objid = t.oid AND x.deptype = 'e');
+
+  -- All that is in the schemas of the dump and belongs to no extension.
+  IF everything THEN
+    WITH schemas AS (
+      SELECT oid FROM pg_namespace WHERE nspname IN (SELECT d->>1 FROM jsonb_array_elements(names) d)
+        AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+    ), own(classid, objid) AS (
+      SELECT 'pg_class'::regclass::oid, oid FROM pg_class
+        WHERE relnamespace IN (TABLE schemas) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+      UNION ALL
+      SELECT 'pg_type'::regclass, oid FROM pg_type
+        WHERE typnamespace IN (TABLE schemas) AND typtype IN ('e', 'd', 'r')
+      UNION ALL
+      SELECT 'pg_proc'::regclass, oid FROM pg_proc WHERE pronamespace IN (TABLE schemas)
+    ), ours AS (
+      SELECT * FROM own o WHERE NOT EXISTS (SELECT 1 FROM pg_depend x
+        WHERE x.classid = o.classid AND x.objid = o.objid AND x.deptype = 'e')
+    )
+    SELECT coalesce(array_agg(objid) FILTER (WHERE classid = 'pg_class'::regclass), '{}'),
+      coalesce(array_agg(objid) FILTER (WHERE classid = 'pg_type'::regclass), '{}'),
+      coalesce(array_agg(objid) FILTER (WHERE classid = 'pg_proc'::regclass), '{}')
+    INTO roots, types, routines FROM ours;
+  END IF;
 
   -- With a table go its partitions and its own sequences.
   WITH RECURSIVE part(oid) AS (
@@ -97,7 +141,7 @@ BEGIN
       'pg_amop'::regclass, 'pg_amproc'::regclass) THEN NOT EXISTS (
       SELECT 1 FROM jsonb_array_elements(names) d WHERE d->>0 = 'operator')
     ELSE true END;
-  IF ways IS NOT NULL THEN
+  IF ways IS NOT NULL AND NOT everything THEN
     RAISE EXCEPTION USING ERRCODE = '2BP01', MESSAGE = format(
       'cannot replace what is in the dump because other objects depend on it, which came after the backup: %s%s',
       array_to_string(ways[1:20], ', '),
@@ -117,7 +161,15 @@ BEGIN
   FOR one IN SELECT t.oid, n.nspname, t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
     WHERE t.oid = ANY (types)
   LOOP
-    EXECUTE format('DROP TYPE %I.%I CASCADE', one.nspname, one.typname);
+    IF EXISTS (SELECT 1 FROM pg_type t WHERE t.oid = one.oid) THEN
+      EXECUTE format('DROP TYPE %I.%I CASCADE', one.nspname, one.typname);
+    END IF;
+  END LOOP;
+  FOR one IN SELECT f.oid, f.oid::regprocedure::text AS name FROM pg_proc f WHERE f.oid = ANY (routines)
+  LOOP
+    IF EXISTS (SELECT 1 FROM pg_proc f WHERE f.oid = one.oid) THEN
+      EXECUTE format('DROP ROUTINE %s CASCADE', one.name);
+    END IF;
   END LOOP;
 
   PERFORM set_config('client_min_messages', level, true);

@@ -38,6 +38,10 @@ pub(super) struct ServerInfo {
     pub(super) in_recovery: bool,
     /// Whether transactions cannot write unless they say that they want to.
     pub(super) read_only: bool,
+    /// The encoding of databases that it makes.
+    pub(super) encoding: String,
+    /// Whether the user may do everything.
+    pub(super) superuser: bool,
     /// Whether the user may make databases.
     pub(super) makes_databases: bool,
 }
@@ -49,6 +53,8 @@ pub(super) struct Database {
     pub(super) name: String,
     /// Whether the user may connect to it.
     pub(super) connect: bool,
+    /// The encoding of its texts.
+    pub(super) encoding: String,
     /// Whether the user may make schemas in it.
     pub(super) create: bool,
 }
@@ -189,7 +195,8 @@ impl Server {
         let rows = self
             .rows(
                 "SELECT current_setting('server_version'), pg_is_in_recovery(), \
-                 current_setting('default_transaction_read_only'), rolsuper OR rolcreatedb \
+                 current_setting('default_transaction_read_only'), rolsuper OR rolcreatedb, rolsuper, \
+                 (SELECT pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHERE datname = 'template0') \
                  FROM pg_catalog.pg_roles WHERE rolname = current_user",
             )
             .await?;
@@ -206,6 +213,8 @@ impl Server {
             in_recovery: text(1) == "t",
             read_only: text(2) == "on",
             makes_databases: text(3) == "t",
+            superuser: text(4) == "t",
+            encoding: text(5),
         })
     }
 
@@ -216,7 +225,7 @@ impl Server {
     pub(super) async fn databases(&self) -> Result<Vec<Database>, ServerError> {
         let rows = self
             .rows(
-                "SELECT datname, has_database_privilege(oid, 'CONNECT'), has_database_privilege(oid, 'CREATE') \
+                "SELECT datname, has_database_privilege(oid, 'CONNECT'), has_database_privilege(oid, 'CREATE'), pg_encoding_to_char(encoding) \
                  FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
             )
             .await
@@ -227,6 +236,7 @@ impl Server {
                 name: row.get(0).unwrap_or_default().to_owned(),
                 connect: row.get(1) == Some("t"),
                 create: row.get(2) == Some("t"),
+                encoding: row.get(3).unwrap_or_default().to_owned(),
             })
             .collect())
     }

@@ -80,6 +80,9 @@ impl Target for PostgresTarget {
         accepted.databases = names.iter().copied().map(str::to_owned).collect();
         self.room(names.len(), &mut accepted)?;
         for name in names {
+            if let Found::Postgres(scan) = &outline.found {
+                self.keeps_texts(scan, &parts, name)?;
+            }
             match self.databases.iter().find(|known| known.name == name) {
                 Some(known) if !known.connect => return Err(self.lacks("CONNECT", name)),
                 Some(known) if !known.create => return Err(self.lacks("CREATE", name)),
@@ -129,6 +132,34 @@ impl PostgresTarget {
             tablespaces,
             extensions,
         })
+    }
+
+    /// Texts of a database without an encoding may be anything: no other takes them without spoiling some.
+    fn keeps_texts(
+        &self,
+        scan: &Scan,
+        parts: &[layout::Part],
+        name: &str,
+    ) -> Result<(), TargetError> {
+        let own = parts.iter().filter(|part| part.database() == Some(name));
+        let within = |at: u64| {
+            let mut own = own.clone();
+            own.any(|part| part.span.offset <= at && at < part.span.end)
+        };
+        let bare = |word: &str| word.eq_ignore_ascii_case("SQL_ASCII");
+        let known = self.databases.iter().find(|known| known.name == name);
+        let here = known.map_or(&self.info.encoding, |known| &known.encoding);
+        let mut dumped = scan.encodings.iter();
+        let loses = dumped.any(|(at, word)| within(*at) && bare(word));
+        match loses && !bare(here) && !here.is_empty() {
+            true => Err(TargetError::Encoding {
+                address: self.address.clone(),
+                database: name.to_owned(),
+                dumped: "SQL_ASCII".to_owned(),
+                server: here.clone(),
+            }),
+            false => Ok(()),
+        }
     }
 
     fn tell_roles(&self, scan: &Scan, parts: &[layout::Part], accepted: &mut Accepted) {
@@ -273,6 +304,7 @@ mod tests {
             name: name.to_owned(),
             connect,
             create,
+            encoding: "UTF8".to_owned(),
         };
         PostgresTarget {
             database: Some("shop".into()),

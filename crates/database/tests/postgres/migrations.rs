@@ -1,9 +1,11 @@
 //! A restore over the original, whatever it has become since the backup. What is compared is the whole dump.
 
+use std::time::Duration;
+
 use kubestash_database::Role;
 
 use crate::server::Postgres;
-use crate::task::{Request, restore};
+use crate::task::{Request, examine, load_seen, outline, restore};
 
 async fn dumped(server: &Postgres, database: &str) -> Vec<u8> {
     let request = Request::plain(server.connection()).args(database);
@@ -190,6 +192,7 @@ async fn what_came_after_the_backup_and_stands_in_the_way_is_named_all_at_once_a
     for name in ["late_m", "late_c", "view public.late_view"] {
         assert!(told.contains(name), "{name}: {told}");
     }
+    assert!(told.contains("onConflict"), "{told}");
     assert!(!told.contains("apart") && !told.contains("seen"), "{told}");
     assert!(error.is_permanent() && error.is_undone(), "{error}");
     same(&now, &dumped(&server, "shop").await, "as it was");
@@ -201,4 +204,123 @@ async fn what_came_after_the_backup_and_stands_in_the_way_is_named_all_at_once_a
         .unwrap();
     // What is not in the dump and not in the way stays.
     assert_eq!(server.ask("shop", "SELECT x FROM apart").await, ["7"]);
+}
+
+#[tokio::test]
+async fn on_conflict_replace_drops_the_dumps_schemas_first_and_nothing_of_others() {
+    let server = Postgres::start().await;
+    server.create(&["shop"]).await;
+    server.run("shop", SCHEMA).await;
+    let before = dumped(&server, "shop").await;
+    server
+        .run(
+            "shop",
+            "CREATE EXTENSION pg_trgm; CREATE SCHEMA other; CREATE TABLE other.kept (m int CONSTRAINT late REFERENCES m); \
+             CREATE VIEW late_view AS SELECT * FROM plain; CREATE TABLE apart (x int GENERATED ALWAYS AS IDENTITY); \
+             CREATE TYPE later AS ENUM ('x'); CREATE TYPE ranged AS RANGE (subtype = float8); \
+             CREATE FUNCTION late(later, apart) RETURNS int LANGUAGE sql AS 'SELECT 1'; \
+             CREATE PROCEDURE plain() LANGUAGE sql AS 'SELECT 1'; INSERT INTO other.kept VALUES (1)",
+        )
+        .await;
+    let mut seen = outline(&before);
+    seen.allowed.replace = true;
+    let (to, wait) = (server.connection(), Duration::from_secs(20));
+    load_seen(&to, Some("shop"), &before, before.len(), &seen, wait)
+        .await
+        .unwrap();
+    let kept = server.ask("shop", "SELECT m FROM other.kept").await;
+    assert_eq!(kept, ["1"]);
+    let extensions = "SELECT extname FROM pg_extension ORDER BY 1";
+    assert_eq!(server.ask("shop", extensions).await, ["pg_trgm", "plpgsql"]);
+    server
+        .run("shop", "DROP SCHEMA other CASCADE; DROP EXTENSION pg_trgm")
+        .await;
+    same(&before, &dumped(&server, "shop").await, "replaced");
+}
+
+#[tokio::test]
+async fn extensions_that_are_there_stay_so_that_no_superuser_is_needed() {
+    let server = Postgres::start().await;
+    server
+        .run("postgres", "CREATE ROLE app LOGIN PASSWORD 'app'")
+        .await;
+    server
+        .run("postgres", "CREATE DATABASE shop OWNER app")
+        .await;
+    server
+        .run(
+            "shop",
+            "CREATE EXTENSION pg_trgm; COMMENT ON EXTENSION pg_trgm IS 'kept'",
+        )
+        .await;
+    let app = server.connection_as("app", "app");
+    server
+        .run(
+            "shop",
+            "SET ROLE app; CREATE TABLE t (x text); CREATE INDEX ON t USING gin (x gin_trgm_ops); \
+             INSERT INTO t VALUES ('a')",
+        )
+        .await;
+    let before = dumped(&server, "shop").await;
+    server
+        .run(
+            "shop",
+            "SET ROLE app; DELETE FROM t; CREATE TABLE later (x text); \
+             CREATE INDEX ON later USING gin (x gin_trgm_ops)",
+        )
+        .await;
+    restore(&app, &Role::Plain, Some("shop"), &before)
+        .await
+        .unwrap();
+    server.run("shop", "DROP TABLE later").await;
+    same(&before, &dumped(&server, "shop").await, "extension");
+}
+
+#[tokio::test]
+async fn a_subscription_is_detached_and_made_anew() {
+    let server = Postgres::start().await;
+    server.create(&["shop"]).await;
+    server
+        .run(
+            "shop",
+            "CREATE SUBSCRIPTION s CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false, slot_name = 'kept')",
+        )
+        .await;
+    let before = dumped(&server, "shop").await;
+    restore(&server.connection(), &Role::Plain, Some("shop"), &before)
+        .await
+        .unwrap();
+    same(&before, &dumped(&server, "shop").await, "subscription");
+    let slot = "SELECT subslotname FROM pg_subscription";
+    assert_eq!(server.ask("shop", slot).await, ["kept"]);
+    server
+        .run("shop", "ALTER SUBSCRIPTION s SET (slot_name = NONE)")
+        .await;
+}
+
+#[tokio::test]
+async fn texts_without_an_encoding_are_refused_where_they_would_be_spoilt() {
+    let server = Postgres::start().await;
+    let bare = "CREATE DATABASE bare ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0";
+    server.run("postgres", bare).await;
+    server.create(&["utf"]).await;
+    server
+        .run("bare", r"CREATE TABLE t AS SELECT E'caf\xe9' AS x")
+        .await;
+    let bytes = dumped(&server, "bare").await;
+    let to = server.connection();
+    for target in ["utf", "new"] {
+        let error = examine(&to, &Role::Plain, Some(target), &bytes)
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(error.kind(), "DatabaseEncoding", "{error}");
+        for words in [target, "SQL_ASCII", "UTF8", "CREATE DATABASE"] {
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+    restore(&to, &Role::Plain, Some("bare"), &bytes)
+        .await
+        .unwrap();
+    assert!(dumped(&server, "bare").await == bytes);
 }

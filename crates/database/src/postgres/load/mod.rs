@@ -72,6 +72,7 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     let (kept, room) = kept(&request, |scan| Facts {
         roles: &holdings.roles,
         user: to.credentials.user(),
+        superuser: info.superuser,
         major: info.major,
         allowed: scan,
     })?;
@@ -149,7 +150,7 @@ fn kept<'a>(
         });
     }
     let cuts = layout::left_out(scan, facts(outline.allowed));
-    let room = room(scan, &parts);
+    let room = room(scan, &parts, outline.allowed.replace);
     let kept = parts.into_iter().map(|part| Kept {
         spans: layout::kept(part.span, &cuts),
         to: part.to,
@@ -158,11 +159,11 @@ fn kept<'a>(
 }
 
 /// The statements that make room for the dump in each database.
-fn room(scan: &Scan, parts: &[Part]) -> Room {
+fn room(scan: &Scan, parts: &[Part], replace: bool) -> Room {
     let names = parts.iter().filter_map(Part::database);
     let statements = |name: &str| {
         let dropped = prepare::dropped(scan, parts, name);
-        prepare::statements(&dropped, &fence::new_key())
+        prepare::statements(&dropped, replace, &fence::new_key())
     };
     names
         .map(|name| (name.to_owned(), statements(name)))

@@ -16,7 +16,7 @@ pub(crate) struct Dropped {
 }
 
 /// Kinds by the words of the statement, the longer ones first. The flag: whether they are in a schema.
-const KINDS: [(&[&str], &str, bool); 12] = [
+const KINDS: [(&[&str], &str, bool); 13] = [
     (&["materialized", "view"], "materialized view", true),
     (&["foreign", "table"], "foreign table", true),
     (&["event", "trigger"], "event trigger", false),
@@ -29,6 +29,7 @@ const KINDS: [(&[&str], &str, bool); 12] = [
     (&["procedure"], "procedure", true),
     (&["aggregate"], "aggregate", true),
     (&["extension"], "extension", false),
+    (&["subscription"], "subscription", false),
 ];
 
 /// Kinds whose names are not read.

@@ -95,6 +95,12 @@ pub(crate) struct Scan {
     /// Statements that make a database, with their lines.
     pub(crate) created: Vec<(Span, u64)>,
     pub(crate) of_server: Vec<OfServer>,
+    /// Where it drops extensions, with their names.
+    pub(crate) extension_drops: Vec<(String, Span)>,
+    /// Where it comments on them.
+    pub(crate) extension_comments: Vec<Span>,
+    /// The encoding that it says it is in, from each of these places on.
+    pub(crate) encodings: Vec<(u64, String)>,
     /// What it drops to create it anew.
     pub(crate) dropped: Vec<Dropped>,
     /// After each `\connect` and each database made, and at the beginning: the first statement that is about the
@@ -192,6 +198,8 @@ impl Reader {
             scan.created.len(),
             scan.of_server.len(),
             scan.dropped.len(),
+            scan.extension_comments.len(),
+            scan.encodings.len(),
             scan.ends.len(),
             scan.roles.len(),
             scan.made_roles.len(),
@@ -353,9 +361,22 @@ impl Listener for Reader {
             0 => After::Sql,
             _ => {
                 self.note_needs();
-                self.scan
-                    .dropped
-                    .extend(dropped::read(&self.tokens, offset));
+                if self.tokens.are(0, &["set", "client_encoding"]) {
+                    let name = String::from_utf8_lossy(self.tokens.bytes(3)).into_owned();
+                    self.scan.encodings.push((offset, name));
+                }
+                let dropped = dropped::read(&self.tokens, offset);
+                let span = Span { offset, end };
+                match &dropped {
+                    Some(one) if one.kind == "extension" => {
+                        self.scan.extension_drops.push((one.name.clone(), span));
+                    }
+                    None if self.tokens.are(0, &["comment", "on", "extension"]) => {
+                        self.scan.extension_comments.push(span);
+                    }
+                    _ => {}
+                }
+                self.scan.dropped.extend(dropped);
                 let act = statement::act(&self.tokens, self.reaches);
                 self.note(act, Span { offset, end }, line)
             }
