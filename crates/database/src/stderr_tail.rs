@@ -2,6 +2,8 @@
 
 /// Bytes of a client's error output that are kept.
 pub(crate) const LIMIT: usize = 256;
+/// Bytes of an error of a server, which may name several objects.
+const REASON: usize = 4 * LIMIT;
 
 /// Collects output and keeps its end.
 #[derive(Debug, Default)]
@@ -15,7 +17,7 @@ impl StderrTail {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.kept.extend_from_slice(bytes);
         // Room for the secrets that are cut out later, so that one is never seen only in part.
-        let room = LIMIT * 8;
+        let room = LIMIT * 16;
         if self.kept.len() > room {
             self.cut = true;
             self.kept.drain(..self.kept.len() - room);
@@ -23,7 +25,7 @@ impl StderrTail {
     }
 
     /// The reason of a failure: from the first line on that names an error of a server (`ERROR:`), if there is one;
-    /// otherwise the end. At most [`LIMIT`] bytes, no control characters, no `secrets`.
+    /// otherwise the end. At most [`REASON`] bytes, no control characters, no `secrets`.
     pub(crate) fn reason(&self, secrets: &[&str]) -> String {
         let kept = String::from_utf8_lossy(&self.kept).into_owned();
         let start = kept
@@ -37,8 +39,8 @@ impl StderrTail {
             cut: false,
         };
         let mut text = whole.cleaned(secrets);
-        if text.len() > LIMIT {
-            let mut end = LIMIT;
+        if text.len() > REASON {
+            let mut end = REASON;
             while !text.is_char_boundary(end) {
                 end -= 1;
             }
@@ -132,6 +134,6 @@ mod tests {
             reason.starts_with("psql:<stdin>:7: ERROR:  no ***\nCONTEXT:  yyy"),
             "{reason}"
         );
-        assert!(reason.len() <= LIMIT + 3);
+        assert!(reason.len() <= REASON + 3);
     }
 }

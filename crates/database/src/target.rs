@@ -183,6 +183,20 @@ pub enum TargetError {
         /// The database.
         database: String,
     },
+    /// Texts of the dump would be spoilt.
+    #[error(
+        "failed to restore into the database at {address}: the texts of the dump are in the encoding {dumped}, and the database {database:?} is in {server}, which cannot hold them; create it with CREATE DATABASE … ENCODING '{dumped}' LOCALE 'C' TEMPLATE template0, and restore again"
+    )]
+    Encoding {
+        /// `host:port`.
+        address: String,
+        /// The database.
+        database: String,
+        /// The encoding of the dump.
+        dumped: String,
+        /// That of the database.
+        server: String,
+    },
     /// The dump is not one that can be loaded.
     #[error("failed to restore: {0}; restore another Snapshot")]
     Format(&'static str),
@@ -296,6 +310,7 @@ impl TargetError {
             Self::Right { .. } => "DatabaseRightMissing",
             Self::NoDatabase { .. } | Self::Named { .. } => "DatabaseUnknown",
             Self::NotEmpty { .. } => "DatabaseNotEmpty",
+            Self::Encoding { .. } => "DatabaseEncoding",
             Self::Format(_) => "DumpUnreadable",
             Self::Within(_) | Self::Incomplete => "DumpIncomplete",
             Self::Refused { .. } => "DumpRefused",

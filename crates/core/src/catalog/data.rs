@@ -106,6 +106,13 @@ const ALLOW_SERVER_CHANGES: Parameter = (
     "Whether a dump may change the server's users, settings and system tables, and let the server read and write files.",
 );
 
+/// What becomes of objects that came after the backup and stand in the way of a dump of PostgreSQL.
+const ON_CONFLICT: Parameter = (
+    "onConflict",
+    Some("fail"),
+    "fail: objects that are not in the dump and depend on what it replaces are named, and nothing is changed. replace: everything in the schemas of the dump is dropped first, in the same transaction.",
+);
+
 /// Which program dumps PostgreSQL. `pg_dumpall` also dumps roles with their passwords, so somebody has to ask for it.
 const BACKUP_CMD: Parameter = (
     "backupCmd",
@@ -171,7 +178,13 @@ fn druid() -> Addon {
             task(
                 "postgres-metadata-storage-restore",
                 "postgres-restore",
-                &[LOAD_ARGS, USER, ALLOW_INCOMPLETE, ALLOW_SERVER_CHANGES],
+                &[
+                    LOAD_ARGS,
+                    USER,
+                    ALLOW_INCOMPLETE,
+                    ALLOW_SERVER_CHANGES,
+                    ON_CONFLICT,
+                ],
             ),
         ],
     )
@@ -227,7 +240,13 @@ fn postgres() -> Addon {
         vec![task(
             LOGICAL_RESTORE,
             "postgres-restore",
-            &[LOAD_ARGS, USER, ALLOW_INCOMPLETE, ALLOW_SERVER_CHANGES],
+            &[
+                LOAD_ARGS,
+                USER,
+                ALLOW_INCOMPLETE,
+                ALLOW_SERVER_CHANGES,
+                ON_CONFLICT,
+            ],
         )],
     )
 }
@@ -275,7 +294,10 @@ pub fn functions(image: &str) -> Vec<Function> {
         function(
             "postgres-restore",
             image,
-            load().chain(&postgres).chain(&user),
+            load()
+                .chain(&postgres)
+                .chain(&user)
+                .chain(&["--on-conflict=${onConflict:=}"]),
         ),
     ]
 }

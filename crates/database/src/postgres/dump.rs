@@ -319,7 +319,7 @@ pub(super) fn judge(said: &str) -> Judgement {
         ),
         (
             &["other objects depend on it"],
-            "drop what is in the target and not in the dump, or restore into an empty database",
+            "drop them, set the task parameter onConflict to \"replace\" to drop everything in the dump's schemas first, or restore into an empty database",
         ),
         (
             &["must be owner of"],

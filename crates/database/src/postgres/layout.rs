@@ -242,6 +242,8 @@ pub(super) struct Facts<'a> {
     pub(super) roles: &'a BTreeSet<String>,
     /// Who loads.
     pub(super) user: &'a str,
+    /// Whether it may do everything.
+    pub(super) superuser: bool,
     /// Its major version.
     pub(super) major: u32,
     /// What was asked for.
@@ -269,6 +271,12 @@ pub(super) fn left_out(scan: &Scan, facts: Facts<'_>) -> Vec<Span> {
             .filter(stays)
             .map(|statement| statement.span),
     );
+    // What is there stays: only its owner may drop it, and on a managed server that is nobody who restores.
+    let made_anew = |(name, span): &(String, Span)| scan.extensions.contains(name).then_some(*span);
+    cuts.extend(scan.extension_drops.iter().filter_map(made_anew));
+    if !facts.superuser {
+        cuts.extend(&scan.extension_comments);
+    }
     cuts.sort_by_key(|span| span.offset);
     cuts
 }

@@ -8,7 +8,7 @@
 //!   dump       all of that, then the running clients as one stream
 //!   sections   a stream of several databases: who is where (pure)     fence  psql's own safeguard
 //!   target     the server to load into, looked at beforehand
-//!   removal    what makes room for a dump in a database (pure)
+//!   prepare    what makes room for a dump in its target (pure)
 //!   load       one psql for each database, all in open transactions, committed together
 //! ```
 
@@ -19,7 +19,7 @@ mod globals;
 mod layout;
 mod load;
 mod plan;
-mod removal;
+mod prepare;
 mod scan;
 mod sections;
 mod server;

@@ -39,6 +39,10 @@ pub(super) struct ServerInfo {
     pub(super) in_recovery: bool,
     /// Whether transactions cannot write unless they say that they want to.
     pub(super) read_only: bool,
+    /// The encoding of databases that it makes.
+    pub(super) encoding: String,
+    /// Whether the user may do everything.
+    pub(super) superuser: bool,
     /// Whether the user may make databases.
     pub(super) makes_databases: bool,
 }
@@ -50,10 +54,10 @@ pub(super) struct Database {
     pub(super) name: String,
     /// Whether the user may connect to it.
     pub(super) connect: bool,
+    /// The encoding of its texts.
+    pub(super) encoding: String,
     /// Whether the user may make schemas in it.
     pub(super) create: bool,
-    /// Its encoding.
-    pub(super) encoding: String,
 }
 
 /// What a server has that dumps refer to, and how many connections it takes.
@@ -192,7 +196,8 @@ impl Server {
         let rows = self
             .rows(
                 "SELECT current_setting('server_version'), pg_is_in_recovery(), \
-                 current_setting('default_transaction_read_only'), rolsuper OR rolcreatedb \
+                 current_setting('default_transaction_read_only'), rolsuper OR rolcreatedb, rolsuper, \
+                 (SELECT pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHERE datname = 'template0') \
                  FROM pg_catalog.pg_roles WHERE rolname = current_user",
             )
             .await?;
@@ -209,6 +214,8 @@ impl Server {
             in_recovery: text(1) == "t",
             read_only: text(2) == "on",
             makes_databases: text(3) == "t",
+            superuser: text(4) == "t",
+            encoding: text(5),
         })
     }
 
@@ -219,8 +226,8 @@ impl Server {
     pub(super) async fn databases(&self) -> Result<Vec<Database>, ServerError> {
         let rows = self
             .rows(
-                "SELECT datname, has_database_privilege(oid, 'CONNECT'), has_database_privilege(oid, 'CREATE'), \
-                 pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
+                "SELECT datname, has_database_privilege(oid, 'CONNECT'), has_database_privilege(oid, 'CREATE'), pg_encoding_to_char(encoding) \
+                 FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
             )
             .await
             .map_err(|cause| self.failed("list the databases", &cause))?;

@@ -81,19 +81,12 @@ impl Target for PostgresTarget {
         self.room(names.len(), &mut accepted)?;
         for name in names {
             let dumped = encoding_of(outline, &parts, name);
+            if let Found::Postgres(scan) = &outline.found {
+                self.keeps_texts(scan, &parts, name)?;
+            }
             match self.databases.iter().find(|known| known.name == name) {
                 Some(known) if !known.connect => return Err(self.lacks("CONNECT", name)),
                 Some(known) if !known.create => return Err(self.lacks("CREATE", name)),
-                Some(known) if dumped == Some(BYTES) && known.encoding != BYTES => {
-                    return Err(TargetError::Beforehand {
-                        address: self.address.clone(),
-                        what: format!(
-                            "the dump is of a database with the encoding {BYTES}, whose text may be anything, and the database {name:?} has the encoding {}, which would take it and not be able to read it",
-                            known.encoding
-                        ),
-                        remedy: "restore into a database that does not exist yet, or one created with ENCODING 'SQL_ASCII' TEMPLATE template0",
-                    });
-                }
                 // A template's own database is none that users made.
                 _ if name == "template1" => {}
                 Some(_) => {}
@@ -116,9 +109,6 @@ impl Target for PostgresTarget {
         Ok(accepted)
     }
 }
-
-/// The encoding of a database that takes bytes as they are.
-const BYTES: &str = "SQL_ASCII";
 
 /// The encoding of a database that was dumped.
 fn encoding_of<'a>(outline: &'a Outline, parts: &[layout::Part], name: &str) -> Option<&'a str> {
@@ -155,6 +145,37 @@ impl PostgresTarget {
             tablespaces,
             extensions,
         })
+    }
+
+    /// Texts of a database without an encoding may be anything: no other takes them without spoiling some.
+    fn keeps_texts(
+        &self,
+        scan: &Scan,
+        parts: &[layout::Part],
+        name: &str,
+    ) -> Result<(), TargetError> {
+        let own = parts.iter().filter(|part| part.database() == Some(name));
+        let within = |at: u64| {
+            let mut own = own.clone();
+            own.any(|part| part.span.offset <= at && at < part.span.end)
+        };
+        let bare = |word: &str| word.eq_ignore_ascii_case("SQL_ASCII");
+        // One that is created gets the encoding of the dump.
+        let Some(known) = self.databases.iter().find(|known| known.name == name) else {
+            return Ok(());
+        };
+        let here = &known.encoding;
+        let mut dumped = scan.encodings.iter();
+        let loses = dumped.any(|(at, word)| within(*at) && bare(word));
+        match loses && !bare(here) && !here.is_empty() {
+            true => Err(TargetError::Encoding {
+                address: self.address.clone(),
+                database: name.to_owned(),
+                dumped: "SQL_ASCII".to_owned(),
+                server: here.clone(),
+            }),
+            false => Ok(()),
+        }
     }
 
     fn tell_roles(&self, scan: &Scan, parts: &[layout::Part], accepted: &mut Accepted) {

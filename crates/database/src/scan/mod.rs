@@ -24,6 +24,8 @@ pub struct Allowed {
     /// It may change the server's users, settings and system tables, and let the server read and write files (the task
     /// parameter `allowServerChanges`).
     pub server_changes: bool,
+    /// Everything in the schemas that it has objects in is dropped first (`replace` in the task parameter `onConflict`).
+    pub replace: bool,
 }
 
 /// Something in a dump that stands against loading it.

@@ -13,6 +13,7 @@ mod faults;
 mod flags;
 mod hostile;
 mod many;
+mod migrations;
 #[path = "../support/options.rs"]
 mod options;
 mod over;

@@ -102,7 +102,7 @@ async fn an_error_in_one_database_leaves_all_of_them_as_they_were() {
         .unwrap_err();
     assert!(error.is_undone() && error.is_permanent(), "{error}");
     for words in [
-        "ERROR:  cannot drop table",
+        "view public.obstacle",
         "other objects depend on it",
         "restore into an empty",
     ] {

@@ -178,7 +178,13 @@ async fn every_kind_of_thing_comes_back_into_another_database_and_over_the_origi
         .unwrap();
     assert_eq!(
         (database.as_deref(), accepted.missing),
-        (Some("new"), vec![Missing::new("new")])
+        (
+            Some("new"),
+            vec![Missing {
+                character_set: Some("UTF8".to_owned()),
+                ..Missing::new("new")
+            }]
+        )
     );
     restore(&to, &Role::Plain, Some("new"), &bytes)
         .await

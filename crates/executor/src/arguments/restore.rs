@@ -29,7 +29,7 @@ pub struct Restore {
     pub scratch_dir: PathBuf,
     /// How long to wait for a database that does not answer.
     pub wait_timeout: Duration,
-    /// The task parameters `allowIncomplete` and `allowServerChanges`.
+    /// The task parameters `allowIncomplete`, `allowServerChanges` and `onConflict`.
     pub allowed: Allowed,
 }
 
@@ -59,6 +59,7 @@ pub(super) fn parse(
         allowed: Allowed {
             incomplete: flags.switch("allow-incomplete")?,
             server_changes: flags.switch("allow-server-changes")?,
+            replace: replace(flags.take("on-conflict"))?,
         },
     };
     // A cache is never needed, the database says its version itself, and nothing follows the last task.
@@ -69,4 +70,17 @@ pub(super) fn parse(
         command: Command::Restore(restore),
         unused: flags.rest(),
     })
+}
+
+/// What the task parameter `onConflict` says.
+fn replace(value: Option<String>) -> Result<bool, ArgumentsError> {
+    match value.as_deref() {
+        None | Some("" | "fail") => Ok(false),
+        Some("replace") => Ok(true),
+        Some(other) => Err(ArgumentsError::Value {
+            flag: "on-conflict",
+            value: other.to_owned(),
+            must: "fail or replace",
+        }),
+    }
 }

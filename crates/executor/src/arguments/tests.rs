@@ -90,6 +90,7 @@ fn the_catalogs_arguments_of_a_restore_are_understood() {
         "--db-version=",
         "--allow-incomplete=true",
         "--allow-server-changes=",
+        "--on-conflict=replace",
         "--task-name=t",
         "--last-task",
         "--interim=x",
@@ -111,6 +112,7 @@ fn the_catalogs_arguments_of_a_restore_are_understood() {
         allowed: Allowed {
             incomplete: true,
             server_changes: false,
+            replace: true,
         },
     };
     assert_eq!(arguments.command, Command::Restore(expected));

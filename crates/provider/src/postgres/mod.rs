@@ -76,12 +76,14 @@ const DATA: &str = "/kubestash-database/data";
 
 /// Settings of a server: small, safe, and on loopback only. Those of the command line win over everything that a client
 /// can change.
-const SETTINGS: [(&str, &str); 15] = [
+const SETTINGS: [(&str, &str); 16] = [
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
     ("password_encryption", "scram-sha-256"),
     ("ssl", "off"),
     ("max_connections", "100"),
+    // A dump, and a restore in one transaction, of a few thousand tables with their indexes and sequences.
+    ("max_locks_per_transaction", "512"),
     ("shared_buffers", "32MB"),
     ("max_wal_size", "256MB"),
     ("jit", "off"),

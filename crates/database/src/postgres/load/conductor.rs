@@ -57,6 +57,8 @@ pub(super) struct Conductor {
     pub(super) home: String,
     /// How many sessions may be open.
     pub(super) room: usize,
+    /// What is run in each database before its part of the dump.
+    makes_room: super::Room,
     pub(super) orders: UnboundedReceiver<Order>,
     pub(super) now: Now,
     sessions: Vec<Session>,
@@ -68,7 +70,7 @@ impl Conductor {
     pub(super) fn new(
         starter: Starter,
         home: String,
-        room: usize,
+        (room, makes_room): (usize, super::Room),
         orders: UnboundedReceiver<Order>,
         now: Now,
     ) -> Self {
@@ -76,6 +78,7 @@ impl Conductor {
             starter,
             home,
             room,
+            makes_room,
             orders,
             now,
             sessions: Vec::new(),
@@ -155,12 +158,10 @@ impl Conductor {
         let session = session.map_err(|error| self.start_failed(error))?;
         let file = Arc::clone(&session.input);
         self.sessions.push(session);
-        if let Some(script) = self.starter.removals.remove(database) {
+        if let Some(text) = self.makes_room.remove(database) {
             let input = Arc::clone(&file);
-            // As long as the names of all tables; a client that ends meanwhile is found by whoever writes next.
-            let written =
-                tokio::task::spawn_blocking(move || (&*input).write_all(script.as_bytes()));
-            let _ = written.await;
+            // A client that is gone is found later, with what it said.
+            let _ = tokio::task::spawn_blocking(move || (&*input).write_all(text.as_bytes())).await;
         }
         Ok(file)
     }

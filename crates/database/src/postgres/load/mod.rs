@@ -22,8 +22,8 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::client::{Client, Program};
 use super::dump::usable;
 use super::fence;
-use super::layout::{self, Facts};
-use super::removal;
+use super::layout::{self, Facts, Part};
+use super::prepare;
 use super::scan::Scan;
 use super::server::Server;
 use super::service::Service;
@@ -38,6 +38,9 @@ use crate::target::TargetError;
 use conductor::Conductor;
 use router::{Kept, Router};
 use starter::{ALWAYS, STOP, Starter};
+
+/// What makes room in a database, by its name.
+type Room = BTreeMap<String, String>;
 
 /// Waits for the server and gets everything ready; the clients start when their part of the dump begins.
 pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
@@ -66,9 +69,10 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
             client.version()
         ));
     }
-    let (kept, removals) = kept(&request, |scan| Facts {
+    let (kept, room) = kept(&request, |scan| Facts {
         roles: &holdings.roles,
         user: to.credentials.user(),
+        superuser: info.superuser,
         major: info.major,
         allowed: scan,
     })?;
@@ -99,11 +103,11 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
         name,
         checks_clients,
         patience: request.wait_timeout,
-        removals,
     };
     let (orders, ordered) = unbounded_channel();
     let now = Now::new(Aftermath::Undone);
-    let conductor = Conductor::new(starter, home, holdings.room().max(1), ordered, now.clone());
+    let most = holdings.room().max(1);
+    let conductor = Conductor::new(starter, home, (most, room), ordered, now.clone());
     let conducting = Conducting(tokio::spawn(conductor.conduct()));
     Ok(Load {
         sink: LoadSink::new(Router::new(kept, orders)),
@@ -129,7 +133,7 @@ fn session_name(to: &Connection) -> String {
 fn kept<'a>(
     request: &LoadRequest<'_>,
     facts: impl FnOnce(crate::scan::Allowed) -> Facts<'a>,
-) -> Result<(Vec<Kept>, BTreeMap<String, String>), TargetError> {
+) -> Result<(Vec<Kept>, Room), TargetError> {
     let outline = request.outline;
     let unseen = Scan {
         bytes: u64::MAX,
@@ -146,15 +150,24 @@ fn kept<'a>(
         });
     }
     let cuts = layout::left_out(scan, facts(outline.allowed));
-    let removals = removal::scripts(scan, &parts, &fence::new_key());
-    let kept = parts
-        .into_iter()
-        .map(|part| Kept {
-            spans: layout::kept(part.span, &cuts),
-            to: part.to,
-        })
-        .collect();
-    Ok((kept, removals))
+    let room = room(scan, &parts, outline.allowed.replace);
+    let kept = parts.into_iter().map(|part| Kept {
+        spans: layout::kept(part.span, &cuts),
+        to: part.to,
+    });
+    Ok((kept.collect(), room))
+}
+
+/// The statements that make room for the dump in each database.
+fn room(scan: &Scan, parts: &[Part], replace: bool) -> Room {
+    let names = parts.iter().filter_map(Part::database);
+    let statements = |name: &str| {
+        let dropped = prepare::dropped(scan, parts, name);
+        prepare::statements(&dropped, replace, &fence::new_key())
+    };
+    names
+        .map(|name| (name.to_owned(), statements(name)))
+        .collect()
 }
 
 /// The clients at work; dropping it ends them.

@@ -1,6 +1,5 @@
 //! Starting the clients of a load, all with the same options.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::process::Stdio;
@@ -50,8 +49,6 @@ pub(super) struct Starter {
     pub(super) checks_clients: bool,
     /// How long to wait for what another session holds.
     pub(super) patience: Duration,
-    /// What makes room for the dump in each database.
-    pub(super) removals: BTreeMap<String, String>,
 }
 
 /// The pipes of a client that has been started.

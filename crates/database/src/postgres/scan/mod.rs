@@ -7,6 +7,7 @@
 //! ```
 
 mod connect;
+mod dropped;
 mod embedded;
 mod lexer;
 mod statement;
@@ -16,6 +17,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use connect::Command;
+pub(crate) use dropped::Dropped;
 use lexer::{After, Lexer, Listener, Place};
 use statement::{Act, Subject};
 
@@ -66,15 +68,6 @@ pub(crate) enum About {
     Else,
 }
 
-/// A table, view, materialized view, foreign table or sequence that a dump drops if it is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Replaced {
-    /// Where the statement begins.
-    pub(crate) offset: u64,
-    pub(crate) schema: String,
-    pub(crate) name: String,
-}
-
 /// A line that says that a dump is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
@@ -102,6 +95,14 @@ pub(crate) struct Scan {
     /// Statements that make a database, with their lines.
     pub(crate) created: Vec<(Span, u64)>,
     pub(crate) of_server: Vec<OfServer>,
+    /// Where it drops extensions, with their names.
+    pub(crate) extension_drops: Vec<(String, Span)>,
+    /// Where it comments on them.
+    pub(crate) extension_comments: Vec<Span>,
+    /// The encoding that it says it is in, from each of these places on.
+    pub(crate) encodings: Vec<(u64, String)>,
+    /// What it drops to create it anew.
+    pub(crate) dropped: Vec<Dropped>,
     /// After each `\connect` and each database made, and at the beginning: the first statement that is about the
     /// inside of a database.
     pub(crate) inside: Vec<(u64, u64)>,
@@ -110,10 +111,6 @@ pub(crate) struct Scan {
     pub(crate) roles: BTreeSet<String>,
     pub(crate) tablespaces: BTreeSet<String>,
     pub(crate) extensions: BTreeSet<String>,
-    /// The encodings that what follows is in, and where.
-    pub(crate) encodings: Vec<(u64, String)>,
-    /// The relations that it drops before it creates them.
-    pub(crate) replaced: Vec<Replaced>,
     /// Roles that it makes itself.
     pub(crate) made_roles: BTreeSet<String>,
     pub(crate) made_tablespaces: BTreeSet<String>,
@@ -209,11 +206,12 @@ impl Reader {
             scan.connects.len(),
             scan.created.len(),
             scan.of_server.len(),
+            scan.dropped.len(),
+            scan.extension_comments.len(),
+            scan.encodings.len(),
             scan.ends.len(),
             scan.roles.len(),
             scan.made_roles.len(),
-            scan.replaced.len(),
-            scan.encodings.len(),
         ];
         let crowded = crowded.iter().any(|count| *count > MOST);
         if crowded {
@@ -299,14 +297,6 @@ impl Reader {
         if let Some(encoding) = statement::encoding(&self.tokens) {
             self.scan.encodings.push((self.start.0, encoding));
         }
-        if let Some((schema, name)) = statement::replaced(&self.tokens) {
-            let (offset, _) = self.start;
-            self.scan.replaced.push(Replaced {
-                offset,
-                schema,
-                name,
-            });
-        }
         let made = || self.tokens.name(2);
         if self.tokens.is(0, "create") {
             match self.tokens.word(1) {
@@ -383,6 +373,18 @@ impl Listener for Reader {
             0 => After::Sql,
             _ => {
                 self.note_needs();
+                let dropped = dropped::read(&self.tokens, offset);
+                let span = Span { offset, end };
+                match &dropped {
+                    Some(one) if one.kind == "extension" => {
+                        self.scan.extension_drops.push((one.name.clone(), span));
+                    }
+                    None if self.tokens.are(0, &["comment", "on", "extension"]) => {
+                        self.scan.extension_comments.push(span);
+                    }
+                    _ => {}
+                }
+                self.scan.dropped.extend(dropped);
                 let act = statement::act(&self.tokens, self.reaches);
                 self.note(act, Span { offset, end }, line)
             }

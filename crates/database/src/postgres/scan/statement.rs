@@ -125,19 +125,6 @@ pub(super) fn encoding(t: &Tokens) -> Option<String> {
     (!given.is_empty() && given.chars().all(is_name)).then_some(given)
 }
 
-/// Schema and name of the relation that a statement drops if it is there: `DROP TABLE IF EXISTS schema.name`.
-pub(super) fn replaced(t: &Tokens) -> Option<(String, String)> {
-    let kind = match t.word(1) {
-        b"materialized" | b"foreign" => 2,
-        _ => 1,
-    };
-    let is_relation = t.is(0, "drop") && t.is_any(kind, &["table", "view", "sequence"]);
-    if !is_relation || !t.are(kind + 1, &["if", "exists"]) || !t.is(kind + 4, ".") {
-        return None;
-    }
-    Some((t.name(kind + 3)?, t.name(kind + 5)?))
-}
-
 pub(super) fn act(t: &Tokens, reaches: Option<&'static str>) -> Act {
     let runs = !matches!(
         t.word(0),

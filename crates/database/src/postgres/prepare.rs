@@ -1,0 +1,103 @@
+//! Making room for what a dump brings: one step at the beginning of its transaction.
+//!
+//! ```text
+//!   names that the dump drops ─► statement (pure) ─► what stands there under them, of whatever kind, is dropped
+//!                                                    what is not in the dump and depends on it: named, all at once
+//! ```
+//! The dump's own statements cannot do it: they drop the constraints of a partition before the table that they come
+//! from, and say what kind of object was there when the dump was made.
+
+use super::layout::{Part, To};
+use super::scan::{Dropped, Scan};
+
+/// The body of the statement; `NAMES` stands for the objects of the dump.
+const BODY: &str = include_str!("prepare.sql");
+
+/// What the parts for a database drop.
+pub(super) fn dropped<'a>(scan: &'a Scan, parts: &[Part], database: &str) -> Vec<&'a Dropped> {
+    let within = |at: u64| {
+        parts.iter().any(|part| {
+            matches!(&part.to, To::Database(name) if name == database)
+                && part.span.offset <= at
+                && at < part.span.end
+        })
+    };
+    let dropped = scan.dropped.iter();
+    dropped.filter(|one| within(one.offset)).collect()
+}
+
+/// The statements that make room; none if there is nothing to do. `replace`: also by dropping what is not in the dump.
+/// `key` is one that the dump cannot know.
+pub(super) fn statements(dropped: &[&Dropped], replace: bool, key: &str) -> String {
+    if dropped.is_empty() {
+        return String::new();
+    }
+    let array = |value: &dyn Fn(&Dropped) -> &str| {
+        let values = dropped.iter().map(|one| literal(value(one)));
+        format!("ARRAY[{}]::text[]", values.collect::<Vec<_>>().join(","))
+    };
+    let names = format!(
+        "unnest({}, {}, {}) AS d(kind, sch, nam)",
+        array(&|one| one.kind),
+        array(&|one| &one.schema),
+        array(&|one| &one.name)
+    );
+    let all = match replace {
+        true => "true",
+        false => "false",
+    };
+    let body = BODY.replacen("ALL_OF_IT", all, 1);
+    let body = body.replacen("NAMES", &names, 1);
+    format!("SET client_encoding = 'UTF8';\nDO $k{key}$\n{body}$k{key}$;\nRESET client_encoding;\n")
+}
+
+/// A text as SQL writes it; the session has standard_conforming_strings on.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scan::{Scanner, Span};
+    use super::*;
+
+    #[test]
+    fn only_what_is_dropped_in_a_databases_own_part_is_named() {
+        let text = b"DROP TABLE IF EXISTS public.\"a'b\";\nDROP MATERIALIZED VIEW IF EXISTS s.m;\n\
+            DROP TABLE unqualified;\nDROP EVENT TRIGGER IF EXISTS e;\nDROP INDEX IF EXISTS public.i;\n\
+            DROP TYPE IF EXISTS other.t;\n";
+        let mut scanner = Scanner::default();
+        scanner.feed(text);
+        let scan = scanner.end();
+        let end = text.len() as u64;
+        let part = |name: &str, offset, end| Part {
+            to: To::Database(name.to_owned()),
+            span: Span { offset, end },
+        };
+        let parts = [part("a", 0, end - 29), part("b", end - 29, end)];
+        let found = |database: &str| {
+            let found = dropped(&scan, &parts, database);
+            let told = |one: &&Dropped| (one.kind, one.schema.clone(), one.name.clone());
+            found.iter().map(told).collect::<Vec<_>>()
+        };
+        let own = |kind, schema: &str, name: &str| (kind, schema.to_owned(), name.to_owned());
+        assert_eq!(
+            found("a"),
+            [
+                own("table", "public", "a'b"),
+                own("materialized view", "s", "m"),
+                own("event trigger", "", "e"),
+            ]
+        );
+        assert_eq!(found("b"), [own("type", "other", "t")]);
+        assert_eq!(found("c"), []);
+        let text = statements(&dropped(&scan, &parts, "a"), true, "KEY");
+        assert!(text.contains("ARRAY['a''b','m','e']::text[]"), "{text}");
+        assert!(
+            text.contains("DO $kKEY$") && !text.contains("NAMES"),
+            "{text}"
+        );
+        assert!(text.contains("everything boolean := true;"), "{text}");
+        assert_eq!(statements(&[], true, "KEY"), "");
+    }
+}
