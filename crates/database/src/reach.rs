@@ -157,6 +157,17 @@ pub(crate) enum Refusal {
     NotYet(String),
 }
 
+/// What an editor or `echo` has added to a Secret, and nobody sees.
+fn line_break(to: &Connection) -> String {
+    let ends = |text: &str| text.ends_with(['\n', '\r']);
+    let what = match (ends(to.credentials.user()), ends(to.credentials.password())) {
+        (_, true) => "password",
+        (true, false) => "username",
+        (false, false) => return String::new(),
+    };
+    format!(" (the {what} in {} ends with a line break)", to.secret)
+}
+
 /// Connects until the server answers, at most `timeout`. Only silence is waited for: a refusal fails at once.
 ///
 /// # Errors
@@ -193,7 +204,7 @@ where
             Ok(Err(Refusal::Denied(message))) => {
                 return Err(ServerError::Refused {
                     address,
-                    message,
+                    message: format!("{message}{}", line_break(to)),
                     secret: to.secret.clone(),
                     origin,
                 });

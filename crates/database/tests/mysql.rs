@@ -695,7 +695,7 @@ async fn a_user_of_the_plugin_ed25519_is_let_in_and_one_of_an_unknown_plugin_is_
     server
         .run(&[
             "INSTALL SONAME 'auth_ed25519'",
-            "INSTALL SONAME 'auth_pam'",
+            "INSTALL SONAME 'auth_pam_v1'",
             "CREATE USER modern@'127.0.0.1' IDENTIFIED VIA ed25519 USING PASSWORD('canary secret')",
             "CREATE USER strange@'127.0.0.1' IDENTIFIED VIA pam USING 'mariadb'",
             "GRANT ALL ON *.* TO modern@'127.0.0.1'",
@@ -716,6 +716,35 @@ async fn a_user_of_the_plugin_ed25519_is_let_in_and_one_of_an_unknown_plugin_is_
     );
     assert!(error.to_string().contains("dialog"), "{error}");
     assert!(!error.to_string().contains("canary secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_line_break_in_a_secret_and_an_invalid_view_are_told_with_the_remedy() {
+    let server = MariaDb::start().await;
+    server
+        .run(&[
+            "CREATE DATABASE shop",
+            "CREATE TABLE shop.t (id INT)",
+            "CREATE VIEW shop.v AS SELECT id FROM shop.t",
+            "DROP TABLE shop.t",
+        ])
+        .await;
+    let request = Request::plain(server.connection()).databases(&["shop"]);
+    let (_, ended) = read(request.start().await.unwrap()).await;
+    let ended = ended.unwrap_err().to_string();
+    for words in ["shop.v", "--ignore-table=database.view"] {
+        assert!(ended.contains(words), "{ended}");
+    }
+    let mut request = request;
+    request.connection.credentials = Credentials::new("root", format!("{ROOT_PASSWORD}\n"));
+    let error = request.start().await.err().unwrap().to_string();
+    for words in [
+        "the password in Secret demo/sample-mysql-auth ends with a line break",
+        "Access denied",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+    assert!(!error.contains("canary"), "{error}");
 }
 
 #[tokio::test]

@@ -143,9 +143,15 @@ pub(super) fn judge(said: &str) -> Judgement {
     ];
     let permanent = code.is_some_and(server::is_permanent_code)
         || usage.iter().any(|words| lower.contains(words));
-    let hint = lower
-        .contains("process privilege")
-        .then_some("grant PROCESS, or add --no-tablespaces to the task parameter args");
+    let hint = if lower.contains("process privilege") {
+        Some("grant PROCESS, or add --no-tablespaces to the task parameter args")
+    } else if lower.contains("references invalid") {
+        Some(
+            "correct or drop the view, or leave it out with --ignore-table=database.view in the task parameter args",
+        )
+    } else {
+        None
+    };
     Judgement { permanent, hint }
 }
 
