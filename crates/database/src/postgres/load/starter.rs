@@ -129,7 +129,7 @@ impl Starter {
             program: self.client.name(),
             said,
             secret: self.secret.clone(),
-            reason: StderrTail::reason,
+            reason,
             judge,
             _private: Arc::clone(&self.private),
         }
@@ -159,6 +159,17 @@ impl Starter {
             said,
         })
     }
+}
+
+/// What a client said. Where in our own first statement an error was raised says nothing to anybody.
+fn reason(said: &StderrTail, secrets: &[&str]) -> String {
+    let mut text = said.reason(secrets);
+    let own = text.contains("cannot replace what is in the dump");
+    if let Some(at) = text.find("CONTEXT:").filter(|_| own) {
+        text.truncate(at);
+        text.truncate(text.trim_end().len());
+    }
+    text
 }
 
 /// Reads what nobody needs.
