@@ -113,6 +113,8 @@ pub struct Args {
     pub databases: Vec<String>,
     /// What was left out or replaced, and what flags mean that are easily misunderstood: for the log.
     pub notes: Vec<String>,
+    /// What the flags keep out of the dump: `--ignore-table=a.b: this table is not in the dump`.
+    pub omits: Vec<String>,
 }
 
 /// Why the `args` parameter of a task cannot be used.

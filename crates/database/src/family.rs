@@ -145,6 +145,9 @@ pub struct DumpRequest<'a> {
     pub databases: &'a [String],
     /// The task parameter `args`.
     pub args: &'a str,
+    /// Whether `args` is the task's default. Then a Druid's `druid_config` is dumped without its users, and else as the
+    /// args say.
+    pub default_args: bool,
     /// The task parameter `backupCmd`, for a family whose servers can be dumped by more than one program; empty: its
     /// usual one.
     pub program: &'a str,
@@ -176,6 +179,10 @@ pub struct Dump {
     pub words: Vec<String>,
     /// What was left out of the task's args or changed in them.
     pub notes: Vec<String>,
+    /// What is in the databases and not in the dump.
+    pub left_out: Vec<String>,
+    /// What may keep the dump from coming back as it is.
+    pub warnings: Vec<String>,
 }
 
 /// A server to be looked at before a dump is loaded into it.

@@ -20,6 +20,7 @@
 mod aftermath;
 mod client;
 pub mod connection;
+mod druid_config;
 pub mod endpoint;
 pub mod family;
 mod flags;

@@ -77,6 +77,7 @@ impl Request {
                 role: &self.role,
                 databases: &self.databases,
                 args: &self.args,
+                default_args: self.args == DEFAULT_ARGS,
                 program: "",
                 scratch_dir: self.scratch.path(),
                 wait_timeout: self.wait,
@@ -150,7 +151,8 @@ async fn a_druids_metadata_is_dumped_whole_and_loads_into_another_database() {
         "sandbox",
         "CREATE DATABASE",
         "USE `",
-        "druid_config",
+        "DROP TABLE IF EXISTS `druid_config`",
+        "basic_authentication_a",
         "`other`",
         ROOT_PASSWORD,
     ] {
@@ -238,7 +240,8 @@ async fn which_databases_are_dumped_follows_the_rules() {
     let (data, result) = read(dump).await;
     result.unwrap();
     let text = String::from_utf8(data).unwrap();
-    assert!(text.contains("druid_segments") && !text.contains("druid_config"));
+    assert!(text.contains("druid_segments") && !text.contains("basic_authentication_a"));
+    assert!(text.contains("coordinator.config"));
 
     // `druid` is there but empty, and nothing else was named: that is said, not dumped.
     let error = druid().start().await.err().unwrap();

@@ -71,6 +71,7 @@ async fn dump(connection: &Connection) -> Result<String, Error> {
             role: &Role::Plain,
             databases: &["druid".to_owned()],
             args: "",
+            default_args: false,
             program: "",
             scratch_dir: scratch.path(),
             wait_timeout: Duration::from_secs(5),

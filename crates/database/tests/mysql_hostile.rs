@@ -97,6 +97,7 @@ async fn dumped(server: &MariaDb, args: &str) -> Vec<u8> {
             role: &Role::Plain,
             databases: &["shop".to_owned()],
             args,
+            default_args: false,
             program: "",
             scratch_dir: scratch.path(),
             wait_timeout: WAIT,

@@ -52,6 +52,7 @@ impl Backup {
                 role,
                 databases: &databases,
                 args,
+                default_args: args == DRUID_ARGS,
                 program: "",
                 scratch_dir: folder.path(),
                 wait_timeout: WAIT,
@@ -431,19 +432,34 @@ async fn a_druids_users_stay_unless_asked_for_and_the_servers_users_always() {
     target.fill_druid("druid", 1).await;
     target
         .run(&[
-            "UPDATE druid.druid_config SET payload = 'users of the target'",
+            "UPDATE druid.druid_config SET payload = 'users of the target' WHERE name LIKE 'basic%'",
+            "UPDATE druid.druid_config SET payload = 'newer' WHERE name NOT LIKE 'basic%'",
+            "INSERT INTO druid.druid_config VALUES ('later', 'x')",
             "CREATE USER reporter@'127.0.0.1' IDENTIFIED BY 'r3porter'",
             "GRANT SELECT ON druid.* TO reporter@'127.0.0.1'",
         ])
         .await;
     let accounts = "SELECT Host, User, Priv FROM mysql.global_priv ORDER BY 1, 2";
     let grants = "SHOW GRANTS FOR reporter@'127.0.0.1'";
-    let users = (target.rows(accounts).await, target.rows(grants).await);
-    let config = "SELECT payload FROM druid.druid_config";
+    let of_server = (target.rows(accounts).await, target.rows(grants).await);
+    let config = "SELECT CONCAT(name, ' ', HEX(payload)) FROM druid.druid_config ORDER BY name";
+    let hex = |text: &str| -> String { text.bytes().map(|byte| format!("{byte:02X}")).collect() };
+    let of_source = server.column(config).await;
+    let (of_target, users) = (hex("users of the target"), hex("users"));
+    assert!(of_source[0].ends_with(&users), "{of_source:?}");
+    let kept = [
+        format!("basic_authentication_a_users {of_target}"),
+        format!("basic_authorization_b_roles {of_target}"),
+        of_source[2].clone(),
+    ];
 
     let into = target.connection();
     without.load(&into, Some("druid")).await.unwrap();
-    assert_eq!(target.column(config).await, ["users of the target"]);
+    assert_eq!(target.column(config).await, kept);
+    // A table that is lost is there again, with what is not its users'.
+    target.run(&["DROP TABLE druid.druid_config"]).await;
+    without.load(&into, Some("druid")).await.unwrap();
+    assert_eq!(target.column(config).await, kept[2..]);
     assert_eq!(
         target
             .column("SELECT COUNT(*) FROM druid.druid_segments")
@@ -451,7 +467,7 @@ async fn a_druids_users_stay_unless_asked_for_and_the_servers_users_always() {
         ["5"]
     );
     with.load(&into, Some("druid")).await.unwrap();
-    assert_eq!(target.column(config).await, ["users"]);
+    assert_eq!(target.column(config).await, of_source);
 
     // Not by a dump of all databases either.
     server
@@ -468,7 +484,7 @@ async fn a_druids_users_stay_unless_asked_for_and_the_servers_users_always() {
     all.load(&into, None).await.unwrap();
     assert_eq!(
         (target.rows(accounts).await, target.rows(grants).await),
-        users
+        of_server
     );
     assert_eq!(into.credentials.password(), ROOT_PASSWORD);
 }

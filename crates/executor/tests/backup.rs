@@ -91,6 +91,7 @@ async fn a_backup_is_stored_and_reported_as_the_tutorial_shows_it() {
         .stdout;
     assert_eq!(stats["size"], format::bytes(sql.len() as u64));
     let sql = String::from_utf8(sql).unwrap();
+    // Nobody said that these args are the task's default.
     assert!(sql.contains("druid_segments") && !sql.contains("druid_config"));
 
     // The file beside the data says what the object says.

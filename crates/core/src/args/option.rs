@@ -21,6 +21,8 @@ pub(super) enum Verdict {
     Pass,
     /// It is passed on, and the log says what that means.
     Told(&'static str),
+    /// It is passed on, and keeps something out of the dump that somebody who restores it may miss.
+    Omits(&'static str),
     /// It is left out, and the log says why.
     Left(&'static str),
     /// These flags are passed on in its place, and the log says why.

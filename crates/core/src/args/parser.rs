@@ -193,6 +193,10 @@ impl Parser {
                 self.note(format!("--{name}: {what}"));
                 self.push(option, name, word);
             }
+            Verdict::Omits(what) => {
+                self.args.omits.push(format!("{word}: {what}"));
+                self.push(option, name, word);
+            }
             Verdict::Pass | Verdict::Refuse(_) => self.push(option, name, word),
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The options of PostgreSQL's own clients, released versions 12 to 18 together.
 
-use super::option::Verdict::{self, Database, Left, Only, Refuse, Told};
+use super::option::Verdict::{self, Database, Left, Omits, Only, Refuse, Told};
 use super::option::{
     CREDENTIALS, EXECUTES, FILES, HOST, NO_DUMP, Opt, flag, needs, needs_short, on, refused,
     refused_short, short, valued,
@@ -46,12 +46,25 @@ const OUTPUT: Verdict =
 const STATEMENTS: Verdict =
     Refuse("prints statements with rows of your data, which would end up in messages");
 const UNSEEN: Verdict = Left("what psql prints is not kept");
-const ALONE: Verdict =
-    Told("the dump holds nothing of what these need, such as types and functions of other schemas");
+const ALONE: Verdict = Omits(
+    "the dump holds nothing of what these need, such as types and functions of other schemas",
+);
 const VISIBLE: Verdict =
-    Told("the dump holds only the rows that its user may see, and a restore drops the others");
-const NO_LOBS: Verdict = Told("large objects are not in the dump");
-const NO_DATABASES: Verdict = Told("no database is in the dump");
+    Omits("the dump holds only the rows that its user may see, and a restore drops the others");
+const NO_LOBS: Verdict = Omits("large objects are not in the dump");
+const NO_DATABASES: Verdict = Omits("no database is in the dump");
+const NO_POLICIES: Verdict = Omits("row-level security policies are not in the dump");
+const NO_PUBLICATIONS: Verdict = Omits("publications are not in the dump");
+const NO_SUBSCRIPTIONS: Verdict = Omits("subscriptions are not in the dump");
+const NO_UNLOGGED: Verdict =
+    Omits("the rows of unlogged tables are not in the dump, and a restore drops them");
+const NO_RIGHTS: Verdict = Omits("rights (GRANT) are not in the dump");
+const NO_OWNERS: Verdict =
+    Omits("owners are not in the dump: what is restored belongs to who restores it");
+const NO_PASSWORDS: Verdict = Omits("the passwords of roles are not in the dump");
+const EXCLUDED: Verdict = Omits("what it names is not in the dump");
+const EXCLUDED_ROWS: Verdict =
+    Omits("the rows of what it names are not in the dump, and a restore drops them");
 const SUPERUSER: Verdict = Told("only a superuser can restore the dump");
 
 /// `pg_dump`.
@@ -93,40 +106,40 @@ pub(super) const DUMP: &[Opt] = &[
     short("clean", 'c'),
     valued("extension", Some('e'), ALONE),
     valued("schema", Some('n'), ALONE),
-    needs_short("exclude-schema", 'N'),
-    short("no-owner", 'O'),
+    valued("exclude-schema", Some('N'), EXCLUDED),
+    on("no-owner", Some('O'), NO_OWNERS),
     needs_short("superuser", 'S'),
     valued("table", Some('t'), ALONE),
     valued("table-and-children", None, ALONE),
-    needs_short("exclude-table", 'T'),
+    valued("exclude-table", Some('T'), EXCLUDED),
     short("verbose", 'v'),
-    short("no-privileges", 'x'),
-    flag("no-acl"),
+    on("no-privileges", Some('x'), NO_RIGHTS),
+    on("no-acl", None, NO_RIGHTS),
     flag("attribute-inserts"),
     flag("column-inserts"),
     flag("disable-dollar-quoting"),
     flag("disable-triggers"),
     on("enable-row-security", None, VISIBLE),
-    needs("exclude-extension"),
-    needs("exclude-table-and-children"),
-    needs("exclude-table-data"),
-    needs("exclude-table-data-and-children"),
+    valued("exclude-extension", None, EXCLUDED),
+    valued("exclude-table-and-children", None, EXCLUDED),
+    valued("exclude-table-data", None, EXCLUDED_ROWS),
+    valued("exclude-table-data-and-children", None, EXCLUDED_ROWS),
     flag("if-exists"),
     flag("inserts"),
     flag("load-via-partition-root"),
     needs("lock-wait-timeout"),
     flag("no-comments"),
-    flag("no-policies"),
-    flag("no-publications"),
+    on("no-policies", None, NO_POLICIES),
+    on("no-publications", None, NO_PUBLICATIONS),
     flag("no-security-labels"),
     flag("no-statistics"),
-    flag("no-subscriptions"),
+    on("no-subscriptions", None, NO_SUBSCRIPTIONS),
     flag("no-sync"),
     flag("no-synchronized-snapshots"),
     flag("no-table-access-method"),
     flag("no-tablespaces"),
     flag("no-toast-compression"),
-    flag("no-unlogged-table-data"),
+    on("no-unlogged-table-data", None, NO_UNLOGGED),
     flag("quote-all-identifiers"),
     needs("role"),
     needs("rows-per-insert"),
@@ -165,37 +178,37 @@ pub(super) const DUMP_ALL: &[Opt] = &[
     valued("extra-float-digits", None, DIGITS),
     short("clean", 'c'),
     on("globals-only", Some('g'), NO_DATABASES),
-    short("no-owner", 'O'),
+    on("no-owner", Some('O'), NO_OWNERS),
     on("roles-only", Some('r'), NO_DATABASES),
     needs_short("superuser", 'S'),
     on("tablespaces-only", Some('t'), NO_DATABASES),
     short("verbose", 'v'),
-    short("no-privileges", 'x'),
-    flag("no-acl"),
+    on("no-privileges", Some('x'), NO_RIGHTS),
+    on("no-acl", None, NO_RIGHTS),
     flag("attribute-inserts"),
     flag("column-inserts"),
     flag("disable-dollar-quoting"),
     flag("disable-triggers"),
     needs("exclude-database"),
-    needs("exclude-schema"),
-    needs("exclude-table"),
-    needs("exclude-table-data"),
+    valued("exclude-schema", None, EXCLUDED),
+    valued("exclude-table", None, EXCLUDED),
+    valued("exclude-table-data", None, EXCLUDED_ROWS),
     flag("if-exists"),
     flag("inserts"),
     flag("load-via-partition-root"),
     needs("lock-wait-timeout"),
     flag("no-comments"),
-    flag("no-policies"),
-    flag("no-publications"),
-    flag("no-role-passwords"),
+    on("no-policies", None, NO_POLICIES),
+    on("no-publications", None, NO_PUBLICATIONS),
+    on("no-role-passwords", None, NO_PASSWORDS),
     flag("no-security-labels"),
     flag("no-statistics"),
-    flag("no-subscriptions"),
+    on("no-subscriptions", None, NO_SUBSCRIPTIONS),
     flag("no-sync"),
     flag("no-table-access-method"),
     flag("no-tablespaces"),
     flag("no-toast-compression"),
-    flag("no-unlogged-table-data"),
+    on("no-unlogged-table-data", None, NO_UNLOGGED),
     flag("quote-all-identifiers"),
     needs("role"),
     needs("rows-per-insert"),

@@ -379,13 +379,43 @@ fn a_flag_that_would_take_away_what_a_restore_needs_is_left_out_or_replaced_and_
         let words: Vec<_> = args.flags.iter().map(|flag| flag.word.as_str()).collect();
         assert_eq!(words, *expected, "{text}");
         assert!(
-            args.notes.iter().any(|note| note.contains(told)),
-            "{text}: {:?}",
             args.notes
+                .iter()
+                .chain(&args.omits)
+                .any(|note| note.contains(told)),
+            "{text}: {:?} {:?}",
+            args.notes,
+            args.omits
         );
     }
     let harmless = "--add-drop-table --comments --hex-blob --skip-xml --skip-no-data -q --default-character-set=UTF8MB4 --master-data=2 --set-gtid-purged=off";
-    assert_eq!(parse(Tool::MySqlDump, harmless).unwrap().notes, [""; 0]);
+    let args = parse(Tool::MySqlDump, harmless).unwrap();
+    assert_eq!((args.notes, args.omits), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn what_flags_keep_out_of_a_dump_is_known_with_their_words() {
+    let cases = [
+        (
+            Tool::MySqlDump,
+            "--ignore-table=a.b --skip-routines",
+            vec![
+                "--ignore-table=a.b: this table is not in the dump",
+                "--skip-routines: routines are not in the dump",
+            ],
+        ),
+        (
+            Tool::PgDump,
+            "-T x --no-owner",
+            vec![
+                "--exclude-table=x: what it names is not in the dump",
+                "--no-owner: owners are not in the dump: what is restored belongs to who restores it",
+            ],
+        ),
+    ];
+    for (tool, text, expected) in cases {
+        assert_eq!(parse(tool, text).unwrap().omits, expected, "{text}");
+    }
 }
 
 #[test]

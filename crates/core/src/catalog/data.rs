@@ -139,8 +139,8 @@ pub fn addons() -> Vec<Addon> {
     vec![druid(), mysql(), mariadb(), postgres()]
 }
 
-/// Druid's metadata, in whichever database it is kept. Its table of users and settings stays out of the dumps, so that
-/// a restored Druid keeps its own.
+/// Druid's metadata, in whichever database it is kept. With the default args the users in its table of settings stay
+/// out of the dumps, so that a restored Druid keeps its own.
 fn druid() -> Addon {
     addon(
         "druid-addon",
@@ -261,6 +261,7 @@ pub fn functions(image: &str) -> Vec<Function> {
     let mariadb = [WAIT, "--mariadb-args=${args:=}"];
     let postgres = [WAIT, "--pg-args=${args:=}"];
     let user = ["--user=${user:=}"];
+    let by_default = ["--default-args=${defaultArgs:=}"];
     let load = || RESTORE.iter().chain(&ALLOWED);
     vec![
         function("kubedbmanifest-backup", image, BACKUP.iter()),
@@ -277,7 +278,8 @@ pub fn functions(image: &str) -> Vec<Function> {
             BACKUP
                 .iter()
                 .chain(&mysql)
-                .chain(&["--databases=${databases:=}"]),
+                .chain(&["--databases=${databases:=}"])
+                .chain(&by_default),
         ),
         function("mysql-restore", image, load().chain(&mysql)),
         function("mariadb-backup", image, BACKUP.iter().chain(&mariadb)),
@@ -289,7 +291,8 @@ pub fn functions(image: &str) -> Vec<Function> {
                 .iter()
                 .chain(&postgres)
                 .chain(&["--backup-cmd=${backupCmd:=}"])
-                .chain(&user),
+                .chain(&user)
+                .chain(&by_default),
         ),
         function(
             "postgres-restore",

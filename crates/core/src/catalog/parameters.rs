@@ -15,14 +15,18 @@ use crate::variables::names;
 
 /// The variables that the operator fills in for every Function; a user who could set them would turn a task against
 /// another session.
-pub const BUILTIN: [&str; 6] = [
+pub const BUILTIN: [&str; 7] = [
     "namespace",
     "backupSession",
     "restoreSession",
     "snapshot",
     "invokerKind",
     "invokerName",
+    DEFAULT_ARGS,
 ];
+
+/// The variable that says, with `true`, that the parameter `args` has the task's default.
+pub(super) const DEFAULT_ARGS: &str = "defaultArgs";
 
 /// The parameters that `task` takes when `function` runs it.
 pub fn parameters(task: &Task, function: &Function) -> BTreeSet<String> {

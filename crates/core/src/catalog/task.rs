@@ -7,7 +7,11 @@ use kubestash_api::shared::TaskReference;
 use serde_json::Value;
 
 use super::CatalogError;
+use super::parameters::DEFAULT_ARGS;
 use crate::variables::{Variables, expand};
+
+/// The parameter with flags for the client.
+const ARGS: &str = "args";
 
 /// Whether a task saves or brings back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +111,9 @@ pub fn variables(
             reference.params.contains_key(&parameter.name),
         ) {
             (Some(default), false) => {
+                if parameter.name == ARGS {
+                    variables.insert(DEFAULT_ARGS.to_owned(), true.to_string());
+                }
                 variables.insert(parameter.name.clone(), default.clone());
             }
             (None, false) if parameter.required == Some(true) => {
@@ -138,6 +145,9 @@ pub fn variables(
                 task: task.name.clone(),
                 variable: variable.name.clone(),
             });
+        }
+        if variable.name == ARGS {
+            variables.remove(DEFAULT_ARGS);
         }
         variables.insert(
             variable.name.clone(),
@@ -220,8 +230,15 @@ mod tests {
                 "--mysql-args=--set-gtid-purged=OFF --ignore-table=druid.druid_config",
                 "--db-version=",
                 "--databases=druid",
+                "--default-args=true",
             ]
         );
+        // What the user gives is never taken for the default, even if it reads the same.
+        let args = found.task.parameters.iter().find(|one| one.name == "args");
+        let same = args.unwrap().default.clone();
+        let given = reference(json!({"args": same}));
+        let given = variables(found.task, &given, Variables::default()).unwrap();
+        assert_eq!(given.get(DEFAULT_ARGS), None);
     }
 
     #[test]

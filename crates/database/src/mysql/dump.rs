@@ -1,18 +1,21 @@
 //! A running `mariadb-dump` or `mysqldump`.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
 use kubestash_core::args::{self, Tool};
+use zeroize::Zeroizing;
 
 use super::client::{Client, Purpose};
 use super::encoding::Marked;
 use super::server::{self, Server};
-use super::{options_file, plan};
+use super::{druid_config as settings, options_file, plan};
+use crate::druid_config;
 use crate::family::{Dump, DumpRequest, Error, Role};
 use crate::private_dir::PrivateDir;
 use crate::selection::{self, Scope, Wanted};
-use crate::stream::{FirstLine, Judgement, Producer, SILENCE};
+use crate::stream::{DumpStream, Filter, FirstLine, Judgement, Producer, SILENCE, StreamError};
 
 /// Waits for the server, selects the databases and starts the client.
 pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
@@ -71,6 +74,18 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         Scope::One(name) => server.encoding(name).await?,
         Scope::Several(_) => None,
     };
+    let mut left_out = args.omits.clone();
+    let settings = match metadata.as_deref().filter(|_| request.default_args) {
+        Some(database) => {
+            let found = settings::read(&mut server, &client, &scope, database).await?;
+            if found.is_some() {
+                left_out = druid_config::without_table(&left_out);
+                left_out.push(druid_config::omitted(database));
+            }
+            found
+        }
+        None => None,
+    };
     server.close().await;
     let plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref());
     let scratch = |source| Error::Scratch {
@@ -79,44 +94,78 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     };
     let private = PrivateDir::create_in(request.scratch_dir).map_err(scratch)?;
     let options = options_file::write(&private, &client, request.connection).map_err(scratch)?;
-
-    let mut command = client.command();
-    command
-        .arg(format!("--defaults-file={}", options.display()))
-        .args(&plan.words);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let child = command.spawn().map_err(|source| Error::Start {
-        program: client.name(),
-        source,
-    })?;
-    let stream = Producer {
-        child,
-        program: client.name(),
+    let (program, client_version) = (client.name(), client.version().to_owned());
+    let clients = Clients {
+        client,
+        options,
         private: Arc::new(private),
         secret: request.connection.credentials.password().to_owned().into(),
-        filter: Box::new(Marked::new(
-            encoding.as_ref(),
-            FirstLine::new(is_sandbox_line),
-        )),
-        judge,
-        silence: SILENCE,
-    }
-    .stream(request.cancel);
+    };
+    let main = Marked::new(encoding.as_ref(), FirstLine::new(is_sandbox_line));
+    let main = clients
+        .start(&plan.words, Box::new(main))
+        .map_err(|source| Error::Start {
+            program: program.clone(),
+            source,
+        })?;
+    let cancel = request.cancel;
+    let stream = match settings {
+        None => main.stream(cancel),
+        Some(settings) => DumpStream::of(|sender| async move {
+            main.pump(&sender, &cancel).await?;
+            sender.send(settings.before.into(), &cancel).await?;
+            let filter = Box::new(FirstLine::new(is_sandbox_line));
+            let rows = clients.start(&settings.words, filter);
+            let rows = rows.map_err(|source| StreamError::Start {
+                program: clients.client.name(),
+                source,
+            })?;
+            rows.pump(&sender, &cancel).await.map(drop)
+        }),
+    };
     Ok(Dump {
         stream,
-        program: client.name(),
-        client_version: client.version().to_owned(),
+        program,
+        client_version,
         server: info.vendor.name(),
         server_version: info.version,
         single: matches!(scope, Scope::One(_)),
         databases: scope.databases().to_vec(),
         words: plan.words,
         notes: plan.notes,
+        left_out,
+        warnings: Vec::new(),
     })
+}
+
+/// What the clients of a dump have in common.
+struct Clients {
+    client: Client,
+    options: PathBuf,
+    private: Arc<PrivateDir>,
+    secret: Zeroizing<String>,
+}
+
+impl Clients {
+    fn start(&self, words: &[String], filter: Box<dyn Filter>) -> std::io::Result<Producer> {
+        let mut command = self.client.command();
+        command
+            .arg(format!("--defaults-file={}", self.options.display()))
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Ok(Producer {
+            child: command.spawn()?,
+            program: self.client.name(),
+            private: Arc::clone(&self.private),
+            secret: self.secret.clone(),
+            filter,
+            judge,
+            silence: SILENCE,
+        })
+    }
 }
 
 /// MariaDB's client opens its dumps with a command that MySQL's client takes for an error.

@@ -5,6 +5,7 @@
 //!   server     wait until it answers; what it is; its databases
 //!   plan       the command line (pure)
 //!   dump       all of that, then the running client as a stream
+//!   druid_config  Druid's settings, behind the rest
 //!   encoding   the character set of the database, in front of the dump
 //!   target     the server to load into, looked at beforehand
 //!   statements how long those of a dump are (pure)      scan  what they do (pure)
@@ -15,6 +16,7 @@
 //! ```
 
 mod client;
+mod druid_config;
 mod dump;
 mod encoding;
 mod facts;

@@ -56,19 +56,7 @@ pub fn plan(
             false => notes.push(format!("{} does not know {word}: left out", client.name())),
         }
     }
-    // A date in the dump's last line would make every dump of an unchanged database a different one.
-    if client.knows("dump-date") {
-        words.push("--skip-dump-date".to_owned());
-    }
-    // Left to itself, MySQL's client writes the server's transactions into the dump, which others refuse to load.
-    if client.knows("set-gtid-purged") {
-        words.push("--set-gtid-purged=OFF".to_owned());
-    }
-    // MySQL's client from 8.0 on asks for a table that only MySQL's servers from 8.0 on have.
-    let has_statistics = server.vendor == Vendor::MySql && server.major >= 8;
-    if client.knows("column-statistics") && !has_statistics {
-        words.push("--column-statistics=0".to_owned());
-    }
+    words.extend(quirks(client, server));
     for flag in &args.flags {
         // Its work is done in the selection of databases.
         if flag.option == "ignore-database" {
@@ -86,6 +74,46 @@ pub fn plan(
         }
     }
     Plan { words, notes }
+}
+
+/// Words against what clients do of their own accord.
+fn quirks(client: &Client, server: &ServerInfo) -> Vec<String> {
+    let mut words = Vec::new();
+    // A date in the dump's last line would make every dump of an unchanged database a different one.
+    if client.knows("dump-date") {
+        words.push("--skip-dump-date".to_owned());
+    }
+    // Left to itself, MySQL's client writes the server's transactions into the dump, which others refuse to load.
+    if client.knows("set-gtid-purged") {
+        words.push("--set-gtid-purged=OFF".to_owned());
+    }
+    // MySQL's client from 8.0 on asks for a table that only MySQL's servers from 8.0 on have.
+    let has_statistics = server.vendor == Vendor::MySql && server.major >= 8;
+    if client.knows("column-statistics") && !has_statistics {
+        words.push("--column-statistics=0".to_owned());
+    }
+    words
+}
+
+/// Plans a dump of nothing but rows of one table: those that a condition names.
+pub(super) fn rows(
+    client: &Client,
+    server: &ServerInfo,
+    (database, table): (&str, &str),
+    condition: &str,
+) -> Vec<String> {
+    let objects = ["routines", "events", "triggers"];
+    let always = ALWAYS
+        .iter()
+        .filter(|(option, _)| !objects.contains(option) && client.knows(option));
+    let mut words: Vec<String> = always.map(|(_, word)| (*word).to_owned()).collect();
+    words.extend(quirks(client, server));
+    // Column names: the table that the rows go into may have been made by another version.
+    let only = ["--no-create-info", "--skip-triggers", "--complete-insert"];
+    words.extend(only.map(str::to_owned));
+    words.push(format!("--where={condition}"));
+    words.extend(["--", database, table].map(str::to_owned));
+    words
 }
 
 /// `--ignore-table=druid.x` names the table `x` of the metadata database, whatever that is called.

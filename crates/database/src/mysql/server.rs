@@ -234,6 +234,49 @@ impl Server {
         Ok(known.iter().any(|known| known == name))
     }
 
+    /// Whether a database has a table (and no view) of that name with such a column.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn has_column(
+        &mut self,
+        database: &str,
+        table: &str,
+        column: &str,
+    ) -> Result<bool, ServerError> {
+        let query = format!(
+            "SELECT c.COLUMN_NAME FROM information_schema.TABLES t JOIN information_schema.COLUMNS c \
+             ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME WHERE t.TABLE_SCHEMA = {} \
+             AND t.TABLE_NAME = {} AND c.COLUMN_NAME = {} AND t.TABLE_TYPE = 'BASE TABLE'",
+            quoted(database),
+            quoted(table),
+            quoted(column)
+        );
+        Ok(!self.list("look for a table", &query).await?.is_empty())
+    }
+
+    /// The statement that creates a table, with names in backquotes.
+    ///
+    /// # Errors
+    /// If a query fails.
+    pub(super) async fn definition(
+        &mut self,
+        database: &str,
+        table: &str,
+    ) -> Result<String, ServerError> {
+        let what = "read how a table is defined";
+        self.list(what, "SET sql_mode = '', sql_quote_show_create = 1")
+            .await?;
+        let (database, table) = (database.replace('`', "``"), table.replace('`', "``"));
+        let query = format!("SHOW CREATE TABLE `{database}`.`{table}`");
+        let rows = self.table(what, &query).await?;
+        let text = rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().nth(1));
+        Ok(text.unwrap_or_default())
+    }
+
     /// Creates a database, unless it is there.
     ///
     /// # Errors

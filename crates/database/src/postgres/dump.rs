@@ -4,18 +4,21 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kubestash_core::args::{self, Args, Tool};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::client::{Client, Program};
+use super::druid_config as table;
 use super::fence::{self, Fence};
 use super::plan::{self, Plan};
 use super::sections::{self, Writer};
 use super::server::{Database, Server};
 use super::service::{self, LineBreak, Service};
 use crate::connection::Connection;
-use crate::family::{Dump, DumpRequest, Error};
+use crate::druid_config;
+use crate::family::{Dump, DumpRequest, Error, Role};
 use crate::private_dir::PrivateDir;
 use crate::reach::ServerError;
 use crate::selection::{self, Scope, SelectionError, Wanted};
@@ -69,6 +72,19 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         (Some(Scope::One(name)), None) => Some(name.clone()),
         _ => None,
     };
+    let mut left_out = args.omits.clone();
+    let mut settings = None;
+    if request.default_args
+        && let Role::DruidMetadata { linked_db } = request.role
+        && let Some(name) = selection::metadata_database(linked_db, &existing, false)
+            .filter(|name| names.contains(name))
+    {
+        if let Some(text) = table::read(to, &name).await? {
+            left_out = druid_config::without_table(&left_out);
+            left_out.push(druid_config::omitted(&name));
+            settings = Some((name, text));
+        }
+    }
     let (version, words) = (client.version().to_owned(), plan.words.clone());
     let clients = Clients {
         client,
@@ -78,14 +94,19 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         private,
         secret: to.credentials.password().to_owned().into(),
         home,
+        settings,
     };
     let notes = clients.plan.notes.clone();
     let databases = names.to_vec();
     let stream = match &single {
-        Some(name) => clients
-            .of_database(name)
-            .map_err(Error::Stream)?
-            .stream(request.cancel),
+        Some(name) => {
+            let (cancel, settings) = (request.cancel, clients.settings_of(name));
+            let dump = clients.of_database(name).map_err(Error::Stream)?;
+            DumpStream::of(|sender| async move {
+                dump.pump(&sender, &cancel).await?;
+                sender.send(settings, &cancel).await
+            })
+        }
         None => clients.stream(databases.clone(), request.cancel),
     };
     Ok(Dump {
@@ -102,6 +123,8 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         databases,
         words,
         notes,
+        left_out,
+        warnings: Vec::new(),
     })
 }
 
@@ -186,6 +209,8 @@ struct Clients {
     secret: Zeroizing<String>,
     /// A database to connect to for what all databases share.
     home: String,
+    /// Druid's settings, and the database behind whose dump they stand.
+    settings: Option<(String, Bytes)>,
 }
 
 impl Clients {
@@ -201,7 +226,10 @@ impl Clients {
             for name in databases {
                 let before = writer.before(Some(&name));
                 let producer = self.of_database(&name);
-                writer.after(self.one(before, producer, &sender, &cancel).await?);
+                let sent = self.one(before, producer, &sender, &cancel).await?;
+                let settings = self.settings_of(&name);
+                writer.after(sent + settings.len() as u64);
+                sender.send(settings, &cancel).await?;
             }
             sender.send(writer.end().into(), &cancel).await
         })
@@ -216,6 +244,13 @@ impl Clients {
     ) -> Result<u64, StreamError> {
         sender.send(before.into(), cancel).await?;
         producer?.pump(sender, cancel).await
+    }
+
+    /// What stands behind the dump of this database.
+    fn settings_of(&self, name: &str) -> Bytes {
+        let settings = self.settings.as_ref();
+        let settings = settings.filter(|(database, _)| database == name);
+        settings.map(|(_, text)| text.clone()).unwrap_or_default()
     }
 
     fn of_database(&self, name: &str) -> Result<Producer, StreamError> {

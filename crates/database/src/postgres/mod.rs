@@ -6,6 +6,7 @@
 //!   server     wait until it answers; what it is; its databases       tls  its encryption
 //!   plan       the command lines (pure)
 //!   dump       all of that, then the running clients as one stream
+//!   druid_config  Druid's settings, behind the dump of its database
 //!   sections   a stream of several databases: who is where (pure)     fence  psql's own safeguard
 //!   target     the server to load into, looked at beforehand
 //!   prepare    what makes room for a dump in its target (pure)
@@ -13,6 +14,7 @@
 //! ```
 
 mod client;
+mod druid_config;
 mod dump;
 mod fence;
 mod globals;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::TryStreamExt;
 use tokio::net::TcpStream;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
@@ -430,6 +432,41 @@ impl Server {
     }
 
     /// The rows of a query, as text: what is asked is the same for every server and pooler.
+    /// These columns of the rows of a query; NULL is an empty text.
+    ///
+    /// # Errors
+    /// If the query fails; `what` it is for.
+    pub(super) async fn table(
+        &self,
+        what: &'static str,
+        query: &str,
+        columns: &[usize],
+    ) -> Result<Vec<Vec<String>>, ServerError> {
+        let rows = self.rows(query).await;
+        let rows = rows.map_err(|cause| self.failed(what, &cause))?;
+        let text = |row: &SimpleQueryRow, at: usize| row.get(at).unwrap_or_default().to_owned();
+        let columns = |row| columns.iter().map(|at| text(row, *at)).collect();
+        Ok(rows.iter().map(columns).collect())
+    }
+
+    /// What `COPY … TO STDOUT` gives, in the encoding of the database, as `pg_dump` writes it.
+    ///
+    /// # Errors
+    /// If the server refuses; `what` it is for.
+    pub(super) async fn copied(
+        &self,
+        what: &'static str,
+        statement: &str,
+    ) -> Result<Bytes, ServerError> {
+        let failed = |cause: Cause| self.failed(what, &cause);
+        let settings = "SELECT pg_catalog.set_config('client_encoding', pg_catalog.getdatabaseencoding(), false), \
+                        pg_catalog.set_config('bytea_output', 'hex', false)";
+        self.client.batch_execute(settings).await.map_err(failed)?;
+        let stream = self.client.copy_out(statement).await.map_err(failed)?;
+        let pieces: Vec<Bytes> = stream.try_collect().await.map_err(failed)?;
+        Ok(pieces.concat().into())
+    }
+
     async fn rows(&self, query: &str) -> Result<Vec<SimpleQueryRow>, Cause> {
         let messages = self.client.simple_query(query).await?;
         Ok(messages

@@ -16,6 +16,7 @@ pub struct Request {
     pub connection: Connection,
     pub role: Role,
     pub args: String,
+    pub default_args: bool,
     pub program: String,
     pub wait: Duration,
     pub scratch: tempfile::TempDir,
@@ -28,6 +29,7 @@ impl Request {
             connection,
             role: Role::Plain,
             args: String::new(),
+            default_args: false,
             program: String::new(),
             wait: Duration::from_secs(20),
             scratch: tempfile::tempdir().unwrap(),
@@ -41,12 +43,14 @@ impl Request {
                 linked_db: linked_db.into(),
             },
             args: "--exclude-table=druid_config".into(),
+            default_args: true,
             ..Self::plain(connection)
         }
     }
 
     pub fn args(mut self, args: &str) -> Self {
         self.args = args.into();
+        self.default_args = false;
         self
     }
 
@@ -62,6 +66,7 @@ impl Request {
                 role: &self.role,
                 databases: &[],
                 args: &self.args,
+                default_args: self.default_args,
                 program: &self.program,
                 scratch_dir: self.scratch.path(),
                 wait_timeout: self.wait,

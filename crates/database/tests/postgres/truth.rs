@@ -208,14 +208,14 @@ async fn a_druids_metadata_is_found_without_its_users_and_put_where_the_target_h
         .run(
             "meta",
             "INSERT INTO druid_segments SELECT 'wikipedia_' || n, decode(md5(n::text), 'hex') FROM generate_series(1, 500) n; \
-             INSERT INTO druid_config VALUES ('users', 'source')",
+             INSERT INTO druid_config VALUES ('basic_authentication_a_users', 'source'), ('coordinator.config', '\\x00ff5c')",
         )
         .await;
     let to = server.connection();
     let request = Request::druid(to.clone(), "meta");
     let (bytes, databases) = request.bytes().await;
     assert_eq!(databases, ["meta"]);
-    assert!(!String::from_utf8_lossy(&bytes).contains("druid_config"));
+    assert!(!String::from_utf8_lossy(&bytes).contains("basic_authentication_a"));
     // What KubeDB's connect URI says counts as well, whatever linkedDB says.
     let error = Request::druid(to.clone(), "druid")
         .start()
@@ -229,7 +229,7 @@ async fn a_druids_metadata_is_found_without_its_users_and_put_where_the_target_h
     server
         .run(
             "druid",
-            "INSERT INTO druid_config VALUES ('users', 'target')",
+            "INSERT INTO druid_config VALUES ('basic_authentication_a_users', 'target'), ('coordinator.config', 'newer'), ('later', 'x')",
         )
         .await;
     let role = Role::DruidMetadata {
@@ -241,8 +241,22 @@ async fn a_druids_metadata_is_found_without_its_users_and_put_where_the_target_h
         server.ask("druid", sum).await,
         server.ask("meta", sum).await
     );
-    let users = "SELECT convert_from(payload, 'UTF8') FROM druid_config";
-    assert_eq!(server.ask("druid", users).await, ["target"]);
+    let rows = "SELECT name || ' ' || encode(payload, 'hex') FROM druid_config ORDER BY name";
+    let users = "basic_authentication_a_users 746172676574";
+    let setting = "coordinator.config 00ff5c";
+    assert_eq!(server.ask("druid", rows).await, [users, setting]);
+
+    // A table that is lost is there again, with what is not its users'; by a dump of several databases too.
+    let several = Request {
+        program: "pg_dumpall".into(),
+        ..Request::druid(to.clone(), "meta")
+    };
+    let (all, _) = several.bytes().await;
+    for (dump, database) in [(&bytes, "druid"), (&all, "meta")] {
+        server.run(database, "DROP TABLE druid_config").await;
+        restore(&to, &role, Some("meta"), dump).await.unwrap();
+        assert_eq!(server.ask(database, rows).await, [setting]);
+    }
 }
 
 #[tokio::test]

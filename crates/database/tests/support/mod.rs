@@ -225,8 +225,12 @@ impl MariaDb {
         )])
         .await;
         for table in tables {
+            let key = match table {
+                "druid_config" => "name",
+                _ => "id",
+            };
             self.run(&[&format!(
-                "CREATE TABLE `{database}`.`{table}` (id VARCHAR(255) PRIMARY KEY, payload LONGBLOB)"
+                "CREATE TABLE `{database}`.`{table}` ({key} VARCHAR(255) PRIMARY KEY, payload LONGBLOB)"
             )])
             .await;
         }
@@ -238,7 +242,10 @@ impl MariaDb {
         self.run(&[
             &sql,
             &format!("INSERT INTO `{database}`.druid_rules VALUES ('_default', X'{bytes}')"),
-            &format!("INSERT INTO `{database}`.druid_config VALUES ('secret', 'users')"),
+            &format!(
+                "INSERT INTO `{database}`.druid_config VALUES ('basic_authentication_a_users', 'users'), \
+                 ('basic_authorization_b_roles', 'users'), ('coordinator.config', CONCAT('of {database} ', X'{bytes}'))"
+            ),
         ])
         .await;
     }

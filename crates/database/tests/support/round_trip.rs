@@ -23,6 +23,7 @@ pub(crate) async fn dump(to: &Connection, args: &str) -> Result<(Vec<u8>, String
             role: &Role::Plain,
             databases: &["shop".to_owned()],
             args,
+            default_args: false,
             program: "",
             scratch_dir: scratch.path(),
             wait_timeout: WAIT,

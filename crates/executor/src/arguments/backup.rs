@@ -24,6 +24,8 @@ pub struct Backup {
     pub last_task: bool,
     /// The task parameter `args`.
     pub args: String,
+    /// Whether nobody gave them: they are the task's default.
+    pub default_args: bool,
     /// The task parameter `backupCmd`: the program that dumps, for a family that has several.
     pub program: String,
     /// The task parameter `user`: who connects if no Secret names a user.
@@ -58,6 +60,7 @@ pub(super) fn parse(
         task: flags.take("task-name").unwrap_or_default(),
         last_task: flags.switch("last-task")?,
         args: flags.take(args_flag).unwrap_or_default(),
+        default_args: flags.switch("default-args")?,
         program: flags.take("backup-cmd").unwrap_or_default(),
         user: flags.user(),
         databases: flags

@@ -125,6 +125,7 @@ async fn dump(
         role: &database.role,
         databases: &backup.databases,
         args: &backup.args,
+        default_args: backup.default_args,
         program: &backup.program,
         scratch_dir: &backup.scratch_dir,
         wait_timeout: backup.wait_timeout,

@@ -355,7 +355,7 @@ fn a_druid_on_postgresql_comes_back_over_itself_and_into_a_new_one_which_keeps_i
         "sample-druid",
         "CREATE TABLE IF NOT EXISTS own (id int PRIMARY KEY, payload bytea);\n\
          INSERT INTO own SELECT n, decode(md5(n::text), 'hex') FROM generate_series(1, 500) n;\n\
-         INSERT INTO druid_config (name, payload) VALUES ('users', 'source');",
+         INSERT INTO druid_config (name, payload) VALUES ('basic_authorization_x', 'source'), ('lookups', 'source');",
     );
     let sum = "SELECT count(*), md5(string_agg(own::text, ',' ORDER BY id)) FROM own";
     let before = metadata(&system, "sample-druid", sum);
@@ -371,12 +371,14 @@ fn a_druid_on_postgresql_comes_back_over_itself_and_into_a_new_one_which_keeps_i
     metadata(
         &system,
         "sample-druid",
-        "DROP TABLE own; DROP TABLE druid_segments; UPDATE druid_config SET payload = 'newer' WHERE name = 'users';",
+        "DROP TABLE own; DROP TABLE druid_segments; UPDATE druid_config SET payload = 'newer' WHERE name IN ('basic_authorization_x', 'lookups');",
     );
     restore_druid(&system, "over", "sample-druid");
     assert_eq!(metadata(&system, "sample-druid", sum), before);
-    let users = "SELECT convert_from(payload, 'UTF8') FROM druid_config WHERE name = 'users'";
-    assert_eq!(metadata(&system, "sample-druid", users).trim(), "newer");
+    let config = "SELECT string_agg(name || ' ' || convert_from(payload, 'UTF8'), ', ' ORDER BY name) FROM druid_config \
+                  WHERE name IN ('basic_authorization_x', 'lookups')";
+    let kept = metadata(&system, "sample-druid", config);
+    assert_eq!(kept.trim(), "basic_authorization_x newer, lookups source");
 
     let mut fresh = postgres_druid("restored-druid");
     fresh["spec"]["init"] = json!({"waitForInitialRestore": true});
@@ -384,5 +386,6 @@ fn a_druid_on_postgresql_comes_back_over_itself_and_into_a_new_one_which_keeps_i
     restore_druid(&system, "into-new", "restored-druid");
     system.wait_phase("demo", "druid/restored-druid", &["Ready"]);
     assert_eq!(metadata(&system, "restored-druid", sum), before);
-    assert_eq!(metadata(&system, "restored-druid", users).trim(), "");
+    let fresh = metadata(&system, "restored-druid", config);
+    assert_eq!(fresh.trim(), "lookups source");
 }

@@ -2,7 +2,7 @@
 
 use super::super::option::Value::{Joined, Switch};
 use super::super::option::Verdict::{
-    self, AllDatabases, As, Databases, Left, Only, Pass, Refuse, Told,
+    self, AllDatabases, As, Databases, Left, Omits, Only, Pass, Refuse, Told,
 };
 use super::super::option::{
     CREDENTIALS, EXECUTES, FILES, HOST, NO_DUMP, Opt, flag, joined, needs, off, on, opt, refused,
@@ -71,12 +71,15 @@ const CREATES: Verdict = Left(
     "databases are always created where they are missing, so that a new server can be restored to",
 );
 const SOME_ROWS: Verdict =
-    Told("the dump holds only a part of the rows, and a restore drops the others");
-const OLD_ROWS: Verdict = Told("the dump holds rows of that time, not of now");
-const NO_EVENTS: Verdict = Told("events are not in the dump");
-const NO_ROUTINES: Verdict = Told("routines are not in the dump");
-const NO_TRIGGERS: Verdict = Told("triggers are not in the dump");
-const NO_VIEWS: Verdict = Told("views are not in the dump");
+    Omits("the dump holds only a part of the rows, and a restore drops the others");
+const OLD_ROWS: Verdict = Omits("the dump holds rows of that time, not of now");
+const NO_EVENTS: Verdict = Omits("events are not in the dump");
+const NO_ROUTINES: Verdict = Omits("routines are not in the dump");
+const NO_TRIGGERS: Verdict = Omits("triggers are not in the dump");
+const NO_VIEWS: Verdict = Omits("views are not in the dump");
+const NO_TABLE: Verdict = Omits("this table is not in the dump");
+const NO_DATA: Verdict =
+    Omits("the rows of this table are not in the dump, and a restore drops them");
 
 /// The options.
 pub(in super::super) const DUMP: &[Opt] = &[
@@ -225,8 +228,8 @@ pub(in super::super) const DUMP: &[Opt] = &[
     flag("flush-privileges"),
     flag("get-server-public-key"),
     flag("gtid"),
-    needs("ignore-table"),
-    needs("ignore-table-data"),
+    valued("ignore-table", None, NO_TABLE),
+    valued("ignore-table-data", None, NO_DATA),
     short("lock-all-tables", 'x'),
     short("lock-tables", 'l'),
     flag("log-queries"),
