@@ -109,6 +109,10 @@ pub mod snapshot {
     /// The data is there, as far as a later run looked at it. Only on Snapshots whose data was found damaged. Ours.
     pub const DATA_INTACT: ConditionType =
         ConditionType::new("DataIntact", "DataRestored", "DataDamaged");
+    /// Something was seen that may keep a restore from working or from being complete; True is bad. The phase does not
+    /// depend on it. Ours.
+    pub const HAS_WARNINGS: ConditionType =
+        ConditionType::new("HasWarnings", "WarningsFound", "NoWarnings");
 }
 
 /// Conditions of a BackupConfiguration or BackupBatch as a whole.
@@ -193,6 +197,8 @@ pub mod backup_session {
         "SnapshotCleanupTerminatedBeforeCompletion",
         "SnapshotCleanupIncomplete",
     );
+    /// What the condition of the same name of its Snapshots says. Ours.
+    pub const HAS_WARNINGS: ConditionType = super::snapshot::HAS_WARNINGS;
     /// The pod does not start. The phase does not depend on it.
     pub const POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED: ConditionType =
         ConditionType::new(

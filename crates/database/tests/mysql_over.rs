@@ -337,3 +337,51 @@ async fn a_database_that_is_lost_comes_back_with_its_character_set_whatever_the_
         assert_eq!(after, before);
     }
 }
+
+#[tokio::test]
+async fn the_history_of_versioned_tables_comes_back_or_is_said_to_be_missing() {
+    let server = MariaDb::start().await;
+    server
+        .run(&[
+            "CREATE DATABASE shop CHARACTER SET utf8mb4",
+            "CREATE TABLE shop.prices (id INT PRIMARY KEY, price INT) WITH SYSTEM VERSIONING",
+            "INSERT INTO shop.prices VALUES (1, 10), (2, 20)",
+            "UPDATE shop.prices SET price = 11 WHERE id = 1",
+            "UPDATE shop.prices SET price = 12 WHERE id = 1",
+            "DELETE FROM shop.prices WHERE id = 2",
+        ])
+        .await;
+    let history =
+        "SELECT id, price, ROW_START, ROW_END FROM shop.prices FOR SYSTEM_TIME ALL ORDER BY 1, 3";
+    let before = server.rows(history).await;
+    assert_eq!(before.len(), 4);
+    let (bytes, _) = dump(&server.connection(), "").await.unwrap();
+    for change in [
+        "DELETE FROM shop.prices",
+        "DROP TABLE shop.prices",
+        "DROP DATABASE shop",
+    ] {
+        server.run(&[change]).await;
+        load(&server.connection(), &bytes).await.unwrap();
+        assert_eq!(server.rows(history).await, before, "{change}");
+    }
+
+    // No client can dump this one's.
+    server
+        .run(&[
+            "CREATE TABLE shop.stock (id INT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, \
+             e BIGINT UNSIGNED GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) \
+             ENGINE = InnoDB WITH SYSTEM VERSIONING",
+            "INSERT INTO shop.stock (id) VALUES (7)",
+        ])
+        .await;
+    let warnings = round_trip::warnings(&server.connection(), "").await;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for words in ["shop.prices", "\"shop.stock\" keep theirs by transactions"] {
+        assert!(warnings[0].contains(words), "{warnings:?}");
+    }
+    let (bytes, _) = dump(&server.connection(), "").await.unwrap();
+    load(&server.connection(), &bytes).await.unwrap();
+    assert_eq!(server.column("SELECT id FROM shop.stock").await, ["7"]);
+    assert_eq!(server.column("SELECT price FROM shop.prices").await, ["12"]);
+}

@@ -200,6 +200,9 @@ pub struct RestoreComponentStatus {
     /// Why the part failed, or why its last try did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What there is to know once the part is restored: what the backup did not hold, and what is to be done now. Ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// State of the part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<RestorePhase>,

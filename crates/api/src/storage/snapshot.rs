@@ -208,6 +208,9 @@ pub struct Component {
     /// Whether the data was intact when it was checked after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<bool>,
+    /// What is in the databases and not in the part, so that a restore does not bring it back. Ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// What is known about archived logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_stats: Option<LogStats>,
@@ -235,6 +238,9 @@ pub struct Component {
     /// The VolumeSnapshots that were created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volume_snapshotter_stats: Vec<VolumeSnapshotterStats>,
+    /// What was seen in the databases that may keep a restore from working, or from being complete. Ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What WAL-G reports.
     #[serde(default, rename = "walGStats", skip_serializing_if = "Option::is_none")]
     pub wal_g_stats: Option<WalGStats>,

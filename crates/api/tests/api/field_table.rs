@@ -76,6 +76,18 @@ const DIFFERENCES: &[(&str, &[&str], &str, &str)] = &[
         "ours: integrity says what was looked at and when",
     ),
     (
+        "Snapshot",
+        &["components{}.leftOut", "components{}.warnings"],
+        "row",
+        "ours: a backup says what is not in it, and what may keep it from coming back",
+    ),
+    (
+        "RestoreSession",
+        &["components{}.notes"],
+        "row",
+        "ours: a restore says what was not in the backup, and what is to be done now",
+    ),
+    (
         "*",
         &["scheduler.jobTemplate.template"],
         "default",

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::client::{Client, Purpose};
 use super::encoding::Marked;
 use super::server::{self, Server};
-use super::{druid_config as settings, options_file, plan};
+use super::{druid_config as settings, history, options_file, plan};
 use crate::druid_config;
 use crate::family::{Dump, DumpRequest, Error, Role};
 use crate::private_dir::PrivateDir;
@@ -86,8 +86,15 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         }
         None => None,
     };
+    let versioned = history::tables(&mut server, &scope).await?;
+    let keeps = server
+        .takes("SELECT @@system_versioning_insert_history")
+        .await;
     server.close().await;
-    let plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref());
+    let mut plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref());
+    let (word, warning) = history::plan(&client, &args, &versioned, keeps);
+    // In front of the names of the databases.
+    plan.words.splice(0..0, word);
     let scratch = |source| Error::Scratch {
         folder: request.scratch_dir.to_owned(),
         source,
@@ -134,7 +141,7 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         words: plan.words,
         notes: plan.notes,
         left_out,
-        warnings: Vec::new(),
+        warnings: warning.into_iter().collect(),
     })
 }
 

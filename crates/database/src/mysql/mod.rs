@@ -6,6 +6,7 @@
 //!   plan       the command line (pure)
 //!   dump       all of that, then the running client as a stream
 //!   druid_config  Druid's settings, behind the rest
+//!   history    of system-versioned tables
 //!   encoding   the character set of the database, in front of the dump
 //!   target     the server to load into, looked at beforehand
 //!   statements how long those of a dump are (pure)      scan  what they do (pure)
@@ -20,6 +21,7 @@ mod druid_config;
 mod dump;
 mod encoding;
 mod facts;
+mod history;
 mod load;
 mod options_file;
 mod plan;

@@ -234,6 +234,32 @@ impl Server {
         Ok(known.iter().any(|known| known == name))
     }
 
+    /// The system-versioned tables of databases of MariaDB, and whether they keep their history by transactions.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn versioned(
+        &mut self,
+        databases: &[String],
+    ) -> Result<Vec<(String, bool)>, ServerError> {
+        let among: Vec<String> = databases.iter().map(|name| quoted(name)).collect();
+        let query = format!(
+            "SELECT CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME), COALESCE(MAX(c.DATA_TYPE = 'bigint'), 0) \
+             FROM information_schema.TABLES t LEFT JOIN information_schema.COLUMNS c \
+             ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME AND c.GENERATION_EXPRESSION = 'ROW START' \
+             WHERE t.TABLE_TYPE = 'SYSTEM VERSIONED' AND t.TABLE_SCHEMA IN ({}) GROUP BY 1 ORDER BY 1",
+            among.join(", ")
+        );
+        let rows = self
+            .table("look for system-versioned tables", &query)
+            .await?;
+        let rows = rows.into_iter().filter_map(|row| {
+            let [name, by_transaction] = <[String; 2]>::try_from(row).ok()?;
+            Some((name, by_transaction == "1"))
+        });
+        Ok(rows.collect())
+    }
+
     /// Whether a database has a table (and no view) of that name with such a column.
     ///
     /// # Errors

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::client::{Client, Program};
-use super::druid_config as table;
 use super::fence::{self, Fence};
 use super::plan::{self, Plan};
 use super::sections::{self, Writer};
 use super::server::{Database, Server};
 use super::service::{self, LineBreak, Service};
+use super::{database_settings, druid_config as table, search_path};
 use crate::connection::Connection;
 use crate::druid_config;
 use crate::family::{Dump, DumpRequest, Error, Role};
@@ -51,10 +51,11 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     let (info, home) = (server.info.clone(), server.database.clone());
     let databases = server.databases().await?;
     let existing = server.existing(to, request.role, &databases).await?;
-    drop(server);
     let scope = scope(&request, &args, whole_server, &existing)?;
     let names = scope.as_ref().map_or(&[][..], Scope::databases);
     may_connect(to, names, &databases)?;
+    let of_databases = database_settings::left_out(&server, names).await?;
+    drop(server);
     if !sections::fits(names) {
         return Err(SelectionError::TooMany(names.len()).into());
     }
@@ -65,7 +66,7 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         true => Some(find(Program::DumpAll).await?),
         false => None,
     };
-    let plan = plan::plan(&client, all.as_ref(), &args);
+    let mut plan = plan::plan(&client, all.as_ref(), &args);
     let (private, service) = write_files(request.scratch_dir, to).await?;
 
     let single = match (&scope, &all) {
@@ -73,6 +74,16 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         _ => None,
     };
     let mut left_out = args.omits.clone();
+    left_out.extend(of_databases);
+    let mut warnings = Vec::new();
+    for name in names {
+        let server = Server::another(to, name).await?;
+        // No reason not to back up.
+        match search_path::warnings(&server).await {
+            Ok(found) => warnings.extend(found),
+            Err(error) => plan.notes.push(error.to_string()),
+        }
+    }
     let mut settings = None;
     if request.default_args
         && let Role::DruidMetadata { linked_db } = request.role
@@ -124,7 +135,7 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         words,
         notes,
         left_out,
-        warnings: Vec::new(),
+        warnings,
     })
 }
 
@@ -303,6 +314,9 @@ impl Clients {
     }
 }
 
+/// What to do about a function that finds nothing.
+const SEARCH_PATH: &str = "if a function names it without a schema: a restore runs the functions of generated columns, indexes, checks and materialized views with an empty search_path; ALTER FUNCTION … SET search_path = … where it was backed up, and back up again";
+
 /// What the end of a client's error output means.
 pub(super) fn judge(said: &str) -> Judgement {
     let permanent = [
@@ -327,7 +341,7 @@ pub(super) fn judge(said: &str) -> Judgement {
         "could not open extension control file",
         "is not available",
     ];
-    let hints: [(&[&str], &str); 9] = [
+    let hints: [(&[&str], &str); 11] = [
         (
             &["due to lock timeout"],
             "another session holds it: look into pg_stat_activity and pg_locks, and end that one",
@@ -344,6 +358,8 @@ pub(super) fn judge(said: &str) -> Judgement {
             &["row-level security"],
             "use a user with BYPASSRLS, or dump only what the user may see with --enable-row-security",
         ),
+        (&["relation \"", "does not exist"], SEARCH_PATH),
+        (&["function ", "does not exist"], SEARCH_PATH),
         (
             &["role \"", "does not exist"],
             "create the role first, or dump with --no-owner --no-privileges in the task parameter args",

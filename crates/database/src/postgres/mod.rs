@@ -7,6 +7,7 @@
 //!   plan       the command lines (pure)
 //!   dump       all of that, then the running clients as one stream
 //!   druid_config  Druid's settings, behind the dump of its database
+//!   database_settings, search_path  what a dump does not hold, and what may keep it from coming back
 //!   sections   a stream of several databases: who is where (pure)     fence  psql's own safeguard
 //!   target     the server to load into, looked at beforehand
 //!   prepare    what makes room for a dump in its target (pure)
@@ -14,6 +15,7 @@
 //! ```
 
 mod client;
+mod database_settings;
 mod druid_config;
 mod dump;
 mod fence;
@@ -23,6 +25,7 @@ mod load;
 mod plan;
 mod prepare;
 mod scan;
+mod search_path;
 mod sections;
 mod server;
 mod service;
@@ -48,4 +51,10 @@ pub(crate) const FACTS: Facts = Facts {
 /// A name as SQL writes it.
 fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL writes it.
+fn literal(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\'', "''");
+    format!("E'{escaped}'")
 }

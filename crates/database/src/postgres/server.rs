@@ -12,7 +12,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Error as Cause, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{client, identifier, tls};
+use super::{client, identifier, literal, tls};
 use crate::connection::{Connection, Security};
 use crate::family::Role;
 use crate::reach::{self, Refusal, ServerError};
@@ -477,12 +477,6 @@ impl Server {
             })
             .collect())
     }
-}
-
-/// A text as SQL writes it.
-fn literal(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('\'', "''");
-    format!("E'{escaped}'")
 }
 
 /// Why an attempt to connect to one database failed.

@@ -17,6 +17,7 @@ mod migrations;
 #[path = "../support/options.rs"]
 mod options;
 mod over;
+mod remarks;
 mod server;
 mod several;
 mod task;

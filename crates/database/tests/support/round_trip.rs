@@ -2,11 +2,12 @@
 #![allow(dead_code)] // Each test binary uses a part of it.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use kubestash_database::{
-    Connection, DumpRequest, Error, ExamineRequest, Family, LoadRequest, Outline, Outliner, Role,
-    StreamError,
+    Connection, Dump, DumpRequest, Error, ExamineRequest, Family, LoadRequest, Outline, Outliner,
+    Role, StreamError,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,21 @@ const WAIT: Duration = Duration::from_secs(20);
 /// A dump, and what the client says it is.
 pub(crate) async fn dump(to: &Connection, args: &str) -> Result<(Vec<u8>, String), Error> {
     let scratch = tempfile::tempdir().unwrap();
-    let dump = Family::MySql
+    let dump = begin(to, args, scratch.path()).await?;
+    let version = dump.client_version.clone();
+    let (data, result): (_, Result<_, StreamError>) = drain::drain(dump.stream).await;
+    result.unwrap();
+    Ok((data, version))
+}
+
+/// What a dump warns of.
+pub(crate) async fn warnings(to: &Connection, args: &str) -> Vec<String> {
+    let scratch = tempfile::tempdir().unwrap();
+    begin(to, args, scratch.path()).await.unwrap().warnings
+}
+
+async fn begin(to: &Connection, args: &str, scratch: &Path) -> Result<Dump, Error> {
+    Family::MySql
         .dump(DumpRequest {
             connection: to,
             role: &Role::Plain,
@@ -25,15 +40,11 @@ pub(crate) async fn dump(to: &Connection, args: &str) -> Result<(Vec<u8>, String
             args,
             default_args: false,
             program: "",
-            scratch_dir: scratch.path(),
+            scratch_dir: scratch,
             wait_timeout: WAIT,
             cancel: CancellationToken::new(),
         })
-        .await?;
-    let version = dump.client_version.clone();
-    let (data, result): (_, Result<_, StreamError>) = drain::drain(dump.stream).await;
-    result.unwrap();
-    Ok((data, version))
+        .await
 }
 
 pub(crate) fn outline(dump: &[u8]) -> Outline {

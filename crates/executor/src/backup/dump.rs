@@ -14,7 +14,7 @@ use kubestash_engine::{
 
 use super::dereference::Source;
 use super::plan::{self, Content};
-use super::report::Stored;
+use super::report::{Remarks, Stored};
 use super::source::Watched;
 use super::task::Task;
 use crate::arguments::Backup;
@@ -29,9 +29,16 @@ pub(super) struct Running {
     file: &'static str,
     /// What there is to say of the databases in it.
     content: Content,
+    /// What else is known of it.
+    remarks: Remarks,
 }
 
 impl Running {
+    /// What is known of it beforehand.
+    pub(super) fn remarks(&self) -> &Remarks {
+        &self.remarks
+    }
+
     /// Whether the server holds no database.
     pub(super) fn is_empty(&self) -> bool {
         self.content == Content::Empty
@@ -103,6 +110,7 @@ pub(super) async fn start(
             stream: Box::new(io::Cursor::new(document.to_bytes())),
             file,
             content: Content::Told,
+            remarks: Remarks::default(),
         }),
     }
 }
@@ -142,6 +150,7 @@ async fn dump(
                     stream: Box::new(io::Cursor::new(EMPTY)),
                     file,
                     content: Content::Empty,
+                    remarks: Remarks::default(),
                 });
             }
             dump => dump?,
@@ -159,6 +168,16 @@ async fn dump(
         dump.words.join(" "),
         dump.client_version
     );
+    let remarks = Remarks {
+        left_out: dump.left_out,
+        warnings: dump.warnings,
+    };
+    for left_out in &remarks.left_out {
+        tracing::info!("left out: {left_out}");
+    }
+    for warning in &remarks.warnings {
+        tracing::warn!("{warning}");
+    }
     let content = match dump.databases.as_slice() {
         [] => Content::Told,
         [only] if dump.single => Content::Single(only.clone()),
@@ -168,6 +187,7 @@ async fn dump(
         stream: Box::new(dump.stream),
         file,
         content,
+        remarks,
     })
 }
 
@@ -206,6 +226,7 @@ pub(super) async fn into_all(
         })
         .collect();
     let databases = dump.content.databases();
+    let remarks = dump.remarks.clone();
     let (stream, watch) = Watched::new(dump.stream);
     let results = backup_streams(destinations, Box::new(stream), cancel.clone()).await;
     tracing::info!("read {}", kubestash_core::format::bytes(watch.bytes()));
@@ -214,6 +235,7 @@ pub(super) async fn into_all(
         .map(|result| {
             let stored = |summary| Stored {
                 databases: databases.clone(),
+                remarks: remarks.clone(),
                 ..Stored::from(summary)
             };
             result.map(stored).map_err(|error| match error {

@@ -241,7 +241,8 @@ async fn dump_into(
         return refused;
     }
     // Shown while it lasts, and takes the reason of an earlier attempt away.
-    let beginnings = join_all(opened.iter().map(|opened| opened.work.begin()));
+    let remarks = dump.remarks().clone();
+    let beginnings = join_all(opened.iter().map(|opened| opened.work.begin(&remarks)));
     let destinations = opened
         .iter()
         .map(|opened| (Arc::clone(&opened.repository), opened.work.snapshot.clone()))
@@ -297,6 +298,10 @@ impl Opened<'_> {
                             finished: made.map(|made| made.finished),
                             examined: None,
                             databases,
+                            remarks: report::Remarks::recorded(
+                                &self.work.snapshot,
+                                self.work.task.component(),
+                            ),
                         };
                         self.finish(stored, surplus, started).await
                     }
@@ -352,8 +357,9 @@ impl Work<'_> {
     }
 
     /// Says that the component is being made.
-    async fn begin(&self) {
-        let status = report::attempt(&self.snapshot, self.task.component(), &self.path, None);
+    async fn begin(&self, remarks: &report::Remarks) {
+        let component = self.task.component();
+        let status = report::attempt(&self.snapshot, component, &self.path, Ok(remarks));
         if let Err(error) = self.cluster.apply_status(&self.snapshot, &status).await {
             tracing::warn!("{}: {error}", self.name);
         }
@@ -366,7 +372,7 @@ impl Work<'_> {
             &self.snapshot,
             self.task.component(),
             &self.path,
-            Some(&failure),
+            Err(&failure),
         );
         let reporting = self.cluster.apply_status(&self.snapshot, &status);
         match tokio::time::timeout(LAST_WORDS, reporting).await {

@@ -19,6 +19,27 @@ use kubestash_engine::{BackupSummary, Examined};
 use crate::failure::{Failure, one_line};
 use crate::log::listed;
 
+/// What is known of a dump beside its databases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Remarks {
+    /// What is in the databases and not in it.
+    pub(super) left_out: Vec<String>,
+    /// What may keep it from coming back.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Remarks {
+    /// What the last attempt has said.
+    pub(super) fn recorded(snapshot: &Snapshot, component: &str) -> Self {
+        let status = snapshot.status.as_ref();
+        let component = status.and_then(|status| status.components.get(component));
+        component.map_or_else(Self::default, |component| Self {
+            left_out: component.left_out.clone(),
+            warnings: component.warnings.clone(),
+        })
+    }
+}
+
 /// A restic snapshot that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
@@ -36,6 +57,8 @@ pub(super) struct Stored {
     pub(super) examined: Option<Examined>,
     /// The databases in it, as far as they are known.
     pub(super) databases: Vec<String>,
+    /// What else is known of it.
+    pub(super) remarks: Remarks,
 }
 
 impl From<BackupSummary> for Stored {
@@ -48,6 +71,7 @@ impl From<BackupSummary> for Stored {
             finished: Some(summary.finished),
             examined: Some(summary.examined),
             databases: Vec::new(),
+            remarks: Remarks::default(),
         }
     }
 }
@@ -89,6 +113,8 @@ pub(super) fn component(
             })
             .collect(),
         data_read_since: time(examined.read_since),
+        left_out: few(&stored.remarks.left_out),
+        warnings: few(&stored.remarks.warnings),
         path: Some(path.to_owned()),
         phase: Some(SnapshotPhase::Succeeded),
         restic_stats: vec![ResticStats::from_summary(ResticSummary {
@@ -128,19 +154,21 @@ fn few(sentences: &[String]) -> Vec<String> {
     few
 }
 
-/// The status with one component that works or has failed in this attempt.
+/// The status with one component that works, with what is known of it beforehand, or has failed in this attempt.
 pub(super) fn attempt(
     snapshot: &Snapshot,
     component: &str,
     path: &str,
-    failure: Option<&Failure>,
+    outcome: Result<&Remarks, &Failure>,
 ) -> SnapshotStatus {
     let mut status = ours(snapshot);
     let entry = Component {
         driver: Some(Driver::Restic),
         path: Some(path.to_owned()),
         phase: Some(SnapshotPhase::Running),
-        error: failure.map(|failure| failure.message.clone()),
+        error: outcome.err().map(|failure| failure.message.clone()),
+        left_out: outcome.map_or_else(|_| Vec::new(), |remarks| few(&remarks.left_out)),
+        warnings: outcome.map_or_else(|_| Vec::new(), |remarks| few(&remarks.warnings)),
         ..Component::default()
     };
     status.components.insert(component.to_owned(), entry);
@@ -272,6 +300,10 @@ mod tests {
             finished: Some(at("2024-09-19T10:31:05.75Z")),
             examined: None,
             databases: vec!["druid".into()],
+            remarks: Remarks {
+                left_out: vec!["x".into()],
+                warnings: Vec::new(),
+            },
         };
         let duration = Duration::from_nanos(9_614_587_405);
         component(PATH, "dumpfile.sql", &stored, &examined, duration)
@@ -366,13 +398,13 @@ mod tests {
     fn a_failed_attempt_leaves_its_reason_and_a_running_phase() {
         let snapshot = pending(1);
         let failure = Failure::transient("DatabaseUnreachable", "failed to reach it");
-        let status = attempt(&snapshot, "dump", PATH, Some(&failure));
+        let status = attempt(&snapshot, "dump", PATH, Err(&failure));
         assert_eq!(status.phase, Some(SnapshotPhase::Running));
         let written = serde_json::to_value(&status.components["dump"]).unwrap();
         let expected = json!({"driver": "Restic", "path": PATH, "phase": "Running", "error": "failed to reach it"});
         assert_eq!(written, expected);
         // The next attempt takes the reason away.
-        let status = attempt(&snapshot, "dump", PATH, None);
+        let status = attempt(&snapshot, "dump", PATH, Ok(&Remarks::default()));
         assert_eq!(status.components["dump"].error, None);
     }
 
@@ -383,7 +415,7 @@ mod tests {
             "components": {"manifest": {"phase": "Succeeded", "size": "12.127 KiB", "integrity": true}},
             "conditions": [{"type": "RecentSnapshotListUpdated", "status": "True", "lastTransitionTime": "2024-09-19T10:31:06Z"}],
         }));
-        let running = attempt(&snapshot, "dump", PATH, None);
+        let running = attempt(&snapshot, "dump", PATH, Ok(&Remarks::default()));
         assert_eq!(running.components.len(), 2);
         assert!(!is_complete(&snapshot, &running));
         assert_eq!(

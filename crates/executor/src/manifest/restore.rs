@@ -36,7 +36,11 @@ pub(crate) async fn restore(
             result = before => result.map_err(preflight::untouched)?,
         };
         let made = make::make(cluster, &wanted).await?;
-        Ok((size, Some(made)))
+        Ok(data::Restored {
+            bytes: size,
+            notes: Vec::new(),
+            said: Some(made),
+        })
     })
     .await
 }

@@ -26,6 +26,8 @@ pub(super) struct World {
     pub(super) database: Database,
     /// The database object, if this session has made it, so that it waits for its data.
     pub(super) made: Option<TypedObjectReference>,
+    /// What was not backed up, as the Snapshot says it.
+    pub(super) left_out: Vec<String>,
 }
 
 /// A component of a Snapshot.
@@ -62,6 +64,7 @@ pub(super) async fn dereference(
     )
     .await?;
     let target = target(session, &snapshot);
+    let left_out = left_out(&snapshot, restore.component);
     let wanted = Wanted {
         family: restore.family,
         user: &restore.user,
@@ -73,6 +76,7 @@ pub(super) async fn dereference(
             part,
             database,
             made: Some(target),
+            left_out,
         });
     }
     let named_by = format!("spec.target of {named_by}");
@@ -82,7 +86,15 @@ pub(super) async fn dereference(
         part,
         database,
         made: None,
+        left_out,
     })
+}
+
+/// What a component does not hold, as its Snapshot says it.
+fn left_out(snapshot: &Snapshot, component: &str) -> Vec<String> {
+    let status = snapshot.status.as_ref();
+    let component = status.and_then(|status| status.components.get(component));
+    component.map_or_else(Vec::new, |component| component.left_out.clone())
 }
 
 /// Where data goes: into the target that the session names, else into what its manifests make of the one that was backed

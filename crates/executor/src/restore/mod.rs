@@ -48,21 +48,34 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let session = (&restore.session, restore.component);
     reported(cluster, session, async |session| {
-        let bytes = Box::pin(attempt(cluster, settings, restore, session, cancel)).await?;
-        Ok((bytes, None))
+        let (bytes, notes) = Box::pin(attempt(cluster, settings, restore, session, cancel)).await?;
+        Ok(Restored {
+            bytes,
+            notes,
+            said: None,
+        })
     })
     .await
 }
 
-/// Does the work for a component of a session, unless an earlier attempt did, and reports how it went. The work returns
-/// how many bytes it restored, and what else there is to say.
+/// What an attempt has restored.
+pub(crate) struct Restored {
+    /// How many bytes.
+    pub(crate) bytes: u64,
+    /// What there is to know of it.
+    pub(crate) notes: Vec<String>,
+    /// A condition that it sets.
+    pub(crate) said: Option<Condition>,
+}
+
+/// Does the work for a component of a session, unless an earlier attempt did, and reports how it went.
 ///
 /// # Errors
 /// The failure, which is already reported.
 pub(crate) async fn reported(
     cluster: &Cluster,
     (object, component): (&Object, &'static str),
-    attempt: impl AsyncFnOnce(&RestoreSession) -> Result<(u64, Option<Condition>), Failure>,
+    attempt: impl AsyncFnOnce(&RestoreSession) -> Result<Restored, Failure>,
 ) -> Result<(), Failure> {
     let started = Instant::now();
     let session: RestoreSession = cluster
@@ -80,9 +93,12 @@ pub(crate) async fn reported(
     // Shown while it lasts, and takes the reason of an earlier attempt away.
     work.tell(report::running(None)).await;
     match attempt(&work.session).await {
-        Ok((bytes, said)) => {
+        Ok(Restored { bytes, notes, said }) => {
             let took = started.elapsed();
-            work.report(report::succeeded(took), said).await?;
+            for note in &notes {
+                tracing::info!("{note}");
+            }
+            work.report(report::succeeded(took, notes), said).await?;
             tracing::info!(
                 "restored {} in {}",
                 format::bytes(bytes),
@@ -101,14 +117,14 @@ pub(crate) async fn reported(
     }
 }
 
-/// Bytes that were loaded.
+/// Bytes that were loaded, and what there is to know of them.
 async fn attempt(
     cluster: &Cluster,
     settings: &Settings,
     restore: &Restore,
     session: &RestoreSession,
     cancel: &CancellationToken,
-) -> Result<u64, Failure> {
+) -> Result<(u64, Vec<String>), Failure> {
     let waiting = Waiting::begin(cluster, session);
     let result = Box::pin(observed(
         cluster, settings, restore, session, &waiting, cancel,
@@ -125,7 +141,7 @@ async fn observed(
     session: &RestoreSession,
     waiting: &Waiting,
     cancel: &CancellationToken,
-) -> Result<u64, Failure> {
+) -> Result<(u64, Vec<String>), Failure> {
     let before = async {
         report::unedited(session)?;
         let mut world = dereference::dereference(cluster, settings, restore, session).await?;
@@ -149,7 +165,7 @@ async fn observed(
     if let Some(made) = &world.made {
         awaited::release(cluster, made).await?;
     }
-    Ok(bytes)
+    Ok((bytes, report::notes(&world.left_out, &world.database.role)))
 }
 
 pub(crate) fn stopped() -> Failure {

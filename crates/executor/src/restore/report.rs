@@ -8,6 +8,7 @@ use kubestash_api::core::{
 };
 use kubestash_api::shared::Condition;
 use kubestash_core::{condition, format};
+use kubestash_database::Role;
 
 use crate::failure::Failure;
 
@@ -47,10 +48,11 @@ pub(super) fn running(failure: Option<&Failure>) -> RestoreComponentStatus {
 }
 
 /// A component that is restored.
-pub(super) fn succeeded(took: Duration) -> RestoreComponentStatus {
+pub(super) fn succeeded(took: Duration, notes: Vec<String>) -> RestoreComponentStatus {
     RestoreComponentStatus {
         phase: Some(RestorePhase::Succeeded),
         duration: Some(format::go_duration(took)),
+        notes,
         ..RestoreComponentStatus::default()
     }
 }
@@ -73,6 +75,18 @@ pub(super) fn with(
         ..RestoreSessionStatus::default()
     }
 }
+
+/// What whoever restored a database has to know: what was not in the backup, and, of a Druid, what it still has in its
+/// caches.
+pub(super) fn notes(left_out: &[String], role: &Role) -> Vec<String> {
+    let left_out = left_out.iter();
+    let left_out = left_out.map(|what| format!("not in the backup: {what}"));
+    let druid = matches!(role, Role::DruidMetadata { .. }).then(|| DRUID_NEXT.to_owned());
+    left_out.chain(druid).collect()
+}
+
+/// What is to be done with a Druid whose metadata was restored (docs/databases.md, "Restoring a Druid").
+const DRUID_NEXT: &str = "Druid: if it ran during the restore, restart the coordinator and the overlord; restart the historicals with an empty segment cache, for a segment that was written anew under the same id is served from there; then resume supervisors and ingestion";
 
 #[cfg(test)]
 mod tests {
@@ -113,7 +127,7 @@ mod tests {
         }));
         let written = |status| serde_json::to_value(with(&session, "dump", status, None)).unwrap();
         assert_eq!(
-            written(succeeded(Duration::from_millis(1500))),
+            written(succeeded(Duration::from_millis(1500), Vec::new())),
             json!({"components": {"dump": {"phase": "Succeeded", "duration": "1.5s"}, "manifest": {"phase": "Succeeded"}}})
         );
         let failure = Failure::transient("X", "no");

@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use kubestash_api::{
-    conditions::backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
+    conditions::backup_session::{
+        BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, HAS_WARNINGS, SNAPSHOTS_ENSURED,
+    },
     conditions::executor::SNAPSHOTS_DATED_IN_FUTURE,
     conditions::{self, ConditionType},
     core::{BackupSession, BackupSessionPhase, BackupSessionStatus},
@@ -276,6 +278,13 @@ async fn tell_of_the_clock(ctx: &Context, world: &World, status: &BackupSessionS
 /// Tells a failure and a skipped run, on the session and on its configuration.
 async fn tell(ctx: &Context, world: &World, status: &BackupSessionStatus) {
     tell_of_the_clock(ctx, world, status).await;
+    if let Some(found) = condition::find(&status.conditions, HAS_WARNINGS.type_) {
+        let notice = Notice::warning(HAS_WARNINGS.true_reason, &found.message);
+        ctx.events.tell(world.session.as_ref(), &notice).await;
+        if let Some(configuration) = &world.configuration {
+            ctx.events.tell(configuration, &notice).await;
+        }
+    }
     let name = world.session.name_any();
     let reason = |type_| {
         let found = condition::find(&status.conditions, type_);

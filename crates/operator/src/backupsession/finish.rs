@@ -1,6 +1,6 @@
 //! The end of a session: its history, its final status, and its next try. Pure.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,7 +8,9 @@ use kube::{Resource, ResourceExt};
 use kubestash_api::{
     conditions::{
         READY,
-        backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SESSION_HISTORY_CLEANED},
+        backup_session::{
+            BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, HAS_WARNINGS, SESSION_HISTORY_CLEANED,
+        },
         completion::METRICS_PUSHED,
         executor::WAITING,
     },
@@ -25,7 +27,9 @@ use super::{
     snapshots,
     world::{World, age, is_finished},
 };
-use crate::{backupconfiguration::sessions::new_backup_session, job::nobody_waits};
+use crate::{
+    backupconfiguration::sessions::new_backup_session, job::nobody_waits, snapshot::warnings_of,
+};
 
 /// How many skipped sessions stay at least: they say why nothing happened.
 const SKIPPED_HISTORY: usize = 3;
@@ -81,6 +85,10 @@ pub(super) fn finish(
     now: Timestamp,
 ) -> BackupSessionStatus {
     nobody_waits(&mut status.conditions, now);
+    if let Some(warnings) = warnings(world) {
+        let found = condition::new(HAS_WARNINGS, true, warnings, now);
+        condition::set(&mut status.conditions, found);
+    }
     condition::set(
         &mut status.conditions,
         condition::new(
@@ -131,6 +139,14 @@ pub(super) fn finish(
         status.next_retry = next_retry(world, now).map(Time);
     }
     status
+}
+
+/// What the Snapshots warn of, each once.
+fn warnings(world: &World) -> Option<String> {
+    let snapshots = world.snapshots.values();
+    let found: BTreeSet<_> = snapshots.filter_map(warnings_of).collect();
+    let found: Vec<_> = found.into_iter().collect();
+    (!found.is_empty()).then(|| found.join("; "))
 }
 
 fn skipped(status: &BackupSessionStatus) -> &str {

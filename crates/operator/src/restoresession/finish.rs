@@ -17,6 +17,17 @@ use kubestash_core::{condition, format, phase};
 use super::world::World;
 use crate::job::nobody_waits;
 
+/// That it has succeeded, and what whoever wanted it has to know and to do now.
+fn succeeded(status: &RestoreSessionStatus) -> String {
+    let notes = status.components.values();
+    let notes = notes.flat_map(|component| &component.notes);
+    let notes: Vec<_> = notes.map(String::as_str).collect();
+    match notes.is_empty() {
+        true => "The restore has succeeded.".to_owned(),
+        false => format!("The restore has succeeded. Note: {}.", notes.join("; ")),
+    }
+}
+
 /// Writes how it ended into `status`: components that did not succeed have failed, for the reason their executor gave,
 /// else for `reason`.
 pub(super) fn finish(
@@ -64,7 +75,7 @@ pub(super) fn finish(
     status.duration = Some(format::go_duration_seconds(took.unwrap_or_default()));
     let message = match phase::restore_session_failure(&status) {
         Some(failure) if phase != RestorePhase::Succeeded => failure,
-        _ => "The restore has succeeded.".to_owned(),
+        _ => succeeded(&status),
     };
     let holds = if phase == RestorePhase::Succeeded {
         ConditionStatus::True

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use kubestash_api::{
     conditions::{
         READY,
-        snapshot::{BACKUP_INCOMPLETE, DATA_INTACT, RECENT_SNAPSHOT_LIST_UPDATED},
+        snapshot::{BACKUP_INCOMPLETE, DATA_INTACT, HAS_WARNINGS, RECENT_SNAPSHOT_LIST_UPDATED},
     },
     shared::{Condition, ConditionStatus},
     storage::{Component, Repository, Snapshot, SnapshotPhase, SnapshotStatus},
@@ -77,6 +77,10 @@ pub(super) fn say(world: &World<'_>, now: Timestamp) -> Said {
         condition::set(&mut status.conditions, listed);
     }
     let (integrity, components) = integrity(world, &mut status, now);
+    if let Some(warnings) = warnings_of(world.snapshot) {
+        let found = condition::new(HAS_WARNINGS, true, warnings, now);
+        condition::set(&mut status.conditions, found);
+    }
     if is_completed(Some(phase)) {
         let ready = ready(world.snapshot, &status, phase, now);
         condition::set(&mut status.conditions, ready);
@@ -86,6 +90,7 @@ pub(super) fn say(world: &World<'_>, now: Timestamp) -> Said {
         condition.type_ == RECENT_SNAPSHOT_LIST_UPDATED.type_
             || condition.type_ == READY
             || condition.type_ == DATA_INTACT.type_
+            || condition.type_ == HAS_WARNINGS.type_
             || (condition.type_ == BACKUP_INCOMPLETE.type_ && condition.message == ORPHANED)
     };
     Said {
@@ -94,6 +99,17 @@ pub(super) fn say(world: &World<'_>, now: Timestamp) -> Said {
         integrity,
         components,
     }
+}
+
+/// What the run has seen in the databases that may keep a restore from working or from being complete.
+pub(crate) fn warnings_of(snapshot: &Snapshot) -> Option<String> {
+    let status = snapshot.status.as_ref()?;
+    let components = status.components.values();
+    let found: Vec<_> = components
+        .flat_map(|component| &component.warnings)
+        .map(String::as_str)
+        .collect();
+    (!found.is_empty()).then(|| found.join("; "))
 }
 
 /// Whether the Snapshot can be restored, once it has ended.

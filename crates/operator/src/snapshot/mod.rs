@@ -25,6 +25,7 @@ use kubestash_api::{
 use kubestash_core::phase;
 
 use self::decide::World;
+pub(crate) use self::decide::warnings_of;
 pub(crate) use self::forget::encryption_secret;
 use crate::{
     apply::{self, ApplyError, Manager, Owns},
