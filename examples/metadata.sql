@@ -99,4 +99,4 @@ FROM datasource;
 
 INSERT INTO druid_config (name, payload) VALUES
   ('coordinator.config', '{"maxSegmentsToMove":100,"replicationThrottleLimit":500}'),
-  ('basic-security-users', 'these are the users of the cluster that was backed up');
+  ('basic_authentication_MyAuthenticator_users', 'these are the users of the cluster that was backed up');

@@ -127,7 +127,6 @@ async fn a_druid_gets_all_that_a_backup_of_its_metadata_needs() {
         "dataSource",
         "pendingSegments",
         "rules",
-        "segmentSchemas",
         "segments",
         "supervisors",
         "tasklocks",

@@ -57,7 +57,6 @@ async fn a_druid_with_postgresql_gets_its_tables_there_and_takes_everything_alon
         "druid_pendingsegments",
         "druid_rules",
         "druid_segments",
-        "druid_segmentschemas",
         "druid_supervisors",
         "druid_tasklocks",
         "druid_tasklogs",
@@ -87,9 +86,6 @@ async fn a_druid_with_postgresql_gets_its_tables_there_and_takes_everything_alon
             "used boolean",
             "payload bytea",
             "used_status_last_updated character varying(255)",
-            "upgraded_from_segment_id character varying(255)",
-            "schema_fingerprint character varying(255)",
-            "num_rows bigint",
         ]
     );
     cluster.druid_in_phase("other", "Ready").await;

@@ -89,12 +89,11 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         && let Role::DruidMetadata { linked_db } = request.role
         && let Some(name) = selection::metadata_database(linked_db, &existing, false)
             .filter(|name| names.contains(name))
+        && let Some(text) = table::read(to, &name).await?
     {
-        if let Some(text) = table::read(to, &name).await? {
-            left_out = druid_config::without_table(&left_out);
-            left_out.push(druid_config::omitted(&name));
-            settings = Some((name, text));
-        }
+        left_out = druid_config::without_table(&left_out);
+        left_out.push(druid_config::omitted(&name));
+        settings = Some((name, text));
     }
     let (version, words) = (client.version().to_owned(), plan.words.clone());
     let clients = Clients {

@@ -300,10 +300,7 @@ mod tests {
             finished: Some(at("2024-09-19T10:31:05.75Z")),
             examined: None,
             databases: vec!["druid".into()],
-            remarks: Remarks {
-                left_out: vec!["x".into()],
-                warnings: Vec::new(),
-            },
+            remarks: Remarks::default(),
         };
         let duration = Duration::from_nanos(9_614_587_405);
         component(PATH, "dumpfile.sql", &stored, &examined, duration)
@@ -406,6 +403,24 @@ mod tests {
         // The next attempt takes the reason away.
         let status = attempt(&snapshot, "dump", PATH, Ok(&Remarks::default()));
         assert_eq!(status.components["dump"].error, None);
+    }
+
+    #[test]
+    fn what_is_known_of_a_dump_stands_there_while_it_is_made_and_an_attempt_that_adopts_it_finds_it()
+     {
+        let remarks = Remarks {
+            left_out: vec!["users".into()],
+            warnings: vec!["line\nbreak".into()],
+        };
+        let mut snapshot = pending(1);
+        let status = attempt(&snapshot, "dump", PATH, Ok(&remarks));
+        let written = serde_json::to_value(&status.components["dump"]).unwrap();
+        assert_eq!(written["leftOut"], json!(["users"]));
+        assert_eq!(written["warnings"], json!(["line break"]));
+        snapshot.status = Some(status);
+        let recorded = Remarks::recorded(&snapshot, "dump");
+        assert_eq!(recorded.left_out, remarks.left_out);
+        assert_eq!(Remarks::recorded(&snapshot, "manifest"), Remarks::default());
     }
 
     #[test]

@@ -140,4 +140,18 @@ mod tests {
             json!({"phase": "Running"})
         );
     }
+
+    #[test]
+    fn who_restored_is_told_what_was_not_in_the_backup_and_of_a_druid_what_to_do_now() {
+        let left_out = ["users".to_owned()];
+        assert_eq!(notes(&left_out, &Role::Plain), ["not in the backup: users"]);
+        let druid = Role::DruidMetadata {
+            linked_db: "druid".into(),
+        };
+        let notes = notes(&[], &druid);
+        assert_eq!(notes.len(), 1);
+        for words in ["empty segment cache", "resume supervisors"] {
+            assert!(notes[0].contains(words), "{notes:?}");
+        }
+    }
 }

@@ -47,7 +47,7 @@ pub fn sql(system: &System, druid: &str, statements: &str) -> String {
     output(command.args(["--batch", "--skip-column-names", "--execute", statements])).unwrap()
 }
 
-/// Names of the tables that a backup holds by default: all but the one with Druid's users.
+/// Names of the tables that a backup holds as they are: all but the one with Druid's users.
 fn tables(system: &System, druid: &str) -> Vec<String> {
     let query = "SELECT table_name FROM information_schema.tables \
                  WHERE table_schema = 'druid' AND table_name <> 'druid_config' ORDER BY table_name";
@@ -57,8 +57,10 @@ fn tables(system: &System, druid: &str) -> Vec<String> {
         .collect()
 }
 
-/// Checksums and definitions of those tables.
+/// Checksums and definitions of those tables, and what is no user in the last one.
 pub fn contents(system: &System, druid: &str) -> String {
+    let config = "SELECT name, HEX(payload) FROM druid.druid_config WHERE name NOT LIKE 'basic%' ORDER BY name; \
+                  SHOW CREATE TABLE druid.druid_config;";
     let statements: Vec<String> = tables(system, druid)
         .iter()
         .map(|table| {
@@ -69,7 +71,7 @@ pub fn contents(system: &System, druid: &str) -> String {
         !statements.is_empty(),
         "the database of {druid} has no tables"
     );
-    sql(system, druid, &statements.join(""))
+    sql(system, druid, &(statements.join("") + config))
 }
 
 /// Drops those tables.
@@ -118,6 +120,17 @@ pub fn restore(system: &System, name: &str, target: &str, source: &Value, spec: 
     ended(system, name)
 }
 
+/// The message of a condition.
+fn condition(object: &Value, type_: &str) -> String {
+    let conditions = object["status"]["conditions"].as_array();
+    let mut conditions = conditions.unwrap().iter();
+    let found = conditions.find(|condition| condition["type"] == type_);
+    found.unwrap()["message"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 pub fn latest() -> Value {
     json!({"repository": "repo", "snapshot": "latest"})
 }
@@ -143,6 +156,8 @@ fn a_lost_database_is_restored_over_the_original_and_into_a_new_druid() {
     let before = contents(&system, "sample-druid");
 
     lose(&system, "sample-druid");
+    let later = "UPDATE druid.druid_config SET payload = 'later'; INSERT INTO druid.druid_config VALUES ('new', 'x')";
+    sql(&system, "sample-druid", later);
     let restored = restore(&system, "over", "sample-druid", &latest(), &json!({}));
     let status = &restored["status"];
     assert_eq!(
@@ -152,6 +167,26 @@ fn a_lost_database_is_restored_over_the_original_and_into_a_new_druid() {
         system.log_text()
     );
     assert_eq!(contents(&system, "sample-druid"), before);
+    let users = "SELECT payload FROM druid.druid_config WHERE name LIKE 'basic%'";
+    assert_eq!(sql(&system, "sample-druid", users).trim(), "later");
+    // What is not in the backup is said by it and by the restore, which also says what is to be done with a Druid.
+    let snapshots: Value = serde_json::from_str(
+        &system.kubectl("get snapshots.storage.kubestash.com -n demo -o json"),
+    )
+    .unwrap();
+    let left_out = snapshots["items"][0]["status"]["components"]["dump"]["leftOut"].clone();
+    let left_out = left_out[0].as_str().unwrap_or_default().to_owned();
+    assert!(left_out.contains("basic_authentication_*"), "{snapshots:#}");
+    let ready = condition(&restored, "Ready");
+    for words in [
+        left_out.as_str(),
+        "empty segment cache",
+        "resume supervisors",
+    ] {
+        assert!(ready.contains(words), "{ready}");
+    }
+    let log = system.kubectl("logs -n demo job/over");
+    assert!(log.contains("not in the backup: the rows"), "{log}");
     assert_eq!(status["components"]["dump"]["phase"], "Succeeded");
     assert!(
         status["components"]["dump"]["duration"]

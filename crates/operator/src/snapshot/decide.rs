@@ -324,6 +324,18 @@ mod tests {
     }
 
     #[test]
+    fn what_may_keep_a_snapshot_from_coming_back_is_a_condition_and_what_was_left_out_is_none() {
+        let status = |warnings: Value| {
+            let component = json!({"phase": "Succeeded", "leftOut": ["x"], "warnings": warnings});
+            json!({"totalComponents": 1, "components": {"dump": component}, "conditions": uploaded()})
+        };
+        let (_, conditions) = said(status(json!([])), None, false);
+        assert_eq!(conditions, ["Ready=True"]);
+        let (_, conditions) = said(status(json!(["f names t"])), None, false);
+        assert_eq!(conditions, ["Ready=True", "HasWarnings=True"]);
+    }
+
+    #[test]
     fn a_snapshot_is_marked_when_a_later_run_finds_its_data_damaged_and_until_it_is_there_again() {
         let mut status = json!({
             "totalComponents": 1, "integrity": true, "conditions": uploaded(),

@@ -8,6 +8,7 @@ use kubestash_api::kubedb::{
 };
 use serde_json::json;
 
+use super::schema::DruidVersion;
 use super::store::Store;
 use crate::run::Context;
 use crate::{ProviderError, apply, database, labels, status};
@@ -32,7 +33,8 @@ pub(super) struct Metadata {
     pub(super) type_: MetadataStorageType,
     database: String,
     pub(super) is_ours: bool,
-    makes_tables: bool,
+    /// The version whose tables Druid makes in it, unless it makes none.
+    tables: Option<DruidVersion>,
     version: Option<String>,
 }
 
@@ -63,7 +65,7 @@ impl Metadata {
             type_,
             database: some(linked_db).unwrap_or_else(|| DATABASE.to_owned()),
             is_ours: externally_managed != Some(true),
-            makes_tables: create_tables != Some(false),
+            tables: (create_tables != Some(false)).then(|| DruidVersion::of(&druid.spec.version)),
             version: some(version),
         }
     }
@@ -116,8 +118,8 @@ impl Metadata {
         // Druid makes its tables when it starts; it does not bring back what somebody dropped later, and neither do we.
         let done = match stage {
             Stage::Started => true,
-            Stage::Waiting => self.make_tables(&store, false, context).await?,
-            Stage::Starting => self.make_tables(&store, self.makes_tables, context).await?,
+            Stage::Waiting => self.make_tables(&store, None, context).await?,
+            Stage::Starting => self.make_tables(&store, self.tables, context).await?,
         };
         if done {
             return Ok(Ok(()));
@@ -164,7 +166,7 @@ impl Metadata {
     async fn make_tables<S: Store>(
         &self,
         store: &S,
-        tables: bool,
+        tables: Option<DruidVersion>,
         context: &Context,
     ) -> Result<bool, ProviderError> {
         let Some((port, credentials)) = database::access(store, context).await? else {
@@ -172,7 +174,10 @@ impl Metadata {
         };
         let begin = tokio::time::Instant::now();
         S::make_tables(port, &credentials, &self.database, tables).await?;
-        tracing::debug!(store = self.name, after = ?begin.elapsed(), "created Druid's tables");
+        if let Some(version) = tables {
+            let (namespace, name, database) = (&self.namespace, &self.name, &self.database);
+            tracing::info!(after = ?begin.elapsed(), "{namespace}/{name}: the database {database:?} has the tables of {version}");
+        }
         Ok(true)
     }
 

@@ -6,7 +6,7 @@ use kubestash_api::kubedb::{
     DatabaseDeletionPolicy, MetadataStorageType, MySQL, MySQLSpec, Postgres, PostgresSpec,
 };
 
-use super::schema;
+use super::schema::{self, DruidVersion};
 use crate::database::Database;
 use crate::secret::Credentials;
 use crate::{ProviderError, mysql, postgres};
@@ -28,12 +28,12 @@ pub(crate) trait Store: Database {
     /// An object of this kind.
     fn with(name: &str, version: &str, policy: Option<DatabaseDeletionPolicy>) -> Self;
 
-    /// Makes the database, if it is missing, and Druid's tables, if they are wanted.
+    /// Makes the database, if it is missing, and the tables of this version of Druid.
     fn make_tables(
         port: u16,
         credentials: &Credentials,
         database: &str,
-        tables: bool,
+        tables: Option<DruidVersion>,
     ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 }
 
@@ -56,7 +56,7 @@ impl Store for MySQL {
         port: u16,
         credentials: &Credentials,
         database: &str,
-        tables: bool,
+        tables: Option<DruidVersion>,
     ) -> Result<(), ProviderError> {
         let statements = schema::mysql(database, tables);
         mysql::execute(port, credentials, &statements, MAKE_TABLES).await
@@ -82,13 +82,13 @@ impl Store for Postgres {
         port: u16,
         credentials: &Credentials,
         database: &str,
-        tables: bool,
+        tables: Option<DruidVersion>,
     ) -> Result<(), ProviderError> {
         postgres::create_database(port, credentials, database, MAKE_TABLES).await?;
-        if !tables {
+        let Some(version) = tables else {
             return Ok(());
-        }
-        let statements = schema::postgres();
+        };
+        let statements = schema::postgres(version);
         postgres::execute(port, credentials, database, &statements, MAKE_TABLES).await
     }
 }

@@ -168,6 +168,22 @@ fn told(status: &RestoreSessionStatus) -> String {
 }
 
 #[test]
+fn a_restore_says_at_its_end_what_was_not_in_the_backup_and_what_is_to_be_done() {
+    let notes = json!(["not in the backup: users", "Druid: restart the historicals"]);
+    let next = reported(
+        running_of(&json!({})),
+        json!({"phase": "Succeeded", "notes": notes}),
+    );
+    let (plan, _) = step(&with_job(next, "Complete", ""), after(9));
+    assert_eq!(plan.step, Step::Finish);
+    let ready = condition::find(&plan.status.conditions, "Ready").unwrap();
+    assert_eq!(
+        ready.message,
+        "The restore has succeeded. Note: not in the backup: users; Druid: restart the historicals."
+    );
+}
+
+#[test]
 fn a_restore_that_succeeds_goes_through_all_its_steps() {
     let (plan, next) = step(&world(), after(1));
     assert_eq!(plan.step, Step::Begin);

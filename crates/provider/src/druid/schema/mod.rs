@@ -1,5 +1,5 @@
-//! The tables that Druid itself makes in its metadata store when it starts with `createTables`, as of Druid 30 with
-//! centralised schemas; how they are written in each dialect is beside.
+//! The tables that Druid itself makes in its metadata store when it starts with `createTables`, as each of its versions
+//! does without centralized schemas; how they are written in each dialect is beside.
 
 mod mysql;
 mod postgres;
@@ -7,11 +7,10 @@ mod postgres;
 pub(super) use mysql::statements as mysql;
 pub(super) use postgres::statements as postgres;
 
+use std::fmt;
+
 use Key::{Index, Primary, Unique};
-use Type::{
-    Blob, Counter, ExactText, Flag, FlagOrFalse, Integer, LongText, MaybeBlob, MaybeLong,
-    MaybeText, Text,
-};
+use Type::{Blob, Counter, ExactText, Flag, FlagOrFalse, LongText, MaybeBlob, MaybeText, Text};
 
 /// What a column holds. Those with `Maybe` can be NULL.
 #[derive(Clone, Copy)]
@@ -25,8 +24,6 @@ enum Type {
     MaybeBlob,
     Flag,
     FlagOrFalse,
-    Integer,
-    MaybeLong,
     /// A number that the server counts up.
     Counter,
 }
@@ -46,7 +43,86 @@ type Table = (
     &'static [Key],
 );
 
-const TABLES: [Table; 12] = [
+/// Tables, columns and indexes that are not in every version: the table, what of it (nothing: all of it), and the major
+/// version that it came with.
+const SINCE: [(&str, &[&str], u32); 4] = [
+    ("druid_upgradeSegments", &[], 28),
+    ("druid_segments", &["used_status_last_updated"], 28),
+    (
+        "druid_pendingSegments",
+        &[
+            "task_allocator_id",
+            "upgraded_from_segment_id",
+            "idx_druid_pendingSegments_datasource_task_allocator_id",
+        ],
+        30,
+    ),
+    (
+        "druid_segments",
+        &[
+            "upgraded_from_segment_id",
+            "idx_druid_segments_datasource_upgraded_from_segment_id",
+        ],
+        31,
+    ),
+];
+
+/// A version of Druid, as far as its tables depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DruidVersion {
+    major: u32,
+}
+
+impl DruidVersion {
+    /// The one that is meant where nothing, or nothing that is a version, is said.
+    const USUAL: u32 = 30;
+
+    /// The one that `spec.version` names, such as `30.0.0`.
+    pub(super) fn of(version: &str) -> Self {
+        let major = version.split('.').next().unwrap_or_default();
+        Self {
+            major: major.parse().unwrap_or(Self::USUAL),
+        }
+    }
+
+    fn has(self, table: &str, part: Option<&str>) -> bool {
+        let later = |(of, parts, since): &&(&str, &[&str], u32)| {
+            let is_it = match part {
+                None => parts.is_empty(),
+                Some(part) => parts.contains(&part),
+            };
+            *of == table && is_it && self.major < *since
+        };
+        !SINCE.iter().any(|one| later(&one))
+    }
+
+    /// Its tables.
+    fn tables(self) -> impl Iterator<Item = (&'static str, Vec<Column>, Vec<&'static Key>)> {
+        let tables = TABLES
+            .iter()
+            .filter(move |(table, ..)| self.has(table, None));
+        tables.map(move |(table, columns, keys)| {
+            let columns = columns.iter().copied();
+            let columns = columns.filter(|(column, _)| self.has(table, Some(column)));
+            let keys = keys.iter().filter(|key| match key {
+                Index(name, _) => self.has(table, Some(name)),
+                Primary(_) | Unique(_) => true,
+            });
+            (*table, columns.collect(), keys.collect())
+        })
+    }
+}
+
+impl fmt::Display for DruidVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Druid {}", self.major)
+    }
+}
+
+/// A column.
+type Column = (&'static str, Type);
+
+const TABLES: [Table; 11] = [
     (
         "druid_dataSource",
         &[
@@ -71,8 +147,6 @@ const TABLES: [Table; 12] = [
             ("payload", Blob),
             ("used_status_last_updated", Text),
             ("upgraded_from_segment_id", MaybeText),
-            ("schema_fingerprint", MaybeText),
-            ("num_rows", MaybeLong),
         ],
         &[
             Primary("id"),
@@ -84,27 +158,6 @@ const TABLES: [Table; 12] = [
             Index(
                 "idx_druid_segments_datasource_upgraded_from_segment_id",
                 &["dataSource", "upgraded_from_segment_id"],
-            ),
-        ],
-    ),
-    (
-        "druid_segmentSchemas",
-        &[
-            ("id", Counter),
-            ("created_date", Text),
-            ("datasource", Text),
-            ("fingerprint", Text),
-            ("payload", Blob),
-            ("used", Flag),
-            ("used_status_last_updated", Text),
-            ("version", Integer),
-        ],
-        &[
-            Primary("id"),
-            Unique("fingerprint"),
-            Index(
-                "idx_druid_segmentSchemas_used",
-                &["used", "used_status_last_updated"],
             ),
         ],
     ),
@@ -251,3 +304,47 @@ const TABLES: [Table; 12] = [
         ],
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_version_has_the_tables_and_columns_that_it_made_and_no_later_ones() {
+        let parts = |version: &str| -> Vec<String> {
+            let tables = DruidVersion::of(version).tables();
+            let parts = tables.flat_map(|(table, columns, keys)| {
+                let columns = columns.into_iter().map(|(column, _)| column);
+                let indexes = keys.into_iter().filter_map(|key| match key {
+                    Index(name, _) => Some(*name),
+                    Primary(_) | Unique(_) => None,
+                });
+                let parts: Vec<_> = columns.chain(indexes).collect();
+                parts.into_iter().map(move |part| format!("{table}.{part}"))
+            });
+            parts.collect()
+        };
+        let upgraded = "druid_segments.upgraded_from_segment_id".to_owned();
+        let allocator = "druid_pendingSegments.task_allocator_id".to_owned();
+        let updated = "druid_segments.used_status_last_updated".to_owned();
+        let table = "druid_upgradeSegments.task_id".to_owned();
+        for (version, expected) in [
+            ("27.0.0", [false, false, false, false]),
+            ("28.0.1", [true, true, false, false]),
+            ("30.0.0", [true, true, true, false]),
+            ("31.0.0", [true, true, true, true]),
+            ("33.0.0", [true, true, true, true]),
+            ("", [true, true, true, false]),
+        ] {
+            let parts = parts(version);
+            let found = [&table, &updated, &allocator, &upgraded].map(|part| parts.contains(part));
+            assert_eq!(found, expected, "{version}");
+            let centralized = parts.iter().any(|part| part.contains("fingerprint"));
+            assert!(!centralized, "{version}");
+            let index = parts
+                .iter()
+                .any(|part| part.ends_with("datasource_upgraded_from_segment_id"));
+            assert_eq!(index, expected[3], "{version}");
+        }
+    }
+}

@@ -1,19 +1,19 @@
 //! MySQL's dialect.
 
-use super::{Key, TABLES, Type};
+use super::{DruidVersion, Key, Type};
 
-/// Statements that make the database (if it is missing) and, if they are wanted, the tables that are missing in it.
-pub(in crate::druid) fn statements(database: &str, tables: bool) -> Vec<String> {
+/// Statements that make the database (if it is missing) and those of the tables of a version that are missing in it.
+pub(in crate::druid) fn statements(database: &str, tables: Option<DruidVersion>) -> Vec<String> {
     let database = database.replace('`', "``");
     let create = format!("CREATE DATABASE IF NOT EXISTS `{database}` CHARACTER SET utf8mb4");
-    let tables = TABLES
-        .iter()
-        .filter(|_| tables)
+    let tables = tables
+        .into_iter()
+        .flat_map(DruidVersion::tables)
         .map(|(name, columns, keys)| {
             let columns = columns
                 .iter()
                 .map(|(column, type_)| format!("`{column}` {}", written(*type_)));
-            let parts: Vec<String> = columns.chain(keys.iter().map(key)).collect();
+            let parts: Vec<String> = columns.chain(keys.into_iter().map(key)).collect();
             format!(
                 "CREATE TABLE IF NOT EXISTS `{database}`.`{name}` ({}) ENGINE=InnoDB",
                 parts.join(", ")
@@ -32,8 +32,6 @@ fn written(type_: Type) -> &'static str {
         Type::MaybeBlob => "LONGBLOB",
         Type::Flag => "BOOLEAN NOT NULL",
         Type::FlagOrFalse => "BOOLEAN NOT NULL DEFAULT FALSE",
-        Type::Integer => "INTEGER NOT NULL",
-        Type::MaybeLong => "BIGINT",
         Type::Counter => "BIGINT NOT NULL AUTO_INCREMENT",
     }
 }
@@ -52,18 +50,20 @@ mod tests {
 
     #[test]
     fn a_database_name_cannot_leave_its_quotes() {
-        let all = statements("a`; DROP DATABASE mysql; --", true);
+        let newest = Some(DruidVersion::of("33.0.0"));
+        let all = statements("a`; DROP DATABASE mysql; --", newest);
         assert!(
             all.iter()
                 .all(|statement| statement.contains("`a``; DROP DATABASE mysql; --`"))
         );
-        assert_eq!(all.len(), TABLES.len() + 1);
-        assert_eq!(statements("druid", false).len(), 1);
+        assert_eq!(all.len(), 11 + 1);
+        assert_eq!(statements("druid", None).len(), 1);
     }
 
     #[test]
     fn names_that_differ_in_case_are_different_datasources_and_keys_have_druids_names() {
-        let all = statements("druid", true).join("\n");
+        let version = DruidVersion::of("30.0.0");
+        let all = statements("druid", Some(version)).join("\n");
         for table in ["druid_rules", "druid_tasks", "druid_segments"] {
             let of_it = all
                 .lines()
@@ -82,7 +82,6 @@ mod tests {
             "KEY idx_druid_supervisors_spec_id (`spec_id`)",
             "KEY idx_druid_tasklocks_task_id (`task_id`)",
             "KEY idx_druid_tasklogs_task_id (`task_id`)",
-            "KEY idx_druid_segmentSchemas_used (`used`, `used_status_last_updated`)",
         ] {
             assert!(all.contains(key), "{key}");
         }

@@ -3,17 +3,19 @@
 //! Druid does not quote its names, so that the server keeps them in lower case (`druid_datasource`); only `end` has to be
 //! quoted, as it is a word of SQL.
 
-use super::{Key, TABLES, Type};
+use super::{DruidVersion, Key, Type};
 
-/// Statements that make the tables that are missing in the database that they are sent to.
-pub(in crate::druid) fn statements() -> Vec<String> {
-    let statements = TABLES.iter().flat_map(|(table, columns, keys)| {
+/// Statements that make the tables of a version that are missing in the database that they are sent to.
+pub(in crate::druid) fn statements(version: DruidVersion) -> Vec<String> {
+    let statements = version.tables().flat_map(|(table, columns, keys)| {
         let columns = columns
             .iter()
             .map(|(column, type_)| format!("{} {}", name(column), written(*type_)));
-        let parts: Vec<String> = columns.chain(keys.iter().filter_map(constraint)).collect();
+        let parts: Vec<String> = columns
+            .chain(keys.iter().copied().filter_map(constraint))
+            .collect();
         let table_itself = format!("CREATE TABLE IF NOT EXISTS {table} ({})", parts.join(", "));
-        let indexes = keys.iter().filter_map(|key| index(table, key));
+        let indexes = keys.into_iter().filter_map(move |key| index(table, key));
         std::iter::once(table_itself).chain(indexes)
     });
     statements.collect()
@@ -32,8 +34,6 @@ fn written(type_: Type) -> &'static str {
         Type::MaybeBlob => "BYTEA",
         Type::Flag => "BOOLEAN NOT NULL",
         Type::FlagOrFalse => "BOOLEAN NOT NULL DEFAULT FALSE",
-        Type::Integer => "INTEGER NOT NULL",
-        Type::MaybeLong => "BIGINT",
         Type::Counter => "BIGSERIAL NOT NULL",
     }
 }
@@ -66,9 +66,9 @@ mod tests {
 
     #[test]
     fn names_are_lower_case_in_the_server_and_words_of_sql_are_quoted() {
-        let all = statements();
+        let all = statements(DruidVersion::of("30.0.0"));
         let tables = all.iter().filter(|one| one.starts_with("CREATE TABLE"));
-        assert_eq!(tables.count(), TABLES.len());
+        assert_eq!(tables.count(), 11);
         let segments = "CREATE INDEX IF NOT EXISTS idx_druid_segments_datasource_used_end_start \
                         ON druid_segments (dataSource, used, \"end\", start)";
         assert!(all.iter().any(|one| one == segments), "{all:#?}");

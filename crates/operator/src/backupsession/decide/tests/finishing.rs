@@ -50,6 +50,22 @@ fn a_good_run_ends_with_the_documented_conditions_in_their_order() {
 }
 
 #[test]
+fn what_may_keep_the_backup_from_coming_back_is_said_on_the_session_that_made_it() {
+    let component = json!({"phase": "Succeeded", "leftOut": ["users"], "warnings": ["f names t"]});
+    let world = with_component(running(), component, "Succeeded");
+    let mut world = with_job(world, complete());
+    let status = Arc::make_mut(&mut world.session).status.as_mut().unwrap();
+    status.retention_policy =
+        from(json!([{"repository": "default-blueprint", "phase": "Applied"}]));
+    let (_, status) = to_the_end(world, after(28));
+    assert_eq!(status.phase, Some(BackupSessionPhase::Succeeded));
+    let found = words(&status);
+    let expected = ("HasWarnings", "True", "WarningsFound", "f names t");
+    assert!(found.contains(&expected), "{found:?}");
+    assert_eq!(found.last().unwrap().0, "MetricsPushed");
+}
+
+#[test]
 fn an_executor_that_succeeds_without_applying_retention_fails_the_session() {
     let world = with_component(running(), json!({"phase": "Succeeded"}), "Succeeded");
     let (_, status) = to_the_end(with_job(world, complete()), after(20));
