@@ -22,6 +22,13 @@ pub enum Aftermath {
     Part,
 }
 
+impl Aftermath {
+    /// Whether another restore is needed.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self, Self::Restored(_) | Self::Unknown(_) | Self::Part)
+    }
+}
+
 impl fmt::Display for Aftermath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -31,12 +38,12 @@ impl fmt::Display for Aftermath {
             ),
             Self::Restored(names) => write!(
                 f,
-                "restored as a whole: {}; every other database is as it was before: restore again",
+                "restored as a whole: {}; every other database is as it was before",
                 quoted(names)
             ),
             Self::Unknown(names) => write!(
                 f,
-                "each of these is either restored as a whole or as it was before: {}; restore again",
+                "each of these is either restored as a whole or as it was before: {}",
                 quoted(names)
             ),
             Self::Escaped(name) => write!(
@@ -44,7 +51,7 @@ impl fmt::Display for Aftermath {
                 "the dump ended its transaction in the database {name:?} itself, which holds whatever the dump committed there"
             ),
             Self::Part => {
-                f.write_str("the database may hold a part of the restore: restore again")
+                f.write_str("the database may hold a part of the restore")
             }
         }
     }

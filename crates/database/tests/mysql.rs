@@ -651,6 +651,20 @@ async fn a_target_is_looked_at_without_a_change_and_a_read_only_one_is_refused()
         error.to_string().contains("SET GLOBAL read_only = OFF"),
         "{error}"
     );
+    server
+        .run(&[
+            "SET GLOBAL read_only = OFF",
+            "SET GLOBAL TRANSACTION READ ONLY",
+        ])
+        .await;
+    let error = look().await.unwrap_err();
+    assert_eq!(error.kind(), "DatabaseReadOnly");
+    assert!(
+        error
+            .to_string()
+            .contains("SET GLOBAL TRANSACTION READ WRITE"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

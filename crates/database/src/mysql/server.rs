@@ -154,15 +154,26 @@ impl Server {
     /// # Errors
     /// If the query fails.
     pub async fn read_only(&mut self) -> Result<Option<&'static str>, ServerError> {
-        for variable in ["read_only", "innodb_read_only"] {
-            let query = format!("SELECT CAST(@@global.{variable} AS CHAR)");
-            let values = self.list("ask whether it is read-only", &query).await?;
-            let off = |value: &String| value == "0" || value.eq_ignore_ascii_case("off");
-            if !values.iter().all(off) {
-                return Ok(Some(variable));
-            }
-        }
-        Ok(None)
+        // Which of the last two there is, depends on vendor and version.
+        let known = [
+            "read_only",
+            "innodb_read_only",
+            "transaction_read_only",
+            "tx_read_only",
+        ];
+        let query = format!(
+            "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('{}')",
+            known.join("', '")
+        );
+        let rows = self.table("ask whether it is read-only", &query).await?;
+        let is_on = |name: &&str| {
+            let mut rows = rows.iter();
+            rows.any(|row| {
+                let off = row[1] == "0" || row[1].eq_ignore_ascii_case("off");
+                row[0].eq_ignore_ascii_case(name) && !off
+            })
+        };
+        Ok(known.into_iter().find(is_on))
     }
 
     /// The longest statement that it takes, in bytes.

@@ -376,9 +376,13 @@ async fn look(server: &mut Server) -> Result<Looked, ServerError> {
                 "read_only is on",
                 "switch it off with SET GLOBAL read_only = OFF",
             ),
-            _ => (
+            "innodb_read_only" => (
                 "innodb_read_only is on",
                 "start the server without innodb_read_only",
+            ),
+            _ => (
+                "transaction_read_only (or tx_read_only) is on",
+                "switch it off with SET GLOBAL TRANSACTION READ WRITE",
             ),
         }),
         knows_mysql_8: server.has_collation(MYSQL_8_COLLATION).await?,

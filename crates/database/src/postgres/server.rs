@@ -27,6 +27,22 @@ const OPERATORS: [&str; 5] = [
     "azure_maintenance",
     "azure_sys",
 ];
+/// The databases that can be connected to, and what the user may in each. What is set for a role in a database counts
+/// before what is set for the role, that before what is set for the database, and that before what the server was
+/// started with.
+const DATABASES: &str = r"
+SELECT d.datname, has_database_privilege(d.oid, 'CONNECT'), has_database_privilege(d.oid, 'CREATE'),
+       pg_encoding_to_char(d.encoding),
+       coalesce((SELECT split_part(one, '=', 2)
+                   FROM pg_catalog.pg_db_role_setting s, unnest(s.setconfig) one, pg_catalog.pg_roles r
+                  WHERE r.rolname = current_user AND s.setdatabase IN (0, d.oid) AND s.setrole IN (0, r.oid)
+                    AND one LIKE 'default\_transaction\_read\_only=%'
+                  ORDER BY s.setrole <> 0 AND s.setdatabase <> 0 DESC, s.setrole <> 0 DESC LIMIT 1),
+                (SELECT setting FROM pg_catalog.pg_settings
+                  WHERE name = 'default_transaction_read_only' AND source NOT LIKE '%database%' AND source <> 'user'),
+                'off')::boolean
+  FROM pg_catalog.pg_database d WHERE d.datallowconn AND NOT d.datistemplate ORDER BY d.datname";
+
 /// Databases that are usually there, to connect to.
 const USUAL: [&str; 2] = ["postgres", "template1"];
 
@@ -39,7 +55,7 @@ pub(super) struct ServerInfo {
     pub(super) major: u32,
     /// Whether it follows another one.
     pub(super) in_recovery: bool,
-    /// Whether transactions cannot write unless they say that they want to.
+    /// Whether transactions cannot write unless they say that they want to, whatever the database.
     pub(super) read_only: bool,
     /// The encoding of databases that it makes.
     pub(super) encoding: String,
@@ -60,6 +76,8 @@ pub(super) struct Database {
     pub(super) encoding: String,
     /// Whether the user may make schemas in it.
     pub(super) create: bool,
+    /// Whether transactions of the user cannot write in it unless they say that they want to.
+    pub(super) read_only: bool,
 }
 
 /// What a server has that dumps refer to, and how many connections it takes.
@@ -198,7 +216,8 @@ impl Server {
         let rows = self
             .rows(
                 "SELECT current_setting('server_version'), pg_is_in_recovery(), \
-                 current_setting('default_transaction_read_only'), rolsuper OR rolcreatedb, rolsuper, \
+                 (SELECT setting = 'on' AND source NOT LIKE '%database%' \
+                  FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'), rolsuper OR rolcreatedb, rolsuper, \
                  (SELECT pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHERE datname = 'template0') \
                  FROM pg_catalog.pg_roles WHERE rolname = current_user",
             )
@@ -214,7 +233,7 @@ impl Server {
             major: client::number_in(&version).0,
             version,
             in_recovery: text(1) == "t",
-            read_only: text(2) == "on",
+            read_only: text(2) == "t",
             makes_databases: text(3) == "t",
             superuser: text(4) == "t",
             encoding: text(5),
@@ -227,10 +246,7 @@ impl Server {
     /// If the query fails.
     pub(super) async fn databases(&self) -> Result<Vec<Database>, ServerError> {
         let rows = self
-            .rows(
-                "SELECT datname, has_database_privilege(oid, 'CONNECT'), has_database_privilege(oid, 'CREATE'), pg_encoding_to_char(encoding) \
-                 FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
-            )
+            .rows(DATABASES)
             .await
             .map_err(|cause| self.failed("list the databases", &cause))?;
         Ok(rows
@@ -240,6 +256,7 @@ impl Server {
                 connect: row.get(1) == Some("t"),
                 create: row.get(2) == Some("t"),
                 encoding: row.get(3).unwrap_or_default().to_owned(),
+                read_only: row.get(4) == Some("t"),
             })
             .collect())
     }

@@ -31,6 +31,7 @@ struct PostgresTarget {
     info: ServerInfo,
     holdings: Holdings,
     address: String,
+    origin: String,
     user: String,
     secret: String,
 }
@@ -87,6 +88,14 @@ impl Target for PostgresTarget {
             match self.databases.iter().find(|known| known.name == name) {
                 Some(known) if !known.connect => return Err(self.lacks("CONNECT", name)),
                 Some(known) if !known.create => return Err(self.lacks("CREATE", name)),
+                Some(known) if known.read_only => {
+                    return Err(TargetError::ReadOnly {
+                        address: self.address.clone(),
+                        origin: self.origin.clone(),
+                        why: "default_transaction_read_only is on in the database",
+                        remedy: "switch it off with ALTER DATABASE … RESET default_transaction_read_only (or ALTER ROLE …, where it is set for the user)",
+                    });
+                }
                 // A template's own database is none that users made.
                 _ if name == "template1" => {}
                 Some(_) => {}
@@ -296,6 +305,7 @@ pub(crate) async fn examine(request: ExamineRequest<'_>) -> Result<Box<dyn Targe
         info: server.info.clone(),
         holdings,
         address,
+        origin,
         user: to.credentials.user().to_owned(),
         secret: to.secret.clone(),
     }))
@@ -321,6 +331,7 @@ mod tests {
             connect,
             create,
             encoding: "UTF8".to_owned(),
+            read_only: false,
         };
         PostgresTarget {
             database: Some("shop".into()),
@@ -343,6 +354,7 @@ mod tests {
                 ..Holdings::default()
             },
             address: "h:5432".into(),
+            origin: "demo/shop".into(),
             user: "keeper".into(),
             secret: "Secret demo/x".into(),
         }

@@ -141,6 +141,44 @@ async fn a_server_that_takes_no_writes_or_is_older_is_refused_beforehand() {
         error.to_string().contains("default_transaction_read_only"),
         "{error}"
     );
+
+    // Only the database that is restored counts, and what is said for the user counts before what is said for it.
+    for (statement, is_refused) in [
+        (
+            "ALTER ROLE postgres RESET default_transaction_read_only",
+            false,
+        ),
+        (
+            "ALTER DATABASE postgres SET default_transaction_read_only = on",
+            false,
+        ),
+        (
+            "ALTER DATABASE shop SET default_transaction_read_only = on",
+            true,
+        ),
+        (
+            "ALTER ROLE postgres IN DATABASE shop SET default_transaction_read_only = off",
+            false,
+        ),
+    ] {
+        server
+            .run(
+                "template1",
+                &format!("BEGIN READ WRITE; {statement}; COMMIT"),
+            )
+            .await;
+        let looked = examine(&to, &Role::Plain, Some("shop"), &bytes).await;
+        match looked {
+            Ok(_) => assert!(!is_refused, "{statement}"),
+            Err(error) => {
+                assert!(
+                    is_refused && error.kind() == "DatabaseReadOnly",
+                    "{statement}: {error}"
+                );
+                assert!(error.to_string().contains("ALTER DATABASE"), "{error}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -47,8 +47,12 @@ pub(super) async fn make(cluster: &Cluster, wanted: &[Wanted]) -> Result<Conditi
                     [] => String::new(),
                     replaced => format!("; replaced: {}", listed(replaced)),
                 };
+                let next = match failure.permanent {
+                    true => "put that right first, then restore again",
+                    false => "restore again",
+                };
                 let message = format!(
-                    "{}; created before that: {}{replaced}; restore again",
+                    "{}; created before that: {}{replaced}; {next}",
                     failure.message,
                     listed(&done.made)
                 );

@@ -154,9 +154,17 @@ fn partial(error: LoadError) -> Failure {
     unfinished(error.into(), &after)
 }
 
-/// A failure after the first byte, which is worth knowing, and so is what it leaves behind.
+/// A failure after the first byte, which is worth knowing, and so is what it leaves behind and whether restoring again
+/// helps.
 fn unfinished(failure: Failure, after: &Aftermath) -> Failure {
-    let message = format!("{}; {after}", failure.message);
+    let next = match (after.is_unfinished(), failure.permanent) {
+        // Where another Snapshot is needed, it says so itself.
+        _ if failure.message.ends_with("restore another Snapshot") => "",
+        (false, _) => "",
+        (true, true) => "; put that right first, then restore again",
+        (true, false) => "; restore again",
+    };
+    let message = format!("{}; {after}{next}", failure.message);
     match failure.permanent {
         true => Failure::permanent(&failure.kind, message),
         false => Failure::transient(&failure.kind, message),
@@ -289,10 +297,27 @@ mod tests {
         })
         .await;
         assert_eq!((failure.message.as_str(), looks.get()), ("gone", 4));
-        assert!(
-            unfinished(failure, &Aftermath::Part)
-                .message
-                .ends_with("restore again")
+        let said = |failure, after| unfinished(failure, &after).message;
+        assert_eq!(
+            said(failure, Aftermath::Part),
+            "gone; the database may hold a part of the restore; restore again"
         );
+        let cases = [
+            (
+                Aftermath::Part,
+                "permission denied",
+                "; put that right first, then restore again",
+            ),
+            (Aftermath::Undone, "permission denied", "as it was before"),
+            (
+                Aftermath::Part,
+                "cut off; restore another Snapshot",
+                "a part of the restore",
+            ),
+        ];
+        for (after, message, end) in cases {
+            let said = said(Failure::permanent("LoadFailed", message), after);
+            assert!(said.ends_with(end), "{said}");
+        }
     }
 }
