@@ -45,6 +45,27 @@ async fn finish(world: &World, name: &str, condition: Value) {
         .unwrap();
 }
 
+/// A pod of a Job that has ended with these last words.
+async fn ended_pod(world: &World, job: &Job, words: &str) {
+    let name = format!("{}-x", job.name_any());
+    let labels = job.spec.clone().unwrap().template.metadata.unwrap().labels;
+    world
+        .create::<Pod>(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "ownerReferences": [{
+                "apiVersion": "batch/v1", "kind": "Job", "name": job.name_any(), "uid": job.uid(), "controller": true}]},
+            "spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"},
+        }))
+        .await;
+    let ended = json!({"name": "c", "ready": false, "restartCount": 0, "image": "i", "imageID": "",
+        "state": {"terminated": {"exitCode": 1, "reason": "Error", "message": format!("a line of the log\n{words}\n")}}});
+    let status = json!({"status": {"phase": "Failed", "containerStatuses": [ended]}});
+    let pods = world.api::<Pod>(NAMESPACE);
+    pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
+        .await
+        .unwrap();
+}
+
 /// Does what the Job that prepares the volume does: it tells what is in there, and ends.
 async fn initialise(world: &World, found: Vec<StoredRepository>) {
     let report = ByteString(pack(found, REPORT_LIMIT).unwrap());
@@ -144,6 +165,9 @@ async fn a_volume_is_wiped_by_a_job_before_the_storage_goes() {
         .until::<Job>("cleanup-volume", "there", |_| true)
         .await;
     assert_eq!(job.metadata.owner_references, None);
+    // Why it cannot be removed is said on what is to go, and not only in the Job's log.
+    let why = "failed to remove /data/repo: it holds files of somebody else";
+    ended_pod(&world, &job, why).await;
     finish(
         &world,
         "cleanup-volume",
@@ -151,7 +175,12 @@ async fn a_volume_is_wiped_by_a_job_before_the_storage_goes() {
     )
     .await;
     let told = |storage: &BackupStorage| reason(storage) == Some("JobFailed");
-    world.until("volume", "told", told).await;
+    let storage = world.until("volume", "told", told).await;
+    let ready = storage.status.unwrap().conditions;
+    let ready = ready.into_iter().find(|found| found.type_ == "Ready");
+    let message = ready.unwrap().message;
+    assert_eq!(message.matches(why).count(), 1, "{message}");
+    assert!(world.event("volume", "JobFailed").await.contains(why));
     let is_another = |found: &Job| found.metadata.uid != job.metadata.uid;
     world.until("cleanup-volume", "made anew", is_another).await;
     // What it left is told.

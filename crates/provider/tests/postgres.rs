@@ -44,6 +44,15 @@ async fn a_postgres_is_reached_with_its_secret_and_with_nothing_else() {
         .in_phase::<Postgres>("sample-postgres", "Ready")
         .await;
     println!("created to Ready: {:?}", begin.elapsed());
+    // A restore of a few thousand tables is one transaction, which holds a lock on each.
+    let locks = cluster
+        .pg_query(
+            "sample-postgres",
+            "postgres",
+            "SHOW max_locks_per_transaction",
+        )
+        .await;
+    assert_eq!(locks, ["512"]);
     let unheeded = |object: Option<&Postgres>| {
         condition(object.and_then(|it| it.status.as_ref()), "EmbeddedServer")
             .is_some_and(|(_, _, message)| message.contains("spec.replicas"))

@@ -57,13 +57,7 @@ pub async fn run(ctx: &Context, work: &Work<'_>) -> Result<State, ApplyError> {
     }
     let (pods, now) = (pods_of(ctx, &job), Timestamp::now());
     let told = told::read(ctx, Some(&job), &pods, now).await;
-    let outcome = match judge(&job, &pods, &told, now) {
-        Outcome::Failed(reason) => Outcome::Failed(match last_words(&pods) {
-            Some(words) => format!("{reason}: {words}"),
-            None => reason,
-        }),
-        outcome => outcome,
-    };
+    let outcome = judge(&job, &pods, &told, now);
     Ok(State { uid, outcome })
 }
 
@@ -197,22 +191,6 @@ fn pods_of(ctx: &Context, job: &Job) -> Vec<Pod> {
         .iter()
         .map(|pod| pod.as_ref().clone())
         .collect()
-}
-
-/// The last line that the newest failed pod said.
-fn last_words(pods: &[Pod]) -> Option<String> {
-    let newest = pods
-        .iter()
-        .max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))?;
-    let statuses = newest.status.as_ref()?.container_statuses.as_ref()?;
-    let message = statuses
-        .iter()
-        .find_map(|status| status.state.as_ref()?.terminated.as_ref()?.message.clone())?;
-    message
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .map(|line| line.trim().to_owned())
 }
 
 /// Removes the Job and everything made for it.
