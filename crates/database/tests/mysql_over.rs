@@ -375,7 +375,7 @@ async fn the_history_of_versioned_tables_comes_back_or_is_said_to_be_missing() {
             "INSERT INTO shop.stock (id) VALUES (7)",
         ])
         .await;
-    let warnings = round_trip::warnings(&server.connection(), "").await;
+    let (_, warnings) = round_trip::remarks(&server.connection(), "").await;
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     for words in ["shop.prices", "\"shop.stock\" keep theirs by transactions"] {
         assert!(warnings[0].contains(words), "{warnings:?}");
@@ -384,4 +384,41 @@ async fn the_history_of_versioned_tables_comes_back_or_is_said_to_be_missing() {
     load(&server.connection(), &bytes).await.unwrap();
     assert_eq!(server.column("SELECT id FROM shop.stock").await, ["7"]);
     assert_eq!(server.column("SELECT price FROM shop.prices").await, ["12"]);
+}
+
+#[tokio::test]
+async fn what_a_dump_does_not_hold_exactly_is_said_with_it() {
+    for server in Server::both().await {
+        server.run(SHOP).await;
+        let remarks = round_trip::remarks(&server.connection(), "").await;
+        assert_eq!(remarks, (Vec::new(), Vec::new()));
+        server
+            .run(&[
+                "CREATE TABLE shop.measured (x FLOAT, y DOUBLE)",
+                "CREATE VIEW shop.seen AS SELECT x FROM shop.measured",
+                "CREATE TABLE shop.old (n INT) ENGINE = MyISAM",
+            ])
+            .await;
+        let args = "--ignore-table=shop.totals --skip-triggers";
+        let (left_out, warnings) = round_trip::remarks(&server.connection(), args).await;
+        for words in [
+            "--ignore-table=shop.totals: this table is not in the dump",
+            "--skip-triggers: triggers are not in the dump",
+            "do not write: \"shop.measured.x\"",
+        ] {
+            assert!(
+                left_out.iter().any(|one| one.contains(words)),
+                "{left_out:?}"
+            );
+        }
+        assert_eq!(
+            (left_out.len(), warnings.len()),
+            (3, 1),
+            "{left_out:?} {warnings:?}"
+        );
+        assert!(
+            warnings[0].contains("\"shop.old\" have an engine without"),
+            "{warnings:?}"
+        );
+    }
 }

@@ -50,6 +50,7 @@ async fn a_backup_is_stored_and_reported_as_the_tutorial_shows_it() {
             "driver",
             "duration",
             "integrity",
+            "leftOut",
             "path",
             "phase",
             "resticStats",

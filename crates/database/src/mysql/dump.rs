@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::client::{Client, Purpose};
 use super::encoding::Marked;
 use super::server::{self, Server};
-use super::{druid_config as settings, history, options_file, plan};
+use super::{druid_config as settings, history, inexact, options_file, plan};
 use crate::druid_config;
 use crate::family::{Dump, DumpRequest, Error, Role};
 use crate::private_dir::PrivateDir;
@@ -86,6 +86,8 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         }
         None => None,
     };
+    let inexact = inexact::look(&mut server, &scope, &args).await?;
+    left_out.extend(inexact.left_out);
     let versioned = history::tables(&mut server, &scope).await?;
     let keeps = server
         .takes("SELECT @@system_versioning_insert_history")
@@ -141,7 +143,7 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         words: plan.words,
         notes: plan.notes,
         left_out,
-        warnings: warning.into_iter().collect(),
+        warnings: warning.into_iter().chain(inexact.warnings).collect(),
     })
 }
 

@@ -6,7 +6,7 @@
 //!   plan       the command line (pure)
 //!   dump       all of that, then the running client as a stream
 //!   druid_config  Druid's settings, behind the rest
-//!   history    of system-versioned tables
+//!   history    of system-versioned tables     inexact  what the clients do not dump exactly
 //!   encoding   the character set of the database, in front of the dump
 //!   target     the server to load into, looked at beforehand
 //!   statements how long those of a dump are (pure)      scan  what they do (pure)
@@ -22,6 +22,7 @@ mod dump;
 mod encoding;
 mod facts;
 mod history;
+mod inexact;
 mod load;
 mod options_file;
 mod plan;

@@ -245,6 +245,49 @@ impl Server {
         Ok(known.iter().any(|known| known == name))
     }
 
+    /// The columns of databases that are of a type, as `information_schema.COLUMNS` names it.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn columns_of_type(
+        &mut self,
+        databases: &[String],
+        type_: &str,
+    ) -> Result<Vec<String>, ServerError> {
+        let query = format!(
+            "SELECT CONCAT(c.TABLE_SCHEMA, '.', c.TABLE_NAME, '.', c.COLUMN_NAME) FROM information_schema.COLUMNS c \
+             JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME \
+             WHERE c.TABLE_SCHEMA IN ({}) AND c.DATA_TYPE = {} AND t.TABLE_TYPE <> 'VIEW' ORDER BY 1",
+            among(databases),
+            quoted(type_)
+        );
+        self.list("look for columns that are not dumped exactly", &query)
+            .await
+    }
+
+    /// The tables of databases whose engine has no transactions, or has its rows elsewhere, each with it.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn unusual_tables(
+        &mut self,
+        databases: &[String],
+    ) -> Result<Vec<(String, String)>, ServerError> {
+        let query = format!(
+            "SELECT CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME), t.ENGINE FROM information_schema.TABLES t \
+             JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE t.TABLE_SCHEMA IN ({}) \
+             AND t.TABLE_TYPE = 'BASE TABLE' AND t.ENGINE NOT IN ('BLACKHOLE', 'MRG_MYISAM') \
+             AND t.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
+             AND (e.TRANSACTIONS = 'NO' OR t.ENGINE = 'FEDERATED') ORDER BY 1",
+            among(databases)
+        );
+        let rows = self.table("look for their engines", &query).await?;
+        let rows = rows
+            .into_iter()
+            .filter_map(|row| <[String; 2]>::try_from(row).ok().map(Into::into));
+        Ok(rows.collect())
+    }
+
     /// The system-versioned tables of databases of MariaDB, and whether they keep their history by transactions.
     ///
     /// # Errors
@@ -253,13 +296,12 @@ impl Server {
         &mut self,
         databases: &[String],
     ) -> Result<Vec<(String, bool)>, ServerError> {
-        let among: Vec<String> = databases.iter().map(|name| quoted(name)).collect();
         let query = format!(
             "SELECT CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME), COALESCE(MAX(c.DATA_TYPE = 'bigint'), 0) \
              FROM information_schema.TABLES t LEFT JOIN information_schema.COLUMNS c \
              ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME AND c.GENERATION_EXPRESSION = 'ROW START' \
              WHERE t.TABLE_TYPE = 'SYSTEM VERSIONED' AND t.TABLE_SCHEMA IN ({}) GROUP BY 1 ORDER BY 1",
-            among.join(", ")
+            among(databases)
         );
         let rows = self
             .table("look for system-versioned tables", &query)
@@ -391,6 +433,12 @@ impl Server {
         // The server notices a closed connection as well.
         let _ = self.conn.disconnect().await;
     }
+}
+
+/// Names as the inside of `IN (…)`.
+fn among(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    names.join(", ")
 }
 
 /// A name as a string literal, whatever the server's modes say about backslashes.

@@ -15,7 +15,7 @@ use super::plan::{self, Plan};
 use super::sections::{self, Writer};
 use super::server::{Database, Server};
 use super::service::{self, LineBreak, Service};
-use super::{database_settings, druid_config as table, search_path};
+use super::{database_settings, druid_config as table, elsewhere, search_path};
 use crate::connection::Connection;
 use crate::druid_config;
 use crate::family::{Dump, DumpRequest, Error, Role};
@@ -79,9 +79,15 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     for name in names {
         let server = Server::another(to, name).await?;
         // No reason not to back up.
-        match search_path::warnings(&server).await {
-            Ok(found) => warnings.extend(found),
-            Err(error) => plan.notes.push(error.to_string()),
+        let (elsewhere, doubtful) = (
+            elsewhere::left_out(&server).await,
+            search_path::warnings(&server).await,
+        );
+        for (found, list) in [(elsewhere, &mut left_out), (doubtful, &mut warnings)] {
+            match found {
+                Ok(found) => list.extend(found),
+                Err(error) => plan.notes.push(error.to_string()),
+            }
         }
     }
     let mut settings = None;

@@ -7,7 +7,7 @@
 //!   plan       the command lines (pure)
 //!   dump       all of that, then the running clients as one stream
 //!   druid_config  Druid's settings, behind the dump of its database
-//!   database_settings, search_path  what a dump does not hold, and what may keep it from coming back
+//!   database_settings, elsewhere, search_path  what a dump does not hold, and what may keep it from coming back
 //!   sections   a stream of several databases: who is where (pure)     fence  psql's own safeguard
 //!   target     the server to load into, looked at beforehand
 //!   prepare    what makes room for a dump in its target (pure)
@@ -18,6 +18,7 @@ mod client;
 mod database_settings;
 mod druid_config;
 mod dump;
+mod elsewhere;
 mod fence;
 mod globals;
 mod layout;

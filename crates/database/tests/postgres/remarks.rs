@@ -83,6 +83,11 @@ async fn what_belongs_to_a_database_as_a_whole_is_named_where_it_is_left_out() {
         "ALTER ROLE app IN DATABASE shop SET work_mem = '8MB'",
         "GRANT CREATE ON DATABASE shop TO app",
         "REVOKE CONNECT ON DATABASE other FROM PUBLIC",
+        "CREATE FOREIGN DATA WRAPPER w",
+        "CREATE SERVER far FOREIGN DATA WRAPPER w",
+        "CREATE FOREIGN TABLE remote (x int) SERVER far",
+        "CREATE SUBSCRIPTION news CONNECTION 'host=/nowhere' PUBLICATION p WITH (connect = false)",
+        "ALTER SUBSCRIPTION news SET (slot_name = none)",
     ] {
         server.run("shop", statement).await;
     }
@@ -95,13 +100,14 @@ async fn what_belongs_to_a_database_as_a_whole_is_named_where_it_is_left_out() {
         "IN DATABASE … SET) of the database \"shop\": search_path, work_mem;",
         "ON DATABASE) of the database \"shop\": of app;",
         "ON DATABASE) of the database \"other\": of PUBLIC;",
+        "rows on other servers, of the foreign table remote",
     ] {
         assert!(
             left_out.iter().any(|one| one.contains(words)),
             "{words}: {left_out:#?}"
         );
     }
-    assert_eq!(left_out.len(), 5, "{left_out:#?}");
+    assert_eq!(left_out.len(), 6, "{left_out:#?}");
     let plain = Request::plain(server.connection()).args("postgres");
     assert_eq!(plain.start().await.unwrap().left_out, [""; 0]);
 }

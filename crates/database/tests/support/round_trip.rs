@@ -25,10 +25,11 @@ pub(crate) async fn dump(to: &Connection, args: &str) -> Result<(Vec<u8>, String
     Ok((data, version))
 }
 
-/// What a dump warns of.
-pub(crate) async fn warnings(to: &Connection, args: &str) -> Vec<String> {
+/// What a dump says that it leaves out, and what it warns of.
+pub(crate) async fn remarks(to: &Connection, args: &str) -> (Vec<String>, Vec<String>) {
     let scratch = tempfile::tempdir().unwrap();
-    begin(to, args, scratch.path()).await.unwrap().warnings
+    let dump = begin(to, args, scratch.path()).await.unwrap();
+    (dump.left_out, dump.warnings)
 }
 
 async fn begin(to: &Connection, args: &str, scratch: &Path) -> Result<Dump, Error> {
