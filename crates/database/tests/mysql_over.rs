@@ -11,56 +11,25 @@ mod support;
 use round_trip::{dump, load};
 use support::MariaDb;
 use support::oracle::OracleMySql;
+use support::vendors::Server;
 
-/// A server of either vendor.
-enum Server {
-    Maria(MariaDb),
-    MySql(OracleMySql),
-}
-
-impl Server {
-    async fn both() -> [Self; 2] {
-        [
-            Self::Maria(MariaDb::start().await),
-            Self::MySql(OracleMySql::start().await),
-        ]
-    }
-
-    async fn run(&self, statements: &[&str]) {
-        match self {
-            Self::Maria(server) => server.run(statements).await,
-            Self::MySql(server) => server.run(statements).await,
+/// Every table's definition and rows.
+async fn contents(server: &Server) -> Vec<Vec<String>> {
+    let tables = server.rows("SHOW FULL TABLES IN shop").await;
+    let mut found = tables.clone();
+    for table in tables {
+        let (name, kind) = (&table[0], &table[1]);
+        found.extend(
+            server
+                .rows(&format!("SHOW CREATE TABLE shop.`{name}`"))
+                .await,
+        );
+        if kind != "SEQUENCE" {
+            let rows = format!("SELECT * FROM shop.`{name}` ORDER BY 1");
+            found.extend(server.rows(&rows).await);
         }
     }
-
-    async fn rows(&self, query: &str) -> Vec<Vec<String>> {
-        match self {
-            Self::Maria(server) => server.rows(query).await,
-            Self::MySql(server) => server.rows(query).await,
-        }
-    }
-
-    fn connection(&self) -> Connection {
-        match self {
-            Self::Maria(server) => server.connection(),
-            Self::MySql(server) => server.connection(),
-        }
-    }
-
-    /// Every table's definition and rows.
-    async fn contents(&self) -> Vec<Vec<String>> {
-        let tables = self.rows("SHOW FULL TABLES IN shop").await;
-        let mut found = tables.clone();
-        for table in tables {
-            let (name, kind) = (&table[0], &table[1]);
-            found.extend(self.rows(&format!("SHOW CREATE TABLE shop.`{name}`")).await);
-            if kind != "SEQUENCE" {
-                let rows = format!("SELECT * FROM shop.`{name}` ORDER BY 1");
-                found.extend(self.rows(&rows).await);
-            }
-        }
-        found
-    }
+    found
 }
 
 const SHOP: &[&str] = &[
@@ -78,7 +47,7 @@ const SHOP: &[&str] = &[
 async fn a_migration_of_a_keys_type_is_rolled_back() {
     for server in Server::both().await {
         server.run(SHOP).await;
-        let before = server.contents().await;
+        let before = contents(&server).await;
         let (bytes, _) = dump(&server.connection(), "").await.unwrap();
         server
             .run(&[
@@ -92,10 +61,10 @@ async fn a_migration_of_a_keys_type_is_rolled_back() {
         load(&server.connection(), &bytes).await.unwrap();
         // What came after the backup stays.
         server.run(&["DROP TABLE shop.later"]).await;
-        assert_eq!(server.contents().await, before);
+        assert_eq!(contents(&server).await, before);
         // And once more, over what is as it was.
         load(&server.connection(), &bytes).await.unwrap();
-        assert_eq!(server.contents().await, before);
+        assert_eq!(contents(&server).await, before);
     }
 }
 
@@ -103,7 +72,7 @@ async fn a_migration_of_a_keys_type_is_rolled_back() {
 async fn tables_and_views_that_have_become_each_other_come_back_as_what_they_were() {
     for server in Server::both().await {
         server.run(SHOP).await;
-        let before = server.contents().await;
+        let before = contents(&server).await;
         let (bytes, _) = dump(&server.connection(), "").await.unwrap();
         server
             .run(&[
@@ -114,14 +83,14 @@ async fn tables_and_views_that_have_become_each_other_come_back_as_what_they_wer
             ])
             .await;
         load(&server.connection(), &bytes).await.unwrap();
-        assert_eq!(server.contents().await, before);
+        assert_eq!(contents(&server).await, before);
     }
     let server = Server::Maria(MariaDb::start().await);
     server.run(SHOP).await;
     server
         .run(&["CREATE SEQUENCE shop.numbers START WITH 5"])
         .await;
-    let before = server.contents().await;
+    let before = contents(&server).await;
     let (bytes, _) = dump(&server.connection(), "").await.unwrap();
     server
         .run(&[
@@ -132,7 +101,7 @@ async fn tables_and_views_that_have_become_each_other_come_back_as_what_they_wer
         ])
         .await;
     load(&server.connection(), &bytes).await.unwrap();
-    assert_eq!(server.contents().await, before);
+    assert_eq!(contents(&server).await, before);
 }
 
 #[tokio::test]
@@ -164,7 +133,7 @@ async fn a_foreign_key_from_outside_the_dump_is_named_before_anything_is_removed
                 "ALTER TABLE shop.orders ADD CONSTRAINT o FOREIGN KEY (user) REFERENCES shop.users (id)",
             ])
             .await;
-        let before = server.contents().await;
+        let before = contents(&server).await;
         let error = load(&server.connection(), &bytes).await.unwrap_err();
         for word in [
             "shop.orders.user is bigint",
@@ -173,7 +142,7 @@ async fn a_foreign_key_from_outside_the_dump_is_named_before_anything_is_removed
         ] {
             assert!(error.contains(word), "{error}");
         }
-        assert_eq!(server.contents().await, before);
+        assert_eq!(contents(&server).await, before);
     }
 }
 

@@ -13,6 +13,7 @@ use kubestash_engine::{
 };
 
 mod support;
+use support::vendors::{Server, numbers};
 use support::{MariaDb, ROOT_PASSWORD};
 
 /// The args of the catalog's Druid task.
@@ -114,7 +115,7 @@ fn quoted(name: &str) -> String {
 
 /// Everything that a database holds: checksums and definitions of its tables, and its views, triggers, routines and
 /// events as the server shows them.
-async fn contents(server: &MariaDb, database: &str) -> Vec<String> {
+async fn contents(server: &Server, database: &str) -> Vec<String> {
     let text = format!("'{}'", database.replace('\'', "''"));
     let mut found = Vec::new();
     let tables = format!(
@@ -146,10 +147,11 @@ async fn contents(server: &MariaDb, database: &str) -> Vec<String> {
         (
             "routine",
             "SELECT r.ROUTINE_NAME, r.ROUTINE_TYPE, r.DTD_IDENTIFIER, r.ROUTINE_DEFINITION, r.IS_DETERMINISTIC, \
-             r.SQL_DATA_ACCESS, r.SECURITY_TYPE, r.SQL_MODE, r.ROUTINE_COMMENT, r.DEFINER, p.param_list \
-             FROM information_schema.ROUTINES r JOIN mysql.proc p \
-             ON p.db = r.ROUTINE_SCHEMA AND p.name = r.ROUTINE_NAME AND p.type = r.ROUTINE_TYPE \
-             WHERE r.ROUTINE_SCHEMA = ? ORDER BY 1, 2",
+             r.SQL_DATA_ACCESS, r.SECURITY_TYPE, r.SQL_MODE, r.ROUTINE_COMMENT, r.DEFINER, \
+             (SELECT GROUP_CONCAT(p.PARAMETER_MODE, ' ', p.PARAMETER_NAME, ' ', p.DTD_IDENTIFIER ORDER BY p.ORDINAL_POSITION) \
+              FROM information_schema.PARAMETERS p WHERE p.SPECIFIC_SCHEMA = r.ROUTINE_SCHEMA \
+              AND p.SPECIFIC_NAME = r.ROUTINE_NAME AND p.ROUTINE_TYPE = r.ROUTINE_TYPE) \
+             FROM information_schema.ROUTINES r WHERE r.ROUTINE_SCHEMA = ? ORDER BY 1, 2",
         ),
         (
             "event",
@@ -175,7 +177,7 @@ fn assert_same(found: &[String], expected: &[String]) {
 /// A database and a table with names that need quoting, and everything a server can keep in one.
 const AWKWARD: &str = "we`ird db; --x 日本";
 
-async fn fill_awkward(server: &MariaDb) {
+async fn fill_awkward(server: &Server) {
     let mut statements: Vec<String> = include_str!("truth/awkward.sql")
         .split("\n\n")
         .map(|statement| statement.trim().to_owned())
@@ -198,7 +200,8 @@ async fn fill_awkward(server: &MariaDb) {
 
 #[tokio::test]
 async fn whatever_a_database_holds_comes_back_under_any_name_and_over_what_is_left() {
-    let server = MariaDb::start().await;
+    // A real MySQL has a test of its own for what it has.
+    let server = Server::Maria(MariaDb::start().await);
     fill_awkward(&server).await;
     let before = contents(&server, AWKWARD).await;
     for kind in ["VIEW", "trigger", "routine", "event", "SEQUENCE"] {
@@ -236,7 +239,7 @@ async fn whatever_a_database_holds_comes_back_under_any_name_and_over_what_is_le
     assert_same(&contents(&server, AWKWARD).await, &before);
 
     // Into another server, that has nothing.
-    let fresh = MariaDb::start().await;
+    let fresh = server.another().await;
     let several = Backup::of(&connection, &Role::Plain, &[], "").await;
     several.load(&fresh.connection(), None).await.unwrap();
     assert_same(&contents(&fresh, AWKWARD).await, &before);
@@ -245,18 +248,9 @@ async fn whatever_a_database_holds_comes_back_under_any_name_and_over_what_is_le
 
 #[tokio::test]
 async fn a_million_segments_come_back() {
-    let mut server = MariaDb::start().await;
-    server.kill();
-    // As much room as a server that holds so much has, and no care for power cuts.
-    let roomy = [
-        "--innodb-buffer-pool-size=512M",
-        "--innodb-log-file-size=256M",
-        "--innodb-flush-log-at-trx-commit=0",
-        "--skip-innodb-doublewrite",
-        "--innodb-flush-method=nosync",
-    ];
-    server.boot_with(&roomy.map(str::to_owned)).await;
-    server
+    let counts = [1_000_000, 250_000];
+    for (server, count) in Server::both_roomy().await.into_iter().zip(counts) {
+        server
         .run(&[
             "CREATE DATABASE druid CHARACTER SET utf8mb4",
             "USE druid",
@@ -268,9 +262,9 @@ async fn a_million_segments_come_back() {
                payload LONGBLOB NOT NULL, used_status_last_updated VARCHAR(255) NOT NULL,
                upgraded_from_segment_id VARCHAR(255), schema_fingerprint VARCHAR(255), num_rows BIGINT,
                PRIMARY KEY (id))",
-            "INSERT INTO druid_segments SELECT CONCAT('wikipedia_', LPAD(seq, 8, '0')), 'wikipedia', '2024-09-01',
-               LPAD(seq, 8, '0'), LPAD(seq + 1, 8, '0'), 1, 'v1', seq % 37 <> 36, CONCAT('{\"n\":', seq, '}'),
-               '2024-09-01', NULL, IF(seq % 2, 'f', NULL), seq FROM seq_1_to_1000000",
+            &format!("INSERT INTO druid_segments SELECT CONCAT('wikipedia_', LPAD(seq, 8, '0')), 'wikipedia', '2024-09-01',
+               LPAD(seq, 8, '0'), LPAD(seq + 1, 8, '0'), 1, 'v1', seq % 37 <> 36, CONCAT('{{\"n\":', seq, '}}'),
+               '2024-09-01', NULL, IF(seq % 2, 'f', NULL), seq FROM {}", numbers(count)),
             // After the rows: they are sorted once and not a million times.
             "ALTER TABLE druid_segments ADD KEY idx_druid_segments_used (used),
                ADD KEY by_time (dataSource, used, `end`, start),
@@ -278,159 +272,155 @@ async fn a_million_segments_come_back() {
             "CREATE DATABASE copy CHARACTER SET utf8mb4",
         ])
         .await;
-    let connection = server.connection();
-    let backup = Backup::of(&connection, &druid(), &[], DRUID_ARGS).await;
-    backup.load(&connection, Some("copy")).await.unwrap();
-    assert_same(
-        &contents(&server, "copy").await,
-        &contents(&server, "druid").await,
-    );
-    assert_eq!(
-        server
-            .column("SELECT COUNT(*) FROM copy.druid_segments")
-            .await,
-        ["1000000"]
-    );
+        let connection = server.connection();
+        let backup = Backup::of(&connection, &druid(), &[], DRUID_ARGS).await;
+        backup.load(&connection, Some("copy")).await.unwrap();
+        assert_same(
+            &contents(&server, "copy").await,
+            &contents(&server, "druid").await,
+        );
+        assert_eq!(
+            server
+                .column("SELECT COUNT(*) FROM copy.druid_segments")
+                .await,
+            [count.to_string()]
+        );
+    }
 }
 
 #[tokio::test]
 async fn a_row_of_64_mib_comes_back_and_a_server_that_takes_no_such_row_is_told_beforehand() {
     const MIB: u64 = 1 << 20;
-    let mut server = MariaDb::start().await;
-    server.kill();
-    server
-        .boot_with(&[
-            "--max-allowed-packet=1G".to_owned(),
-            "--innodb-log-file-size=256M".to_owned(),
-        ])
-        .await;
-    server.fill_druid("druid", 1).await;
-    server
+    for server in Server::both_roomy().await {
+        server.fill_druid("druid", 1).await;
+        server
         .run(&["INSERT INTO druid.druid_tasks SELECT 'big', REPEAT(X'00ff275c0a', 64 * 1024 * 1024 / 5)"])
         .await;
-    let before = contents(&server, "druid").await;
-    let connection = server.connection();
-    let backup = Backup::of(&connection, &druid(), &[], "").await;
-    server
-        .run(&["CREATE DATABASE copy CHARACTER SET utf8mb4"])
-        .await;
+        let before = contents(&server, "druid").await;
+        let connection = server.connection();
+        let backup = Backup::of(&connection, &druid(), &[], "").await;
+        server
+            .run(&["CREATE DATABASE copy CHARACTER SET utf8mb4"])
+            .await;
 
-    // In the dump it is more than twice as big.
-    let statement = 128 * MIB + 100;
-    server
-        .run(&[&format!("SET GLOBAL max_allowed_packet = {}", 128 * MIB)])
-        .await;
-    let small = Family::MySql
-        .examine(ExamineRequest {
-            connection: &connection,
-            role: &druid(),
-            source: Some("druid"),
-            args: "",
-            wait_timeout: WAIT,
-        })
-        .await
-        .unwrap();
-    let with = |longest_statement| {
-        let mut outline = Outline::default();
-        outline.longest_statement = longest_statement;
-        outline
-    };
-    let error = small.accepts(&with(statement)).unwrap_err();
-    for words in ["128.000 MiB", "SET GLOBAL max_allowed_packet = 268435456"] {
-        assert!(error.to_string().contains(words), "{error}");
+        // In the dump it is more than twice as big.
+        let statement = 128 * MIB + 100;
+        server
+            .run(&[&format!("SET GLOBAL max_allowed_packet = {}", 128 * MIB)])
+            .await;
+        let small = Family::MySql
+            .examine(ExamineRequest {
+                connection: &connection,
+                role: &druid(),
+                source: Some("druid"),
+                args: "",
+                wait_timeout: WAIT,
+            })
+            .await
+            .unwrap();
+        let with = |longest_statement| {
+            let mut outline = Outline::default();
+            outline.longest_statement = longest_statement;
+            outline
+        };
+        let error = small.accepts(&with(statement)).unwrap_err();
+        for words in ["128.000 MiB", "SET GLOBAL max_allowed_packet = 268435456"] {
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        small.accepts(&with(16 * MIB)).unwrap();
+        // The server itself says so much less well, and in the middle.
+        let said = backup.load(&connection, Some("copy")).await.unwrap_err();
+        assert!(said.contains("max_allowed_packet"), "{said}");
+        // What the message says helps.
+        server
+            .run(&["SET GLOBAL max_allowed_packet = 268435456"])
+            .await;
+        backup.load(&connection, Some("copy")).await.unwrap();
+        assert_same(&contents(&server, "copy").await, &before);
     }
-    small.accepts(&with(16 * MIB)).unwrap();
-    // The server itself says so much less well, and in the middle.
-    let said = backup.load(&connection, Some("copy")).await.unwrap_err();
-    assert!(said.contains("max_allowed_packet"), "{said}");
-    // What the message says helps.
-    server
-        .run(&["SET GLOBAL max_allowed_packet = 268435456"])
-        .await;
-    backup.load(&connection, Some("copy")).await.unwrap();
-    assert_same(&contents(&server, "copy").await, &before);
 }
 
 #[tokio::test]
 async fn what_writers_keep_true_during_a_dump_is_true_in_the_copy() {
-    let server = MariaDb::start().await;
-    server.fill_druid("druid", 20_000).await;
-    server
+    for server in Server::both().await {
+        server.fill_druid("druid", 20_000).await;
+        server
         .run(&[
             "USE druid",
             "CREATE TABLE a_account (id INT PRIMARY KEY, amount BIGINT NOT NULL)",
             "CREATE TABLE z_account (id INT PRIMARY KEY, amount BIGINT NOT NULL)",
             "CREATE TABLE m_transfer (id BIGINT PRIMARY KEY AUTO_INCREMENT, amount BIGINT NOT NULL)",
-            "INSERT INTO a_account SELECT seq, 1000 FROM seq_1_to_100",
-            "INSERT INTO z_account SELECT seq, 1000 FROM seq_1_to_100",
+            &format!("INSERT INTO a_account SELECT seq, 1000 FROM {}", numbers(100)),
+            &format!("INSERT INTO z_account SELECT seq, 1000 FROM {}", numbers(100)),
             "CREATE DATABASE copy CHARACTER SET utf8mb4",
         ])
         .await;
-    let connection = server.connection();
-    let stop = CancellationToken::new();
-    // Money goes to and fro between the first table of the dump and the last; each transfer is written down as well.
-    let transfers = async {
-        let mut done = 0_u64;
-        while !stop.is_cancelled() {
-            let (account, amount) = (done % 100 + 1, done % 17 + 1);
-            server
-                .run(&[
-                    "USE druid",
-                    "BEGIN",
-                    &format!(
-                        "UPDATE a_account SET amount = amount - {amount} WHERE id = {account}"
-                    ),
-                    &format!("INSERT INTO m_transfer (amount) VALUES ({amount})"),
-                    &format!(
-                        "UPDATE z_account SET amount = amount + {amount} WHERE id = {account}"
-                    ),
-                    "COMMIT",
-                ])
-                .await;
-            done += 1;
-        }
-        done
-    };
-    let backups = async {
-        let mut made = Vec::new();
-        for _ in 0..3 {
-            made.push(Backup::of(&connection, &druid(), &[], DRUID_ARGS).await);
-        }
-        stop.cancel();
-        made
-    };
-    let (transfers, backups) = tokio::join!(transfers, backups);
-    let mut seen = Vec::new();
-    for backup in &backups {
-        backup.load(&connection, Some("copy")).await.unwrap();
-        let sums = server
+        let connection = server.connection();
+        let stop = CancellationToken::new();
+        // Money goes to and fro between the first table of the dump and the last; each transfer is written down as well.
+        let transfers = async {
+            let mut done = 0_u64;
+            while !stop.is_cancelled() {
+                let (account, amount) = (done % 100 + 1, done % 17 + 1);
+                server
+                    .run(&[
+                        "USE druid",
+                        "BEGIN",
+                        &format!(
+                            "UPDATE a_account SET amount = amount - {amount} WHERE id = {account}"
+                        ),
+                        &format!("INSERT INTO m_transfer (amount) VALUES ({amount})"),
+                        &format!(
+                            "UPDATE z_account SET amount = amount + {amount} WHERE id = {account}"
+                        ),
+                        "COMMIT",
+                    ])
+                    .await;
+                done += 1;
+            }
+            done
+        };
+        let backups = async {
+            let mut made = Vec::new();
+            for _ in 0..3 {
+                made.push(Backup::of(&connection, &druid(), &[], DRUID_ARGS).await);
+            }
+            stop.cancel();
+            made
+        };
+        let (transfers, backups) = tokio::join!(transfers, backups);
+        let mut seen = Vec::new();
+        for backup in &backups {
+            backup.load(&connection, Some("copy")).await.unwrap();
+            let sums = server
             .rows(
                 "SELECT (SELECT SUM(amount) FROM copy.a_account) + (SELECT SUM(amount) FROM copy.z_account), \
                  (SELECT SUM(amount) FROM copy.z_account) - 100000 - (SELECT COALESCE(SUM(amount), 0) FROM copy.m_transfer), \
                  (SELECT COUNT(*) FROM copy.m_transfer)",
             )
             .await;
-        assert_eq!((sums[0][0].as_str(), sums[0][1].as_str()), ("200000", "0"));
-        seen.push(sums[0][2].parse::<u64>().unwrap());
+            assert_eq!((sums[0][0].as_str(), sums[0][1].as_str()), ("200000", "0"));
+            seen.push(sums[0][2].parse::<u64>().unwrap());
+        }
+        // The writer wrote in between, or nothing was proved.
+        assert!(
+            seen.is_sorted() && seen[0] < seen[2],
+            "{seen:?} of {transfers}"
+        );
     }
-    // The writer wrote in between, or nothing was proved.
-    assert!(
-        seen.is_sorted() && seen[0] < seen[2],
-        "{seen:?} of {transfers}"
-    );
 }
 
 #[tokio::test]
 async fn a_druids_users_stay_unless_asked_for_and_the_servers_users_always() {
-    let server = MariaDb::start().await;
-    server.fill_druid("druid", 5).await;
-    let connection = server.connection();
-    let without = Backup::of(&connection, &druid(), &[], DRUID_ARGS).await;
-    let with = Backup::of(&connection, &druid(), &[], "").await;
+    for server in Server::both().await {
+        server.fill_druid("druid", 5).await;
+        let connection = server.connection();
+        let without = Backup::of(&connection, &druid(), &[], DRUID_ARGS).await;
+        let with = Backup::of(&connection, &druid(), &[], "").await;
 
-    let target = MariaDb::start().await;
-    target.fill_druid("druid", 1).await;
-    target
+        let target = server.another().await;
+        target.fill_druid("druid", 1).await;
+        target
         .run(&[
             "UPDATE druid.druid_config SET payload = 'users of the target' WHERE name LIKE 'basic%'",
             "UPDATE druid.druid_config SET payload = 'newer' WHERE name NOT LIKE 'basic%'",
@@ -439,84 +429,96 @@ async fn a_druids_users_stay_unless_asked_for_and_the_servers_users_always() {
             "GRANT SELECT ON druid.* TO reporter@'127.0.0.1'",
         ])
         .await;
-    let accounts = "SELECT Host, User, Priv FROM mysql.global_priv ORDER BY 1, 2";
-    let grants = "SHOW GRANTS FOR reporter@'127.0.0.1'";
-    let of_server = (target.rows(accounts).await, target.rows(grants).await);
-    let config = "SELECT CONCAT(name, ' ', HEX(payload)) FROM druid.druid_config ORDER BY name";
-    let hex = |text: &str| -> String { text.bytes().map(|byte| format!("{byte:02X}")).collect() };
-    let of_source = server.column(config).await;
-    let (of_target, users) = (hex("users of the target"), hex("users"));
-    assert!(of_source[0].ends_with(&users), "{of_source:?}");
-    let kept = [
-        format!("basic_authentication_a_users {of_target}"),
-        format!("basic_authorization_b_roles {of_target}"),
-        of_source[2].clone(),
-    ];
+        let (accounts, password) = match &server {
+            Server::Maria(_) => (
+                "SELECT Host, User, Priv FROM mysql.global_priv ORDER BY 1, 2",
+                "SET PASSWORD FOR root@'127.0.0.1' = PASSWORD('another')",
+            ),
+            Server::MySql(_) => (
+                "SELECT Host, User, HEX(authentication_string) FROM mysql.user ORDER BY 1, 2",
+                "SET PASSWORD FOR root@'127.0.0.1' = 'another'",
+            ),
+        };
+        let grants = "SHOW GRANTS FOR reporter@'127.0.0.1'";
+        let of_server = (target.rows(accounts).await, target.rows(grants).await);
+        let config = "SELECT CONCAT(name, ' ', HEX(payload)) FROM druid.druid_config ORDER BY name";
+        let hex =
+            |text: &str| -> String { text.bytes().map(|byte| format!("{byte:02X}")).collect() };
+        let of_source = server.column(config).await;
+        let (of_target, users) = (hex("users of the target"), hex("users"));
+        assert!(of_source[0].ends_with(&users), "{of_source:?}");
+        let kept = [
+            format!("basic_authentication_a_users {of_target}"),
+            format!("basic_authorization_b_roles {of_target}"),
+            of_source[2].clone(),
+        ];
 
-    let into = target.connection();
-    without.load(&into, Some("druid")).await.unwrap();
-    assert_eq!(target.column(config).await, kept);
-    // A table that is lost is there again, with what is not its users'.
-    target.run(&["DROP TABLE druid.druid_config"]).await;
-    without.load(&into, Some("druid")).await.unwrap();
-    assert_eq!(target.column(config).await, kept[2..]);
-    assert_eq!(
-        target
-            .column("SELECT COUNT(*) FROM druid.druid_segments")
-            .await,
-        ["5"]
-    );
-    with.load(&into, Some("druid")).await.unwrap();
-    assert_eq!(target.column(config).await, of_source);
+        let into = target.connection();
+        without.load(&into, Some("druid")).await.unwrap();
+        assert_eq!(target.column(config).await, kept);
+        // A table that is lost is there again, with what is not its users'.
+        target.run(&["DROP TABLE druid.druid_config"]).await;
+        without.load(&into, Some("druid")).await.unwrap();
+        assert_eq!(target.column(config).await, kept[2..]);
+        assert_eq!(
+            target
+                .column("SELECT COUNT(*) FROM druid.druid_segments")
+                .await,
+            ["5"]
+        );
+        with.load(&into, Some("druid")).await.unwrap();
+        assert_eq!(target.column(config).await, of_source);
 
-    // Not by a dump of all databases either.
-    server
-        .run(&[
-            "SET PASSWORD FOR root@'127.0.0.1' = PASSWORD('another')",
-            "CREATE USER intruder",
-            "CREATE DATABASE shop",
-            "CREATE TABLE shop.t (x INT)",
-        ])
-        .await;
-    let mut changed = server.connection();
-    changed.credentials = kubestash_database::Credentials::new("root", "another".to_owned());
-    let all = Backup::of(&changed, &Role::Plain, &[], "").await;
-    all.load(&into, None).await.unwrap();
-    assert_eq!(
-        (target.rows(accounts).await, target.rows(grants).await),
-        of_server
-    );
-    assert_eq!(into.credentials.password(), ROOT_PASSWORD);
+        // Not by a dump of all databases either.
+        server
+            .run(&[
+                password,
+                "CREATE USER intruder",
+                "CREATE DATABASE shop",
+                "CREATE TABLE shop.t (x INT)",
+            ])
+            .await;
+        let mut changed = server.connection();
+        changed.credentials = kubestash_database::Credentials::new("root", "another".to_owned());
+        let all = Backup::of(&changed, &Role::Plain, &[], "").await;
+        all.load(&into, None).await.unwrap();
+        assert_eq!(
+            (target.rows(accounts).await, target.rows(grants).await),
+            of_server
+        );
+        assert_eq!(into.credentials.password(), ROOT_PASSWORD);
+    }
 }
 
 #[tokio::test]
 async fn a_table_that_somebody_holds_is_not_waited_for_until_tomorrow() {
-    let server = MariaDb::start().await;
-    server.fill_druid("druid", 5).await;
-    let connection = server.connection();
-    let backup = Backup::of(&connection, &druid(), &[], DRUID_ARGS).await;
-    let holder = server.hold("druid.druid_segments").await;
-    let load = Family::MySql
-        .load(LoadRequest {
-            connection: &connection,
-            database: Some("druid"),
-            outline: &Outline::default(),
-            args: "",
-            scratch_dir: backup.folder.path(),
-            wait_timeout: Duration::from_secs(1),
-        })
-        .await
-        .unwrap();
-    let cancel = CancellationToken::new();
-    let _ = backup
-        .repository
-        .dump(&backup.id, FILE, Box::new(load.sink), cancel.clone())
-        .await;
-    let error = load.running.finish(&cancel).await.unwrap_err();
-    for words in ["Lock wait timeout", "SHOW FULL PROCESSLIST"] {
-        assert!(error.to_string().contains(words), "{error}");
+    for server in Server::both().await {
+        server.fill_druid("druid", 5).await;
+        let connection = server.connection();
+        let backup = Backup::of(&connection, &druid(), &[], DRUID_ARGS).await;
+        let holder = server.hold("druid.druid_segments").await;
+        let load = Family::MySql
+            .load(LoadRequest {
+                connection: &connection,
+                database: Some("druid"),
+                outline: &Outline::default(),
+                args: "",
+                scratch_dir: backup.folder.path(),
+                wait_timeout: Duration::from_secs(1),
+            })
+            .await
+            .unwrap();
+        let cancel = CancellationToken::new();
+        let _ = backup
+            .repository
+            .dump(&backup.id, FILE, Box::new(load.sink), cancel.clone())
+            .await;
+        let error = load.running.finish(&cancel).await.unwrap_err();
+        for words in ["Lock wait timeout", "SHOW FULL PROCESSLIST"] {
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        assert!(!error.is_permanent());
+        holder.disconnect().await.unwrap();
+        backup.load(&connection, Some("druid")).await.unwrap();
     }
-    assert!(!error.is_permanent());
-    holder.disconnect().await.unwrap();
-    backup.load(&connection, Some("druid")).await.unwrap();
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // Each test binary uses a part of it.
 
 pub mod oracle;
+pub mod vendors;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -213,42 +214,42 @@ impl MariaDb {
 
     /// Makes a Druid metadata database with a few rows in every table, and one blob with every byte.
     pub async fn fill_druid(&self, database: &str, segments: usize) {
-        let tables = [
-            "druid_segments",
-            "druid_rules",
-            "druid_config",
-            "druid_audit",
-            "druid_tasks",
-        ];
-        self.run(&[&format!(
-            "CREATE DATABASE `{database}` CHARACTER SET utf8mb4"
-        )])
-        .await;
-        for table in tables {
-            let key = match table {
-                "druid_config" => "name",
-                _ => "id",
-            };
-            self.run(&[&format!(
-                "CREATE TABLE `{database}`.`{table}` ({key} VARCHAR(255) PRIMARY KEY, payload LONGBLOB)"
-            )])
-            .await;
-        }
-        let sql = format!(
-            "INSERT INTO `{database}`.druid_segments SELECT CONCAT('wikipedia_', seq), \
-             REPEAT(CONCAT('{{\"dataSource\":\"wikipedia\",\"n\":', seq, '}}'), 8) FROM `{database}`.seq_1_to_{segments}"
-        );
-        let bytes: String = (0..=255_u8).map(|byte| format!("{byte:02x}")).collect();
-        self.run(&[
-            &sql,
-            &format!("INSERT INTO `{database}`.druid_rules VALUES ('_default', X'{bytes}')"),
-            &format!(
-                "INSERT INTO `{database}`.druid_config VALUES ('basic_authentication_a_users', 'users'), \
-                 ('basic_authorization_b_roles', 'users'), ('coordinator.config', CONCAT('of {database} ', X'{bytes}'))"
-            ),
-        ])
-        .await;
+        let statements = druid_statements(database, segments);
+        let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+        self.run(&statements).await;
     }
+}
+
+/// Statements that make a Druid metadata database.
+fn druid_statements(database: &str, segments: usize) -> Vec<String> {
+    let mut statements = vec![format!(
+        "CREATE DATABASE `{database}` CHARACTER SET utf8mb4"
+    )];
+    for (table, key) in [
+        ("druid_segments", "id"),
+        ("druid_rules", "id"),
+        ("druid_config", "name"),
+        ("druid_audit", "id"),
+        ("druid_tasks", "id"),
+    ] {
+        statements.push(format!(
+            "CREATE TABLE `{database}`.`{table}` ({key} VARCHAR(255) PRIMARY KEY, payload LONGBLOB)"
+        ));
+    }
+    let bytes: String = (0..=255_u8).map(|byte| format!("{byte:02x}")).collect();
+    statements.extend([
+        format!(
+            "INSERT INTO `{database}`.druid_segments SELECT CONCAT('wikipedia_', seq), \
+             REPEAT(CONCAT('{{\"dataSource\":\"wikipedia\",\"n\":', seq, '}}'), 8) FROM {}",
+            vendors::numbers(segments)
+        ),
+        format!("INSERT INTO `{database}`.druid_rules VALUES ('_default', X'{bytes}')"),
+        format!(
+            "INSERT INTO `{database}`.druid_config VALUES ('basic_authentication_a_users', 'users'), \
+             ('basic_authorization_b_roles', 'users'), ('coordinator.config', CONCAT('of {database} ', X'{bytes}'))"
+        ),
+    ]);
+    statements
 }
 
 impl Drop for MariaDb {

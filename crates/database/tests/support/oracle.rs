@@ -26,6 +26,11 @@ pub struct OracleMySql {
 impl OracleMySql {
     /// Starts a server with GTIDs on, an empty data folder and `root`'s password set.
     pub async fn start() -> Self {
+        Self::start_with(&["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]).await
+    }
+
+    /// The same with other options.
+    pub async fn start_with(options: &[&str]) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("kubestash-mysql-")
             .tempdir()
@@ -37,7 +42,7 @@ impl OracleMySql {
         let mut command = server(&data);
         command
             .args(["--bind-address=127.0.0.1", "--mysqlx=OFF"])
-            .args(["--gtid-mode=ON", "--enforce-gtid-consistency=ON"])
+            .args(options)
             .arg(format!("--port={port}"))
             .arg(format!("--socket={}", dir.path().join("s").display()))
             .arg(format!("--pid-file={}", dir.path().join("pid").display()))
@@ -57,7 +62,7 @@ impl OracleMySql {
         server
     }
 
-    fn options(&self) -> OptsBuilder {
+    pub(super) fn options(&self) -> OptsBuilder {
         OptsBuilder::default()
             .ip_or_hostname("127.0.0.1")
             .tcp_port(self.port)
