@@ -95,29 +95,49 @@ fi
 
 # Oracle's MySQL is in no stable Debian: server and client of the next one, in a folder of their own with the libraries that
 # they need. mysqldump and mysql come last on PATH, so that a person's `mysql` stays what it is.
-mysql=$PWD/.tools/mysql
-if [[ ! -x .tools/mysql-bin/mysqld ]]; then
+
+# oracle_mysql FOLDER SUITE PACKAGES [debootstrap's words]...: into .tools/FOLDER, its programs into .tools/FOLDER-bin.
+oracle_mysql() {
+  local folder=$1 suite=$2 packages=$3 root=$PWD/.tools/$1 loader
+  shift 3
+  [[ ! -x .tools/$folder-bin/mysqld ]] || return 0
   command -v debootstrap >/dev/null || {
     apt-get update -q >&2
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends debootstrap >&2
   }
-  say "installing Oracle's MySQL into .tools/mysql"
-  rm -rf "$mysql"
-  debootstrap --variant=minbase --include=mysql-server-core,mysql-client-core sid "$mysql" >&2
+  say "installing Oracle's MySQL into .tools/$folder"
+  rm -rf "$root"
+  debootstrap --variant=minbase --include="$packages" "${@:3}" "$suite" "$root" "${@:1:2}" >&2 || return
   # Nothing is ever installed there again.
-  rm -rf "$mysql"/var/cache/apt/archives/*.deb "$mysql"/var/lib/apt/lists/* "$mysql"/usr/share/{doc,locale,man}
-  mkdir -p .tools/mysql-bin
+  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,locale,man}
+  mkdir -p ".tools/$folder-bin"
   # They run outside of it, through the loader that they were built for.
-  loader=$(cd "$mysql" && compgen -G 'usr/lib/*-linux-gnu/ld-linux*.so.*' | head -n 1)
+  loader=$(cd "$root" && compgen -G 'usr/lib/*-linux-gnu/ld-linux*.so.*' | head -n 1)
   wrap() { # program, its words
-    cat >".tools/mysql-bin/${1##*/}" <<SH
+    cat >".tools/$folder-bin/${1##*/}" <<SH
 #!/bin/sh
-root=\$(CDPATH= cd -- "\$(dirname -- "\$0")/../mysql" && pwd)
+root=\$(CDPATH= cd -- "\$(dirname -- "\$0")/../$folder" && pwd)
 exec "\$root/$loader" --library-path "\$root/${loader%/*}:\$root/usr/lib/mysql/private" "\$root/$1" $2 "\$@"
 SH
-    chmod +x ".tools/mysql-bin/${1##*/}"
+    chmod +x ".tools/$folder-bin/${1##*/}"
   }
   wrap usr/bin/mysql ''
   wrap usr/bin/mysqldump ''
   wrap usr/sbin/mysqld '--no-defaults --user=root --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql" --character-sets-dir="$root/usr/share/mysql/charsets" --plugin-dir="$root/usr/lib/mysql/plugin" --secure-file-priv='
-fi
+}
+oracle_mysql mysql sid mysql-server-core,mysql-client-core
+
+# older_mysql: the versions that most servers run, from Ubuntu, which some machines do not reach.
+older_mysql() {
+  local mirror=http://archive.ubuntu.com/ubuntu keys=.tools/ubuntu-keyring package=.tools/ubuntu-keyring.deb
+  [[ ! -x .tools/mysql-8.0-bin/mysqld || ! -x .tools/mysql-8.4-bin/mysqld ]] || return 0
+  mkdir -p .tools
+  curl -fsS --max-time 60 -o "$package" "$mirror/pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb" || return
+  sha256sum --quiet -c <<<"36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8  $package" || return
+  dpkg-deb -x "$package" "$keys" || return
+  local trusted="--keyring=$PWD/$keys/usr/share/keyrings/ubuntu-archive-keyring.gpg"
+  local from=("$mirror" gutsy "$trusted" --components=main,universe)
+  oracle_mysql mysql-8.0 noble mysql-server-core-8.0,mysql-client-core-8.0 "${from[@]}" || return
+  oracle_mysql mysql-8.4 resolute mysql-server-core,mysql-client-core "${from[@]}"
+}
+older_mysql || say "MySQL 8.0 and 8.4 could not be installed: the tests run with MySQL 9 alone"

@@ -10,7 +10,7 @@ mod round_trip;
 mod support;
 use round_trip::{dump, load};
 use support::MariaDb;
-use support::oracle::OracleMySql;
+use support::oracle::{OracleMySql, Version};
 
 /// Every kind of object and column that a MySQL of today has.
 const SCHEMA: &[&str] = &[
@@ -38,14 +38,32 @@ const SCHEMA: &[&str] = &[
     "CREATE EVENT shop.e ON SCHEDULE EVERY 1 DAY DO DELETE FROM shop.notes WHERE id < 0",
 ];
 
+/// What a version has of it: vectors came with 9.
+fn schema(version: Version) -> Vec<String> {
+    let of_version = |statement: &&str| match version {
+        Version::Newest => (*statement).to_owned(),
+        Version::V8_4 | Version::V8_0 => statement
+            .replace("embedding VECTOR(3)", "embedding BLOB")
+            .replace("STRING_TO_VECTOR('[1,2,3]')", "x'010203'"),
+    };
+    SCHEMA.iter().map(of_version).collect()
+}
+
+/// What tables hold.
+const ROWS: [&str; 5] = [
+    "SELECT id, name, upper_name, len, secret, u FROM shop.users ORDER BY id",
+    "SELECT id, CAST(doc AS CHAR), HEX(embedding) FROM shop.docs ORDER BY id",
+    "SELECT id, ST_AsText(p), ST_SRID(p), HEX(b), y, t, HEX(raw), e FROM shop.shapes",
+    "SELECT id, day, user FROM shop.orders ORDER BY id",
+    "SELECT id, user FROM shop.notes",
+];
+
 async fn everything(server: &OracleMySql) -> Vec<Vec<String>> {
     let mut found = Vec::new();
+    for query in ROWS {
+        found.extend(server.rows(query).await);
+    }
     for query in [
-        "SELECT id, name, upper_name, len, secret, u FROM shop.users ORDER BY id",
-        "SELECT id, CAST(doc AS CHAR), HEX(embedding) FROM shop.docs ORDER BY id",
-        "SELECT id, ST_AsText(p), ST_SRID(p), HEX(b), y, t, HEX(raw), e FROM shop.shapes",
-        "SELECT id, day, user FROM shop.orders ORDER BY id",
-        "SELECT id, user FROM shop.notes",
         "SHOW FULL TABLES IN shop",
         "SHOW CREATE DATABASE shop",
         "SHOW CREATE TABLE shop.users",
@@ -65,34 +83,51 @@ async fn everything(server: &OracleMySql) -> Vec<Vec<String>> {
 
 #[tokio::test]
 async fn everything_of_a_real_mysql_comes_back_over_the_original_and_into_an_empty_server() {
-    let server = OracleMySql::start().await;
-    server.run(SCHEMA).await;
-    let before = everything(&server).await;
-    let (bytes, client) = dump(&server.connection(), "").await.unwrap();
-    assert!(
-        client.contains("9.") && !client.contains("MariaDB"),
-        "the server's own client dumps it: {client}"
-    );
-    // Another dump of the same is the same: deduplication lives on that.
-    assert!(dump(&server.connection(), "").await.unwrap().0 == bytes);
+    for version in Version::installed() {
+        let schema = schema(version);
+        let schema: Vec<&str> = schema.iter().map(String::as_str).collect();
+        let server = OracleMySql::of(version).await;
+        server.run(&schema).await;
+        let before = everything(&server).await;
+        let (bytes, client) = dump(&server.connection(), "").await.unwrap();
+        assert!(
+            client.contains("9.") && !client.contains("MariaDB"),
+            "MySQL's own client dumps it: {client}"
+        );
+        // Another dump of the same is the same: deduplication lives on that.
+        assert!(dump(&server.connection(), "").await.unwrap().0 == bytes);
 
-    server
-        .run(&[
-            "DELETE FROM shop.notes",
-            "UPDATE shop.users SET name = 'other' WHERE id = 1",
-            "DROP TABLE shop.docs",
-            "DROP VIEW shop.names",
-            "ALTER TABLE shop.shapes DROP COLUMN raw",
-            "DROP PROCEDURE shop.p",
-        ])
-        .await;
-    let notes = load(&server.connection(), &bytes).await.unwrap();
-    assert_eq!(notes, Vec::<String>::new());
-    assert_eq!(everything(&server).await, before);
+        server
+            .run(&[
+                "DELETE FROM shop.notes",
+                "UPDATE shop.users SET name = 'other' WHERE id = 1",
+                "DROP TABLE shop.docs",
+                "DROP VIEW shop.names",
+                "ALTER TABLE shop.shapes DROP COLUMN raw",
+                "DROP PROCEDURE shop.p",
+            ])
+            .await;
+        let notes = load(&server.connection(), &bytes).await.unwrap();
+        assert_eq!(notes, Vec::<String>::new());
+        assert_eq!(everything(&server).await, before, "{version:?}");
 
-    let empty = OracleMySql::start().await;
-    load(&empty.connection(), &bytes).await.unwrap();
-    assert_eq!(everything(&empty).await, before);
+        // Into an empty one of the same version, and of every newer one.
+        let newer = Version::installed()
+            .into_iter()
+            .take_while(|newer| *newer != version);
+        for newer in newer.chain([version]) {
+            let empty = OracleMySql::of(newer).await;
+            load(&empty.connection(), &bytes).await.unwrap();
+            // A newer one shows definitions otherwise.
+            if newer == version {
+                assert_eq!(everything(&empty).await, before, "{version:?}");
+            }
+            for query in ROWS {
+                let (found, expected) = (empty.rows(query).await, server.rows(query).await);
+                assert_eq!(found, expected, "{version:?} into {newer:?}: {query}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ const SHOP: &[&str] = &[
 
 #[tokio::test]
 async fn a_migration_of_a_keys_type_is_rolled_back() {
-    for server in Server::both().await {
+    for server in Server::all().await {
         server.run(SHOP).await;
         let before = contents(&server).await;
         let (bytes, _) = dump(&server.connection(), "").await.unwrap();
@@ -70,7 +70,7 @@ async fn a_migration_of_a_keys_type_is_rolled_back() {
 
 #[tokio::test]
 async fn tables_and_views_that_have_become_each_other_come_back_as_what_they_were() {
-    for server in Server::both().await {
+    for server in Server::all().await {
         server.run(SHOP).await;
         let before = contents(&server).await;
         let (bytes, _) = dump(&server.connection(), "").await.unwrap();
@@ -106,7 +106,7 @@ async fn tables_and_views_that_have_become_each_other_come_back_as_what_they_wer
 
 #[tokio::test]
 async fn a_foreign_key_from_outside_the_dump_is_named_before_anything_is_removed() {
-    for server in Server::both().await {
+    for server in Server::all().await {
         server.run(SHOP).await;
         let (bytes, _) = dump(
             &server.connection(),
@@ -357,7 +357,7 @@ async fn the_history_of_versioned_tables_comes_back_or_is_said_to_be_missing() {
 
 #[tokio::test]
 async fn what_a_dump_does_not_hold_exactly_is_said_with_it() {
-    for server in Server::both().await {
+    for server in Server::all().await {
         server.run(SHOP).await;
         let remarks = round_trip::remarks(&server.connection(), "").await;
         assert_eq!(remarks, (Vec::new(), Vec::new()));

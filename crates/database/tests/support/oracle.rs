@@ -11,9 +11,35 @@ use mysql_async::{Conn, OptsBuilder};
 
 use super::{ROOT_PASSWORD, free_port, rows_of, run};
 
-/// Where `make tools` puts the programs.
-pub fn programs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/mysql-bin")
+/// A version that `make tools` has installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 9, whose client is the one that dumps and loads.
+    Newest,
+    V8_4,
+    V8_0,
+}
+
+impl Version {
+    /// Those that there are; the older ones come from where not every machine gets to.
+    pub fn installed() -> Vec<Self> {
+        let mut all = vec![Self::Newest, Self::V8_4, Self::V8_0];
+        all.retain(|version| *version == Self::Newest || version.programs().is_dir());
+        all
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Newest => "mysql",
+            Self::V8_4 => "mysql-8.4",
+            Self::V8_0 => "mysql-8.0",
+        }
+    }
+
+    fn programs(self) -> PathBuf {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools");
+        tools.join(format!("{}-bin", self.folder()))
+    }
 }
 
 /// A running server, gone when the value is dropped.
@@ -26,20 +52,33 @@ pub struct OracleMySql {
 impl OracleMySql {
     /// Starts a server with GTIDs on, an empty data folder and `root`'s password set.
     pub async fn start() -> Self {
-        Self::start_with(&["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]).await
+        Self::of(Version::Newest).await
     }
 
-    /// The same with other options.
+    /// The same of a version.
+    pub async fn of(version: Version) -> Self {
+        let options = ["--gtid-mode=ON", "--enforce-gtid-consistency=ON"];
+        Self::boot(version, &options).await
+    }
+
+    /// The newest with other options.
     pub async fn start_with(options: &[&str]) -> Self {
+        Self::boot(Version::Newest, options).await
+    }
+
+    async fn boot(version: Version, options: &[&str]) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("kubestash-mysql-")
             .tempdir()
             .unwrap();
         let data = dir.path().join("data");
-        run(Command::new("cp").arg("-a").arg(template()).arg(&data));
+        run(Command::new("cp")
+            .arg("-a")
+            .arg(template(version))
+            .arg(&data));
         let port = free_port();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
-        let mut command = server(&data);
+        let mut command = server(version, &data);
         command
             .args(["--bind-address=127.0.0.1", "--mysqlx=OFF"])
             .args(options)
@@ -110,8 +149,8 @@ impl Drop for OracleMySql {
     }
 }
 
-fn server(data: &Path) -> Command {
-    let mut command = Command::new(programs().join("mysqld"));
+fn server(version: Version, data: &Path) -> Command {
+    let mut command = Command::new(version.programs().join("mysqld"));
     command.arg(format!("--datadir={}", data.display())).args([
         "--innodb-redo-log-capacity=8M",
         "--innodb-buffer-pool-size=32M",
@@ -126,9 +165,9 @@ fn server(data: &Path) -> Command {
 }
 
 /// A data folder that has been initialised once, kept in cargo's folder for tests.
-fn template() -> PathBuf {
+fn template(version: Version) -> PathBuf {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let template = parent.join("mysql-template-1");
+    let template = parent.join(format!("{}-template-1", version.folder()));
     if template.is_dir() {
         return template;
     }
@@ -147,7 +186,7 @@ fn template() -> PathBuf {
         ),
     )
     .unwrap();
-    run(server(&data)
+    run(server(version, &data)
         .arg("--initialize-insecure")
         .arg(format!("--init-file={}", init.display())));
     // Another test may have been faster; its template is as good.

@@ -5,7 +5,7 @@ use kubestash_database::Connection;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 
-use super::oracle::OracleMySql;
+use super::oracle::{OracleMySql, Version};
 use super::{MariaDb, rows_of};
 
 /// A running server.
@@ -15,12 +15,21 @@ pub enum Server {
 }
 
 impl Server {
-    /// One of each.
+    /// One of each vendor.
     pub async fn both() -> [Self; 2] {
         [
             Self::Maria(MariaDb::start().await),
             Self::MySql(OracleMySql::start().await),
         ]
+    }
+
+    /// One of each vendor and version that is installed.
+    pub async fn all() -> Vec<Self> {
+        let mut all = vec![Self::Maria(MariaDb::start().await)];
+        for version in Version::installed() {
+            all.push(Self::MySql(OracleMySql::of(version).await));
+        }
+        all
     }
 
     /// One of each, with room for rows of many megabytes.
