@@ -5,7 +5,10 @@ use kubestash_executor::failure::Failure;
 use serde_json::json;
 
 mod support;
-use support::{CORE, Process, RESTIC_PASSWORD, ROOT_PASSWORD, Stage, snapshot_name};
+use support::{
+    CORE, OracleMySql, Process, RESTIC_PASSWORD, ROOT_PASSWORD, Server, Stage, Version,
+    snapshot_name,
+};
 
 const REPO: &str = "default-blueprint";
 
@@ -19,6 +22,96 @@ async fn executor_process() {
 fn says(log: &str, words: &[&str]) {
     let has = |line: &&str| words.iter().all(|word| line.contains(word));
     assert!(log.lines().any(|line| has(&line)), "{words:?} in\n{log}");
+}
+
+/// Restores a Snapshot into the Druid; how that ended, and its log.
+async fn restore(stage: &Stage, name: &str, snapshot: &str) -> (Option<i32>, String) {
+    let target = json!({"apiGroup": "kubedb.com", "kind": "Druid", "name": "sample-druid", "namespace": "demo"});
+    stage
+        .create(CORE, "RestoreSession", json!({
+            "metadata": {"name": name, "namespace": "demo"},
+            "spec": {
+                "target": target,
+                "dataSource": {"repository": REPO, "snapshot": "latest"},
+                "addon": {"name": "druid-addon", "tasks": [{"name": "mysql-metadata-storage-restore"}]},
+            },
+        }))
+        .await;
+    let args = [
+        "mysql-restore",
+        "restore",
+        "--namespace=demo",
+        &format!("--restoresession={name}"),
+        &format!("--snapshot={snapshot}"),
+        &format!("--scratch-dir={}", stage.scratch.path().display()),
+        "--wait-timeout=20",
+        "--mysql-args=",
+        "--task-name=mysql-metadata-storage-restore",
+    ]
+    .map(str::to_owned);
+    Process::start(stage, &args, None).end().await
+}
+
+#[tokio::test]
+async fn a_druid_on_a_real_mysql_comes_back_over_itself_and_into_a_lost_database() {
+    for version in Version::installed() {
+        let stage = Stage::new(&[REPO]).await;
+        let mysql = Server::MySql(OracleMySql::of(version).await);
+        mysql.fill_druid("druid", 500).await;
+        let binding = "sample-druid-mysql-metadata";
+        let address = format!("tcp(127.0.0.1:{})/", mysql.connection().port);
+        let url = json!({"spec": {"clientConfig": {"url": address}}});
+        stage
+            .merge(
+                "appcatalog.appscode.com/v1alpha1",
+                "AppBinding",
+                binding,
+                url,
+            )
+            .await;
+        let contents = async || {
+            let sums = "CHECKSUM TABLE druid.druid_segments, druid.druid_rules, druid.druid_audit, druid.druid_tasks EXTENDED";
+            let config = "SELECT name, HEX(payload) FROM druid.druid_config ORDER BY name";
+            (mysql.rows(sums).await, mysql.rows(config).await)
+        };
+        let (sums, config) = contents().await;
+        stage.session("s-1").await;
+        let args = stage.args("s-1", &["--default-args=true"]);
+        let (code, log) = Process::start(&stage, &args, None).end().await;
+        assert_eq!(code, Some(0), "{version:?}: {log}");
+        says(&log, &["dumping druid from MySQL", "mysqldump"]);
+        says(&log, &["left out: the rows basic_authentication_*"]);
+
+        mysql
+            .run(&[
+                "DELETE FROM druid.druid_segments",
+                "DROP TABLE druid.druid_rules",
+                "UPDATE druid.druid_config SET payload = 'later'",
+            ])
+            .await;
+        let snapshot = snapshot_name(REPO, "s-1");
+        let (code, log) = restore(&stage, "over", &snapshot).await;
+        assert_eq!(code, Some(0), "{version:?}: {log}");
+        let restored = contents().await;
+        assert_eq!(restored.0, sums, "{version:?}");
+        let later = "6C61746572";
+        assert_eq!(
+            (&restored.1[0][1], &restored.1[1][1]),
+            (&later.to_owned(), &later.to_owned())
+        );
+        assert_eq!(restored.1[2..], config[2..], "{version:?}");
+
+        mysql.run(&["DROP DATABASE druid"]).await;
+        let (code, log) = restore(&stage, "lost", &snapshot).await;
+        assert_eq!(code, Some(0), "{version:?}: {log}");
+        assert_eq!(
+            contents().await,
+            (sums, config[2..].to_vec()),
+            "{version:?}"
+        );
+        let encoding = "SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'druid'";
+        assert_eq!(mysql.column(encoding).await, ["utf8mb4"], "{version:?}");
+    }
 }
 
 #[tokio::test]
@@ -57,30 +150,7 @@ async fn the_log_of_a_successful_session_says_what_was_backed_up_and_restored() 
         ],
     );
 
-    let target = json!({"apiGroup": "kubedb.com", "kind": "Druid", "name": "sample-druid", "namespace": "demo"});
-    stage
-        .create(CORE, "RestoreSession", json!({
-            "metadata": {"name": "r-1", "namespace": "demo"},
-            "spec": {
-                "target": target,
-                "dataSource": {"repository": REPO, "snapshot": "latest"},
-                "addon": {"name": "druid-addon", "tasks": [{"name": "mysql-metadata-storage-restore"}]},
-            },
-        }))
-        .await;
-    let args = [
-        "mysql-restore",
-        "restore",
-        "--namespace=demo",
-        "--restoresession=r-1",
-        &format!("--snapshot={snapshot}"),
-        &format!("--scratch-dir={}", stage.scratch.path().display()),
-        "--wait-timeout=20",
-        "--mysql-args=",
-        "--task-name=mysql-metadata-storage-restore",
-    ]
-    .map(str::to_owned);
-    let (code, restored) = Process::start(&stage, &args, None).end().await;
+    let (code, restored) = restore(&stage, "r-1", &snapshot).await;
     assert_eq!(code, Some(0), "{restored}");
     says(
         &restored,

@@ -22,6 +22,10 @@ use serde_json::{Value, json};
 
 #[path = "../../../database/tests/support/mod.rs"]
 mod mariadb;
+#[allow(unused_imports)] // Not every test binary has a MySQL.
+pub use mariadb::oracle::{OracleMySql, Version};
+#[allow(unused_imports)]
+pub use mariadb::vendors::Server;
 pub use mariadb::{MariaDb, ROOT_PASSWORD};
 mod process;
 #[allow(unused_imports)] // Not every test binary starts processes.
