@@ -48,8 +48,8 @@ BEGIN
   FROM jsonb_array_elements(names) d
   JOIN pg_namespace n ON n.nspname = d->>1
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = d->>2
-  WHERE CASE WHEN d->>0 IN ('type', 'domain') THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-             WHEN d->>0 IN ('table', 'view', 'materialized view', 'foreign table', 'sequence')
+  WHERE CASE WHEN d->>0 = 'type' THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+             WHEN d->>0 IN ('domain', 'table', 'view', 'materialized view', 'foreign table', 'sequence')
              THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') ELSE false END
     AND NOT EXISTS (SELECT 1 FROM pg_depend x
       WHERE x.classid = 'pg_class'::regclass AND x.objid = c.oid AND x.deptype = 'e');

@@ -100,3 +100,23 @@ async fn a_film_rental_comes_back_after_every_migration() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_music_store_comes_back_after_every_migration() {
+    try_out(&Schema {
+        name: "music store",
+        objects: include_str!("postgres/music_store.sql"),
+        migrations: include_str!("postgres/music_store_migrations.sql"),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_trade_comes_back_after_every_migration() {
+    try_out(&Schema {
+        name: "trade",
+        objects: include_str!("postgres/trade.sql"),
+        migrations: include_str!("postgres/trade_migrations.sql"),
+    })
+    .await;
+}

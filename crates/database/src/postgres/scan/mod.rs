@@ -14,7 +14,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use connect::Command;
 pub(crate) use dropped::Dropped;
@@ -191,6 +191,8 @@ struct Reader {
     begun: Option<(Span, u64)>,
     /// Whether a statement about the inside of a database was noted since the last border.
     inside: bool,
+    /// Views, by schema and name, that were replaced among the statements that drop what is there.
+    stand_ins: BTreeMap<(String, String), Span>,
 }
 
 impl Reader {
@@ -281,6 +283,27 @@ impl Reader {
             what,
             role,
         });
+    }
+
+    /// A view that needs a table's key is replaced by one without rows before it is dropped, so that the key can be
+    /// dropped in between. Such a stand-in is left out: where the view's schema or types are not there it fails, and
+    /// where they are, the view is already gone.
+    fn stand_in(&mut self, dropped: Option<&Dropped>, span: Span) {
+        let t = &self.tokens;
+        if let Some(one) = dropped {
+            let name = (one.schema.clone(), one.name.clone());
+            let of_it = (one.kind == "view").then(|| self.stand_ins.remove(&name));
+            self.scan.cuts.extend(of_it.flatten());
+        } else if t.are(0, &["create", "or", "replace", "view"]) && t.is(5, ".") {
+            if self.stand_ins.len() < MOST
+                && let Some(name) = t.name(4).zip(t.name(6))
+            {
+                self.stand_ins.insert(name, span);
+            }
+        } else if t.is_any(0, &["create", "set", "copy", "insert"]) {
+            // No longer among them.
+            self.stand_ins.clear();
+        }
     }
 
     fn refuse_begun(&mut self) {
@@ -384,6 +407,7 @@ impl Listener for Reader {
                     }
                     _ => {}
                 }
+                self.stand_in(dropped.as_ref(), span);
                 self.scan.dropped.extend(dropped);
                 let act = statement::act(&self.tokens, self.reaches);
                 self.note(act, Span { offset, end }, line)
