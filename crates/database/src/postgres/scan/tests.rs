@@ -419,3 +419,15 @@ fn a_view_that_is_replaced_only_to_be_dropped_is_left_out() {
     let next = format!("{view}SET statement_timeout = 0;\n{drops}{view}");
     assert_eq!(cuts(&next), [""; 0]);
 }
+
+#[test]
+fn schemas_that_are_dropped_and_made_anew_are_known() {
+    let text = "DROP SCHEMA IF EXISTS \"a \"\"b\";\nDROP SCHEMA IF EXISTS c;\nCREATE SCHEMA \"a \"\"b\";\n\
+                CREATE SCHEMA c AUTHORIZATION d;\nCREATE SCHEMA e;\n";
+    let schemas = scan(text).schemas;
+    let found: Vec<_> = schemas
+        .iter()
+        .map(|one| (one.name.as_str(), one.drop.offset, one.make.offset))
+        .collect();
+    assert_eq!(found, [("a \"b", 0, 56)]);
+}

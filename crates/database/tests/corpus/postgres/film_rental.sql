@@ -1,11 +1,12 @@
 BEGIN;
 CREATE SCHEMA rental;
 CREATE SCHEMA "odd ""Schema";
+CREATE SCHEMA extras;
 COMMENT ON SCHEMA rental IS 'films; and who has them -- ''quoted''';
-SET search_path = rental, public;
+SET search_path = rental, public, extras;
 
 CREATE EXTENSION pg_trgm SCHEMA public;
-CREATE EXTENSION btree_gist SCHEMA public;
+CREATE EXTENSION btree_gist SCHEMA extras;
 COMMENT ON EXTENSION pg_trgm IS 'similar words';
 
 -- Types.

@@ -26,7 +26,7 @@ ALTER TABLE rental.member DROP mail;
 DROP TABLE rental.member_mail;
 
 -- migration: a plain table is renamed, and a view stands under its old name
--- refused: depends on schema
+-- refused: relation "a table; --_pkey" already exists
 ALTER TABLE "odd ""Schema"."a table; --" RENAME TO v2;
 CREATE VIEW "odd ""Schema"."a table; --" AS SELECT * FROM "odd ""Schema".v2;
 -- afterwards
@@ -40,13 +40,18 @@ CREATE VIEW rental.clerk AS SELECT * FROM rental.clerk_v2;
 DROP TABLE rental.clerk_v2 CASCADE;
 
 -- migration: a table comes into a schema of the dump
--- refused: table rental.later depends on schema rental
 CREATE TABLE rental.later (x int);
+GRANT CREATE ON SCHEMA rental TO corpus_reader, PUBLIC;
+REVOKE USAGE ON SCHEMA rental FROM "corpus ""clerk""";
+ALTER DEFAULT PRIVILEGES IN SCHEMA rental GRANT ALL ON SEQUENCES TO PUBLIC;
+COMMENT ON SCHEMA "odd ""Schema" IS 'new';
+CREATE TYPE "odd ""Schema".later AS ENUM ();
 -- afterwards
 DROP TABLE rental.later;
+DROP TYPE "odd ""Schema".later;
 
 -- migration: a table with an identity is renamed, and a view stands under its old name
--- refused: table rental.journal_v2 depends on schema rental
+-- refused: relation "journal_id_seq" already exists
 ALTER TABLE rental.journal RENAME TO journal_v2;
 CREATE VIEW rental.journal AS SELECT * FROM rental.journal_v2;
 -- afterwards
