@@ -71,8 +71,13 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
         Scope::One(name) => server.encoding(name).await?,
         Scope::Several(_) => None,
     };
+    let sequences = server.takes_from_sequences(scope.databases()).await?;
     server.close().await;
-    let plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref());
+    let mut plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref());
+    // A table that is locked cannot take its next value from a sequence that is not: the dump could not be loaded.
+    if sequences && client.knows("add-locks") {
+        plan.words.insert(0, "--skip-add-locks".to_owned());
+    }
     let scratch = |source| Error::Scratch {
         folder: request.scratch_dir.to_owned(),
         source,

@@ -7,6 +7,7 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod contents;
 #[path = "../support/drain.rs"]
 mod drain;
 mod migrations;

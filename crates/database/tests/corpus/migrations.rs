@@ -73,6 +73,14 @@ pub(crate) fn same(before: &[String], after: &[String]) -> Result<(), String> {
     }
 }
 
+/// A migration that changes nothing proves nothing.
+pub(crate) fn changes(before: &[String], changed: &[String], name: &str) -> Result<(), String> {
+    match before == changed && name != "nothing at all" {
+        true => Err("the migration changes nothing".to_owned()),
+        false => Ok(()),
+    }
+}
+
 /// Compares what was told with what a migration says that is told.
 pub(crate) fn judge(told: Result<(), String>, refused: &[&str]) -> Result<(), String> {
     match told {

@@ -2,7 +2,7 @@
 
 use kubestash_database::Role;
 
-use crate::migrations::{Migration, judge, migrations, same};
+use crate::migrations::{Migration, changes, judge, migrations, same};
 use crate::server::Postgres;
 use crate::task::{Request, restore};
 
@@ -55,6 +55,7 @@ async fn restore_over(
 ) -> Result<(), String> {
     apply(server, &migration.statements).await?;
     let changed = contents(server).await;
+    changes(before, &changed, migration.name)?;
     judge(load(server, bytes).await, &migration.refused)?;
     if !migration.refused.is_empty() {
         same(&changed, &contents(server).await)?;

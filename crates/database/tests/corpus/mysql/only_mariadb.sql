@@ -5,7 +5,7 @@ DO NEXTVAL(ticket)
 CREATE SEQUENCE backward START WITH -1 INCREMENT BY -1 NOCACHE
 
 CREATE TABLE numbered (
-  id BIGINT NOT NULL PRIMARY KEY,
+  id BIGINT NOT NULL DEFAULT NEXTVAL(ticket) PRIMARY KEY,
   secret INT INVISIBLE DEFAULT 7,
   address INET6,
   old_address INET4,
@@ -18,6 +18,8 @@ CREATE TABLE numbered (
 ) PAGE_CHECKSUM = 1 COMMENT = 'only here'
 
 INSERT INTO numbered (id, secret, address, old_address, token, long_note, shape) VALUES (1, 42, '::1', '127.0.0.1', '123e4567-e89b-12d3-a456-426614174000', REPEAT('é', 500), ST_GeomFromText('POINT(1 2)', 4326))
+
+INSERT INTO numbered (token, shape) VALUES ('00000000-0000-0000-0000-000000000001', ST_GeomFromText('POINT(0 0)', 4326))
 
 CREATE TABLE aria (id INT AUTO_INCREMENT PRIMARY KEY, x TEXT) ENGINE = Aria TRANSACTIONAL = 1
 
