@@ -17,7 +17,7 @@ BEGIN
     FOR one IN SELECT DISTINCT pg_catalog.pg_get_userbyid(d.defaclrole) AS role, a.grantee,
       CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' ELSE 'TYPES' END AS kind
       FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace,
-      pg_catalog.aclexplode(d.defaclacl) a WHERE n.nspname = schema
+      pg_catalog.aclexplode(d.defaclacl) a WHERE n.nspname = schema AND pg_catalog.pg_has_role(d.defaclrole, 'MEMBER')
     LOOP
       EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I REVOKE ALL ON %s FROM %s',
         one.role, schema, one.kind,
