@@ -102,14 +102,14 @@ impl fmt::Debug for Outline {
 #[derive(Debug)]
 enum Scanner {
     Postgres(Box<postgres::Scanner>),
-    MySql(Box<mysql::Scanner>, StructureReader),
+    MySql(Box<mysql::Scanner>, Box<StructureReader>),
 }
 
 impl Scanner {
     fn of(family: Family) -> Self {
         match family {
             Family::Postgres => Self::Postgres(Box::default()),
-            Family::MySql => Self::MySql(Box::default(), StructureReader::default()),
+            Family::MySql => Self::MySql(Box::default(), Box::default()),
         }
     }
 }

@@ -34,8 +34,23 @@ impl StderrTail {
         let Some(start) = start else {
             return self.text(secrets);
         };
+        Self::beginning(&kept[start..], secrets)
+    }
+
+    /// The last line that begins with `word` and what follows it, if there is one; otherwise the end. At most
+    /// [`REASON`] bytes, no control characters, no `secrets`.
+    pub(crate) fn last(&self, word: &str, secrets: &[&str]) -> String {
+        let kept = String::from_utf8_lossy(&self.kept).into_owned();
+        let begun = kept.rfind(&format!("\n{word}")).map(|at| at + 1);
+        match begun.or_else(|| kept.starts_with(word).then_some(0)) {
+            Some(start) => Self::beginning(&kept[start..], secrets),
+            None => self.text(secrets),
+        }
+    }
+
+    fn beginning(text: &str, secrets: &[&str]) -> String {
         let whole = Self {
-            kept: kept.as_bytes()[start..].to_vec(),
+            kept: text.as_bytes().to_vec(),
             cut: false,
         };
         let mut text = whole.cleaned(secrets);

@@ -92,11 +92,16 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     let keeps = server
         .takes("SELECT @@system_versioning_insert_history")
         .await;
+    let sequences = server.takes_from_sequences(scope.databases()).await?;
     server.close().await;
     let mut plan = plan::plan(&client, &info, &scope, &args, metadata.as_deref());
     let (word, warning) = history::plan(&client, &args, &versioned, keeps);
     // In front of the names of the databases.
     plan.words.splice(0..0, word);
+    // A table that is locked cannot take its next value from a sequence that is not: the dump could not be loaded.
+    if sequences && client.knows("add-locks") {
+        plan.words.insert(0, "--skip-add-locks".to_owned());
+    }
     let scratch = |source| Error::Scratch {
         folder: request.scratch_dir.to_owned(),
         source,

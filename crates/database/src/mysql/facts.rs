@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::client::Vendor;
 use super::encoding::Encoding;
-use super::prepare::{ForeignKey, Standing};
+use super::prepare::{ForeignKey, Standing, Taken};
 use super::server::Server;
+use super::structure::Claim;
 use crate::reach::ServerError;
 
 /// Settings of a session under which everything that once existed can exist again.
@@ -18,6 +20,8 @@ const LENIENT: [&str; 2] = [
 pub(super) struct Facts {
     /// The foreign keys there are.
     pub(super) keys: Vec<ForeignKey>,
+    /// The names of foreign keys, checks and triggers that no other table of their database can have.
+    pub(super) taken: Vec<Taken>,
     /// Whether the server creates no table without a primary key, whatever the session asks for.
     pub(super) forces_key: bool,
     /// Whether triggers and functions need a right that we may lack.
@@ -103,6 +107,7 @@ impl Server {
         let rights = self.rights(&user).await?;
         Ok(Facts {
             keys: keys.into_iter().filter_map(key).collect(),
+            taken: self.taken().await?,
             forces_key,
             guards_routines: log && !trusts,
             rights,
@@ -118,6 +123,37 @@ impl Server {
                 .flatten()
                 .collect(),
         })
+    }
+
+    async fn taken(&mut self) -> Result<Vec<Taken>, ServerError> {
+        let rows = self
+            .table(
+                "list the constraints and triggers",
+                "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_TYPE, CONSTRAINT_NAME \
+                 FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE IN ('FOREIGN KEY', 'CHECK') \
+                 UNION ALL SELECT TRIGGER_SCHEMA, EVENT_OBJECT_TABLE, 'TRIGGER', TRIGGER_NAME \
+                 FROM information_schema.TRIGGERS",
+            )
+            .await?;
+        // With MariaDB, tables share the names of foreign keys until 12.1, and never those of checks.
+        let is_maria = self.info.vendor == Vendor::MariaDb;
+        let shares_keys = !is_maria || self.info.major < 12;
+        let one = |row: Vec<String>| {
+            let [database, table, kind, name] = <[String; 4]>::try_from(row).ok()?;
+            let claim = match kind.as_str() {
+                "FOREIGN KEY" if shares_keys => Claim::ForeignKey,
+                "CHECK" if !is_maria => Claim::Check,
+                "TRIGGER" => Claim::Trigger,
+                _ => return None,
+            };
+            Some(Taken {
+                database,
+                table,
+                claim,
+                name,
+            })
+        };
+        Ok(rows.into_iter().filter_map(one).collect())
     }
 
     async fn rights(&mut self, user: &str) -> Result<Option<BTreeSet<String>>, ServerError> {

@@ -24,11 +24,7 @@ use crate::stream::{Judgement, collect};
 /// The client's own words: MariaDB's puts the failing statement in front of them, and with it rows of the user's data,
 /// which are nobody else's business.
 fn complaint(said: &StderrTail, secrets: &[&str]) -> String {
-    let mut said = said.text(secrets);
-    if let Some(at) = said.rfind("\nERROR ") {
-        said.drain(..=at);
-    }
-    said
+    said.last("ERROR ", secrets)
 }
 
 /// What the reason means, for whoever loads.
@@ -252,6 +248,16 @@ mod tests {
         assert_eq!(
             words("mariadb: unknown option '--x'"),
             "mariadb: unknown option '--x'"
+        );
+    }
+
+    #[test]
+    fn a_long_reason_is_told_from_its_beginning() {
+        let error = format!("ERROR 1785 (HY000) at line 359: {}", "why ".repeat(100));
+        assert_eq!(words(&error), error.trim());
+        assert_eq!(
+            words(&format!("--------------\nrow\n\n{error}")),
+            error.trim()
         );
     }
 

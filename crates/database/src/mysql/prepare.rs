@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::structure::{Object, Structure};
+use super::structure::{Claim, Object, Structure};
 
 /// A table, view or sequence that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,15 @@ pub(super) struct ForeignKey {
     pub(super) parent_database: String,
     pub(super) parent: String,
     pub(super) parent_column: String,
+}
+
+/// A name that a table which is there has taken for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) database: String,
+    pub(super) table: String,
+    pub(super) claim: Claim,
+    pub(super) name: String,
 }
 
 /// The names that a dump creates, as a server compares them.
@@ -126,6 +135,41 @@ pub(super) fn forbidden(
         }
     }
     found
+}
+
+/// Names of the dump's foreign keys, checks and triggers that tables outside of it have: a table that was renamed after
+/// the backup has kept its own. The dump's tables could not be created beside them.
+pub(super) fn taken(
+    dump: &Structure,
+    place: Option<&str>,
+    there: &[Taken],
+    folds: bool,
+) -> Vec<String> {
+    // The names of constraints differ by more than the case of their letters.
+    let key = |database: &str, claim: Claim, name: &str| {
+        let folds_name = claim != Claim::Trigger;
+        (folded(database, folds), claim, folded(name, folds_name))
+    };
+    let claims = dump.claims.iter().filter_map(|(database, claim, name)| {
+        let database = database.as_deref().or(place)?;
+        Some(key(database, *claim, name))
+    });
+    let claims: BTreeSet<_> = claims.collect();
+    let names = Names::of(dump, place, folds);
+    let in_the_way = there.iter().filter(|one| {
+        names.get(&one.database, &one.table).is_none()
+            && claims.contains(&key(&one.database, one.claim, &one.name))
+    });
+    in_the_way
+        .map(|one| {
+            let what = match one.claim {
+                Claim::ForeignKey => "foreign key",
+                Claim::Check => "check",
+                Claim::Trigger => "trigger",
+            };
+            format!("{what} {} of {}.{}", one.name, one.database, one.table)
+        })
+        .collect()
 }
 
 /// What of a column's type has to be the same at both ends of a foreign key.
@@ -279,6 +323,40 @@ mod tests {
         assert_eq!(
             found,
             ["shop.audit.user is bigint(20) and refers to users.id, which is int in the dump"]
+        );
+    }
+
+    #[test]
+    fn names_that_a_renamed_table_has_kept_are_named() {
+        let dump = Structure {
+            claims: [
+                (None, Claim::ForeignKey, "of_user".to_owned()),
+                (None, Claim::Trigger, "added".to_owned()),
+            ]
+            .into(),
+            ..dump(&[(None, "orders", &[])])
+        };
+        let taken_by = |database: &str, table: &str, claim, name: &str| Taken {
+            database: database.to_owned(),
+            table: table.to_owned(),
+            claim,
+            name: name.to_owned(),
+        };
+        let there = [
+            taken_by("shop", "orders_v1", Claim::ForeignKey, "OF_user"),
+            taken_by("shop", "orders_v1", Claim::Trigger, "added"),
+            taken_by("shop", "orders_v1", Claim::Trigger, "Added"),
+            taken_by("shop", "orders_v1", Claim::Check, "of_user"),
+            taken_by("other", "orders_v1", Claim::ForeignKey, "of_user"),
+            // It is dropped.
+            taken_by("shop", "orders", Claim::ForeignKey, "of_user"),
+        ];
+        assert_eq!(
+            taken(&dump, Some("shop"), &there, false),
+            [
+                "foreign key OF_user of shop.orders_v1",
+                "trigger added of shop.orders_v1"
+            ]
         );
     }
 

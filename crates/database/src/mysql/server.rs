@@ -235,6 +235,28 @@ impl Server {
         Ok(described.collect())
     }
 
+    /// Whether a table of these databases takes values from a sequence by itself.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn takes_from_sequences(
+        &mut self,
+        databases: &[String],
+    ) -> Result<bool, ServerError> {
+        if self.info.vendor != Vendor::MariaDb || databases.is_empty() {
+            return Ok(false);
+        }
+        let query = format!(
+            "SELECT TABLE_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA IN ({}) \
+             AND COLUMN_DEFAULT LIKE '%nextval(%' LIMIT 1",
+            among(databases)
+        );
+        let found = self
+            .list("look for defaults from sequences", &query)
+            .await?;
+        Ok(!found.is_empty())
+    }
+
     /// Whether the server knows a collation.
     ///
     /// # Errors

@@ -19,10 +19,23 @@ pub struct Structure {
     pub creates_undropped: bool,
     /// The tables, views and sequences that it creates, by database (none: the one that the client is in) and name.
     pub(crate) objects: BTreeMap<(Option<String>, String), Object>,
+    /// The names that no two tables of a database can have in common: those of foreign keys, checks and triggers.
+    pub(crate) claims: BTreeSet<(Option<String>, Claim, String)>,
     /// Users as which its views, routines, triggers and events run, as `user`@`host` without quotes.
     pub(crate) definers: BTreeSet<String>,
     /// Whether it creates a trigger or a function.
     pub(crate) creates_checked: bool,
+}
+
+/// What of a table has a name that no other table of the database can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Claim {
+    /// A foreign key.
+    ForeignKey,
+    /// A check; in MySQL only.
+    Check,
+    /// A trigger.
+    Trigger,
 }
 
 /// What a dump creates under a name.
@@ -92,6 +105,12 @@ impl StructureReader {
                     .iter()
                     .any(|word| upper.contains(word));
                 self.found.creates_checked |= is_checked;
+                if let Some(at) = upper.find(" TRIGGER ")
+                    && let Some((name, _)) = name(line[at + " TRIGGER ".len()..].trim_start())
+                {
+                    let database = self.found.databases.last().cloned();
+                    self.found.claims.insert((database, Claim::Trigger, name));
+                }
                 self.found.definers.extend(definer(line));
             }
         } else if self.table.is_some() && self.column(line) {
@@ -144,11 +163,10 @@ impl StructureReader {
 
     /// Takes a line of a table's definition; false if it is none.
     fn column(&mut self, line: &str) -> bool {
-        let Some(object) = self
-            .table
-            .as_ref()
-            .and_then(|key| self.found.objects.get_mut(key))
-        else {
+        let Some(table) = &self.table else {
+            return false;
+        };
+        let Some(object) = self.found.objects.get_mut(table) else {
             return false;
         };
         if line.starts_with('`')
@@ -159,6 +177,15 @@ impl StructureReader {
         }
         if line.starts_with("PRIMARY KEY") {
             object.has_key = Some(true);
+            return true;
+        }
+        if let Some((name, rest)) = after(line, &["CONSTRAINT"]).and_then(name) {
+            let rest = rest.trim_start();
+            let claims = [("FOREIGN KEY", Claim::ForeignKey), ("CHECK", Claim::Check)];
+            if let Some((_, claim)) = claims.iter().find(|(word, _)| rest.starts_with(word)) {
+                let claim = (table.0.clone(), *claim, name);
+                self.found.claims.insert(claim);
+            }
             return true;
         }
         if line.starts_with(')') {
@@ -241,6 +268,27 @@ fn name(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_names_of_foreign_keys_checks_and_triggers_are_known() {
+        let text = "USE `shop`;\nDROP TABLE IF EXISTS `a`;\nCREATE TABLE `a` (\n  `x` int NOT NULL,\n  PRIMARY KEY (`x`),\n  \
+                    CONSTRAINT `a``x` FOREIGN KEY (`x`) REFERENCES `b` (`x`),\n  CONSTRAINT `c` CHECK ((`x` > 0))\n) ENGINE=InnoDB;\n\
+                    INSERT INTO `a` VALUES (1);\nDELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`r`@`h`*/ /*!50003 TRIGGER `t 1` \
+                    BEFORE INSERT ON `a` FOR EACH ROW BEGIN\nCONSTRAINT `no` CHECK\nEND */;;\nDELIMITER ;\n";
+        let claims = read(text, 7).claims.into_iter();
+        let found: Vec<_> = claims
+            .map(|(database, claim, name)| (database.unwrap(), claim, name))
+            .collect();
+        let claim = |claim, name: &str| ("shop".to_owned(), claim, name.to_owned());
+        assert_eq!(
+            found,
+            [
+                claim(Claim::ForeignKey, "a`x"),
+                claim(Claim::Check, "c"),
+                claim(Claim::Trigger, "t 1")
+            ]
+        );
+    }
 
     fn read(text: &str, size: usize) -> Structure {
         let mut reader = StructureReader::default();

@@ -193,6 +193,16 @@ impl MySqlTarget {
                 "drop these foreign keys, and create them again afterwards",
             );
         }
+        let taken = prepare::taken(dump, place, &facts.taken, self.info.folds_case);
+        if !taken.is_empty() {
+            return refuse(
+                format!(
+                    "tables that are not in the dump have names of its foreign keys, checks or triggers, which no two tables of a database can have: {}",
+                    some(&taken)
+                ),
+                "drop what has these names, or the tables, and restore again",
+            );
+        }
         let without_key = prepare::without_key(dump);
         if facts.forces_key && !without_key.is_empty() {
             return refuse(

@@ -277,6 +277,8 @@ pub(super) fn left_out(scan: &Scan, facts: Facts<'_>) -> Vec<Span> {
     if !facts.superuser {
         cuts.extend(&scan.extension_comments);
     }
+    // One that has more in it than the dump brings cannot be dropped: what is run instead keeps it.
+    cuts.extend(scan.schemas.iter().flat_map(|one| [one.drop, one.make]));
     cuts.sort_by_key(|span| span.offset);
     cuts
 }

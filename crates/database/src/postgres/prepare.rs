@@ -13,6 +13,9 @@ use super::scan::{Dropped, Scan};
 /// The body of the statement; `NAMES` stands for the objects of the dump.
 const BODY: &str = include_str!("prepare.sql");
 
+/// What is run instead of dropping and making a schema; `NAME` stands for its name.
+const SCHEMA: &str = include_str!("schema.sql");
+
 /// What the parts for a database drop.
 pub(super) fn dropped<'a>(scan: &'a Scan, parts: &[Part], database: &str) -> Vec<&'a Dropped> {
     let within = |at: u64| {
@@ -51,6 +54,18 @@ pub(super) fn statements(dropped: &[&Dropped], replace: bool, key: &str) -> Stri
     format!("SET client_encoding = 'UTF8';\nDO $k{key}$\n{body}$k{key}$;\nRESET client_encoding;\n")
 }
 
+/// The statement that makes a schema anew, or keeps it if there is something in it that the dump does not drop. It stands
+/// in the middle of the dump, so it is of characters that all encodings have in common.
+pub(super) fn schema(name: &str, key: &str) -> String {
+    let letters = name.chars().map(|c| match c.is_ascii_alphanumeric() {
+        true => c.to_string(),
+        false => format!("\\+{:06X}", u32::from(c)),
+    });
+    let literal = format!("U&'{}'", letters.collect::<String>());
+    let body = SCHEMA.replacen("NAME", &literal, 1);
+    format!("DO $k{key}$\n{body}$k{key}$;\n")
+}
+
 /// A text as SQL writes it; the session has standard_conforming_strings on.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -60,6 +75,16 @@ fn literal(text: &str) -> String {
 mod tests {
     use super::super::scan::{Scanner, Span};
     use super::*;
+
+    #[test]
+    fn a_schemas_name_is_told_in_letters_that_all_encodings_have() {
+        let text = schema("a \"ä'$", "KEY");
+        assert!(
+            text.contains("schema text := U&'a\\+000020\\+000022\\+0000E4\\+000027\\+000024';"),
+            "{text}"
+        );
+        assert!(text.is_ascii() && text.starts_with("DO $kKEY$\n") && text.ends_with("$kKEY$;\n"));
+    }
 
     #[test]
     fn only_what_is_dropped_in_a_databases_own_part_is_named() {

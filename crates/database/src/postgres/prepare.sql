@@ -48,8 +48,8 @@ BEGIN
   FROM jsonb_array_elements(names) d
   JOIN pg_namespace n ON n.nspname = d->>1
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = d->>2
-  WHERE CASE WHEN d->>0 IN ('type', 'domain') THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-             WHEN d->>0 IN ('table', 'view', 'materialized view', 'foreign table', 'sequence')
+  WHERE CASE WHEN d->>0 = 'type' THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+             WHEN d->>0 IN ('domain', 'table', 'view', 'materialized view', 'foreign table', 'sequence')
              THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') ELSE false END
     AND NOT EXISTS (SELECT 1 FROM pg_depend x
       WHERE x.classid = 'pg_class'::regclass AND x.objid = c.oid AND x.deptype = 'e');
@@ -108,6 +108,7 @@ BEGIN
     WHERE x.deptype IN ('n', 'a', 'i', 'P', 'S')
   ), owned AS (
     SELECT r.classid, r.objid, r.objsubid, coalesce(w.ev_class, a.adrelid, nullif(k.conrelid, 0), p.polrelid, g.tgrelid,
+      u.prrelid,
       CASE WHEN r.classid = 'pg_class'::regclass THEN r.objid END) AS relation,
       CASE WHEN r.classid = 'pg_type'::regclass THEN r.objid ELSE nullif(k.contypid, 0) END AS type
     FROM reached r
@@ -116,6 +117,8 @@ BEGIN
     LEFT JOIN pg_constraint k ON r.classid = 'pg_constraint'::regclass AND k.oid = r.objid
     LEFT JOIN pg_policy p ON r.classid = 'pg_policy'::regclass AND p.oid = r.objid
     LEFT JOIN pg_trigger g ON r.classid = 'pg_trigger'::regclass AND g.oid = r.objid
+    -- The columns and rows of a table that are published.
+    LEFT JOIN pg_publication_rel u ON r.classid = 'pg_publication_rel'::regclass AND u.oid = r.objid
     WHERE r.strong
   )
   SELECT array_agg(DISTINCT CASE WHEN o.classid = 'pg_rewrite'::regclass

@@ -277,6 +277,46 @@ async fn extensions_that_are_there_stay_so_that_no_superuser_is_needed() {
 }
 
 #[tokio::test]
+async fn a_schema_that_holds_more_than_the_dump_stays_and_its_owner_is_enough() {
+    let server = Postgres::start().await;
+    let roles = "CREATE ROLE app LOGIN PASSWORD 'app'; CREATE ROLE other";
+    server.run("postgres", roles).await;
+    server
+        .run("postgres", "CREATE DATABASE shop OWNER app")
+        .await;
+    server
+        .run(
+            "shop",
+            "SET ROLE app; CREATE SCHEMA own; CREATE TABLE own.t (x int); GRANT USAGE ON SCHEMA own TO PUBLIC; \
+             INSERT INTO own.t VALUES (1); CREATE SCHEMA gone; RESET ROLE; CREATE EXTENSION citext SCHEMA own",
+        )
+        .await;
+    let app = server.connection_as("app", "app");
+    let before = dumped(&server, "shop").await;
+    server
+        .run(
+            "shop",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE other GRANT SELECT ON TABLES TO PUBLIC; SET ROLE app; \
+             DROP TABLE own.t; DROP SCHEMA gone; CREATE TABLE own.later AS SELECT 7 AS x; COMMENT ON SCHEMA own IS 'new'; \
+             REVOKE ALL ON SCHEMA own FROM PUBLIC; GRANT ALL ON SCHEMA own TO other WITH GRANT OPTION; \
+             ALTER DEFAULT PRIVILEGES IN SCHEMA own GRANT ALL ON TABLES TO other",
+        )
+        .await;
+    restore(&app, &Role::Plain, Some("shop"), &before)
+        .await
+        .unwrap();
+    let kept = server.ask("shop", "SELECT x FROM own.later").await;
+    assert_eq!(kept, ["7"]);
+    server
+        .run(
+            "shop",
+            "DROP TABLE own.later; ALTER DEFAULT PRIVILEGES FOR ROLE other REVOKE SELECT ON TABLES FROM PUBLIC",
+        )
+        .await;
+    same(&before, &dumped(&server, "shop").await, "schema");
+}
+
+#[tokio::test]
 async fn a_subscription_is_detached_and_made_anew() {
     let server = Postgres::start().await;
     server.create(&["shop"]).await;

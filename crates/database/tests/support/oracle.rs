@@ -47,6 +47,7 @@ pub struct OracleMySql {
     child: Child,
     dir: tempfile::TempDir,
     port: u16,
+    pub version: Version,
 }
 
 impl OracleMySql {
@@ -91,7 +92,12 @@ impl OracleMySql {
         let child = command
             .spawn()
             .expect("MySQL is installed (run `make tools`)");
-        let server = Self { child, dir, port };
+        let server = Self {
+            child,
+            dir,
+            port,
+            version,
+        };
         let deadline = Instant::now() + Duration::from_secs(60);
         while Conn::new(server.options()).await.is_err() {
             let log = std::fs::read_to_string(server.dir.path().join("log")).unwrap_or_default();

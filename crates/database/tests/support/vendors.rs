@@ -58,11 +58,11 @@ impl Server {
         [Self::Maria(maria), Self::MySql(mysql.await)]
     }
 
-    /// A second one of the same vendor.
+    /// A second one of the same vendor and version.
     pub async fn another(&self) -> Self {
         match self {
             Self::Maria(_) => Self::Maria(MariaDb::start().await),
-            Self::MySql(_) => Self::MySql(OracleMySql::start().await),
+            Self::MySql(server) => Self::MySql(OracleMySql::of(server.version).await),
         }
     }
 

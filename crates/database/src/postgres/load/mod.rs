@@ -24,7 +24,7 @@ use super::dump::usable;
 use super::fence;
 use super::layout::{self, Facts, Part};
 use super::prepare;
-use super::scan::Scan;
+use super::scan::{Scan, Schema, Span};
 use super::server::Server;
 use super::service::Service;
 use crate::aftermath::{Aftermath, Now};
@@ -151,11 +151,29 @@ fn kept<'a>(
     }
     let cuts = layout::left_out(scan, facts(outline.allowed));
     let room = room(scan, &parts, outline.allowed.replace);
-    let kept = parts.into_iter().map(|part| Kept {
-        spans: layout::kept(part.span, &cuts),
-        to: part.to,
+    let kept = parts.into_iter().map(|part| {
+        let spans = layout::kept(part.span, &cuts);
+        Kept {
+            before: schemas(scan, part.span, &spans),
+            spans,
+            to: part.to,
+        }
     });
     Ok((kept.collect(), room))
+}
+
+/// What is run in a part instead of making schemas, by the place that it comes before.
+fn schemas(scan: &Scan, part: Span, spans: &[Span]) -> BTreeMap<u64, String> {
+    let mut before: BTreeMap<u64, String> = BTreeMap::new();
+    let within = |one: &&Schema| part.offset <= one.make.offset && one.make.offset < part.end;
+    for schema in scan.schemas.iter().filter(within) {
+        let next = spans.partition_point(|span| span.offset < schema.make.end);
+        if let Some(next) = spans.get(next) {
+            let text = prepare::schema(&schema.name, &fence::new_key());
+            before.entry(next.offset).or_default().push_str(&text);
+        }
+    }
+    before
 }
 
 /// The statements that make room for the dump in each database.

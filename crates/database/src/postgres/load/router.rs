@@ -1,6 +1,6 @@
 //! A dump on its way: each part goes where it belongs, and what is to be left out is left out. Only positions count.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::{Arc, mpsc};
@@ -35,12 +35,14 @@ pub(super) enum Order {
 pub(super) struct Kept {
     pub(super) to: To,
     pub(super) spans: Vec<Span>,
+    /// What is loaded before the spans that begin there.
+    pub(super) before: BTreeMap<u64, String>,
 }
 
 /// Sends each part of a dump where it belongs.
 pub(super) struct Router {
-    /// What is still to be loaded: number of the part, and where it is.
-    spans: VecDeque<(usize, Span)>,
+    /// What is still to be loaded: number of the part, where it is, and what comes before it.
+    spans: VecDeque<(usize, Span, Option<String>)>,
     parts: Vec<To>,
     /// The part that is being loaded.
     current: Option<(usize, Arc<File>)>,
@@ -59,8 +61,10 @@ impl Router {
             orders,
         };
         for (number, part) in kept.into_iter().enumerate() {
+            let mut before = part.before;
             let spans = part.spans.into_iter();
-            router.spans.extend(spans.map(|span| (number, span)));
+            let spans = spans.map(|span| (number, span, before.remove(&span.offset)));
+            router.spans.extend(spans);
             router.parts.push(part.to);
         }
         router
@@ -108,9 +112,14 @@ impl Write for Router {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let start = self.position;
         let end = start + buffer.len() as u64;
-        while let Some((number, span)) = self.spans.front().copied() {
+        while let Some((number, span, before)) = self.spans.front_mut() {
+            let (number, span) = (*number, *span);
             if span.offset >= end {
                 break;
+            }
+            if let Some(text) = before.take() {
+                let file = self.file(number)?;
+                (&*file).write_all(text.as_bytes())?;
             }
             let from = span.offset.max(start);
             let to = span.end.min(end);
@@ -136,7 +145,7 @@ impl Write for Router {
 impl Input for Router {
     fn end(mut self: Box<Self>) -> io::Result<()> {
         // Only a dump that nobody has looked at ends where it ends.
-        let open = self.spans.iter().any(|(_, span)| span.end != u64::MAX);
+        let open = self.spans.iter().any(|(_, span, _)| span.end != u64::MAX);
         if open {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -192,6 +201,7 @@ mod tests {
         Kept {
             to,
             spans: spans.iter().map(span).collect(),
+            before: BTreeMap::new(),
         }
     }
 
@@ -206,6 +216,16 @@ mod tests {
             let (got, ended) = routed(parts, b"##abxcydefgh", chunk);
             let expected = [(To::Server, "abc".to_owned()), (a(), "de".to_owned())];
             assert_eq!((got.as_slice(), ended), (&expected[..], true), "{chunk}");
+        }
+    }
+
+    #[test]
+    fn what_stands_instead_of_something_comes_where_it_was() {
+        for chunk in [1, 2, 3, 5, 100] {
+            let mut part = kept(To::Database("a".to_owned()), &[(0, 2), (4, 6)]);
+            part.before.insert(4, "<instead>".to_owned());
+            let (got, ended) = routed(vec![part], b"abXXcd", chunk);
+            assert!(ended && got[0].1 == "ab<instead>cd", "{chunk}: {got:?}");
         }
     }
 

@@ -14,7 +14,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use connect::Command;
 pub(crate) use dropped::Dropped;
@@ -77,6 +77,16 @@ pub(crate) struct End {
     pub(crate) until: u64,
 }
 
+/// A schema that a dump drops and makes anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Schema {
+    pub(crate) name: String,
+    /// Where it is dropped.
+    pub(crate) drop: Span,
+    /// Where it is made.
+    pub(crate) make: Span,
+}
+
 /// What a dump holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
@@ -99,6 +109,8 @@ pub(crate) struct Scan {
     pub(crate) extension_drops: Vec<(String, Span)>,
     /// Where it comments on them.
     pub(crate) extension_comments: Vec<Span>,
+    /// Schemas that it drops and makes anew.
+    pub(crate) schemas: Vec<Schema>,
     /// The encoding that it says it is in, from each of these places on.
     pub(crate) encodings: Vec<(u64, String)>,
     /// What it drops to create it anew.
@@ -191,6 +203,10 @@ struct Reader {
     begun: Option<(Span, u64)>,
     /// Whether a statement about the inside of a database was noted since the last border.
     inside: bool,
+    /// Views, by schema and name, that were replaced among the statements that drop what is there.
+    stand_ins: BTreeMap<(String, String), Span>,
+    /// Schemas that were dropped and not made since.
+    schemas: BTreeMap<String, Span>,
 }
 
 impl Reader {
@@ -207,6 +223,7 @@ impl Reader {
             scan.created.len(),
             scan.of_server.len(),
             scan.dropped.len(),
+            scan.schemas.len(),
             scan.extension_comments.len(),
             scan.encodings.len(),
             scan.ends.len(),
@@ -281,6 +298,44 @@ impl Reader {
             what,
             role,
         });
+    }
+
+    /// Takes note of a schema that is dropped, or made again exactly as it is dropped: without anything else.
+    fn schema(&mut self, span: Span) {
+        let t = &self.tokens;
+        if t.are(0, &["drop", "schema", "if", "exists"]) && t.len() == 5 {
+            if self.schemas.len() < MOST {
+                self.schemas.extend(t.name(4).map(|name| (name, span)));
+            }
+        } else if t.are(0, &["create", "schema"])
+            && t.len() == 3
+            && let Some(name) = t.name(2)
+            && let Some(drop) = self.schemas.remove(&name)
+        {
+            let make = span;
+            self.scan.schemas.push(Schema { name, drop, make });
+        }
+    }
+
+    /// A view that needs a table's key is replaced by one without rows before it is dropped, so that the key can be
+    /// dropped in between. Such a stand-in is left out: where the view's schema or types are not there it fails, and
+    /// where they are, the view is already gone.
+    fn stand_in(&mut self, dropped: Option<&Dropped>, span: Span) {
+        let t = &self.tokens;
+        if let Some(one) = dropped {
+            let name = (one.schema.clone(), one.name.clone());
+            let of_it = (one.kind == "view").then(|| self.stand_ins.remove(&name));
+            self.scan.cuts.extend(of_it.flatten());
+        } else if t.are(0, &["create", "or", "replace", "view"]) && t.is(5, ".") {
+            if self.stand_ins.len() < MOST
+                && let Some(name) = t.name(4).zip(t.name(6))
+            {
+                self.stand_ins.insert(name, span);
+            }
+        } else if t.is_any(0, &["create", "set", "copy", "insert"]) {
+            // No longer among them.
+            self.stand_ins.clear();
+        }
     }
 
     fn refuse_begun(&mut self) {
@@ -384,6 +439,8 @@ impl Listener for Reader {
                     }
                     _ => {}
                 }
+                self.stand_in(dropped.as_ref(), span);
+                self.schema(span);
                 self.scan.dropped.extend(dropped);
                 let act = statement::act(&self.tokens, self.reaches);
                 self.note(act, Span { offset, end }, line)

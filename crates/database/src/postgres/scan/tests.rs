@@ -401,3 +401,33 @@ proptest! {
         prop_assert_eq!(found.ending(false), Ending::Said);
     }
 }
+
+#[test]
+fn a_view_that_is_replaced_only_to_be_dropped_is_left_out() {
+    let stand_in = "CREATE OR REPLACE VIEW shop.\"v;\" AS\nSELECT NULL::shop.kind AS k;";
+    let drops = "ALTER TABLE IF EXISTS ONLY shop.t DROP CONSTRAINT IF EXISTS k;\n\
+                 DROP VIEW IF EXISTS shop.other;\nDROP VIEW IF EXISTS shop.\"v;\";\n";
+    let view = "CREATE OR REPLACE VIEW shop.\"v;\" AS SELECT k FROM shop.t;\n";
+    let cuts = |text: &str| {
+        let spans = scan(text).cuts.into_iter();
+        let cut = spans.map(|span| text[span.offset as usize..span.end as usize].to_owned());
+        cut.collect::<Vec<_>>()
+    };
+    let text = format!("{stand_in}\n{drops}CREATE TABLE shop.t (k int);\n{view}");
+    assert_eq!(cuts(&text), [stand_in]);
+    // One that comes with the dump, and is dropped by the dump of the next database.
+    let next = format!("{view}SET statement_timeout = 0;\n{drops}{view}");
+    assert_eq!(cuts(&next), [""; 0]);
+}
+
+#[test]
+fn schemas_that_are_dropped_and_made_anew_are_known() {
+    let text = "DROP SCHEMA IF EXISTS \"a \"\"b\";\nDROP SCHEMA IF EXISTS c;\nCREATE SCHEMA \"a \"\"b\";\n\
+                CREATE SCHEMA c AUTHORIZATION d;\nCREATE SCHEMA e;\n";
+    let schemas = scan(text).schemas;
+    let found: Vec<_> = schemas
+        .iter()
+        .map(|one| (one.name.as_str(), one.drop.offset, one.make.offset))
+        .collect();
+    assert_eq!(found, [("a \"b", 0, 56)]);
+}
