@@ -207,6 +207,8 @@ pub struct LoadRequest<'a> {
     pub connection: &'a Connection,
     /// The database that a dump of a single one goes into; it must exist.
     pub database: Option<&'a str>,
+    /// What the server is for.
+    pub role: &'a Role,
     /// How the dump begins and ends.
     pub outline: &'a Outline,
     /// The task parameter `args`.

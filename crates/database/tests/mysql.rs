@@ -110,6 +110,7 @@ async fn load(connection: &Connection, database: Option<&str>, sql: &[u8]) -> Re
     let request = LoadRequest {
         connection,
         database,
+        role: &Role::Plain,
         outline: &Outline::default(),
         args: "",
         scratch_dir: scratch.path(),

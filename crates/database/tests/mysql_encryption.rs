@@ -94,6 +94,7 @@ async fn load(connection: &Connection, sql: String) {
         .load(LoadRequest {
             connection,
             database: Some("copy"),
+            role: &Role::Plain,
             outline: &Outline::default(),
             args: "",
             scratch_dir: scratch.path(),

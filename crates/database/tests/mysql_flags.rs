@@ -87,6 +87,7 @@ async fn restore(to: &Connection, dumped: &Dumped, args: &str) -> Result<Accepte
         .load(LoadRequest {
             connection: to,
             database: target.database(),
+            role: &Role::Plain,
             outline: &outline,
             args,
             scratch_dir: scratch.path(),

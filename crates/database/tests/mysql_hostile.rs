@@ -43,6 +43,7 @@ async fn load(connection: &Connection, dump: &[u8], seen: &Outline) -> Result<Ve
         .load(LoadRequest {
             connection,
             database: Some("shop"),
+            role: &Role::Plain,
             outline: seen,
             args: "",
             scratch_dir: scratch.path(),

@@ -85,6 +85,7 @@ impl Backup {
             .load(LoadRequest {
                 connection,
                 database,
+                role: &Role::Plain,
                 outline: &Outline::default(),
                 args: "",
                 scratch_dir: self.folder.path(),
@@ -501,6 +502,7 @@ async fn a_table_that_somebody_holds_is_not_waited_for_until_tomorrow() {
             .load(LoadRequest {
                 connection: &connection,
                 database: Some("druid"),
+                role: &Role::Plain,
                 outline: &Outline::default(),
                 args: "",
                 scratch_dir: backup.folder.path(),

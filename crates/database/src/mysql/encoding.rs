@@ -9,7 +9,7 @@ const MARK: &str = "-- kubestash: database of character set ";
 
 /// Character set and collation of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Encoding {
+pub(crate) struct Encoding {
     pub(super) character_set: String,
     pub(super) collation: String,
 }

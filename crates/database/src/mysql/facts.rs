@@ -113,15 +113,7 @@ impl Server {
             rights,
             user,
             encodings: self.encodings().await?,
-            collations: self
-                .table(
-                    "list the collations",
-                    "SELECT COLLATION_NAME FROM information_schema.COLLATIONS",
-                )
-                .await?
-                .into_iter()
-                .flatten()
-                .collect(),
+            collations: self.collations().await?,
         })
     }
 
@@ -189,8 +181,21 @@ impl Server {
         Ok(encodings.get(name).cloned())
     }
 
+    /// The collations that the server knows.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn collations(&mut self) -> Result<BTreeSet<String>, ServerError> {
+        let query = "SELECT COLLATION_NAME FROM information_schema.COLLATIONS";
+        let rows = self.table("list the collations", query).await?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
     /// The character set of each database.
-    async fn encodings(&mut self) -> Result<BTreeMap<String, Encoding>, ServerError> {
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) async fn encodings(&mut self) -> Result<BTreeMap<String, Encoding>, ServerError> {
         let rows = self
             .table(
                 "ask for the character sets of the databases",

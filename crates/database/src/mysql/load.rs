@@ -9,10 +9,11 @@ use kubestash_core::args::{self, Tool};
 
 use super::client::{Client, Purpose};
 use super::dump::judge;
+use super::encoding::Encoding;
 use super::server::Server;
 use super::{options_file, prepare};
 use crate::aftermath::{Aftermath, Now};
-use crate::family::{Error, Load, LoadRequest};
+use crate::family::{Error, Load, LoadRequest, Role};
 use crate::flags;
 use crate::load::{Input, LoadClient, LoadSink, RunningLoad};
 use crate::lowered::Lowered;
@@ -183,6 +184,15 @@ async fn first_statements(
         server.info.folds_case,
     );
     let mut text = String::new();
+    let of_one = Encoding::of(&request.outline.head);
+    let had = structure.encodings.iter();
+    let had = had.map(|(name, had)| (name.as_str(), had));
+    let had = had.chain(request.database.zip(of_one.as_ref()));
+    let (have, collations) = (server.encodings().await?, server.collations().await?);
+    let is_druid = matches!(request.role, Role::DruidMetadata { .. });
+    for statement in prepare::encodings(had, &have, &collations, is_druid) {
+        text.push_str(&format!("{statement} "));
+    }
     for setting in server.lenient().await {
         text.push_str(&format!("{setting}; "));
     }

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::encoding::Encoding;
 use super::structure::{Claim, Object, Structure};
 
 /// A table, view or sequence that is there.
@@ -102,6 +103,30 @@ pub(super) fn drops(
         .collect();
     found.sort();
     found.into_iter().map(|(_, statement)| statement).collect()
+}
+
+/// Statements that give databases that are there the character set and collation that they had. A Druid's stays what
+/// Druid demands.
+pub(super) fn encodings<'a>(
+    had: impl Iterator<Item = (&'a str, &'a Encoding)>,
+    have: &BTreeMap<String, Encoding>,
+    collations: &BTreeSet<String>,
+    is_druid: bool,
+) -> Vec<String> {
+    let changed = had.filter(|(name, had)| {
+        let is_possible = collations.contains(&had.collation);
+        let is_wanted = !is_druid || had.character_set.starts_with("utf8");
+        is_possible && is_wanted && have.get(*name).is_some_and(|have| have != *had)
+    });
+    let alter = |(name, had): (&str, &Encoding)| {
+        format!(
+            "ALTER DATABASE {} CHARACTER SET {} COLLATE {};",
+            quoted(name),
+            had.character_set,
+            had.collation
+        )
+    };
+    changed.map(alter).collect()
 }
 
 /// Foreign keys of tables that the dump does not create, onto columns that come back with another type: their tables
@@ -324,6 +349,32 @@ mod tests {
             found,
             ["shop.audit.user is bigint(20) and refers to users.id, which is int in the dump"]
         );
+    }
+
+    #[test]
+    fn a_database_gets_back_what_it_was_written_in_unless_druid_would_refuse_it() {
+        let of =
+            |character_set: &str, collation: &str| Encoding::new(character_set, collation).unwrap();
+        let (latin, bin) = (of("latin1", "latin1_bin"), of("utf8mb4", "utf8mb4_bin"));
+        let have = [("shop".to_owned(), of("utf8mb4", "utf8mb4_general_ci"))].into();
+        let collations = ["latin1_bin", "utf8mb4_bin"].map(str::to_owned).into();
+        let said = |name, had, is_druid| {
+            encodings([(name, had)].into_iter(), &have, &collations, is_druid)
+        };
+        let alter = |to: &str| vec![format!("ALTER DATABASE `shop` CHARACTER SET {to};")];
+        assert_eq!(
+            said("shop", &latin, false),
+            alter("latin1 COLLATE latin1_bin")
+        );
+        assert_eq!(said("shop", &latin, true), [""; 0]);
+        assert_eq!(
+            said("shop", &bin, true),
+            alter("utf8mb4 COLLATE utf8mb4_bin")
+        );
+        assert_eq!(said("shop", &have["shop"], false), [""; 0], "as it is");
+        assert_eq!(said("other", &latin, false), [""; 0], "not there");
+        let unknown = of("utf8mb4", "utf8mb4_0900_ai_ci");
+        assert_eq!(said("shop", &unknown, false), [""; 0]);
     }
 
     #[test]

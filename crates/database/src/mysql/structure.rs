@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::encoding::Encoding;
+
 /// Bytes of a line that are looked at: a keyword and two names of 64 characters.
 const LOOKED_AT: usize = 1024;
 
@@ -13,6 +15,8 @@ const LOOKED_AT: usize = 1024;
 pub struct Structure {
     /// The databases that it changes to, each once, in their order. Empty: it goes into whichever the client is in.
     pub databases: Vec<String>,
+    /// The character sets and collations of the databases that it creates, by name.
+    pub(crate) encodings: BTreeMap<String, Encoding>,
     /// Whether it creates a table in the database that the client is in.
     pub creates_here: bool,
     /// Whether it creates a table that it has not dropped before.
@@ -115,6 +119,8 @@ impl StructureReader {
             }
         } else if self.table.is_some() && self.column(line) {
             // Of the table that is being created.
+        } else if let Some(rest) = after(line, &["CREATE", "DATABASE"]) {
+            self.found.encodings.extend(database(rest));
         } else if let Some(rest) = after(line, &["USE"]) {
             if let Some((name, _)) = name(rest)
                 && !self.found.databases.contains(&name)
@@ -195,6 +201,21 @@ impl StructureReader {
         // Keys and constraints.
         !line.ends_with(';')
     }
+}
+
+/// Name, character set and collation of a database, from what stands behind `CREATE DATABASE`.
+fn database(rest: &str) -> Option<(String, Encoding)> {
+    let rest = rest
+        .strip_prefix("/*!32312 IF NOT EXISTS*/")
+        .map_or(rest, str::trim_start);
+    let (name, rest) = name(rest)?;
+    let behind = |words: &str| {
+        let (_, value) = rest.split_once(words)?;
+        let value = value.split_whitespace().next()?;
+        Some(value.trim_end_matches(';'))
+    };
+    let encoding = Encoding::new(behind("CHARACTER SET ")?, behind(" COLLATE ")?)?;
+    Some((name, encoding))
 }
 
 /// A statement that only some servers run, without what says so: `/*!50001 DROP VIEW …`.
@@ -354,6 +375,21 @@ mod tests {
             let definers: Vec<_> = found.definers.iter().collect();
             assert_eq!(definers, ["boss@%", "root@localhost"]);
         }
+    }
+
+    #[test]
+    fn what_a_created_database_is_written_in_is_known() {
+        let text = "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `a``b` /*!40100 DEFAULT CHARACTER SET latin1 COLLATE latin1_bin */ /*!80016 DEFAULT ENCRYPTION='N' */;\n\
+            CREATE DATABASE `c` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;\nCREATE DATABASE `d`;\n";
+        let found = read(text, 7).encodings;
+        let expected = [
+            ("a`b", Encoding::new("latin1", "latin1_bin").unwrap()),
+            ("c", Encoding::new("utf8mb4", "utf8mb4_unicode_ci").unwrap()),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(name, one)| (name.to_owned(), one)).into()
+        );
     }
 
     #[test]

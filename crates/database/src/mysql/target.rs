@@ -63,7 +63,7 @@ impl Target for MySqlTarget {
         let missing = missing.map(|name| self.missing(name, Encoding::of(&outline.head)));
         let databases = self.places(&outline.structure)?;
         let mut notes = self.compare(&outline.head)?;
-        notes.extend(self.not_utf8());
+        notes.extend(self.not_utf8(Encoding::of(&outline.head)));
         self.takes(outline.longest_statement)?;
         self.fits(&outline.structure)?;
         Ok(Accepted {
@@ -94,7 +94,11 @@ impl MySqlTarget {
     }
 
     /// What there is to say of a Druid's database that is of a character set which Druid refuses.
-    fn not_utf8(&self) -> Option<String> {
+    fn not_utf8(&self, had: Option<Encoding>) -> Option<String> {
+        // It gets what it had, before the first table is created.
+        if had.is_some_and(|had| had.character_set.starts_with("utf8")) {
+            return None;
+        }
         let database = self
             .database
             .as_deref()

@@ -32,6 +32,14 @@ pub(super) fn dropped<'a>(scan: &'a Scan, parts: &[Part], database: &str) -> Vec
 /// The statements that make room; none if there is nothing to do. `replace`: also by dropping what is not in the dump.
 /// `key` is one that the dump cannot know.
 pub(super) fn statements(dropped: &[&Dropped], replace: bool, key: &str) -> String {
+    // One that does not drop its tables goes only where they are not.
+    let drops_tables = dropped.iter().any(|one| one.kind == "table");
+    let with_table = |one: &Dropped| matches!(one.kind, "index" | "identity");
+    let dropped: Vec<&Dropped> = dropped
+        .iter()
+        .copied()
+        .filter(|one| drops_tables || !with_table(one))
+        .collect();
     if dropped.is_empty() {
         return String::new();
     }
@@ -90,6 +98,10 @@ mod tests {
     fn only_what_is_dropped_in_a_databases_own_part_is_named() {
         let text = b"DROP TABLE IF EXISTS public.\"a'b\";\nDROP MATERIALIZED VIEW IF EXISTS s.m;\n\
             DROP TABLE unqualified;\nDROP EVENT TRIGGER IF EXISTS e;\nDROP INDEX IF EXISTS public.i;\n\
+            CREATE UNIQUE INDEX i ON ONLY public.t USING btree (n);\n\
+            ALTER TABLE ONLY public.t\n    ADD CONSTRAINT t_pkey PRIMARY KEY (n);\n\
+            ALTER TABLE ONLY public.t\n    ADD CONSTRAINT f FOREIGN KEY (n) REFERENCES public.u(n);\n\
+            ALTER TABLE public.t ALTER COLUMN n ADD GENERATED ALWAYS AS IDENTITY (\n    SEQUENCE NAME public.t_n_seq\n    START WITH 1\n);\n\
             DROP TYPE IF EXISTS other.t;\n";
         let mut scanner = Scanner::default();
         scanner.feed(text);
@@ -112,12 +124,18 @@ mod tests {
                 own("table", "public", "a'b"),
                 own("materialized view", "s", "m"),
                 own("event trigger", "", "e"),
+                own("index", "public", "i"),
+                own("index", "public", "t_pkey"),
+                own("identity", "public", "t_n_seq"),
             ]
         );
         assert_eq!(found("b"), [own("type", "other", "t")]);
         assert_eq!(found("c"), []);
         let text = statements(&dropped(&scan, &parts, "a"), true, "KEY");
-        assert!(text.contains("ARRAY['a''b','m','e']::text[]"), "{text}");
+        assert!(
+            text.contains("ARRAY['a''b','m','e','i','t_pkey','t_n_seq']::text[]"),
+            "{text}"
+        );
         assert!(
             text.contains("DO $kKEY$") && !text.contains("NAMES"),
             "{text}"

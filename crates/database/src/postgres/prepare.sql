@@ -6,6 +6,8 @@ DECLARE
   routines oid[] := '{}';
   roots oid[];
   types oid[];
+  dropped_types oid[];
+  dropped_routines oid[];
   inside oid[];
   ways text[];
   one record;
@@ -50,7 +52,12 @@ BEGIN
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = d->>2
   WHERE CASE WHEN d->>0 = 'type' THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
              WHEN d->>0 IN ('domain', 'table', 'view', 'materialized view', 'foreign table', 'sequence')
-             THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') ELSE false END
+             THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+             WHEN d->>0 = 'index' THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+             -- An own sequence goes with its table.
+             WHEN d->>0 = 'identity' THEN c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') OR (c.relkind = 'S' AND NOT EXISTS (
+               SELECT 1 FROM pg_depend x WHERE x.classid = 'pg_class'::regclass AND x.objid = c.oid AND x.deptype IN ('a', 'i')))
+             ELSE false END
     AND NOT EXISTS (SELECT 1 FROM pg_depend x
       WHERE x.classid = 'pg_class'::regclass AND x.objid = c.oid AND x.deptype = 'e');
   -- Types where the dump brings a relation, or a type of another kind.
@@ -62,6 +69,35 @@ BEGIN
              ELSE d->>0 IN ('table', 'view', 'materialized view', 'foreign table') END
     AND NOT EXISTS (SELECT 1 FROM pg_depend x
       WHERE x.classid = 'pg_type'::regclass AND x.objid = t.oid AND x.deptype = 'e');
+
+  -- Routines where the dump brings one of another kind under the same name.
+  SELECT coalesce(array_agg(DISTINCT f.oid), '{}') INTO routines
+  FROM jsonb_array_elements(names) d
+  JOIN pg_namespace n ON n.nspname = d->>1
+  JOIN pg_proc f ON f.pronamespace = n.oid AND f.proname = d->>2
+  WHERE CASE d->>0 WHEN 'function' THEN f.prokind IN ('p', 'a') WHEN 'procedure' THEN f.prokind <> 'p'
+                   WHEN 'aggregate' THEN f.prokind <> 'a' ELSE false END
+    AND NOT EXISTS (SELECT 1 FROM jsonb_array_elements(names) o WHERE o->>1 = d->>1 AND o->>2 = d->>2
+      AND o->>0 = CASE f.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END)
+    AND NOT EXISTS (SELECT 1 FROM pg_depend x
+      WHERE x.classid = 'pg_proc'::regclass AND x.objid = f.oid AND x.deptype = 'e');
+  -- Types and routines that the dump itself drops: nothing that it does not bring may need them. Of several routines
+  -- of one name nobody knows here which one is meant.
+  SELECT coalesce(array_agg(DISTINCT t.oid), '{}') INTO dropped_types
+  FROM jsonb_array_elements(names) d
+  JOIN pg_namespace n ON n.nspname = d->>1
+  JOIN pg_type t ON t.typnamespace = n.oid AND t.typname = d->>2
+  WHERE d->>0 IN ('type', 'domain') AND NOT EXISTS (SELECT 1 FROM pg_depend x
+      WHERE x.classid = 'pg_type'::regclass AND x.objid = t.oid AND x.deptype = 'e');
+  SELECT coalesce(array_agg(oid), '{}') INTO dropped_routines FROM (
+    SELECT min(f.oid::oid::int8)::oid AS oid
+    FROM jsonb_array_elements(names) d
+    JOIN pg_namespace n ON n.nspname = d->>1
+    JOIN pg_proc f ON f.pronamespace = n.oid AND f.proname = d->>2
+    WHERE d->>0 IN ('function', 'procedure', 'aggregate') AND NOT EXISTS (SELECT 1 FROM pg_depend x
+      WHERE x.classid = 'pg_proc'::regclass AND x.objid = f.oid AND x.deptype = 'e')
+    GROUP BY d->>1, d->>2 HAVING count(DISTINCT f.oid) = 1
+  ) AS x;
 
   -- All that is in the schemas of the dump and belongs to no extension.
   IF everything THEN
@@ -99,7 +135,8 @@ BEGIN
   -- What else would have to go, and is not in the dump.
   WITH RECURSIVE reached(classid, objid, objsubid, strong) AS (
     SELECT classid, objid, 0, false FROM (
-      SELECT 'pg_class'::regclass::oid, unnest(roots) UNION ALL SELECT 'pg_type'::regclass::oid, unnest(types)
+      SELECT 'pg_class'::regclass::oid, unnest(roots) UNION ALL SELECT 'pg_type'::regclass::oid, unnest(types || dropped_types)
+      UNION ALL SELECT 'pg_proc'::regclass::oid, unnest(routines || dropped_routines)
     ) AS start(classid, objid)
     UNION
     SELECT x.classid, x.objid, x.objsubid, x.deptype = 'n'
@@ -121,15 +158,20 @@ BEGIN
     LEFT JOIN pg_publication_rel u ON r.classid = 'pg_publication_rel'::regclass AND u.oid = r.objid
     WHERE r.strong
   )
-  SELECT array_agg(DISTINCT CASE WHEN o.classid = 'pg_rewrite'::regclass
+  SELECT array_agg(DISTINCT way) INTO ways FROM (
+  SELECT CASE WHEN o.classid = 'pg_rewrite'::regclass
     THEN pg_describe_object('pg_class'::regclass, o.relation, 0)
-    ELSE pg_describe_object(o.classid, o.objid, o.objsubid) END) INTO ways
+    ELSE pg_describe_object(o.classid, o.objid, o.objsubid) END AS way
   FROM owned o
   -- A partition's part of a constraint is the constraint's.
   WHERE NOT EXISTS (SELECT 1 FROM pg_constraint k
     WHERE o.classid = 'pg_constraint'::regclass AND k.oid = o.objid AND k.conparentid <> 0)
   AND CASE
-    WHEN o.relation IS NOT NULL THEN o.relation <> ALL (inside)
+    -- A composite type's columns are the type's.
+    WHEN o.relation IS NOT NULL THEN o.relation <> ALL (inside) AND NOT EXISTS (
+      SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN jsonb_array_elements(names) d ON d->>1 = n.nspname AND d->>2 = c.relname
+      WHERE c.oid = o.relation AND c.relkind = 'c' AND d->>0 = 'type')
     WHEN o.type IS NOT NULL THEN o.type <> ALL (types) AND NOT EXISTS (
       SELECT 1 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
       JOIN jsonb_array_elements(names) d ON d->>1 = n.nspname AND d->>2 = t.typname
@@ -138,12 +180,29 @@ BEGIN
       SELECT 1 FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
       JOIN jsonb_array_elements(names) d ON d->>1 = n.nspname AND d->>2 = f.proname
       WHERE f.oid = o.objid AND d->>0 IN ('function', 'procedure', 'aggregate'))
+      -- Those that come with a range type.
+      AND NOT EXISTS (SELECT 1 FROM pg_depend x
+        WHERE x.classid = 'pg_proc'::regclass AND x.objid = o.objid AND x.deptype = 'i')
     WHEN o.classid = 'pg_cast'::regclass THEN NOT EXISTS (
       SELECT 1 FROM jsonb_array_elements(names) d WHERE d->>0 = 'cast')
     WHEN o.classid IN ('pg_operator'::regclass, 'pg_opclass'::regclass, 'pg_opfamily'::regclass,
       'pg_amop'::regclass, 'pg_amproc'::regclass) THEN NOT EXISTS (
       SELECT 1 FROM jsonb_array_elements(names) d WHERE d->>0 = 'operator')
-    ELSE true END;
+    ELSE true END
+  UNION ALL
+  -- Names that a table of the dump gives to its indexes and sequences, and another table has: one that was renamed.
+  SELECT pg_describe_object('pg_class'::regclass, c.oid, 0) || ' of ' || pg_describe_object('pg_class'::regclass, x.refobjid, 0)
+  FROM jsonb_array_elements(names) d
+  JOIN pg_namespace n ON n.nspname = d->>1
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = d->>2
+  JOIN LATERAL (
+    SELECT i.indrelid AS refobjid FROM pg_index i WHERE i.indexrelid = c.oid
+    UNION
+    SELECT s.refobjid FROM pg_depend s WHERE c.relkind = 'S' AND s.classid = 'pg_class'::regclass AND s.objid = c.oid
+      AND s.refclassid = 'pg_class'::regclass AND s.deptype IN ('a', 'i')
+  ) AS x ON x.refobjid <> ALL (inside)
+  WHERE d->>0 IN ('index', 'identity') AND c.relkind IN ('i', 'I', 'S')
+  ) AS found;
   IF ways IS NOT NULL AND NOT everything THEN
     RAISE EXCEPTION USING ERRCODE = '2BP01', MESSAGE = format(
       'cannot replace what is in the dump because other objects depend on it, which came after the backup: %s%s',

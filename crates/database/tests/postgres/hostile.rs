@@ -318,6 +318,7 @@ async fn a_client_that_loads_has_no_rights_and_sees_no_credentials_but_its_own()
         .load(LoadRequest {
             connection: &to,
             database: Some("shop"),
+            role: &Role::Plain,
             outline: &seen,
             args: "",
             scratch_dir: scratch.path(),

@@ -177,6 +177,7 @@ pub async fn load_seen(
         .load(LoadRequest {
             connection,
             database,
+            role: &Role::Plain,
             outline: seen,
             args: "",
             scratch_dir: scratch.path(),

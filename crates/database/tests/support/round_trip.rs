@@ -77,6 +77,7 @@ pub(crate) async fn load(to: &Connection, dump: &[u8]) -> Result<Vec<String>, St
         .load(LoadRequest {
             connection: to,
             database: Some("shop"),
+            role: &Role::Plain,
             outline: &seen,
             args: "",
             scratch_dir: scratch.path(),

@@ -63,6 +63,7 @@ pub(super) async fn load(
         .load(LoadRequest {
             connection,
             database: target.database(),
+            role: &world.database.role,
             outline: &outline,
             args: &restore.args,
             scratch_dir: &restore.scratch_dir,

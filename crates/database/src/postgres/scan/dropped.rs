@@ -1,13 +1,13 @@
-//! What a dump drops before it creates it anew: pure.
+//! What a dump drops before it creates it anew, and what it creates along with tables: pure.
 
 use crate::scan::Tokens;
 
-/// An object that a dump drops.
+/// An object that a dump drops, or an index or sequence that it creates with a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dropped {
     /// Where the statement begins.
     pub(crate) offset: u64,
-    /// What it is: `table`, `materialized view`.
+    /// What it is: `table`, `materialized view`; `index` and `identity` for what comes with a table.
     pub(crate) kind: &'static str,
     /// Its schema; empty for what is in none.
     pub(crate) schema: String,
@@ -59,6 +59,44 @@ pub(super) fn read(t: &Tokens, offset: u64) -> Option<Dropped> {
         true if t.is(at + 1, ".") => (first, t.name(at + 2)?),
         true => return None,
         false => (String::new(), first),
+    };
+    Some(Dropped {
+        offset,
+        kind,
+        schema,
+        name,
+    })
+}
+
+/// Reads the statements that give a table an index or a sequence, as pg_dump writes them: their names must be free.
+pub(super) fn with_table(t: &Tokens, offset: u64) -> Option<Dropped> {
+    let (kind, schema, name) = if t.are(0, &["alter", "table"]) {
+        let at = 2 + usize::from(t.is(2, "only"));
+        let schema = t.name(at).filter(|_| t.is(at + 1, "."))?;
+        let change = at + 3;
+        if t.are(change, &["add", "constraint"]) {
+            let makes_index = t.is_any(change + 3, &["primary", "unique", "exclude"]);
+            ("index", schema, t.name(change + 2).filter(|_| makes_index)?)
+        } else {
+            let sequence = t.find(change, "identity")? + 2;
+            let named = t.are(sequence, &["sequence", "name"]) && t.is(sequence + 3, ".");
+            let name = t.name(sequence + 4).filter(|_| named)?;
+            ("identity", t.name(sequence + 2)?, name)
+        }
+    } else if t.is(0, "create") {
+        let at = 1 + usize::from(t.is(1, "unique"));
+        if !t.is(at, "index") {
+            return None;
+        }
+        let table = at + 3 + usize::from(t.is(at + 3, "only"));
+        let is_named = t.is(at + 2, "on") && t.is(table + 1, ".");
+        (
+            "index",
+            t.name(table).filter(|_| is_named)?,
+            t.name(at + 1)?,
+        )
+    } else {
+        return None;
     };
     Some(Dropped {
         offset,

@@ -442,6 +442,9 @@ impl Listener for Reader {
                 self.stand_in(dropped.as_ref(), span);
                 self.schema(span);
                 self.scan.dropped.extend(dropped);
+                self.scan
+                    .dropped
+                    .extend(dropped::with_table(&self.tokens, offset));
                 let act = statement::act(&self.tokens, self.reaches);
                 self.note(act, Span { offset, end }, line)
             }

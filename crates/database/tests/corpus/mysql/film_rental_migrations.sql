@@ -161,3 +161,6 @@ CREATE TABLE clerk (id BIGINT PRIMARY KEY, branch VARCHAR(9), FOREIGN KEY (branc
 
 -- migration: the database is dropped
 DROP DATABASE shop
+
+-- migration: the database gets another character set by default
+ALTER DATABASE shop CHARACTER SET latin1 COLLATE latin1_german1_ci

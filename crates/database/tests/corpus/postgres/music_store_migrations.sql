@@ -10,7 +10,7 @@ DROP FUNCTION later;
 DROP SEQUENCE later_numbers;
 
 -- migration: a table is renamed with its indexes, and a view stands under its old name
--- refused: relation "worker_pkey" already exists
+-- refused: worker_pkey of table
 ALTER TABLE worker RENAME TO worker_v2;
 CREATE VIEW worker AS SELECT * FROM worker_v2;
 -- afterwards
