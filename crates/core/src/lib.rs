@@ -17,5 +17,6 @@ pub mod period;
 pub mod phase;
 pub mod retention;
 pub mod schedule;
+pub mod target;
 pub mod usage;
 pub mod variables;

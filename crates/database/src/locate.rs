@@ -9,42 +9,18 @@
 //! Pure: every function takes objects and says which one to read next, or what is wrong with the one it
 //! was given: object, field and remedy.
 
-use std::fmt;
-
 use k8s_openapi::api::core::v1::Secret;
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::kubedb::{Druid, MetadataStorageType};
 use kubestash_api::shared::TypedObjectReference;
+pub use kubestash_core::target::Key;
+use kubestash_core::target::{self, APPCATALOG, KUBEDB, Secrets};
 use zeroize::Zeroizing;
 
 use crate::connection::{Connection, Credentials, Demand, Identity, Tls};
 use crate::endpoint::{self, Endpoint, EndpointError};
 use crate::family::{Family, Role};
 use crate::selection::DRUID;
-
-/// Namespace and name of an object to read.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl Key {
-    pub(crate) fn new(namespace: &str, name: &str) -> Self {
-        Self {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
 
 /// What to read next on the way to a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,11 +152,6 @@ impl LocateError {
     }
 }
 
-/// Group of KubeDB's kinds.
-const KUBEDB: &str = "kubedb.com";
-/// Group of AppBinding.
-const APPCATALOG: &str = "appcatalog.appscode.com";
-
 /// What to read first for a target; `referrer` is the namespace of the BackupConfiguration.
 ///
 /// # Errors
@@ -204,16 +175,12 @@ pub fn first(target: Option<&TypedObjectReference>, referrer: &str) -> Result<St
 /// The Druid that an AppBinding leads to, if it is one of a Druid: it describes Druid's own servers, and
 /// what is backed up is the metadata store behind them.
 pub fn druid_of(binding: &AppBinding) -> Option<Key> {
-    let app = binding.spec.app_ref.as_ref()?;
-    let namespace = namespace_of(binding);
-    (app.group() == KUBEDB && app.kind() == "Druid" && !app.name.is_empty())
-        .then(|| Key::new(app.namespace_or(namespace), &app.name))
+    let druid = target::druid_of(binding)?;
+    Some(Key::new(druid.namespace_or(""), druid.name.clone()))
 }
 
 /// Where a Druid keeps its metadata.
 pub fn metadata_store(druid: &Druid) -> MetadataStore {
-    let name = druid.metadata.name.as_deref().unwrap_or_default();
-    let namespace = druid.metadata.namespace.as_deref().unwrap_or_default();
     let storage = druid.spec.metadata_storage.clone().unwrap_or_default();
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     let external = storage.externally_managed.unwrap_or_default();
@@ -223,15 +190,8 @@ pub fn metadata_store(druid: &Druid) -> MetadataStore {
         // KubeDB makes a MySQL unless told otherwise; what others made says its AppBinding.
         None => (!external).then_some(Family::MySql),
     };
-    let made = match family {
-        Some(Family::Postgres) => format!("{name}-pg-metadata"),
-        _ => format!("{name}-mysql-metadata"),
-    };
     MetadataStore {
-        binding: Key {
-            namespace: filled(storage.namespace).unwrap_or_else(|| namespace.to_owned()),
-            name: filled(storage.name).unwrap_or(made),
-        },
+        binding: target::metadata_store(druid),
         role: Role::DruidMetadata {
             linked_db: filled(storage.linked_db).unwrap_or_else(|| DRUID.to_owned()),
         },
@@ -245,21 +205,18 @@ pub fn metadata_store(druid: &Druid) -> MetadataStore {
 /// # Errors
 /// If it names none, and no certificate either.
 pub fn secret_of(binding: &AppBinding) -> Result<Option<Key>, LocateError> {
-    let name = binding.spec.secret.as_ref();
-    let name = name
-        .map(|secret| secret.name.as_str())
-        .filter(|name| !name.is_empty());
-    match name {
-        Some(name) => Ok(Some(Key::new(namespace_of(binding), name))),
-        None if tls_secret_of(binding).is_some() => Ok(None),
-        None => Err(LocateError::NoSecret(key_of(binding))),
+    let Secrets {
+        credentials, tls, ..
+    } = Secrets::of(binding);
+    match (credentials, tls) {
+        (None, None) => Err(LocateError::NoSecret(key_of(binding))),
+        (credentials, _) => Ok(credentials),
     }
 }
 
 /// The Secret with certificates that an AppBinding names.
 pub fn tls_secret_of(binding: &AppBinding) -> Option<Key> {
-    let secret = binding.spec.tls_secret.as_ref()?;
-    (!secret.name.is_empty()).then(|| Key::new(namespace_of(binding), &secret.name))
+    Secrets::of(binding).tls
 }
 
 /// What opens a server.

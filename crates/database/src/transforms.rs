@@ -6,16 +6,13 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kubestash_api::appcatalog::{AppBinding, SecretTransform};
 
-use crate::locate::{Key, LocateError, key_of, namespace_of};
+use kubestash_core::target::Secrets;
+
+use crate::locate::{Key, LocateError, key_of};
 
 /// The Secrets whose keys the transforms add, in the AppBinding's namespace.
 pub fn sources(binding: &AppBinding) -> Vec<Key> {
-    let transforms = binding.spec.secret_transforms.iter();
-    let named = transforms.filter_map(|one| one.add_keys_from.as_ref()?.secret_ref.as_ref());
-    named
-        .filter(|secret| !secret.name.is_empty())
-        .map(|secret| Key::new(namespace_of(binding), &secret.name))
-        .collect()
+    Secrets::of(binding).added
 }
 
 /// The Secret with all transforms applied, one after the other. `others` are the [`sources`] by name.

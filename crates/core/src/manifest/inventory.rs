@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use kubestash_api::kubedb::MetadataStorageType;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{DatabaseKind, GROUP, is_set, text};
+use crate::target::metadata_suffix;
 
 /// What an object is to its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -201,9 +203,9 @@ pub fn dependencies(druid: &Value) -> Vec<Item> {
 /// The name of a database that is made for a Druid.
 pub(super) fn usual_name(druid: &str, of: DatabaseKind) -> String {
     let suffix = match of {
-        DatabaseKind::Postgres => "pg-metadata",
+        DatabaseKind::Postgres => metadata_suffix(MetadataStorageType::PostgreSQL),
         DatabaseKind::ZooKeeper => "zk",
-        _ => "mysql-metadata",
+        _ => metadata_suffix(MetadataStorageType::MySQL),
     };
     format!("{druid}-{suffix}")
 }

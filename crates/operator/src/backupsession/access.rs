@@ -13,8 +13,6 @@ const LIST: &[&str] = &["list"];
 
 const CORE: &str = "core.kubestash.com";
 const STORAGE: &str = "storage.kubestash.com";
-const CATALOG: &str = "appcatalog.appscode.com";
-const DATABASES: &str = "kubedb.com";
 
 /// The rights of the executor of `world`'s session.
 pub(super) fn of(world: &World) -> Access {
@@ -50,7 +48,7 @@ pub(super) fn of(world: &World) -> Access {
         repository(&mut access, world, &info.name);
     }
     backends(&mut access, world);
-    source(&mut access, world);
+    world.source.allow(&mut access);
     manifest::allow_backup(&mut access, &world.manifests);
     access
 }
@@ -104,24 +102,6 @@ fn backends(access: &mut Access, world: &World) {
     }
 }
 
-fn source(access: &mut Access, world: &World) {
-    for (binding, _) in &world.source.bindings {
-        access.one(
-            &binding.namespace,
-            CATALOG,
-            "appbindings",
-            READ,
-            &binding.name,
-        );
-    }
-    if let Some(druid) = &world.source.druid {
-        access.one(&druid.namespace, DATABASES, "druids", READ, &druid.name);
-    }
-    for secret in world.source.secrets() {
-        access.one(&secret.namespace, "", "secrets", READ, &secret.name);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use kube::Resource;
@@ -131,6 +111,8 @@ mod tests {
         kubedb::Druid,
         storage::{BackupStorage, Repository, RetentionPolicy, Snapshot},
     };
+
+    use kubestash_core::target::{APPCATALOG, KUBEDB};
 
     use super::*;
 
@@ -172,12 +154,8 @@ mod tests {
         is(
             &AppBinding::group(&()),
             &AppBinding::plural(&()),
-            (CATALOG, "appbindings"),
+            (APPCATALOG, "appbindings"),
         );
-        is(
-            &Druid::group(&()),
-            &Druid::plural(&()),
-            (DATABASES, "druids"),
-        );
+        is(&Druid::group(&()), &Druid::plural(&()), (KUBEDB, "druids"));
     }
 }

@@ -17,11 +17,12 @@ use kubestash_api::{
     storage::{BackupStorage, Repository, Snapshot},
 };
 use kubestash_core::manifest::Item;
+use kubestash_core::target::{Key, druid_of, is_druid};
 
 use super::{
     claims::Claims,
     decide::{Stage, stage},
-    source::{Named, Source, druid_behind},
+    source::Source,
     world::{World, snapshot_name},
 };
 use crate::{
@@ -258,16 +259,14 @@ pub(crate) async fn way(
     let own = bindings.get(target.namespace_or(namespace), &target.name);
     let own = own.filter(|_| target.group() == AppBinding::group(&()));
     // A Druid's own AppBinding leads to Druid, and what is backed up is the metadata store behind it.
-    let behind = own.as_deref().and_then(druid_behind);
+    let behind = own.as_deref().and_then(druid_of);
     let through = own.filter(|_| behind.is_some());
     let target = behind.unwrap_or_else(|| target.clone());
-    let druid: Option<Druid> = match (target.group(), target.kind()) {
-        (group, kind) if group == Druid::group(&()) && kind == Druid::kind(&()) => {
-            apply::get(&ctx.api(target.namespace_or(namespace)), &target.name).await?
-        }
-        _ => None,
+    let druid: Option<Druid> = match is_druid(&target) {
+        true => apply::get(&ctx.api(target.namespace_or(namespace)), &target.name).await?,
+        false => None,
     };
-    let source = Source::find(&target, namespace, druid.as_ref(), |binding: &Named| {
+    let source = Source::find(&target, namespace, druid.as_ref(), |binding: &Key| {
         bindings.get(&binding.namespace, &binding.name)
     });
     Ok(match through {

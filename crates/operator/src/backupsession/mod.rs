@@ -43,7 +43,7 @@ use kubestash_api::{
 };
 
 pub(crate) use dereference::way;
-pub use source::{Named, Source, druid_behind};
+pub use source::Source;
 pub(crate) use world::is_finished;
 
 use self::{claims::Claims, decide::Stage, dereference::Seen};

@@ -1,4 +1,4 @@
-//! Where the data of a target comes from: which objects lead to its database, and which Secrets open it.
+//! Where the data of a target comes from, with what there is of it: the way is [`target`]'s.
 //!
 //! ```text
 //!   Druid ────────────────► spec.metadataStorage ─► AppBinding of the metadata store ─► Secret
@@ -11,79 +11,47 @@
 use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    appcatalog::AppBinding,
-    kubedb::{Druid, MetadataStorageType},
-    shared::TypedObjectReference,
-};
+use kubestash_api::{appcatalog::AppBinding, kubedb::Druid, shared::TypedObjectReference};
+use kubestash_core::target::{self, APPCATALOG, KUBEDB, Key, Secrets};
 
-/// An object that the executor reads on its way to the data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// Namespace of the object.
-    pub namespace: String,
-    /// Name of the object.
-    pub name: String,
-}
+use crate::job::Access;
 
-impl Named {
-    fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
-    }
-}
+const READ: &[&str] = &["get"];
 
 /// The way to a target's data.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     /// The Druid on the way.
-    pub druid: Option<Named>,
+    pub druid: Option<Key>,
     /// Whether that Druid does not exist, so that the way ends there.
     pub druid_missing: bool,
     /// AppBindings on the way, each with what it says if it exists; the last one leads to the data.
-    pub bindings: Vec<(Named, Option<Arc<AppBinding>>)>,
+    pub bindings: Vec<(Key, Option<Arc<AppBinding>>)>,
     /// Version of the target.
     pub version: Option<String>,
 }
 
-/// The Druid that a binding stands for, as a target; none if it stands for something else.
-#[must_use]
-pub fn druid_behind(binding: &AppBinding) -> Option<TypedObjectReference> {
-    let namespace = binding.namespace().unwrap_or_default();
-    let app = binding.spec.app_ref.as_ref().filter(|app| is_druid(app))?;
-    Some(TypedObjectReference {
-        namespace: Some(app.namespace_or(&namespace).to_owned()),
-        ..app.clone()
-    })
-}
-
-fn is_druid(target: &TypedObjectReference) -> bool {
-    target.group() == Druid::group(&()) && target.kind() == Druid::kind(&())
-}
-
 impl Source {
-    /// Finds the way to `target`, which is seen from `namespace`. `druid` is the Druid, if the target is one and exists.
+    /// Finds the way to `named`, a target which is seen from `namespace`. `druid` is the Druid, if the target is one and exists.
     pub fn find(
-        target: &TypedObjectReference,
+        named: &TypedObjectReference,
         namespace: &str,
         druid: Option<&Druid>,
-        binding: impl Fn(&Named) -> Option<Arc<AppBinding>>,
+        binding: impl Fn(&Key) -> Option<Arc<AppBinding>>,
     ) -> Self {
-        let own = Named::new(target.namespace_or(namespace), &target.name);
+        let own = Key::new(named.namespace_or(namespace), named.name.clone());
         let own_binding = binding(&own);
         let version = own_binding
             .as_ref()
             .and_then(|found| found.spec.version.clone());
-        if !is_druid(target) {
+        if !target::is_druid(named) {
             return Self {
                 bindings: vec![(own, own_binding)],
                 version,
                 ..Self::default()
             };
         }
-        let store = druid.map(|druid| metadata_store(druid, &own));
+        let store = druid.map(target::metadata_store);
         let of_druid = druid.map(|druid| druid.spec.version.clone());
         Self {
             druid: Some(own),
@@ -99,7 +67,7 @@ impl Source {
     /// The same way, begun at the binding that stands for its target.
     #[must_use]
     pub fn begun_at(mut self, binding: Arc<AppBinding>) -> Self {
-        let name = Named::new(binding.namespace().unwrap_or_default(), binding.name_any());
+        let name = Key::new(binding.namespace().unwrap_or_default(), binding.name_any());
         self.bindings.insert(0, (name, Some(binding)));
         self
     }
@@ -107,10 +75,10 @@ impl Source {
     /// The objects on the way, in order, each with its group and kind.
     #[must_use]
     pub fn steps(&self) -> Vec<TypedObjectReference> {
-        let step = |group: &str, kind: &str, named: &Named| {
+        let step = |group: &str, kind: &str, named: &Key| {
             TypedObjectReference::new(group, kind, &named.name, &named.namespace)
         };
-        let binding = |(named, _): &(Named, Option<Arc<AppBinding>>)| {
+        let binding = |(named, _): &(Key, Option<Arc<AppBinding>>)| {
             step(&AppBinding::group(&()), &AppBinding::kind(&()), named)
         };
         let Some(druid) = &self.druid else {
@@ -130,46 +98,37 @@ impl Source {
 
     /// The Secrets that open the data.
     #[must_use]
-    pub fn secrets(&self) -> Vec<Named> {
-        let Some((name, Some(binding))) = self.bindings.last() else {
+    pub fn secrets(&self) -> Vec<Key> {
+        let Some((_, Some(binding))) = self.bindings.last() else {
             return Vec::new();
         };
-        let spec = &binding.spec;
-        let transforms = spec.secret_transforms.iter();
-        let added = transforms
-            .filter_map(|transform| transform.add_keys_from.as_ref()?.secret_ref.as_ref());
-        let secrets = spec.secret.iter().chain(&spec.tls_secret).chain(added);
-        secrets
-            .map(|secret| Named::new(&name.namespace, &secret.name))
-            .collect()
+        Secrets::of(binding).all().collect()
+    }
+
+    /// Lets a Job read what is on the way, and nothing beside it.
+    pub fn allow(&self, access: &mut Access) {
+        for (binding, _) in &self.bindings {
+            let (namespace, name) = (&binding.namespace, &binding.name);
+            access.one(namespace, APPCATALOG, "appbindings", READ, name);
+        }
+        if let Some(druid) = &self.druid {
+            access.one(&druid.namespace, KUBEDB, "druids", READ, &druid.name);
+        }
+        for secret in self.secrets() {
+            access.one(&secret.namespace, "", "secrets", READ, &secret.name);
+        }
     }
 
     /// The objects on the way that do not exist, as text.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let text = |kind: &str, name: &Named| format!("{kind} {}/{}", name.namespace, name.name);
+        let text = |kind: &str, name: &Key| format!("{kind} {}/{}", name.namespace, name.name);
         let druid = self.druid.iter().filter(|_| self.druid_missing);
         let bindings = self.bindings.iter().filter(|(_, found)| found.is_none());
         druid
             .map(|name| text("Druid", name))
             .chain(bindings.map(|(name, _)| text("AppBinding", name)))
             .collect()
-    }
-}
-
-/// The AppBinding of a Druid's metadata store: the one that is named, else the one that KubeDB makes.
-fn metadata_store(druid: &Druid, own: &Named) -> Named {
-    let storage = druid.spec.metadata_storage.as_ref();
-    let given = |value: Option<&String>| value.filter(|value| !value.is_empty()).cloned();
-    let suffix = match storage.and_then(|storage| storage.type_) {
-        Some(MetadataStorageType::PostgreSQL) => "pg-metadata",
-        Some(MetadataStorageType::MySQL) | None => "mysql-metadata",
-    };
-    Named {
-        namespace: given(storage.and_then(|storage| storage.namespace.as_ref()))
-            .unwrap_or_else(|| own.namespace.clone()),
-        name: given(storage.and_then(|storage| storage.name.as_ref()))
-            .unwrap_or_else(|| format!("{}-{suffix}", druid.name_any())),
     }
 }
 
@@ -186,7 +145,7 @@ mod tests {
         .unwrap()
     }
 
-    fn binding(name: &Named) -> Option<Arc<AppBinding>> {
+    fn binding(name: &Key) -> Option<Arc<AppBinding>> {
         let binding = json!({"apiVersion": "appcatalog.appscode.com/v1alpha1", "kind": "AppBinding",
             "metadata": {"name": name.name, "namespace": name.namespace},
             "spec": {"clientConfig": {}, "secret": {"name": format!("{}-auth", name.name)}, "version": "30.0.0"}});
@@ -197,7 +156,7 @@ mod tests {
         TypedObjectReference::new("kubedb.com", "Druid", "d", "demo")
     }
 
-    fn names(source: &Source) -> Vec<Named> {
+    fn names(source: &Source) -> Vec<Key> {
         source
             .bindings
             .iter()
@@ -215,11 +174,11 @@ mod tests {
         for (storage, namespace, name) in cases {
             let druid = druid(storage);
             let source = Source::find(&druid_target(), "demo", Some(&druid), binding);
-            assert_eq!(source.druid, Some(Named::new("demo", "d")));
-            assert_eq!(names(&source), [Named::new(namespace, name)]);
+            assert_eq!(source.druid, Some(Key::new("demo", "d")));
+            assert_eq!(names(&source), [Key::new(namespace, name)]);
             assert_eq!(
                 source.secrets(),
-                [Named::new(namespace, format!("{name}-auth"))]
+                [Key::new(namespace, format!("{name}-auth"))]
             );
             assert_eq!(source.version.as_deref(), Some("30.0.0"));
         }
@@ -227,26 +186,23 @@ mod tests {
 
     #[test]
     fn the_binding_of_a_druid_leads_to_the_druid() {
-        let mut own = binding(&Named::new("demo", "d")).unwrap().as_ref().clone();
-        assert_eq!(druid_behind(&own), None);
+        let mut own = binding(&Key::new("demo", "d")).unwrap().as_ref().clone();
+        assert_eq!(target::druid_of(&own), None);
         own.spec.app_ref = Some(TypedObjectReference {
             namespace: None,
             ..druid_target()
         });
-        assert_eq!(druid_behind(&own), Some(druid_target()));
+        assert_eq!(target::druid_of(&own), Some(druid_target()));
         let druid = druid(json!({}));
         let source =
             Source::find(&druid_target(), "demo", Some(&druid), binding).begun_at(Arc::new(own));
         assert_eq!(
             names(&source),
-            [
-                Named::new("demo", "d"),
-                Named::new("demo", "d-mysql-metadata")
-            ]
+            [Key::new("demo", "d"), Key::new("demo", "d-mysql-metadata")]
         );
         assert_eq!(
             source.secrets(),
-            [Named::new("demo", "d-mysql-metadata-auth")]
+            [Key::new("demo", "d-mysql-metadata-auth")]
         );
         let steps: Vec<_> = source
             .steps()

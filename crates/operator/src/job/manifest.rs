@@ -8,12 +8,11 @@ use kube::{
     Api, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind},
 };
-use kubestash_api::{
-    appcatalog::AppBinding, kubedb::Druid, shared::TypedObjectReference, storage::Snapshot,
-};
+use kubestash_api::{kubedb::Druid, shared::TypedObjectReference, storage::Snapshot};
 use kubestash_core::manifest::{
     DatabaseKind, GROUP, INVENTORY_ANNOTATION, Item, Part, Placement, dependencies, inventory,
 };
+use kubestash_core::target::app_of;
 use serde_json::{Value, json};
 
 use super::Access;
@@ -81,16 +80,6 @@ pub async fn of_target(
         let mut all = needed.iter();
         all.find(|(known, _)| known == item).map(|(_, found)| found)
     }))
-}
-
-/// The object that a binding stands for.
-fn app_of(binding: &AppBinding) -> Option<TypedObjectReference> {
-    let namespace = binding.namespace().unwrap_or_default();
-    let app = binding.spec.app_ref.as_ref()?;
-    Some(TypedObjectReference {
-        namespace: Some(app.namespace_or(&namespace).to_owned()),
-        ..app.clone()
-    })
 }
 
 async fn read(ctx: &Context, item: &Item) -> Result<Option<Value>, ApplyError> {

@@ -7,7 +7,6 @@ use super::{
     world::{World, data_namespace, data_source},
 };
 use crate::{
-    backupsession::Source,
     consent::references::asks_to_replace,
     job::{
         Access, Task,
@@ -21,8 +20,6 @@ const LIST: &[&str] = &["list"];
 
 const CORE: &str = "core.kubestash.com";
 const STORAGE: &str = "storage.kubestash.com";
-const CATALOG: &str = "appcatalog.appscode.com";
-const DATABASES: &str = "kubedb.com";
 
 /// The rights of the executor that restores what `restored` says by these tasks.
 pub(super) fn of(world: &World, restored: &Data, tasks: &[Task]) -> Access {
@@ -68,7 +65,7 @@ pub(super) fn of(world: &World, restored: &Data, tasks: &[Task]) -> Access {
         let secret = backend.and_then(|backend| backend.secret_name());
         access.one(&owner, "", "secrets", READ, secret.unwrap_or_default());
     }
-    target(&mut access, world);
+    world.source.allow(&mut access);
     if restored.makes_target() {
         let restoring = Restoring {
             data_follows: restored.has_data(),
@@ -84,41 +81,6 @@ pub(super) fn of(world: &World, restored: &Data, tasks: &[Task]) -> Access {
         manifest::allow_restore(&mut access, &world.placements, restoring, reach);
     }
     access
-}
-
-fn target(access: &mut Access, world: &World) {
-    let source = &world.source;
-    if let Some(druid) = &source.druid {
-        access.one(&druid.namespace, DATABASES, "druids", READ, &druid.name);
-    }
-    // Of a Druid the metadata store's binding alone is read, unless its own is what the session names.
-    let own = world.namespace();
-    let named = world.session.spec.target.as_ref();
-    if let Some(named) = named.filter(|target| target.group() == CATALOG) {
-        access.one(
-            named.namespace_or(&own),
-            CATALOG,
-            "appbindings",
-            READ,
-            &named.name,
-        );
-    }
-    let last = Source {
-        bindings: source.bindings.last().cloned().into_iter().collect(),
-        ..source.clone()
-    };
-    for (binding, _) in &last.bindings {
-        access.one(
-            &binding.namespace,
-            CATALOG,
-            "appbindings",
-            READ,
-            &binding.name,
-        );
-    }
-    for secret in last.secrets() {
-        access.one(&secret.namespace, "", "secrets", READ, &secret.name);
-    }
 }
 
 #[cfg(test)]

@@ -10,9 +10,7 @@ use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, Resource, ResourceExt, api::ListParams};
 use kubestash_api::{
     addons::Function,
-    appcatalog::AppBinding,
     core::{BackupConfiguration, RestoreDataSource, RestoreSession},
-    kubedb::Druid,
     shared::TypedObjectReference,
     storage::Snapshot,
 };
@@ -28,7 +26,7 @@ use crate::{
     admission::rules::allows,
     apply::{self, ApplyError},
     backupconfiguration::target_reference,
-    backupsession::{Named, Source},
+    backupsession::way,
     consent::{check, references::Restored},
     context::Context,
     job::{self, manifest, run},
@@ -188,45 +186,18 @@ fn manifests(world: &mut World, found: Option<&Snapshot>, ctx: &Context) {
 
 /// The way to the target's database, and whether it leads there.
 async fn destination(world: &mut World, ctx: &Context) -> Result<(), ApplyError> {
-    let Some(mut target) = world.target.clone() else {
+    let Some(target) = world.target.clone() else {
         return Ok(());
     };
     let own = world.namespace();
-    if target.group() == AppBinding::group(&()) {
-        let namespace = target.namespace_or(&own).to_owned();
-        let binding = ctx.watches.app_bindings.get(&namespace, &target.name);
-        // A Druid's own AppBinding leads to Druid, and what is restored is the metadata store behind it.
-        if let Some(app) = binding
-            .as_ref()
-            .and_then(|binding| binding.spec.app_ref.as_ref())
-            && app.kind() == Druid::kind(&())
-        {
-            target = TypedObjectReference {
-                namespace: Some(app.namespace_or(&namespace).to_owned()),
-                ..app.clone()
-            };
-        }
-    }
-    let is_druid = target.kind() == Druid::kind(&()) && target.group() == Druid::group(&());
-    let druid = match is_druid {
-        true => apply::get::<Druid>(&ctx.api(target.namespace_or(&own)), &target.name).await?,
-        false => None,
-    };
-    let lookup = |binding: &Named| {
-        ctx.watches
-            .app_bindings
-            .get(&binding.namespace, &binding.name)
-    };
-    world.source = Source::find(&target, &own, druid.as_ref(), lookup);
-    world.target_missing = if is_druid && druid.is_none() {
-        Some(format!(
-            "Druid {}/{} does not exist",
-            target.namespace_or(&own),
-            target.name
-        ))
+    world.source = way(ctx, &target, &own).await?;
+    let source = &world.source;
+    let gone = source.druid.as_ref().filter(|_| source.druid_missing);
+    world.target_missing = if let Some(druid) = gone {
+        Some(format!("Druid {druid} does not exist"))
     } else {
         // The last one is the database's; a Druid's own comes when the Druid is ready, which may be after the restore.
-        let last = world.source.bindings.last();
+        let last = source.bindings.last();
         last.filter(|(_, found)| found.is_none()).map(|(name, _)| {
             format!(
                 "AppBinding {}/{}, by which the database of {} {}/{} is reached, does not exist",

@@ -6,6 +6,7 @@ use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::kubedb::{
     DatabaseDeletionPolicy, Druid, MetadataStorage, MetadataStorageType, MySQL, Postgres,
 };
+use kubestash_core::target::{Key, metadata_store};
 use serde_json::json;
 
 use super::schema::DruidVersion;
@@ -42,8 +43,6 @@ impl Metadata {
     /// As `spec.metadataStorage` says, with what follows from what it leaves out.
     pub(super) fn of(druid: &Druid) -> Self {
         let MetadataStorage {
-            name,
-            namespace,
             type_,
             linked_db,
             externally_managed,
@@ -53,15 +52,10 @@ impl Metadata {
         } = druid.spec.metadata_storage.clone().unwrap_or_default();
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
         let type_ = type_.unwrap_or(MetadataStorageType::MySQL);
-        let suffix = match type_ {
-            MetadataStorageType::MySQL => MySQL::SUFFIX,
-            MetadataStorageType::PostgreSQL => Postgres::SUFFIX,
-        };
+        let Key { namespace, name } = metadata_store(druid);
         Self {
-            name: some(name).unwrap_or_else(|| format!("{}-{suffix}", druid.name_any())),
-            namespace: some(namespace)
-                .or_else(|| druid.namespace())
-                .unwrap_or_default(),
+            name,
+            namespace,
             type_,
             database: some(linked_db).unwrap_or_else(|| DATABASE.to_owned()),
             is_ours: externally_managed != Some(true),

@@ -20,8 +20,6 @@ pub(crate) trait Store: Database {
     const KIND: &'static str;
     /// As `spec.metadataStorage.type` calls it.
     const TYPE: MetadataStorageType;
-    /// What follows the Druid's name in the name of its store.
-    const SUFFIX: &'static str;
     /// The version that is asked for when nothing else is said, as KubeDB does.
     const VERSION: &'static str;
 
@@ -40,7 +38,6 @@ pub(crate) trait Store: Database {
 impl Store for MySQL {
     const KIND: &'static str = "MySQL";
     const TYPE: MetadataStorageType = MetadataStorageType::MySQL;
-    const SUFFIX: &'static str = "mysql-metadata";
     const VERSION: &'static str = "8.0.35";
 
     fn with(name: &str, version: &str, policy: Option<DatabaseDeletionPolicy>) -> Self {
@@ -66,7 +63,6 @@ impl Store for MySQL {
 impl Store for Postgres {
     const KIND: &'static str = "Postgres";
     const TYPE: MetadataStorageType = MetadataStorageType::PostgreSQL;
-    const SUFFIX: &'static str = "pg-metadata";
     const VERSION: &'static str = "13.13";
 
     fn with(name: &str, version: &str, policy: Option<DatabaseDeletionPolicy>) -> Self {

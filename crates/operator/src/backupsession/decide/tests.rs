@@ -12,13 +12,14 @@ use kubestash_api::{
     shared::{ConditionStatus, TypedObjectReference},
     storage::{BackupStorage, Repository, SnapshotPhase},
 };
+use kubestash_core::target::Key;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     backupsession::{
         running::{clean_up, may_have_left_locks},
-        source::{Named, Source},
+        source::Source,
     },
     queue::Turn,
 };
@@ -92,7 +93,7 @@ fn storage() -> BackupStorage {
 
 fn world() -> World {
     let catalog = kubestash_core::catalog::addons();
-    let binding = |name: &Named| {
+    let binding = |name: &Key| {
         let secret = format!("{}-auth", name.name);
         Some(Arc::new(from(
             json!({"apiVersion": "appcatalog.appscode.com/v1alpha1", "kind": "AppBinding",

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::backupsession::Named;
+use kubestash_core::target::{Key, druid_of};
 
 fn parse<K: DeserializeOwned>(object: &Value) -> K {
     serde_json::from_value(object.clone()).unwrap()
@@ -346,10 +346,10 @@ fn a_binding_of_the_own_namespace_that_stands_for_a_druid_elsewhere_leads_there(
         "metadata": {"name": "mine", "namespace": "demo"},
         "spec": {"clientConfig": {}, "appRef": {"apiGroup": "kubedb.com", "kind": "Druid", "name": "d", "namespace": "other"}},
     }));
-    let behind = crate::backupsession::druid_behind(&binding).unwrap();
+    let behind = druid_of(&binding).unwrap();
     let druid = druid(json!({}));
     let source =
-        Source::find(&behind, "demo", Some(&druid), |_: &Named| None).begun_at(Arc::new(binding));
+        Source::find(&behind, "demo", Some(&druid), |_: &Key| None).begun_at(Arc::new(binding));
     let target = TypedObjectReference::new("appcatalog.appscode.com", "AppBinding", "mine", "demo");
     for purpose in [Purpose::BackUp, Purpose::Restore] {
         let found = along("spec.target", &target, &source, "demo", purpose);

@@ -9,13 +9,11 @@ use kubestash_api::{
     shared::TypedObjectReference,
     storage::{BackupStorage, Repository, Snapshot},
 };
+use kubestash_core::target::Key;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    backupsession::{Named, Source},
-    queue::Turn,
-};
+use crate::{backupsession::Source, queue::Turn};
 
 const CREATED: &str = "2024-09-19T10:30:46Z";
 
@@ -53,7 +51,7 @@ fn snapshot(name: &str, repository: &str, phase: &str, taken: &str) -> Snapshot 
 }
 
 fn source(missing: bool) -> Source {
-    let binding = |name: &Named| {
+    let binding = |name: &Key| {
         let binding = json!({"apiVersion": "appcatalog.appscode.com/v1alpha1", "kind": "AppBinding",
             "metadata": {"name": name.name, "namespace": name.namespace},
             "spec": {"clientConfig": {}, "secret": {"name": format!("{}-auth", name.name)}}});
