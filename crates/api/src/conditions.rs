@@ -1,7 +1,7 @@
 //! Condition types and their reasons.
 //!
-//! A condition is a [`ConditionType`]: its type, and the reasons it has when it holds and when it does not.
-//! Invariant: no other file spells one of these words.
+//! A condition is a [`ConditionType`]: its type, and the reasons it has when it holds and when it
+//! does not. Invariant: no other file spells one of these words.
 //!
 //! ```
 //! use kubestash_api::conditions::backup_storage::BACKEND_INITIALIZED;
@@ -106,11 +106,12 @@ pub mod snapshot {
         "BackupExecutorTerminatedBeforeCompletion",
         "BackupIncomplete",
     );
-    /// The data is there, as far as a later run looked at it. Only on Snapshots whose data was found damaged. Ours.
+    /// The data is there, as far as a later run looked at it. Only on Snapshots whose data was
+    /// found damaged. Ours.
     pub const DATA_INTACT: ConditionType =
         ConditionType::new("DataIntact", "DataRestored", "DataDamaged");
-    /// Something was seen that may keep a restore from working or from being complete; True is bad. The phase does not
-    /// depend on it. Ours.
+    /// Something was seen that may keep a restore from working or from being complete; True is bad.
+    /// The phase does not depend on it. Ours.
     pub const HAS_WARNINGS: ConditionType =
         ConditionType::new("HasWarnings", "WarningsFound", "NoWarnings");
 }
@@ -212,8 +213,8 @@ pub mod backup_session {
 pub mod executor {
     use super::ConditionType;
 
-    /// The Job waits for something: another one's lock, or a storage or a database that does not answer. The reason says for which.
-    /// The phase does not depend on it.
+    /// The Job waits for something: another one's lock, or a storage or a database that does not
+    /// answer. The reason says for which. The phase does not depend on it.
     pub const WAITING: ConditionType = ConditionType::new("Waiting", "Waiting", "NotWaiting");
     /// The reason while another one's lock is waited for.
     pub const REPOSITORY_LOCKED: &str = "RepositoryLocked";
@@ -221,8 +222,8 @@ pub mod executor {
     pub const STORAGE_UNAVAILABLE: &str = "StorageUnavailable";
     /// Reason of [`WAITING`]: the database does not answer.
     pub const DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
-    /// Snapshots were found that are dated in the future: retention neither counts nor removes them. The phase does not
-    /// depend on it.
+    /// Snapshots were found that are dated in the future: retention neither counts nor removes
+    /// them. The phase does not depend on it.
     pub const SNAPSHOTS_DATED_IN_FUTURE: ConditionType = ConditionType::new(
         "SnapshotsDatedInFuture",
         "ClockWasAhead",
@@ -270,7 +271,8 @@ pub mod restore_session {
         "SuccessfullyExecutedPostRestoreHooks",
         "FailedToExecutePostRestoreHooks",
     );
-    /// The manifests were restored; the message lists the objects that were created, replaced and kept.
+    /// The manifests were restored; the message lists the objects that were created, replaced and
+    /// kept.
     pub const MANIFEST_RESTORED: ConditionType = ConditionType::new(
         "ManifestRestored",
         "SuccessfullyRestoredManifest",

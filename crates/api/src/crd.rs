@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions of all kinds.
 //!
-//! Invariant: what comes out of here is what is checked in under `deploy/crds/`, and a structural schema by the rules of
-//! a real API server.
+//! Invariant: what comes out of here is what is checked in under `deploy/crds/`, and a structural
+//! schema by the rules of a real API server.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionVersion, CustomResourceValidation,
@@ -59,7 +59,8 @@ pub fn definitions() -> impl Iterator<Item = fn() -> CustomResourceDefinition> {
 
 /// The definitions of the foreign kinds, for an API server that has no KubeDB.
 ///
-/// MySQL, MariaDB and Postgres are also served as `v1`, as KubeDB does; what is stored is `v1alpha2`.
+/// MySQL, MariaDB and Postgres are also served as `v1`, as KubeDB does; what is stored is
+/// `v1alpha2`.
 #[must_use]
 pub fn foreign_crds() -> Vec<CustomResourceDefinition> {
     FOREIGN.iter().map(|make| make()).collect()

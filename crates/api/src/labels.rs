@@ -44,8 +44,8 @@ pub const APP: &str = "kubestash.com/app";
 /// Value of [`APP`].
 pub const APP_NETVOL_ACCESSOR: &str = "kubestash-netvol-accessor";
 
-/// Label: name of the object that caused this one. On a BackupSession the BackupConfiguration's, on a Job and its pod
-/// the BackupSession's.
+/// Label: name of the object that caused this one. On a BackupSession the BackupConfiguration's, on
+/// a Job and its pod the BackupSession's.
 pub const INVOKER_NAME: &str = "kubestash.com/invoker-name";
 /// Label: namespace of the object that caused this one.
 pub const INVOKER_NAMESPACE: &str = "kubestash.com/invoker-namespace";
@@ -68,15 +68,17 @@ pub const BLUEPRINT_NAME: &str = "blueprint.kubestash.com/name";
 pub const BLUEPRINT_NAMESPACE: &str = "blueprint.kubestash.com/namespace";
 /// Annotation of a target: names of the blueprint's sessions to use, separated by commas.
 pub const BLUEPRINT_SESSION_NAMES: &str = "blueprint.kubestash.com/session-names";
-/// Start of the annotations of a target that give the blueprint's variables; the variable's name follows.
+/// Start of the annotations of a target that give the blueprint's variables; the variable's name
+/// follows.
 pub const VARIABLE_PREFIX: &str = "variables.kubestash.com/";
 
-/// Annotation of a Snapshot that a retention policy lets go: name of the BackupSession whose Job removes it. As long as
-/// that session works, nobody else does. It gives no right: what goes is what was deleted.
+/// Annotation of a Snapshot that a retention policy lets go: name of the BackupSession whose Job
+/// removes it. As long as that session works, nobody else does. It gives no right: what goes is
+/// what was deleted.
 pub const REMOVED_BY: &str = "kubestash.com/removed-by";
 
-/// The annotations under domains of ours that mean something; those of [`VARIABLE_PREFIX`] aside. Whoever adds one adds it
-/// here: any other one is taken for a spelling mistake, and told.
+/// The annotations under domains of ours that mean something; those of [`VARIABLE_PREFIX`] aside.
+/// Whoever adds one adds it here: any other one is taken for a spelling mistake, and told.
 pub const ANNOTATIONS: [&str; 11] = [
     ALLOWED_NAMESPACES,
     BLUEPRINT_NAME,
@@ -100,16 +102,19 @@ pub const DB_VERSION: &str = "kubedb.com/db-version";
 /// Annotation that other tools of the ecosystem write on what a restore is for.
 pub const RESTORE_BENEFICIARY: &str = "restoresession.kubestash.com/beneficiary";
 
-/// Annotation of a BackupStorage that has been read back, and of the Repositories that came back by it.
+/// Annotation of a BackupStorage that has been read back, and of the Repositories that came back by
+/// it.
 pub const READ_BACK: &str = "kubestash.com/read-back";
-/// Annotation by which the owner of a Secret, a database (or its AppBinding) or a Repository lets objects of other
-/// namespaces use it: read it, back it up, restore its snapshots. Namespaces separated by commas; `*` is all of them.
+/// Annotation by which the owner of a Secret, a database (or its AppBinding) or a Repository lets
+/// objects of other namespaces use it: read it, back it up, restore its snapshots. Namespaces
+/// separated by commas; `*` is all of them.
 pub const ALLOWED_NAMESPACES: &str = "kubestash.com/allowed-namespaces";
-/// Annotation by which the owner of a database (or its AppBinding) lets RestoreSessions of other namespaces restore into
-/// it and, on a Namespace, lets them create and replace objects there. The same form as [`ALLOWED_NAMESPACES`].
+/// Annotation by which the owner of a database (or its AppBinding) lets RestoreSessions of other
+/// namespaces restore into it and, on a Namespace, lets them create and replace objects there. The
+/// same form as [`ALLOWED_NAMESPACES`].
 pub const RESTORE_FROM_NAMESPACES: &str = "kubestash.com/restore-from-namespaces";
-/// Annotation that the operator writes: the references to other namespaces that the object's author had the right to
-/// make. It is authenticated; what anybody else writes there counts for nothing.
+/// Annotation that the operator writes: the references to other namespaces that the object's author
+/// had the right to make. It is authenticated; what anybody else writes there counts for nothing.
 pub const GRANTED_REFERENCES: &str = "kubestash.com/granted-references";
 
 /// Finalizer of the kinds whose deletion has to clean something up.

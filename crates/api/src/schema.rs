@@ -1,8 +1,8 @@
 //! From the schemas that the derives give to the structural schemas that an API server takes.
 //!
-//! Invariants: a field that is absent is absent and never `null`; a type of Kubernetes keeps its real structure in our
-//! schemas but not its prose, which for one pod template alone is more than a client-side `kubectl apply` can store in
-//! an annotation.
+//! Invariants: a field that is absent is absent and never `null`; a type of Kubernetes keeps its
+//! real structure in our schemas but not its prose, which for one pod template alone is more than a
+//! client-side `kubectl apply` can store in an annotation.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use schemars::generate::SchemaSettings;
@@ -13,8 +13,8 @@ const KEEP_UNKNOWN: &str = "x-kubernetes-preserve-unknown-fields";
 
 /// The structural schema of a kind.
 ///
-/// The derive macro of kube could make it too. It reads the whole schema anew at each of its levels, which takes
-/// seconds for ours; this takes one pass.
+/// The derive macro of kube could make it too. It reads the whole schema anew at each of its
+/// levels, which takes seconds for ours; this takes one pass.
 pub(crate) fn structural<K: JsonSchema>() -> Option<JSONSchemaProps> {
     let generator = SchemaSettings::draft2020_12()
         .with(|settings| {
@@ -102,8 +102,8 @@ const KEYED_LISTS: [(&str, &[&str]); 12] = [
     ("volumes", &["name"]),
 ];
 
-/// What Kubernetes' own definitions say of the fields of a pod beyond the types: which references need no name, and
-/// which lists a server-side apply merges by key.
+/// What Kubernetes' own definitions say of the fields of a pod beyond the types: which references
+/// need no name, and which lists a server-side apply merges by key.
 fn as_in_pods(name: &str, field: &mut Value) {
     if REFERENCES.contains(&name) {
         let reference = match field.get("items") {
@@ -162,7 +162,8 @@ fn unnamed(reference: &mut Map<String, Value>) {
     }
 }
 
-/// The text of a doc comment with one line for each paragraph; who shows it knows better where to break lines.
+/// The text of a doc comment with one line for each paragraph; who shows it knows better where to
+/// break lines.
 fn unwrapped(text: &str) -> String {
     text.split("\n\n")
         .map(|paragraph| paragraph.lines().collect::<Vec<_>>().join(" "))
@@ -170,7 +171,8 @@ fn unwrapped(text: &str) -> String {
         .join("\n\n")
 }
 
-/// An optional field is "this schema or null" to the derive. What remains is this schema, with the words about the field.
+/// An optional field is "this schema or null" to the derive. What remains is this schema, with the
+/// words about the field.
 fn unite_with_null(schema: &mut Map<String, Value>) {
     let Some(Value::Array(choices)) = schema.get("anyOf") else {
         return;
@@ -185,8 +187,8 @@ fn unite_with_null(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Visits each schema directly below a schema. Fields may have the names of keywords, so this is the only place that
-/// looks into keywords.
+/// Visits each schema directly below a schema. Fields may have the names of keywords, so this is
+/// the only place that looks into keywords.
 fn subschemas(schema: &mut Map<String, Value>, visit: &mut dyn FnMut(&mut Value)) {
     for (keyword, value) in schema.iter_mut() {
         match (keyword.as_str(), value) {
@@ -202,14 +204,16 @@ fn subschemas(schema: &mut Map<String, Value>, visit: &mut dyn FnMut(&mut Value)
     }
 }
 
-/// Removes the descriptions below a field whose type is Kubernetes'; the field's own description stays.
+/// Removes the descriptions below a field whose type is Kubernetes'; the field's own description
+/// stays.
 pub(crate) fn terse(schema: &mut Schema) {
     if let Some(object) = schema.as_object_mut() {
         subschemas(object, &mut strip);
     }
 }
 
-/// Like [`terse`], for a struct of ours all of whose fields are of Kubernetes' types: their descriptions stay as well.
+/// Like [`terse`], for a struct of ours all of whose fields are of Kubernetes' types: their
+/// descriptions stay as well.
 pub(crate) fn terse_fields(schema: &mut Schema) {
     if let Some(Value::Object(fields)) = schema.get_mut("properties") {
         fields
@@ -243,8 +247,9 @@ pub(crate) fn bytes(_: &mut SchemaGenerator) -> Schema {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn the_lists_of_a_pod_are_merged_by_the_keys_of_kubernetes_and_its_references_need_no_name() {

@@ -1,9 +1,10 @@
 //! Enumerations whose values are words on the wire.
 //!
-//! Invariant: the word given here is the only spelling. Serialisation, parsing, display and the `enum` of the schema
-//! all come from it, so they cannot disagree.
+//! Invariant: the word given here is the only spelling. Serialisation, parsing, display and the
+//! `enum` of the schema all come from it, so they cannot disagree.
 
-/// Declares an enumeration of wire words with `as_str`, `ALL`, `Display`, `FromStr`, serde and `JsonSchema`.
+/// Declares an enumeration of wire words with `as_str`, `ALL`, `Display`, `FromStr`, serde and
+/// `JsonSchema`.
 macro_rules! string_enum {
     (
         $(#[$meta:meta])*

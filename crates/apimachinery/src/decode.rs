@@ -1,15 +1,18 @@
-//! Strict decoding: what a request body says, what in it is unknown or said twice, and what becomes of that.
+//! Strict decoding: what a request body says, what in it is unknown or said twice, and what becomes
+//! of that.
 //!
 //! Invariant: with `Strict` nothing that was sent is silently lost; with `Warn` it is told.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 
 use crate::field::FieldError;
 use crate::gofmt::quote;
 use crate::resource::ResourceInfo;
 use crate::schema::Schema;
 use crate::status::Status;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
-use std::fmt;
 
 /// The query parameter `fieldValidation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,11 +79,12 @@ pub fn json(body: &[u8]) -> Result<Decoded, Box<Status>> {
     }
 }
 
-/// Checks that every value of a built-in kind (of a custom resource: of its metadata) has the right type, as Go's
-/// decoder does before anything else looks at the object.
+/// Checks that every value of a built-in kind (of a custom resource: of its metadata) has the right
+/// type, as Go's decoder does before anything else looks at the object.
 ///
 /// # Errors
-/// A 400 Status: `Job in version "v1" cannot be handled as a Job: json: cannot unmarshal string into Go struct field …`.
+/// A 400 Status: `Job in version "v1" cannot be handled as a Job: json: cannot unmarshal string
+/// into Go struct field …`.
 pub fn check_types(
     resource: &ResourceInfo,
     schema: &Schema,
@@ -92,11 +96,12 @@ pub fn check_types(
     }
 }
 
-/// Decides about the findings of decoding: the warnings to send (text of the `Warning` headers), or the refusal.
-/// `unknown` are the paths returned by [`Schema::prune`].
+/// Decides about the findings of decoding: the warnings to send (text of the `Warning` headers), or
+/// the refusal. `unknown` are the paths returned by [`Schema::prune`].
 ///
 /// # Errors
-/// A 400 Status (`strict decoding error: unknown field "spec.x"`) in strict mode when there is any finding.
+/// A 400 Status (`strict decoding error: unknown field "spec.x"`) in strict mode when there is any
+/// finding.
 pub fn field_validation(
     mode: FieldValidation,
     resource: &ResourceInfo,
@@ -222,8 +227,9 @@ const MAX_KEY: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn job() -> ResourceInfo {
         ResourceInfo::builtins()

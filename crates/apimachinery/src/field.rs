@@ -1,10 +1,13 @@
 //! Errors that point at a field, worded as Kubernetes words them.
 //!
-//! Invariant: `Display` is byte for byte what `kubectl` users know, `path: <kind>: <bad value>: <detail>`.
+//! Invariant: `Display` is byte for byte what `kubectl` users know, `path: <kind>: <bad value>:
+//! <detail>`.
+
+use std::fmt;
+
+use serde_json::Value;
 
 use crate::gofmt;
-use serde_json::Value;
-use std::fmt;
 
 /// What is wrong with a field; [`ErrorKind::reason`] is the reason of `status.details.causes[]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -211,7 +214,8 @@ impl fmt::Display for FieldError {
 
 impl std::error::Error for FieldError {}
 
-/// A path in an object, built on the way down without allocating; it is written out only for an error.
+/// A path in an object, built on the way down without allocating; it is written out only for an
+/// error.
 #[derive(Debug, Clone, Copy)]
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,
@@ -280,8 +284,9 @@ impl fmt::Display for Path<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn messages_read_as_those_of_kubernetes() {

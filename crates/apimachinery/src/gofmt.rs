@@ -1,7 +1,8 @@
 //! How Go prints values: the messages that users of Kubernetes know are made of them.
 
-use serde_json::{Number, Value};
 use std::fmt::Write;
+
+use serde_json::{Number, Value};
 
 /// A double-quoted Go string literal (`%q`).
 pub(crate) fn quote(text: &str) -> String {
@@ -37,7 +38,8 @@ pub(crate) fn number(number: &Number) -> String {
     }
 }
 
-/// A float64 as Go's `%v` prints it: the shortest form, with an exponent from 1e+21 on and below 1e-04.
+/// A float64 as Go's `%v` prints it: the shortest form, with an exponent from 1e+21 on and below
+/// 1e-04.
 pub(crate) fn float(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
@@ -102,8 +104,9 @@ fn append(out: &mut String, arguments: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn strings_are_quoted_as_go_does() {

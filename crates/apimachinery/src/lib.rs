@@ -1,8 +1,9 @@
-//! The rules of the Kubernetes API as pure functions: schemas, patches, field ownership, selectors, tables.
+//! The rules of the Kubernetes API as pure functions: schemas, patches, field ownership, selectors,
+//! tables.
 //!
-//! Everything here works on `serde_json::Value`, does no I/O, reads no clock and draws no random numbers:
-//! whatever changes from call to call (`now`, a UID, a random name suffix) is an argument. The embedded API
-//! server stores, watches and serves; what an object *means* is decided here.
+//! Everything here works on `serde_json::Value`, does no I/O, reads no clock and draws no random
+//! numbers: whatever changes from call to call (`now`, a UID, a random name suffix) is an argument.
+//! The embedded API server stores, watches and serves; what an object *means* is decided here.
 //!
 //! ```text
 //!   create, replace:  body ── decode::json ──► Value ── Schema::prune ──► unknown ── decode::field_validation

@@ -1,5 +1,5 @@
-//! Runs a server on a data directory until it is interrupted: `cargo run -p kubestash-apiserver --example serve -- DIR [PORT]`.
-//! Writes `DIR/kubeconfig` and prints one line when it is ready.
+//! Runs a server on a data directory until it is interrupted: `cargo run -p kubestash-apiserver
+//! --example serve -- DIR [PORT]`. Writes `DIR/kubeconfig` and prints one line when it is ready.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,11 +1,12 @@
-//! What every cluster has from the start: the system namespaces and the roles that all users need. Nothing is written
-//! that is there already, so a restart writes nothing.
+//! What every cluster has from the start: the system namespaces and the roles that all users need.
+//! Nothing is written that is there already, so a restart writes nothing.
 
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::registry::admit::Ownership;
-use crate::registry::{Caller, Target, create::create};
+use crate::registry::create::create;
+use crate::registry::{Caller, Target};
 use crate::server::StartError;
 
 const RBAC: &str = "rbac.authorization.k8s.io";

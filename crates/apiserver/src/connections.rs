@@ -5,8 +5,9 @@
 //!                └───► Counted service (requests under way; none: the connection is idle)
 //! ```
 //!
-//! Invariant: there are never more connections than the limit. When it is reached, the one that has been idle longest
-//! makes room for a new one; only while all of them are at work is a new one refused.
+//! Invariant: there are never more connections than the limit. When it is reached, the one that has
+//! been idle longest makes room for a new one; only while all of them are at work is a new one
+//! refused.
 
 use std::collections::HashMap;
 use std::future::{Ready, ready};
@@ -35,7 +36,8 @@ const MOST: u64 = 10_000;
 /// As many as are always possible.
 const FEWEST: u64 = 8;
 
-/// How many connections a process with so many file descriptors can have: half, for there are other files.
+/// How many connections a process with so many file descriptors can have: half, for there are other
+/// files.
 pub(crate) fn limit() -> usize {
     // Where the limit cannot be read, the usual one holds.
     let (files, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
@@ -167,7 +169,8 @@ impl<S> Accept<TcpStream, S> for Guard {
         let Some(entry) = self.0.enter() else {
             return ready(Err(io::Error::other("too many connections at work")));
         };
-        // The events of a watch are small and must not wait for the acknowledgement of the one before.
+        // The events of a watch are small and must not wait for the acknowledgement of the one
+        // before.
         if let Err(error) = stream.set_nodelay(true) {
             return ready(Err(error));
         }
@@ -342,8 +345,9 @@ impl HttpBody for CountedBody {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
 
     #[tokio::test]
     async fn the_longest_idle_connection_makes_room_and_one_at_work_never_does() {

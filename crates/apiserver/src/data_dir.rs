@@ -9,8 +9,8 @@
 //!   pods/<uid>/<container>/<restart>.log    what the node writes, see [`crate::logs`]
 //! ```
 //!
-//! Invariant: one directory is in use by one server at a time; the kernel drops the lock with the process,
-//! however it ends.
+//! Invariant: one directory is in use by one server at a time; the kernel drops the lock with the
+//! process, however it ends.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -133,7 +133,8 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<(), DataDirError> {
         })
 }
 
-/// Reads a file of `dir`, or makes it with what `generate` returns: 0600, whole or not at all, and durable.
+/// Reads a file of `dir`, or makes it with what `generate` returns: 0600, whole or not at all, and
+/// durable.
 pub(crate) fn read_or_create<E>(
     dir: &Path,
     name: &str,
@@ -160,7 +161,8 @@ where
     Ok(text)
 }
 
-/// Writes a file of `dir` by way of a temporary one and a rename, and syncs both file and directory.
+/// Writes a file of `dir` by way of a temporary one and a rename, and syncs both file and
+/// directory.
 fn write_private(dir: &Path, name: &str, text: &str) -> Result<(), DataDirError> {
     let path = dir.join(name);
     let temporary = dir.join(format!(".{name}.new"));

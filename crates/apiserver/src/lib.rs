@@ -1,9 +1,9 @@
 //! The embedded Kubernetes API server: durable, on loopback, for one machine.
 //!
-//! `kubectl` and kube-rs talk to it as to any other. It serves the built-in kinds that kubestash needs and all kinds
-//! that CustomResourceDefinitions define, with watch, server-side apply, admission webhooks, RBAC for ServiceAccounts,
-//! garbage collection and namespace deletion. What an object *means* is decided in `kubestash-apimachinery`; here is
-//! everything with I/O and state:
+//! `kubectl` and kube-rs talk to it as to any other. It serves the built-in kinds that kubestash
+//! needs and all kinds that CustomResourceDefinitions define, with watch, server-side apply,
+//! admission webhooks, RBAC for ServiceAccounts, garbage collection and namespace deletion. What an
+//! object *means* is decided in `kubestash-apimachinery`; here is everything with I/O and state:
 //!
 //! ```text
 //!  client ─TLS─► http ─► auth ─► registry ─► store ─► disk (fsync) ─► answer
@@ -26,11 +26,11 @@
 //! # }
 //! ```
 //!
-//! A client in the same process needs no connection: [`Server::local_service`] is a service that `kube::Client::new`
-//! takes, once a layer adds the token.
+//! A client in the same process needs no connection: [`Server::local_service`] is a service that
+//! `kube::Client::new` takes, once a layer adds the token.
 //!
-//! Tests use [`testing::TestServer::start`]: a server of their own in a temporary directory on an ephemeral port.
-//! A `kube::Client` for it:
+//! Tests use [`testing::TestServer::start`]: a server of their own in a temporary directory on an
+//! ephemeral port. A `kube::Client` for it:
 //!
 //! ```ignore
 //! let server = kubestash_apiserver::testing::TestServer::start().await?;
@@ -43,9 +43,11 @@
 //!
 //! # For the node
 //!
-//! - A pod's token: [`Server::service_account_token`], or `POST …/serviceaccounts/<name>/token`; its CA: [`Server::ca_pem`].
+//! - A pod's token: [`Server::service_account_token`], or `POST …/serviceaccounts/<name>/token`;
+//!   its CA: [`Server::ca_pem`].
 //! - A deleted pod that has `spec.nodeName` and has not ended is only marked (`deletionTimestamp`,
-//!   `deletionGracePeriodSeconds`); the node ends it and then deletes it with `gracePeriodSeconds: 0`.
+//!   `deletionGracePeriodSeconds`); the node ends it and then deletes it with `gracePeriodSeconds:
+//!   0`.
 //! - Container output for `kubectl logs`: see [`logs`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -1,5 +1,6 @@
-//! Requests of clients in the server's own process: the same router, authentication and rights, but no socket, no TLS
-//! and no HTTP framing, whose buffers would take a tenth of the memory of the whole system for some dozens of watches.
+//! Requests of clients in the server's own process: the same router, authentication and rights, but
+//! no socket, no TLS and no HTTP framing, whose buffers would take a tenth of the memory of the
+//! whole system for some dozens of watches.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -10,8 +11,8 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use tower::{BoxError, Service};
 
-/// Answers requests without a connection. They carry an `Authorization` header as any others, and a URL of which only
-/// path and query count.
+/// Answers requests without a connection. They carry an `Authorization` header as any others, and a
+/// URL of which only path and query count.
 #[derive(Clone)]
 pub struct LocalService {
     router: Router,

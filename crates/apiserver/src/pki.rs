@@ -1,5 +1,6 @@
-//! TLS of the server: a certificate authority that lives in the data directory, and a serving certificate
-//! made from it at each start, so that neither an expired certificate nor a changed address needs care.
+//! TLS of the server: a certificate authority that lives in the data directory, and a serving
+//! certificate made from it at each start, so that neither an expired certificate nor a changed
+//! address needs care.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -63,8 +64,8 @@ pub(crate) struct Pki {
     pub(crate) tls: Arc<ServerConfig>,
 }
 
-/// Reads or makes the CA in `dir`, and makes a serving certificate for loopback, `address` and the names of the
-/// API inside a cluster.
+/// Reads or makes the CA in `dir`, and makes a serving certificate for loopback, `address` and the
+/// names of the API inside a cluster.
 pub(crate) fn load(dir: &Path, address: IpAddr) -> Result<Pki, PkiError> {
     let generate_key =
         || -> Result<_, PkiError> { Ok(Zeroizing::new(KeyPair::generate()?.serialize_pem())) };

@@ -23,12 +23,14 @@ use crate::{bootstrap, controllers, http};
 
 /// How long requests under way may take when the server stops; watches end at once.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a client may take to send the headers of a request, from its first byte or from the end of the one before.
-/// No whole part of a minute: what clients do at such intervals must not meet the end of their idle connection.
+/// How long a client may take to send the headers of a request, from its first byte or from the end
+/// of the one before. No whole part of a minute: what clients do at such intervals must not meet
+/// the end of their idle connection.
 const HEADERS_WITHIN: Duration = Duration::from_secs(47);
 /// How much of an answer is kept for a client that does not take it; longer headers are refused.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// How often a silent HTTP/2 client is asked whether it is there, and how long it may take to say so.
+/// How often a silent HTTP/2 client is asked whether it is there, and how long it may take to say
+/// so.
 const ALIVE_EVERY: Duration = Duration::from_secs(30);
 /// How long a token from [`Server::service_account_token`] is good.
 const TOKEN_SECONDS: i64 = 24 * 3600;
@@ -101,7 +103,8 @@ impl StartError {
     }
 }
 
-/// A running server. Dropping it leaves it running for the life of the runtime; use [`Server::shutdown`].
+/// A running server. Dropping it leaves it running for the life of the runtime; use
+/// [`Server::shutdown`].
 pub struct Server {
     app: Arc<App>,
     handle: Handle<SocketAddr>,
@@ -237,7 +240,8 @@ impl Server {
         Ok(token)
     }
 
-    /// A kubeconfig of the administrator: URL, CA and token, context `kubestash`. It holds a secret.
+    /// A kubeconfig of the administrator: URL, CA and token, context `kubestash`. It holds a
+    /// secret.
     pub fn kubeconfig(&self) -> Value {
         self.kubeconfig_for(&self.admin_token())
     }
@@ -259,7 +263,8 @@ impl Server {
         })
     }
 
-    /// Ends watches, gives other requests a moment, and closes the store. All acknowledged writes are on disk anyway.
+    /// Ends watches, gives other requests a moment, and closes the store. All acknowledged writes
+    /// are on disk anyway.
     pub async fn shutdown(mut self) {
         self.app.stop.cancel();
         self.handle.graceful_shutdown(Some(GRACE));

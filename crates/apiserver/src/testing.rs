@@ -53,7 +53,8 @@ impl TestServer {
         self.directory.path()
     }
 
-    /// Writes the administrator's kubeconfig to a file and returns its path, for `kubectl --kubeconfig`.
+    /// Writes the administrator's kubeconfig to a file and returns its path, for `kubectl
+    /// --kubeconfig`.
     pub fn write_kubeconfig(&self) -> Result<PathBuf, TestServerError> {
         let path = self.directory.path().join("kubeconfig");
         std::fs::write(&path, self.server.kubeconfig().to_string())?;

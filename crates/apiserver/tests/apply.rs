@@ -1,4 +1,5 @@
-//! Server-side apply (ownership, conflicts, removal of fields no longer applied) and the other patches.
+//! Server-side apply (ownership, conflicts, removal of fields no longer applied) and the other
+//! patches.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -173,7 +173,8 @@ async fn watchers_that_do_not_read_share_what_waits_for_them() {
         let map = json!({"metadata": {"name": name}, "data": {"x": "x".repeat(SIZE)}});
         create(&client, "v1", "ConfigMap", Some("demo"), map).await;
     }
-    // The root certificate of each namespace may come first; whatever it is, large pieces are the same memory for all.
+    // The root certificate of each namespace may come first; whatever it is, large pieces are the
+    // same memory for all.
     let (mut own, mut shared) = (0, BTreeSet::new());
     let mut kept = Vec::new();
     for body in &mut bodies {

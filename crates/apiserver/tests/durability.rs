@@ -39,7 +39,8 @@ async fn serve_as_child() {
     std::future::pending::<()>().await;
 }
 
-/// Starts the server process and returns it with its kubeconfig. `blocks` limits the size of its files.
+/// Starts the server process and returns it with its kubeconfig. `blocks` limits the size of its
+/// files.
 fn start(dir: &Path, blocks: Option<u32>) -> (Child, Value) {
     let limit = blocks.map_or(String::new(), |blocks| format!("ulimit -f {blocks};"));
     start_within(dir, &limit)
@@ -171,7 +172,8 @@ async fn fifty_kills_under_load_lose_no_acknowledged_write() {
                 ))
             })
             .collect();
-        // Killed after so many writes, however fast the machine is, and at some moment of the ones under way.
+        // Killed after so many writes, however fast the machine is, and at some moment of the ones
+        // under way.
         let mut random = StdRng::seed_from_u64(seed);
         let enough: u64 = random.random_range(1..40);
         count.wait_for(|count| *count >= enough).await.unwrap();

@@ -295,7 +295,8 @@ async fn get_watch_prints_rows_as_they_change() {
         (!reader.is_finished()).then_some(())
     })
     .await;
-    // The second row comes with the first change that the watch sees; changing until then needs no guess of when it begins.
+    // The second row comes with the first change that the watch sees; changing until then needs no
+    // guess of when it begins.
     let mut size = 10;
     while !reader.is_finished() {
         size += 1;

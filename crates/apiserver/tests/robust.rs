@@ -254,7 +254,8 @@ async fn change(client: &Client, path: &str, field: &str) {
             ("PATCH", &apply, "application/apply-patch+yaml", &changed),
         ] {
             let code = send(client, method, path, media_type, body).await;
-            // Kubernetes answers 500 when a configuration to be applied has fields it does not know.
+            // Kubernetes answers 500 when a configuration to be applied has fields it does not
+            // know.
             let apply = media_type.contains("apply");
             assert!(
                 code < 500 || (apply && code == 500),

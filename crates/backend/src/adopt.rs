@@ -18,7 +18,8 @@ use crate::{Backend, BackendError};
 
 /// How many foreign names are told.
 const NAMED: usize = 5;
-/// Directories that are looked into for a repository of ours. What is not found by then is not ours.
+/// Directories that are looked into for a repository of ours. What is not found by then is not
+/// ours.
 const LOOKED_INTO: usize = 1000;
 
 const ANOTHER_PLACE: &str = "give the storage an empty place of its own (spec.storage.<provider>.prefix, of a volume \
@@ -29,13 +30,14 @@ const ANOTHER_PLACE: &str = "give the storage an empty place of its own (spec.st
 pub struct Adopted {
     /// What `metadata.yaml` says, if it can be read.
     pub metadata: Option<BackendMeta>,
-    /// Why `metadata.yaml` must not be written: it is somebody else's. Only of a storage that was set up before.
+    /// Why `metadata.yaml` must not be written: it is somebody else's. Only of a storage that was
+    /// set up before.
     pub foreign_metadata: Option<String>,
 }
 
 impl Backend {
-    /// Looks at what is there before anything is written. `first` says that the storage has never been set up; one
-    /// that has goes on, whatever somebody put there since.
+    /// Looks at what is there before anything is written. `first` says that the storage has never
+    /// been set up; one that has goes on, whatever somebody put there since.
     ///
     /// # Errors
     /// If what is there is somebody else's, or the storage fails.

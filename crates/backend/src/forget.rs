@@ -43,17 +43,17 @@ impl SnapshotData {
     }
 }
 
-/// Removes the data of Snapshots of one repository: their files, then their restic snapshots, with one
-/// prune for each restic repository. What is gone already is fine, so it can be run again after a
-/// crash. The Kubernetes objects are the caller's; they keep in mind what is left to do.
+/// Removes the data of Snapshots of one repository: their files, then their restic snapshots, with
+/// one prune for each restic repository. What is gone already is fine, so it can be run again after
+/// a crash. The Kubernetes objects are the caller's; they keep in mind what is left to do.
 ///
-/// `password` is only asked for when there are restic snapshots to forget: a failed Snapshot without
-/// any can be removed although the encryption Secret is gone.
+/// `password` is only asked for when there are restic snapshots to forget: a failed Snapshot
+/// without any can be removed although the encryption Secret is gone.
 ///
 /// # Errors
-/// If a restic repository cannot be opened or pruned, or a file cannot be removed. Nothing is removed
-/// before all repositories are open. Files go first: one that is left without its data would come back
-/// from the bucket as a backup that can be restored.
+/// If a restic repository cannot be opened or pruned, or a file cannot be removed. Nothing is
+/// removed before all repositories are open. Files go first: one that is left without its data
+/// would come back from the bucket as a backup that can be restored.
 pub async fn forget(
     backend: &Backend,
     directory: &str,

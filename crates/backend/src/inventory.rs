@@ -5,8 +5,8 @@
 //!   snapshots/*.yaml ┼─► StoredRepository ─► the operator makes the objects anew
 //!   what is broken  ─┘     └─ pack ─► one object of the API server ─► unpack   (from a volume, by a Job)
 //! ```
-//! Invariant: a file that cannot be read is told, and hinders no other one. What `metadata.yaml` names and is not there
-//! is told as well.
+//! Invariant: a file that cannot be read is told, and hinders no other one. What `metadata.yaml`
+//! names and is not there is told as well.
 
 use std::io::Read as _;
 
@@ -52,7 +52,8 @@ pub struct StoredRepository {
 }
 
 impl Backend {
-    /// Everything that the storage tells about its repositories, and those that `metadata` names and are not there.
+    /// Everything that the storage tells about its repositories, and those that `metadata` names
+    /// and are not there.
     ///
     /// # Errors
     /// If the storage fails.
@@ -98,7 +99,8 @@ impl Backend {
         }
     }
 
-    /// Reads what there is about the repository in `directory`. A broken file is told in the answer.
+    /// Reads what there is about the repository in `directory`. A broken file is told in the
+    /// answer.
     ///
     /// # Errors
     /// If the storage fails.
@@ -166,8 +168,8 @@ impl Backend {
                 errors.push(error.to_string());
                 Ok(None)
             }
-            // One file in an archive, or with rights of its own. If nothing else is allowed either, it is the
-            // credentials, and nothing may be taken for missing.
+            // One file in an archive, or with rights of its own. If nothing else is allowed either,
+            // it is the credentials, and nothing may be taken for missing.
             Err(error @ BackendError::Storage(StorageError::AccessDenied { .. })) => {
                 self.store().list_names("").await?;
                 if self.store().exists(path).await.is_ok() {
@@ -182,8 +184,8 @@ impl Backend {
     }
 }
 
-/// Packs repositories into at most `limit` bytes. If they are too many, the oldest Snapshots of each are left out,
-/// which its `errors` then say.
+/// Packs repositories into at most `limit` bytes. If they are too many, the oldest Snapshots of
+/// each are left out, which its `errors` then say.
 ///
 /// # Errors
 /// If they cannot be packed, or not even without their Snapshots.

@@ -14,7 +14,8 @@ pub const ENCRYPTION_KEY: &str = "RESTIC_PASSWORD";
 /// restic's environment variable.
 ///
 /// # Errors
-/// If the Secret, its key or a value is missing; the error names the Secret and the key, never the value.
+/// If the Secret, its key or a value is missing; the error names the Secret and the key, never the
+/// value.
 pub fn encryption_password(
     namespace: &str,
     name: &str,
@@ -41,8 +42,9 @@ pub fn encryption_password(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use k8s_openapi::ByteString;
+
+    use super::*;
 
     #[test]
     fn a_missing_secret_key_or_value_is_named_and_a_password_never_shown() {

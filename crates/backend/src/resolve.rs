@@ -9,18 +9,18 @@ use kubestash_api::storage::{
     AzureSpec, BackupStorage, GcsSpec, LocalSpec, Provider as Kind, S3Spec,
 };
 use kubestash_core::layout;
-use kubestash_engine::Secret;
-use kubestash_engine::StorageConfig;
 use kubestash_engine::storage::{
     Azure, AzureCredentials, Gcs, GcsCredentials, Local, Provider, S3, S3Credentials,
 };
+use kubestash_engine::{Secret, StorageConfig};
 
 use crate::BackendError;
 
 /// What this process knows about the storages around it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
-    /// `STORAGE_EMULATOR_HOST`: a GCS emulator that stands for Google. No credentials are sent to it.
+    /// `STORAGE_EMULATOR_HOST`: a GCS emulator that stands for Google. No credentials are sent to
+    /// it.
     pub storage_emulator_host: Option<String>,
 }
 
@@ -43,7 +43,8 @@ pub enum LocalRoot {
     At(PathBuf),
 }
 
-/// The Secret that a storage takes its credentials from: namespace and name. `None` if it needs none.
+/// The Secret that a storage takes its credentials from: namespace and name. `None` if it needs
+/// none.
 pub fn secret_reference(storage: &BackupStorage) -> Option<(String, String)> {
     let namespace = storage.metadata.namespace.clone().unwrap_or_default();
     let name = storage.spec.storage.as_ref()?.secret_name()?;

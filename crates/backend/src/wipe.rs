@@ -1,7 +1,8 @@
 //! Removing what is ours, and telling what stays because it is not.
 //!
-//! Invariant: what goes is what `layout::contents` names; everything else stays where it is. What says whose the rest
-//! is (`repository.yaml`, then `metadata.yaml`) goes last, so that a removal that was cut off can be run again.
+//! Invariant: what goes is what `layout::contents` names; everything else stays where it is. What
+//! says whose the rest is (`repository.yaml`, then `metadata.yaml`) goes last, so that a removal
+//! that was cut off can be run again.
 
 use futures::{StreamExt, stream};
 use kubestash_core::layout::contents::{Contents, Look, Owner, needs_a_look};
@@ -69,8 +70,8 @@ impl Left {
 }
 
 impl Backend {
-    /// Removes everything of the repository in `directory`, the storage's root included, and nothing else: other
-    /// repositories inside of it and files of others stay.
+    /// Removes everything of the repository in `directory`, the storage's root included, and
+    /// nothing else: other repositories inside of it and files of others stay.
     ///
     /// # Errors
     /// If the storage fails.
@@ -84,8 +85,8 @@ impl Backend {
             .await
     }
 
-    /// Removes everything of the storage and its repositories, and nothing else: what is another storage's, below its
-    /// own `metadata.yaml`, and files of others stay.
+    /// Removes everything of the storage and its repositories, and nothing else: what is another
+    /// storage's, below its own `metadata.yaml`, and files of others stay.
     ///
     /// # Errors
     /// If the storage fails.

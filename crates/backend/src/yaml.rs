@@ -26,8 +26,9 @@ impl Backend {
         self.read_yaml(layout::METADATA_FILE).await
     }
 
-    /// Changes which repositories `metadata.yaml` names: of a volume, Jobs keep it. One that is missing, broken or
-    /// somebody else's is left as it is; it is written when the storage is set up.
+    /// Changes which repositories `metadata.yaml` names: of a volume, Jobs keep it. One that is
+    /// missing, broken or somebody else's is left as it is; it is written when the storage is
+    /// set up.
     ///
     /// # Errors
     /// If the storage fails.
@@ -134,8 +135,9 @@ impl Backend {
             .await?)
     }
 
-    /// Directories of all repositories in the storage, found by their `repository.yaml`, also of those that lie in
-    /// another one's directory. Only the folders of restic repositories are not looked into.
+    /// Directories of all repositories in the storage, found by their `repository.yaml`, also of
+    /// those that lie in another one's directory. Only the folders of restic repositories are
+    /// not looked into.
     ///
     /// # Errors
     /// If the storage fails.

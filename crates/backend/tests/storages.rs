@@ -5,13 +5,13 @@
 #[path = "../../engine/tests/support/mod.rs"]
 mod support;
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use k8s_openapi::{ByteString, api::core::v1::Secret as KubeSecret};
-use kubestash_api::{
-    config::BackendMeta,
-    storage::{BackupStorage, Repository, Snapshot, StorageRepository},
-};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret as KubeSecret;
+use kubestash_api::config::BackendMeta;
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot, StorageRepository};
 use kubestash_backend::{
     Backend, BackendError, Environment, LocalRoot, SnapshotData, Wiped, encryption_password,
     forget, resolve,

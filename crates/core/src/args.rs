@@ -1,20 +1,23 @@
 //! The `args` parameter of a dump or load task: free text that becomes words of a command line.
 //!
-//! The text is split as a shell would split it, but no shell ever sees it, so `;`, `|` or `$(…)` are
-//! only characters. What is left is judged flag by flag, by one table for each client in which every option of
-//! every released version stands:
+//! The text is split as a shell would split it, but no shell ever sees it, so `;`, `|` or `$(…)`
+//! are only characters. What is left is judged flag by flag, by one table for each client in which
+//! every option of every released version stands:
 //!
 //! - flags that would send the client to another host, change its credentials, let it read or write
-//!   files, or run something are **refused by name** (never with their value: it may be a password);
-//! - so are flags that make a dump that nobody can restore, or a restore that could lose data without an error;
-//! - flags that would take away what a restore needs are left out or replaced, and [`Args::notes`] says so;
-//! - abbreviations are written out, so that `--hos=…` cannot slip past the rule for `--host`, and `--x=0`,
-//!   `--skip-x` and `--disable-x` are one;
-//! - names of databases (`--databases a b`, `--dbname=a`, a bare word) are not passed on but returned, because the
-//!   selection of databases has rules of its own. So is `--all-databases`.
+//!   files, or run something are **refused by name** (never with their value: it may be a
+//!   password);
+//! - so are flags that make a dump that nobody can restore, or a restore that could lose data
+//!   without an error;
+//! - flags that would take away what a restore needs are left out or replaced, and [`Args::notes`]
+//!   says so;
+//! - abbreviations are written out, so that `--hos=…` cannot slip past the rule for `--host`, and
+//!   `--x=0`, `--skip-x` and `--disable-x` are one;
+//! - names of databases (`--databases a b`, `--dbname=a`, a bare word) are not passed on but
+//!   returned, because the selection of databases has rules of its own. So is `--all-databases`.
 //!
-//! A flag that is in no table is refused: what it would do to a dump, nobody has looked at. Whether the installed client
-//! has a flag that others of its family have is not decided here.
+//! A flag that is in no table is refused: what it would do to a dump, nobody has looked at. Whether
+//! the installed client has a flag that others of its family have is not decided here.
 
 mod mysql;
 mod option;
@@ -51,7 +54,8 @@ impl Tool {
         }
     }
 
-    /// Whether it is of the family whose clients take `loose-`, `skip-`, `disable-` and `enable-` in front of an option.
+    /// Whether it is of the family whose clients take `loose-`, `skip-`, `disable-` and `enable-`
+    /// in front of an option.
     fn takes_prefixes(self) -> bool {
         matches!(self, Tool::MySqlDump | Tool::MySqlClient)
     }
@@ -111,7 +115,8 @@ pub struct Args {
     pub all_databases: bool,
     /// The databases that it names, in their order.
     pub databases: Vec<String>,
-    /// What was left out or replaced, and what flags mean that are easily misunderstood: for the log.
+    /// What was left out or replaced, and what flags mean that are easily misunderstood: for the
+    /// log.
     pub notes: Vec<String>,
     /// What the flags keep out of the dump: `--ignore-table=a.b: this table is not in the dump`.
     pub omits: Vec<String>,

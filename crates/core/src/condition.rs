@@ -1,16 +1,17 @@
 //! Reading and setting conditions.
 //!
-//! Invariants of a list of conditions: one entry for each type; an entry keeps its place when it changes; the time of
-//! an entry is that of its last change of any kind, also of reason or message alone. Setting what is already there
-//! changes nothing, so a reconciler may set all it knows each time without causing a write.
+//! Invariants of a list of conditions: one entry for each type; an entry keeps its place when it
+//! changes; the time of an entry is that of its last change of any kind, also of reason or message
+//! alone. Setting what is already there changes nothing, so a reconciler may set all it knows each
+//! time without causing a write.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kubestash_api::conditions::{ConditionType, READY};
 use kubestash_api::shared::{Condition, ConditionStatus};
 
-/// What `MetricsPushed` says as long as there are no metrics. The condition itself is needed: it says that a session is
-/// over.
+/// What `MetricsPushed` says as long as there are no metrics. The condition itself is needed: it
+/// says that a session is over.
 pub const NO_METRICS: &str = "No metrics are configured: there was nothing to push.";
 
 /// The condition of a type.
@@ -78,9 +79,9 @@ pub fn ready(
 
 /// Sets a condition and tells whether the list has changed.
 ///
-/// An entry that says the same already stays as it is, time included; one that is about a newer generation stays too.
-/// A condition of a new type goes to the end, except `Ready`, which goes to the front: the last condition of a session
-/// is the one that says that the session is over.
+/// An entry that says the same already stays as it is, time included; one that is about a newer
+/// generation stays too. A condition of a new type goes to the end, except `Ready`, which goes to
+/// the front: the last condition of a session is the one that says that the session is over.
 pub fn set(conditions: &mut Vec<Condition>, condition: Condition) -> bool {
     let Some(current) = conditions
         .iter_mut()

@@ -81,8 +81,8 @@ pub fn parse_bytes(text: &str) -> Result<u64, FormatError> {
     Ok((value * size as f64) as u64)
 }
 
-/// Writes a number of bytes the way progress is shown: four significant digits, decimal units and no
-/// space, such as `393.9MB` or `5.268GB`.
+/// Writes a number of bytes the way progress is shown: four significant digits, decimal units and
+/// no space, such as `393.9MB` or `5.268GB`.
 pub fn decimal_bytes(count: u64) -> String {
     #[allow(clippy::cast_precision_loss)]
     let mut value = count as f64;
@@ -109,7 +109,8 @@ pub fn decimal_bytes(count: u64) -> String {
     format!("{number}{unit}")
 }
 
-/// Writes a duration as Go does, in full precision: `9.614587405s`, `1m2.5s`, `1h0m0s`, `250ms`, `0s`.
+/// Writes a duration as Go does, in full precision: `9.614587405s`, `1m2.5s`, `1h0m0s`, `250ms`,
+/// `0s`.
 pub fn go_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     if nanos == 0 {
@@ -220,8 +221,9 @@ fn scaled(number: &str, size: u128) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn bytes_use_a_unit_only_above_its_own_size() {

@@ -9,7 +9,8 @@
 //! All paths here are relative to the storage's prefix and never begin with a slash, whatever the
 //! user wrote (`/default-blueprint` and `default-blueprint` are one directory).
 //!
-//! Which directories a repository may have is in [`directory`], which files of a storage are ours in [`contents`].
+//! Which directories a repository may have is in [`directory`], which files of a storage are ours
+//! in [`contents`].
 
 pub mod contents;
 pub mod directory;

@@ -1,20 +1,20 @@
 //! Who holds a repository's lock: the text in the hostname field of restic's lock files.
 //!
-//! `<job>.<uid of the Repository object>`. The uid makes it certain whose Job that is: two clusters may
-//! write into one bucket with equal names, and a lock must never be taken from a writer that lives in
-//! the other one. A hostname of any other form belongs to somebody we know nothing about.
+//! `<job>.<uid of the Repository object>`. The uid makes it certain whose Job that is: two clusters
+//! may write into one bucket with equal names, and a lock must never be taken from a writer that
+//! lives in the other one. A hostname of any other form belongs to somebody we know nothing about.
 
 use std::fmt;
 
-/// In front of namespace and name of the RestoreSession whose Job holds a lock. Other Jobs run in the Repository's own
-/// namespace and are called by their name; no name has a slash.
+/// In front of namespace and name of the RestoreSession whose Job holds a lock. Other Jobs run in
+/// the Repository's own namespace and are called by their name; no name has a slash.
 const RESTORE: &str = "restoresession/";
 
 /// A Job that holds a lock, and the Repository object it works for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockHolder {
-    /// Name of the Job (for a session's Job the name of the BackupSession); of a restore's with its namespace
-    /// ([`LockHolder::restore_job`]).
+    /// Name of the Job (for a session's Job the name of the BackupSession); of a restore's with
+    /// its namespace ([`LockHolder::restore_job`]).
     pub job: String,
     /// `metadata.uid` of the Repository.
     pub repository_uid: String,
@@ -29,12 +29,14 @@ impl LockHolder {
         }
     }
 
-    /// What the Job of a RestoreSession is called, which may run in another namespace than that of the Repository.
+    /// What the Job of a RestoreSession is called, which may run in another namespace than that of
+    /// the Repository.
     pub fn restore_job(namespace: &str, session: &str) -> String {
         format!("{RESTORE}{namespace}/{session}")
     }
 
-    /// Namespace and name of the RestoreSession whose Job is called so; none if it is another one's.
+    /// Namespace and name of the RestoreSession whose Job is called so; none if it is another
+    /// one's.
     pub fn restore_of(job: &str) -> Option<(&str, &str)> {
         job.strip_prefix(RESTORE)?.split_once('/')
     }
@@ -51,9 +53,9 @@ impl LockHolder {
         (is_uid && !job.is_empty()).then(|| Self::new(job, uid))
     }
 
-    /// Whether the holder named in a lock file is provably gone, asked by `self`, which wants a lock: it
-    /// works for the same Repository object, and is an earlier pod of the same Job (a Job runs one pod at
-    /// a time) or a Job that `has_ended`.
+    /// Whether the holder named in a lock file is provably gone, asked by `self`, which wants a
+    /// lock: it works for the same Repository object, and is an earlier pod of the same Job (a
+    /// Job runs one pod at a time) or a Job that `has_ended`.
     pub fn sees_gone(&self, hostname: &str, has_ended: impl FnOnce(&str) -> bool) -> bool {
         Self::parse(hostname).is_some_and(|other| {
             other.repository_uid == self.repository_uid

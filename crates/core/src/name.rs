@@ -23,7 +23,8 @@ pub fn join(parts: &[&str]) -> String {
     }
     let head = MAX_NAME.div_ceil(2);
     let tail = joined.len() - MAX_NAME / 2;
-    // Names of Kubernetes objects are ASCII; for anything else the cut moves inwards to a character.
+    // Names of Kubernetes objects are ASCII; for anything else the cut moves inwards to a
+    // character.
     let head = (0..=head).rev().find(|at| joined.is_char_boundary(*at));
     let tail = (tail..joined.len()).find(|at| joined.is_char_boundary(*at));
     let head = &joined[..head.unwrap_or(0)];
@@ -87,8 +88,9 @@ fn split_trailing_number(name: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn snapshot_names_are_those_of_the_published_examples() {

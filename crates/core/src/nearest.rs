@@ -1,6 +1,7 @@
 //! The known word that is spelled nearest to one that is not known, for messages.
 
-/// The word of `known` that somebody who wrote `given` most likely meant; none if all are far from it.
+/// The word of `known` that somebody who wrote `given` most likely meant; none if all are far from
+/// it.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = given.to_lowercase();
     let most = (given.chars().count() / 3).max(1);
@@ -12,7 +13,8 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// How many letters have to be changed, added, left out or swapped with their neighbor to make one word of the other.
+/// How many letters have to be changed, added, left out or swapped with their neighbor to make one
+/// word of the other.
 pub fn distance(one: &str, other: &str) -> usize {
     strsim::osa_distance(one, other)
 }

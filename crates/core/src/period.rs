@@ -1,7 +1,7 @@
 //! The grammar of `maxRetentionPeriod`: numbers with units, of fixed length.
 //!
-//! `1y2mo3w4d5h6m`: `y` 365 days, `mo` 30 days, `w`, `d`, `h`, `m` (minutes). Lower case, any order,
-//! nothing in between; a unit given twice counts once, the last one
+//! `1y2mo3w4d5h6m`: `y` 365 days, `mo` 30 days, `w`, `d`, `h`, `m` (minutes). Lower case, any
+//! order, nothing in between; a unit given twice counts once, the last one
 //! (`docs/compatibility.md`, "Retention period").
 
 use thiserror::Error;
@@ -74,8 +74,9 @@ pub fn minutes(text: &str) -> Result<i64, PeriodError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn periods_have_fixed_lengths_and_any_order() {

@@ -5,23 +5,24 @@
 //!
 //! 1. A Snapshot that is still being made is never touched.
 //! 2. What is older than the period goes, succeeded or failed.
-//! 3. Of the rest, a succeeded one stays if any rule keeps it: it is one of the newest `last`, or the
-//!    newest of one of the newest hours, days, ISO weeks, months or years that have a Snapshot. With
-//!    no such rule the period alone decides.
+//! 3. Of the rest, a succeeded one stays if any rule keeps it: it is one of the newest `last`, or
+//!    the newest of one of the newest hours, days, ISO weeks, months or years that have a Snapshot.
+//!    With no such rule the period alone decides.
 //! 4. Of the failed ones the newest `failed_last` stay.
 //! 5. The newest succeeded one always stays, whatever the period says: the last copy of somebody's
 //!    data does not vanish because nobody made a newer one. "Newest" is asked twice, by the time in
 //!    the Snapshot and by the creation of its object: the two come from different clocks.
 //! 6. What the session itself has just made always stays.
-//! 7. What is dated in the future was made under a wrong clock. It neither counts nor goes, and so is
-//!    no reason for another one to go.
+//! 7. What is dated in the future was made under a wrong clock. It neither counts nor goes, and so
+//!    is no reason for another one to go.
 //!
 //! A period of zero or less limits nothing, and so does a negative count: a typing error must not
 //! delete backups.
 
 use std::collections::BTreeSet;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// How far a Snapshot has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,8 +132,8 @@ pub fn stale(rules: &Rules, candidates: &[Candidate], now: Timestamp) -> Vec<Str
         .collect()
 }
 
-/// Names of the finished Snapshots among `candidates` that are dated after `now`, the furthest first:
-/// the clock was wrong when they were made, or is now.
+/// Names of the finished Snapshots among `candidates` that are dated after `now`, the furthest
+/// first: the clock was wrong when they were made, or is now.
 pub fn in_future(candidates: &[Candidate], now: Timestamp) -> Vec<String> {
     let mut found: Vec<&Candidate> = candidates
         .iter()

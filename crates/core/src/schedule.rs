@@ -1,14 +1,16 @@
 //! When a session is due.
 //!
-//! A schedule is a five-field cron expression, a macro (`@hourly`, `@daily`, `@midnight`, `@weekly`,
-//! `@monthly`, `@yearly`, `@annually`) or `@every <duration>`, with `TZ=<zone> ` or `CRON_TZ=<zone> `
-//! in front if it is not meant in UTC. `@every` counts from the Unix epoch, so that every process
-//! and every restart agrees on when it is due (`docs/compatibility.md`, "Schedules").
+//! A schedule is a five-field cron expression, a macro (`@hourly`, `@daily`, `@midnight`,
+//! `@weekly`, `@monthly`, `@yearly`, `@annually`) or `@every <duration>`, with `TZ=<zone> ` or
+//! `CRON_TZ=<zone> ` in front if it is not meant in UTC. `@every` counts from the Unix epoch, so
+//! that every process and every restart agrees on when it is due (`docs/compatibility.md`,
+//! "Schedules").
 
 use std::time::Duration;
 
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use thiserror::Error;
 
 use crate::format;
@@ -80,7 +82,8 @@ const FIELDS: [(u8, u8, &[&str]); 5] = [
     (6, 0, &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]),
 ];
 
-/// Five fields as Kubernetes' CronJob reads them, in the words of the parser: `?` is `*`, and `N/S` is every S from N on.
+/// Five fields as Kubernetes' CronJob reads them, in the words of the parser: `?` is `*`, and `N/S`
+/// is every S from N on.
 fn kubernetes_dialect(fields: &str) -> String {
     let fields = fields.split_whitespace().zip(FIELDS);
     let fields = fields.map(|(field, (highest, first, names))| {
@@ -187,8 +190,8 @@ impl Schedule {
         (due > after && due <= until).then_some(due)
     }
 
-    /// Time between the run that was due at `due` and the one after it: the deadline of a late start
-    /// when no other is given. None if there is no later run.
+    /// Time between the run that was due at `due` and the one after it: the deadline of a late
+    /// start when no other is given. None if there is no later run.
     pub fn period_after(&self, due: Timestamp) -> Option<Duration> {
         let next = self.next_after(due)?;
         u64::try_from(next.as_second() - due.as_second())

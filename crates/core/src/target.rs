@@ -5,8 +5,8 @@
 //!   AppBinding of a Druid ─► app_of ─► Druid ─► as above
 //!   another AppBinding ──────────────────────────────────► secrets
 //! ```
-//! The one place that knows the way: by it the operator gives an executor its rights, and the executor reads. So neither
-//! can read what the other does not expect.
+//! The one place that knows the way: by it the operator gives an executor its rights, and the
+//! executor reads. So neither can read what the other does not expect.
 
 use std::fmt;
 
@@ -68,7 +68,8 @@ pub fn druid_of(binding: &AppBinding) -> Option<TypedObjectReference> {
     app_of(binding).filter(is_druid)
 }
 
-/// The AppBinding of a Druid's metadata store: the one that `spec.metadataStorage` names, else the one that KubeDB makes.
+/// The AppBinding of a Druid's metadata store: the one that `spec.metadataStorage` names, else the
+/// one that KubeDB makes.
 #[must_use]
 pub fn metadata_store(druid: &Druid) -> Key {
     let storage = druid.spec.metadata_storage.as_ref();

@@ -2,8 +2,8 @@
 //!
 //! `usagePolicy.allowedNamespaces` decides by the namespace that wants to use the object: `All`,
 //! `Same` (only the object's own), or `Selector` (a label selector on the using namespace; the
-//! object's own gets no free pass). An absent policy allows nothing; the defaulting webhook turns it
-//! into `Same` before it is stored (`docs/compatibility.md`, "Usage policy").
+//! object's own gets no free pass). An absent policy allows nothing; the defaulting webhook turns
+//! it into `Same` before it is stored (`docs/compatibility.md`, "Usage policy").
 
 use std::collections::BTreeMap;
 
@@ -27,8 +27,8 @@ pub fn is_allowed(
     }
 }
 
-/// Whether `labels` satisfy every requirement of `selector`; an operator that does not exist, or one
-/// with the wrong number of values, satisfies nothing.
+/// Whether `labels` satisfy every requirement of `selector`; an operator that does not exist, or
+/// one with the wrong number of values, satisfies nothing.
 pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let equal = selector
         .match_labels
@@ -51,8 +51,9 @@ pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
+
+    use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs

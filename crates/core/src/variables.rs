@@ -1,7 +1,7 @@
 //! `${variable}` in blueprints and Functions.
 //!
-//! Expansion is typed: [`expand_all`] walks a parsed document and expands each string in place, so a
-//! value with quotes, newlines or YAML in it can change that string and nothing else
+//! Expansion is typed: [`expand_all`] walks a parsed document and expands each string in place, so
+//! a value with quotes, newlines or YAML in it can change that string and nothing else
 //! (`docs/compatibility.md`, "Variables").
 //!
 //! | form | result |
@@ -176,8 +176,8 @@ fn substitute(inner: &str, variables: &Variables) -> Result<String, VariableErro
     pattern::apply(value, operation).ok_or_else(|| syntax("unknown operation"))
 }
 
-/// The names of all variables that a document uses, those in defaults included. A form that cannot be understood ends the
-/// search in its text: [`expand_all`] says what is wrong with it.
+/// The names of all variables that a document uses, those in defaults included. A form that cannot
+/// be understood ends the search in its text: [`expand_all`] says what is wrong with it.
 #[must_use]
 pub fn names(document: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -1,16 +1,19 @@
 //! Retention against cases computed by hand and against a slow, obvious model.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use jiff::{Timestamp, civil::ISOWeekDate, tz::TimeZone};
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use jiff::civil::ISOWeekDate;
+use jiff::tz::TimeZone;
 use kubestash_core::retention::{Candidate, Counts, Outcome, Rules, in_future, stale};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
 
 /// Thursday, 19 September 2024, noon: the moment of every case.
 const NOW: &str = "2024-09-19T12:00:00Z";
 
-/// Parses `"a* 2024-09-19T11:00 s, b 2024-09-18T11:00 f"`: name (a star: the session's own), time, and
-/// succeeded, failed or running.
+/// Parses `"a* 2024-09-19T11:00 s, b 2024-09-18T11:00 f"`: name (a star: the session's own), time,
+/// and succeeded, failed or running.
 fn history(text: &str) -> Vec<Candidate> {
     text.split(',')
         .map(str::trim)
@@ -36,7 +39,8 @@ fn history(text: &str) -> Vec<Candidate> {
         .collect()
 }
 
-/// Parses `"period=86400 last=5 hourly=2 failed=1"`; failed is 1 if not given, as the API defaults it.
+/// Parses `"period=86400 last=5 hourly=2 failed=1"`; failed is 1 if not given, as the API defaults
+/// it.
 fn rules(text: &str) -> Rules {
     let mut rules = Rules {
         failed_last: 1,
@@ -166,7 +170,8 @@ fn thirty_histories_computed_by_hand_lose_exactly_what_they_should() {
             "c b",
         ),
         ("", "", ""),
-        // The clock was 400 days ahead for three sessions, then right again: what is made now stays.
+        // The clock was 400 days ahead for three sessions, then right again: what is made now
+        // stays.
         (
             "last=3",
             "x 2025-10-24T10:00 s, y 2025-10-24T09:00 s, z 2025-10-24T08:00 s, a* 2024-09-19T11:50 s",
@@ -304,8 +309,8 @@ fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
         2 => Just(Outcome::Failed),
         1 => Just(Outcome::Unfinished),
     ];
-    // How far the clock was ahead, or behind, when the newest ones were made; and each object's creation
-    // is by a clock of its own.
+    // How far the clock was ahead, or behind, when the newest ones were made; and each object's
+    // creation is by a clock of its own.
     let ahead = prop_oneof![2 => Just(0_i64), 1 => -40_000_000_i64..40_000_000];
     let created = prop_oneof![3 => Just(0_i64), 1 => -40_000_000_i64..40_000_000];
     let own = prop::option::weighted(0.7, 0_usize..40);

@@ -40,7 +40,8 @@ pub enum ClientError {
         /// The package to install.
         package: String,
     },
-    /// The program is of another vendor than the server, and what it would dump could not be restored.
+    /// The program is of another vendor than the server, and what it would dump could not be
+    /// restored.
     #[error(
         "failed to use {program} for {server}: it is {vendor}'s, and its dumps of these cannot be restored: {what}; install {wanted}'s own client (package {packages}) where kubestash runs"
     )]
@@ -113,7 +114,8 @@ pub(crate) async fn help(path: &Path, words: &[&str]) -> Result<String, ClientEr
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A command with an environment of its own: no `MYSQL_PWD`, no `PGOPTIONS`, no option file in a home.
+/// A command with an environment of its own: no `MYSQL_PWD`, no `PGOPTIONS`, no option file in a
+/// home.
 pub(crate) fn bare_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command

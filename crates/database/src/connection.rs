@@ -71,11 +71,13 @@ impl fmt::Debug for Identity {
 /// What an AppBinding says about transport security.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// PEM certificates that sign the server's; empty: there is nothing to check the server's with.
+    /// PEM certificates that sign the server's; empty: there is nothing to check the server's
+    /// with.
     pub ca_bundle: Vec<u8>,
     /// Name to check the certificate against instead of the host.
     pub server_name: Option<String>,
-    /// True when the certificate shall not be checked although there are certificates to check it with.
+    /// True when the certificate shall not be checked although there are certificates to check it
+    /// with.
     pub skip_verify: bool,
     /// The client's own certificate, if it has one.
     pub identity: Option<Identity>,
@@ -127,7 +129,8 @@ impl Connection {
         }
     }
 
-    /// What to do about encryption. Certificates to check with are used unless somebody says that they shall not be.
+    /// What to do about encryption. Certificates to check with are used unless somebody says that
+    /// they shall not be.
     pub(crate) fn security(&self) -> Security {
         let Some(tls) = &self.tls else {
             return Security::Negotiated;

@@ -1,8 +1,9 @@
 //! Druid's table `druid_config`, which is dumped without the rows that hold its users.
 //!
-//! It holds the coordinator's dynamic configuration, lookups, compaction and, with basic security, users and what they
-//! may do. The latter belong to each Druid: one that is restored keeps its own (docs/compatibility.md). So the dump
-//! creates the table only where it is missing, and replaces only the other rows:
+//! It holds the coordinator's dynamic configuration, lookups, compaction and, with basic security,
+//! users and what they may do. The latter belong to each Druid: one that is restored keeps its own
+//! (docs/compatibility.md). So the dump creates the table only where it is missing, and replaces
+//! only the other rows:
 //!
 //! ```text
 //!   <the client's dump of everything else>
@@ -19,7 +20,8 @@ pub(crate) const NAME: &str = "name";
 /// The line in front of it.
 pub(crate) const MARK: &str = "-- kubestash: druid_config without the rows of basic security\n";
 
-/// The rows that are dumped and replaced, in the SQL of every family: `_` in a pattern is any character.
+/// The rows that are dumped and replaced, in the SQL of every family: `_` in a pattern is any
+/// character.
 pub(crate) const ROWS: &str = "name NOT LIKE 'basic|_authentication|_%' ESCAPE '|' AND name NOT LIKE 'basic|_authorization|_%' ESCAPE '|'";
 
 /// What is left out of a dump in which the table is so.

@@ -1,9 +1,10 @@
 //! The address in an AppBinding's `spec.clientConfig.url`.
 //!
-//! Accepted forms: `tcp(host:port)/` (what KubeDB writes for MySQL), `scheme://host:port/…` with the
-//! schemes of the families, also behind `jdbc:`, and a plain `host:port` or `host`. The path is the database
-//! to connect to; of the query only what it demands of the encryption is read. Credentials in the address
-//! are refused: they belong in the Secret, and an address is shown in logs.
+//! Accepted forms: `tcp(host:port)/` (what KubeDB writes for MySQL), `scheme://host:port/…` with
+//! the schemes of the families, also behind `jdbc:`, and a plain `host:port` or `host`. The path is
+//! the database to connect to; of the query only what it demands of the encryption is read.
+//! Credentials in the address are refused: they belong in the Secret, and an address is shown in
+//! logs.
 
 use crate::connection::Demand;
 use crate::family::Family;

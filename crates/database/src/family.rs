@@ -1,6 +1,7 @@
 //! The seam between the executor and the databases: what every family can do.
 //!
-//! A family is a folder of its own and is named here, in [`Family`] and its `match`es; nothing else changes.
+//! A family is a folder of its own and is named here, in [`Family`] and its `match`es; nothing else
+//! changes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,8 @@ impl Family {
         }
     }
 
-    /// Waits until the server answers and looks whether a dump can be loaded into it; changes nothing.
+    /// Waits until the server answers and looks whether a dump can be loaded into it; changes
+    /// nothing.
     ///
     /// # Errors
     /// [`Error`], also for a server that takes no writes.
@@ -145,11 +147,11 @@ pub struct DumpRequest<'a> {
     pub databases: &'a [String],
     /// The task parameter `args`.
     pub args: &'a str,
-    /// Whether `args` is the task's default. Then a Druid's `druid_config` is dumped without its users, and else as the
-    /// args say.
+    /// Whether `args` is the task's default. Then a Druid's `druid_config` is dumped without its
+    /// users, and else as the args say.
     pub default_args: bool,
-    /// The task parameter `backupCmd`, for a family whose servers can be dumped by more than one program; empty: its
-    /// usual one.
+    /// The task parameter `backupCmd`, for a family whose servers can be dumped by more than one
+    /// program; empty: its usual one.
     pub program: &'a str,
     /// Folder for the file with the credentials.
     pub scratch_dir: &'a Path,

@@ -2,8 +2,8 @@
 
 use kubestash_core::args::Flag;
 
-/// Whether the client called `name` takes the flag. One that only other clients of the family have is left out with a
-/// note; one that none has was refused when the args were read.
+/// Whether the client called `name` takes the flag. One that only other clients of the family have
+/// is left out with a note; one that none has was refused when the args were read.
 pub(crate) fn fits(
     flag: &Flag,
     name: &str,

@@ -6,15 +6,15 @@
 //!                                             └── mysql/, postgres/   one folder for each family
 //! ```
 //!
-//! [`locate`] is pure: objects in, a [`Connection`] out. A [`Family`] knows the client programs of one
-//! kind of server. Invariants, whatever the family:
+//! [`locate`] is pure: objects in, a [`Connection`] out. A [`Family`] knows the client programs of
+//! one kind of server. Invariants, whatever the family:
 //!
-//! - a password is only ever in memory and in a file of mode 0600 in a private folder, which is gone
-//!   when the client has ended: never in a command line, an environment, a log or an error;
-//! - no shell runs, and names of databases are compared with what the server has before they reach a
-//!   command line;
-//! - a dump that did not end well ends its stream with an error, so nobody can take half a dump for a
-//!   whole one.
+//! - a password is only ever in memory and in a file of mode 0600 in a private folder, which is
+//!   gone when the client has ended: never in a command line, an environment, a log or an error;
+//! - no shell runs, and names of databases are compared with what the server has before they reach
+//!   a command line;
+//! - a dump that did not end well ends its stream with an error, so nobody can take half a dump for
+//!   a whole one.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod aftermath;

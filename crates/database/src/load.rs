@@ -135,8 +135,8 @@ pub(crate) trait Input: Write + Send {
     fn end(self: Box<Self>) -> io::Result<()>;
 }
 
-/// Takes the dump's bytes; blocks while the clients are busy. After the last byte comes [`LoadSink::finish`]; without
-/// it, drop the [`RunningLoad`] first, which ends the clients.
+/// Takes the dump's bytes; blocks while the clients are busy. After the last byte comes
+/// [`LoadSink::finish`]; without it, drop the [`RunningLoad`] first, which ends the clients.
 pub struct LoadSink(Box<dyn Input>);
 
 impl LoadSink {
@@ -170,7 +170,8 @@ pub struct RunningLoad {
 }
 
 impl RunningLoad {
-    /// Clients that `working` waits for and that end when it is dropped. `now`: what they would then leave behind.
+    /// Clients that `working` waits for and that end when it is dropped. `now`: what they would
+    /// then leave behind.
     pub(crate) fn new(
         working: impl Future<Output = Result<(), LoadError>> + Send + 'static,
         now: Now,

@@ -6,8 +6,8 @@
 //!   AppBinding ─────────────────────────┘ (of a Druid: back to the Druid)
 //! ```
 //!
-//! Pure: every function takes objects and says which one to read next, or what is wrong with the one it
-//! was given: object, field and remedy.
+//! Pure: every function takes objects and says which one to read next, or what is wrong with the
+//! one it was given: object, field and remedy.
 
 use k8s_openapi::api::core::v1::Secret;
 use kubestash_api::appcatalog::AppBinding;
@@ -172,8 +172,8 @@ pub fn first(target: Option<&TypedObjectReference>, referrer: &str) -> Result<St
     }
 }
 
-/// The Druid that an AppBinding leads to, if it is one of a Druid: it describes Druid's own servers, and
-/// what is backed up is the metadata store behind them.
+/// The Druid that an AppBinding leads to, if it is one of a Druid: it describes Druid's own
+/// servers, and what is backed up is the metadata store behind them.
 pub fn druid_of(binding: &AppBinding) -> Option<Key> {
     let druid = target::druid_of(binding)?;
     Some(Key::new(druid.namespace_or(""), druid.name.clone()))
@@ -199,8 +199,8 @@ pub fn metadata_store(druid: &Druid) -> MetadataStore {
     }
 }
 
-/// The Secret with the credentials that an AppBinding names. There need not be one if the client shows a
-/// certificate.
+/// The Secret with the credentials that an AppBinding names. There need not be one if the client
+/// shows a certificate.
 ///
 /// # Errors
 /// If it names none, and no certificate either.
@@ -230,8 +230,8 @@ pub struct Keys<'a> {
     pub user: &'a str,
 }
 
-/// The server that an AppBinding describes, with the credentials and certificates of its Secrets. `family` counts
-/// when nothing else says what it is.
+/// The server that an AppBinding describes, with the credentials and certificates of its Secrets.
+/// `family` counts when nothing else says what it is.
 ///
 /// # Errors
 /// If a field of the AppBinding or a key of a Secret is missing or wrong.

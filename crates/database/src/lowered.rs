@@ -1,8 +1,9 @@
 //! An identity without rights, for clients that read what is in a dump.
 //!
-//! A client that loads needs its server and the files that tell it how to connect, and nothing else of this machine. So
-//! where we are root it runs as a user who owns nothing but these files: should a dump get the better of it, it reaches
-//! what everybody reaches. Where that cannot be, it runs as ourselves, and a note says so.
+//! A client that loads needs its server and the files that tell it how to connect, and nothing else
+//! of this machine. So where we are root it runs as a user who owns nothing but these files: should
+//! a dump get the better of it, it reaches what everybody reaches. Where that cannot be, it runs as
+//! ourselves, and a note says so.
 
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -25,8 +26,9 @@ const KEPT: &str = "the client that loads has the rights of root: mount a scratc
 pub(crate) struct Lowered(bool);
 
 impl Lowered {
-    /// The identity for a client, and a folder for its files: in `scratch`, or in the system's own folder for temporary
-    /// files if nobody else can reach `scratch`. What is not as it should be is noted.
+    /// The identity for a client, and a folder for its files: in `scratch`, or in the system's own
+    /// folder for temporary files if nobody else can reach `scratch`. What is not as it should
+    /// be is noted.
     ///
     /// # Errors
     /// If no folder can be made.

@@ -1,4 +1,5 @@
-//! What is kept of a dump that is read once, before it is loaded: how it begins and ends, and what is in it.
+//! What is kept of a dump that is read once, before it is loaded: how it begins and ends, and what
+//! is in it.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -23,8 +24,8 @@ pub struct Outline {
     pub longest_statement: u64,
     /// The databases that it names, as the MySQL family names them.
     pub structure: Structure,
-    /// Whether something else than its text proves that it is whole: kubestash stores a dump only after its client has
-    /// ended well.
+    /// Whether something else than its text proves that it is whole: kubestash stores a dump only
+    /// after its client has ended well.
     pub proven: bool,
     /// What it may do and lack.
     pub allowed: Allowed,
@@ -74,8 +75,9 @@ impl Outline {
         }
     }
 
-    /// Refuses a dump that is cut off. One that says at its beginning what it is says at its end that it is whole,
-    /// unless somebody cut it; one without such comments is whole if that is proven otherwise.
+    /// Refuses a dump that is cut off. One that says at its beginning what it is says at its end
+    /// that it is whole, unless somebody cut it; one without such comments is whole if that is
+    /// proven otherwise.
     pub(crate) fn whole(&self, ending: Ending) -> Result<(), TargetError> {
         let proven = self.proven && self.family().is_none();
         match ending {

@@ -1,7 +1,7 @@
 //! A folder of mode 0700 for files that only this process and its client may read.
 //!
-//! It is removed when the value is dropped: at the end, after an error, and when a task is cancelled by
-//! a signal. Only `kill -9` leaves it, in a volume that goes with the pod.
+//! It is removed when the value is dropped: at the end, after an error, and when a task is
+//! cancelled by a signal. Only `kill -9` leaves it, in a volume that goes with the pod.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};

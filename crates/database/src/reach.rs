@@ -1,4 +1,5 @@
-//! Reaching a server: waiting for one that does not answer, and giving up at once on one that refuses.
+//! Reaching a server: waiting for one that does not answer, and giving up at once on one that
+//! refuses.
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -168,10 +169,12 @@ fn line_break(to: &Connection) -> String {
     format!(" (the {what} in {} ends with a line break)", to.secret)
 }
 
-/// Connects until the server answers, at most `timeout`. Only silence is waited for: a refusal fails at once.
+/// Connects until the server answers, at most `timeout`. Only silence is waited for: a refusal
+/// fails at once.
 ///
 /// # Errors
-/// [`ServerError::Refused`], [`ServerError::Encryption`] or, at the end of the time, [`ServerError::Silent`].
+/// [`ServerError::Refused`], [`ServerError::Encryption`] or, at the end of the time,
+/// [`ServerError::Silent`].
 pub(crate) async fn wait<T, F>(
     to: &Connection,
     timeout: Duration,

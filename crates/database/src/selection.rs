@@ -7,7 +7,9 @@
 //! | nothing, of a plain server | all databases that users made, never the server's own |
 //! | `--all-databases` | all but those that exist in the server's memory only, and the ignored ones |
 //!
-//! One named database is dumped without its name in the dump, so that it can be loaded under another one. Names are only ever compared with what the server has: nothing a name contains is interpreted.
+//! One named database is dumped without its name in the dump, so that it can be loaded under
+//! another one. Names are only ever compared with what the server has: nothing a name contains is
+//! interpreted.
 
 use crate::family::Role;
 
@@ -309,8 +311,8 @@ fn all_but(existing: &Existing, skipped: impl Fn(&str) -> bool) -> Result<Scope,
     }
 }
 
-/// The database that a dump of `source` goes into, and whether it is there: that of the target's role, whatever it was
-/// called where it comes from.
+/// The database that a dump of `source` goes into, and whether it is there: that of the target's
+/// role, whatever it was called where it comes from.
 pub(crate) fn place(
     source: &str,
     role: &Role,

@@ -1,4 +1,5 @@
-//! The end of what a client wrote to its standard error: the reason of a failure, fit for a status field.
+//! The end of what a client wrote to its standard error: the reason of a failure, fit for a status
+//! field.
 
 /// Bytes of a client's error output that are kept.
 pub(crate) const LIMIT: usize = 256;
@@ -24,8 +25,9 @@ impl StderrTail {
         }
     }
 
-    /// The reason of a failure: from the first line on that names an error of a server (`ERROR:`), if there is one;
-    /// otherwise the end. At most [`REASON`] bytes, no control characters, no `secrets`.
+    /// The reason of a failure: from the first line on that names an error of a server (`ERROR:`),
+    /// if there is one; otherwise the end. At most [`REASON`] bytes, no control characters, no
+    /// `secrets`.
     pub(crate) fn reason(&self, secrets: &[&str]) -> String {
         let kept = String::from_utf8_lossy(&self.kept).into_owned();
         let start = kept
@@ -37,8 +39,8 @@ impl StderrTail {
         Self::beginning(&kept[start..], secrets)
     }
 
-    /// The last line that begins with `word` and what follows it, if there is one; otherwise the end. At most
-    /// [`REASON`] bytes, no control characters, no `secrets`.
+    /// The last line that begins with `word` and what follows it, if there is one; otherwise the
+    /// end. At most [`REASON`] bytes, no control characters, no `secrets`.
     pub(crate) fn last(&self, word: &str, secrets: &[&str]) -> String {
         let kept = String::from_utf8_lossy(&self.kept).into_owned();
         let begun = kept.rfind(&format!("\n{word}")).map(|at| at + 1);

@@ -15,7 +15,8 @@ use crate::selection::quoted;
 
 /// A server that answers and takes writes.
 pub trait Target: fmt::Debug + Send + Sync {
-    /// The database that a dump of a single one goes into; none for a dump that names its databases.
+    /// The database that a dump of a single one goes into; none for a dump that names its
+    /// databases.
     fn database(&self) -> Option<&str>;
 
     /// What the server says it is.
@@ -24,7 +25,8 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// Whether a dump can be loaded here.
     ///
     /// # Errors
-    /// If the server is too old for it, does not know what it is written in, or does not let the user load it.
+    /// If the server is too old for it, does not know what it is written in, or does not let the
+    /// user load it.
     fn accepts(&self, outline: &Outline) -> Result<Accepted, TargetError>;
 }
 
@@ -44,7 +46,8 @@ pub struct Accepted {
 pub struct Missing {
     /// Its name.
     pub name: String,
-    /// The character set that it had, if that is known and the server has it; else the server's default.
+    /// The character set that it had, if that is known and the server has it; else the server's
+    /// default.
     pub character_set: Option<String>,
     /// Its collation, likewise.
     pub collation: Option<String>,

@@ -1,11 +1,11 @@
-//! The changes that an AppBinding makes to its Secret before anybody reads it (`spec.secretTransforms`): pure.
+//! The changes that an AppBinding makes to its Secret before anybody reads it
+//! (`spec.secretTransforms`): pure.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kubestash_api::appcatalog::{AppBinding, SecretTransform};
-
 use kubestash_core::target::Secrets;
 
 use crate::locate::{Key, LocateError, key_of};
@@ -15,7 +15,8 @@ pub fn sources(binding: &AppBinding) -> Vec<Key> {
     Secrets::of(binding).added
 }
 
-/// The Secret with all transforms applied, one after the other. `others` are the [`sources`] by name.
+/// The Secret with all transforms applied, one after the other. `others` are the [`sources`] by
+/// name.
 ///
 /// # Errors
 /// If a transform says too little, or names a key or Secret that is not there.

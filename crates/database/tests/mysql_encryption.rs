@@ -148,7 +148,8 @@ async fn a_server_that_demands_a_certificate_gets_it_and_is_checked_as_the_bindi
     for change in lax {
         assert_eq!(dump(&connection(change)).await.unwrap(), text);
     }
-    // 127.0.0.1 is not in the certificate, and the name counts even if only the authority was to be checked.
+    // 127.0.0.1 is not in the certificate, and the name counts even if only the authority was to be
+    // checked.
     for demand in [Demand::Unsaid, Demand::Authority] {
         let unnamed = connection(&|tls| (tls.server_name, tls.demand) = (None, demand));
         let error = dump(&unnamed).await.unwrap_err();

@@ -1,4 +1,5 @@
-//! Dumps with flags in `args`: each that is accepted gives a dump that comes back, with a real MariaDB.
+//! Dumps with flags in `args`: each that is accepted gives a dump that comes back, with a real
+//! MariaDB.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::Write;
@@ -105,7 +106,8 @@ async fn restore(to: &Connection, dumped: &Dumped, args: &str) -> Result<Accepte
     Ok(accepted)
 }
 
-/// A database with what flags have spoiled: characters of four bytes, binary data, moments, row number 0.
+/// A database with what flags have spoiled: characters of four bytes, binary data, moments, row
+/// number 0.
 async fn fill(server: &MariaDb, database: &str) {
     server
         .run(&[
@@ -172,7 +174,8 @@ async fn a_bare_word_is_the_database_of_a_backup_and_of_a_restore() {
         "{error}"
     );
 
-    // A dump that names its databases goes nowhere else, and a name never selects a part of it in silence.
+    // A dump that names its databases goes nowhere else, and a name never selects a part of it in
+    // silence.
     let both = dump(&to, &["mydb", "other"], "").await.unwrap();
     for args in ["copy", "--one-database=mydb", "mydb"] {
         let error = restore(&to, &both, args).await.unwrap_err();
@@ -266,7 +269,8 @@ async fn every_option_of_the_installed_clients_is_classified() {
     assert!(count > 300, "{count}");
 }
 
-/// Whatever a switch of the installed client does: if it is accepted, the dump comes back with every row.
+/// Whatever a switch of the installed client does: if it is accepted, the dump comes back with
+/// every row.
 #[tokio::test]
 async fn a_dump_with_any_accepted_switch_comes_back() {
     let server = MariaDb::start().await;

@@ -1,4 +1,5 @@
-//! Oracle's own MySQL: everything that it has comes back, and a client that cannot carry it is refused.
+//! Oracle's own MySQL: everything that it has comes back, and a client that cannot carry it is
+//! refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::process::Command;

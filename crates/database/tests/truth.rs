@@ -6,10 +6,10 @@ use std::time::Duration;
 use kubestash_database::{
     Connection, DumpRequest, ExamineRequest, Family, LoadRequest, Outline, Role,
 };
+use kubestash_engine::storage::{Local, Provider};
 use kubestash_engine::{
     BackupRequest, CancellationToken, LockOwner, ObjectStore, OpenOptions, Repository,
     ResticRepository, Secret, StorageConfig,
-    storage::{Local, Provider},
 };
 
 mod support;
@@ -114,8 +114,8 @@ fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// Everything that a database holds: checksums and definitions of its tables, and its views, triggers, routines and
-/// events as the server shows them.
+/// Everything that a database holds: checksums and definitions of its tables, and its views,
+/// triggers, routines and events as the server shows them.
 async fn contents(server: &Server, database: &str) -> Vec<String> {
     let text = format!("'{}'", database.replace('\'', "''"));
     let mut found = Vec::new();
@@ -214,7 +214,8 @@ async fn whatever_a_database_holds_comes_back_under_any_name_and_over_what_is_le
     let connection = server.connection();
     let backup = Backup::of(&connection, &Role::Plain, &[AWKWARD], "").await;
 
-    // Triggers are shown with the character set of their database, which a dump of one database does not carry.
+    // Triggers are shown with the character set of their database, which a dump of one database
+    // does not carry.
     server
         .run(&["CREATE DATABASE `other; --` CHARACTER SET utf8mb4"])
         .await;
@@ -358,7 +359,8 @@ async fn what_writers_keep_true_during_a_dump_is_true_in_the_copy() {
         .await;
         let connection = server.connection();
         let stop = CancellationToken::new();
-        // Money goes to and fro between the first table of the dump and the last; each transfer is written down as well.
+        // Money goes to and fro between the first table of the dump and the last; each transfer is
+        // written down as well.
         let transfers = async {
             let mut done = 0_u64;
             while !stop.is_cancelled() {

@@ -1,14 +1,15 @@
-//! The engine alone, to be measured beside `restic`: `stream backup|dump|forget|check <directory> [id]`.
+//! The engine alone, to be measured beside `restic`: `stream backup|dump|forget|check <directory>
+//! [id]`.
 //!
 //! `backup` stores its standard input as `dumpfile.sql` and prints the snapshot id, `dump` writes a
 //! snapshot to its standard output. The password is in `RESTIC_PASSWORD`, as for restic.
 
 use std::io;
 
+use kubestash_engine::storage::{Local, Provider};
 use kubestash_engine::{
     BackupRequest, CancellationToken, CheckDepth, LockOwner, ObjectStore, OpenOptions, Repository,
     ResticRepository, Secret, StorageConfig,
-    storage::{Local, Provider},
 };
 
 #[tokio::main]

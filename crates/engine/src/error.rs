@@ -46,7 +46,8 @@ pub enum EngineError {
         file: String,
         /// What is wrong and what to do.
         reason: String,
-        /// Whether the storage gave the same contents each time, so that reading again is of no use.
+        /// Whether the storage gave the same contents each time, so that reading again is of no
+        /// use.
         permanent: bool,
         /// Cause, if any.
         #[source]
@@ -163,7 +164,8 @@ impl EngineError {
         }
     }
 
-    /// Stable name of the kind of error, in PascalCase: metric label, condition reason, Event reason.
+    /// Stable name of the kind of error, in PascalCase: metric label, condition reason, Event
+    /// reason.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::WrongPassword { .. } => "WrongPassword",
@@ -199,8 +201,8 @@ impl EngineError {
         }
     }
 
-    /// Whether it says that something in the repository is missing or is not what was written, so that
-    /// whoever can do without it may go on.
+    /// Whether it says that something in the repository is missing or is not what was written, so
+    /// that whoever can do without it may go on.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Self::RepositoryDamaged { .. } | Self::FileDamaged { .. } => true,

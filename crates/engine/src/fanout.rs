@@ -8,11 +8,9 @@
 //! the others for at most [`STALL`], then it fails alone. Memory: [`BUFFERED`] pieces of [`PIECE`]
 //! bytes for each repository (4 MiB) beside what `backup_stream` itself needs.
 
-use std::{
-    io::{self, Read},
-    sync::Arc,
-    time::Duration,
-};
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures::future::join_all;

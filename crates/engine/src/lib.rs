@@ -15,8 +15,8 @@
 //!   thing written, after every pack and index it needs is durable.
 //! - Whoever writes holds a shared lock, whoever prunes an exclusive one, in the protocol of restic
 //!   itself, so that a `restic` client run beside us does no harm.
-//! - A backup relies on nothing that was not looked at: each pack is there with its size, a rotating part is read
-//!   back. What is broken does not count as stored, and is stored anew.
+//! - A backup relies on nothing that was not looked at: each pack is there with its size, a
+//!   rotating part is read back. What is broken does not count as stored, and is stored anew.
 //! - Errors name provider, bucket and remedy and never a credential.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

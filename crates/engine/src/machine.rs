@@ -1,11 +1,14 @@
-//! Which machine this is, and which of its processes are alive: so that what a killed process left is known for what it
-//! is at once, and not only when it has become old.
+//! Which machine this is, and which of its processes are alive: so that what a killed process left
+//! is known for what it is at once, and not only when it has become old.
 //!
-//! Invariant: a process is only called dead when it would be seen if it lived. Where that is not certain (another
-//! machine, a container that shares its host's name but not its processes, a `/proc` that hides those of others), it
-//! counts as alive.
+//! Invariant: a process is only called dead when it would be seen if it lived. Where that is not
+//! certain (another machine, a container that shares its host's name but not its processes, a
+//! `/proc` that hides those of others), it counts as alive.
 
-use std::{fs, hash::Hasher as _, path::Path, sync::OnceLock};
+use std::fs;
+use std::hash::Hasher as _;
+use std::path::Path;
+use std::sync::OnceLock;
 
 /// The namespaces that the kernel starts with have fixed numbers.
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
@@ -18,13 +21,14 @@ pub fn hostname() -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Whether a process of the machine called `hostname` is certainly dead: that is this machine, all processes that go by
-/// its name can be seen from here, and this one is not among them.
+/// Whether a process of the machine called `hostname` is certainly dead: that is this machine, all
+/// processes that go by its name can be seen from here, and this one is not among them.
 pub(crate) fn sees_dead(host: &str, pid: u32) -> bool {
     hostname().as_deref() == Some(host) && names_its_processes() && is_dead(pid)
 }
 
-/// What stands in the names of unfinished files for who writes them: this boot of this machine, and this process.
+/// What stands in the names of unfinished files for who writes them: this boot of this machine, and
+/// this process.
 pub(crate) fn writer() -> String {
     format!("{}-{}", boot(), std::process::id())
 }
@@ -37,7 +41,8 @@ pub(crate) fn is_dead_writer(writer: &str) -> bool {
     there == boot() && pid.parse().is_ok_and(is_dead)
 }
 
-/// Sixteen digits for this boot of this machine and the processes that can be seen; empty if that is unknown.
+/// Sixteen digits for this boot of this machine and the processes that can be seen; empty if that
+/// is unknown.
 fn boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
     BOOT.get_or_init(|| {
@@ -57,8 +62,9 @@ fn namespace(kind: &str) -> Option<String> {
     link.to_str().map(str::to_owned)
 }
 
-/// Whether the machine's name and its processes are seen from the same place: both are the host's own, or both a
-/// container's own. A container with its host's name sees few of the processes that have that name.
+/// Whether the machine's name and its processes are seen from the same place: both are the host's
+/// own, or both a container's own. A container with its host's name sees few of the processes that
+/// have that name.
 fn names_its_processes() -> bool {
     match (namespace("pid"), namespace("uts")) {
         (Some(pid), Some(uts)) => (pid == FIRST_PID_NAMESPACE) == (uts == FIRST_NAME_NAMESPACE),

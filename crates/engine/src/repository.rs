@@ -1,9 +1,7 @@
 //! What a repository can do: the one seam between kubestash and the storage format.
 
-use std::{
-    io::{Read, Write},
-    time::Duration,
-};
+use std::io::{Read, Write};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -83,8 +81,8 @@ pub struct Examined {
     pub packs_read: u64,
     /// Their bytes.
     pub bytes_read: u64,
-    /// All data was read back, or written and found complete, at or after this time; none if some of it has
-    /// not been read yet.
+    /// All data was read back, or written and found complete, at or after this time; none if some
+    /// of it has not been read yet.
     pub read_since: Option<Timestamp>,
     /// What was found missing or damaged, and what became of it: one sentence each.
     pub damage: Vec<String>,
@@ -209,10 +207,11 @@ pub trait Repository: Send + Sync {
     /// Where it is, for messages: provider, bucket and directory. No credentials.
     fn location(&self) -> String;
 
-    /// Looks at what the next backup will rely on, and repairs it: packs that are missing, have another size than
-    /// the index says, or do not fit their hashes no longer count as stored, so that the next backup stores their
-    /// chunks anew. [`Self::backup_stream`] does this by itself; beforehand it is done before the stream is begun,
-    /// which then does not have to wait for it.
+    /// Looks at what the next backup will rely on, and repairs it: packs that are missing, have
+    /// another size than the index says, or do not fit their hashes no longer count as stored,
+    /// so that the next backup stores their chunks anew. [`Self::backup_stream`] does this by
+    /// itself; beforehand it is done before the stream is begun, which then does not have to
+    /// wait for it.
     fn prepare(
         &self,
         wish: ReadBack,
@@ -224,8 +223,8 @@ pub trait Repository: Send + Sync {
 
     /// Stores a stream as one file in a new snapshot.
     ///
-    /// When it returns, every pack that the snapshot refers to was found in the storage with its size, and what was
-    /// written was read back or found with its size.
+    /// When it returns, every pack that the snapshot refers to was found in the storage with its
+    /// size, and what was written was read back or found with its size.
     ///
     /// If `source` fails, `cancel` fires or the storage fails, no snapshot is written and what was
     /// uploaded is removed again as far as possible.
@@ -245,7 +244,8 @@ pub trait Repository: Send + Sync {
     /// All snapshots that can be read, oldest first.
     fn snapshots(&self) -> BoxFuture<'_, Result<Vec<SnapshotInfo>, EngineError>>;
 
-    /// One snapshot, given by full id or a prefix of at least 8 digits. What became of the others does not matter.
+    /// One snapshot, given by full id or a prefix of at least 8 digits. What became of the others
+    /// does not matter.
     fn snapshot<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<SnapshotInfo, EngineError>>;
 
     /// Removes snapshots, given by full id or a prefix of at least 8 digits, and everything that

@@ -9,8 +9,8 @@
 //!                                      ├──► index/     which pack holds which blob
 //!                                      └──► snapshots/ last: it commits the backup
 //! ```
-//! Around the stream: `prepare` looks at what a backup relies on and has it repaired, `written` at what it wrote,
-//! `survey` at what all snapshots need.
+//! Around the stream: `prepare` looks at what a backup relies on and has it repaired, `written` at
+//! what it wrote, `survey` at what all snapshots need.
 //!
 //! Reading and writing streams, index, snapshots and locks is ours; initialising, checking and
 //! pruning is done by `rustic_core` on a backend of ours (`backend`).
@@ -37,10 +37,11 @@ mod survey;
 mod upload;
 mod written;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-
 pub use lock::{LockOwner, LockWait, OnLockWait, OwnerGone};
 
 use crate::{
@@ -133,8 +134,8 @@ impl ResticRepository {
     }
 
     /// Removes locks whose holders are provably gone (older than 30 minutes, or their owner is
-    /// gone), and what a writer that was killed left of one; returns how many locks. An operation that
-    /// waits for a lock does this by itself.
+    /// gone), and what a writer that was killed left of one; returns how many locks. An operation
+    /// that waits for a lock does this by itself.
     pub async fn remove_stale_locks(&self) -> Result<u64, EngineError> {
         lock::remove_stale(&self.inner).await
     }

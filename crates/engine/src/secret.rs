@@ -4,7 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A password, key or credential. Its memory is overwritten when it is dropped and `Debug` hides it.
+/// A password, key or credential. Its memory is overwritten when it is dropped and `Debug` hides
+/// it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 

@@ -1,25 +1,17 @@
-//! What a store answers when it is broken, no store at all, or refuses for a reason that the user can mend: a scripted
-//! server of the S3 protocol.
+//! What a store answers when it is broken, no store at all, or refuses for a reason that the user
+//! can mend: a scripted server of the S3 protocol.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{
-    error::Error,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use kubestash_engine::{
-    ObjectStore, Secret, StorageConfig, StorageError,
-    storage::{Provider, S3, S3Credentials},
-};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpListener,
-    task::JoinHandle,
-};
+use kubestash_engine::storage::{Provider, S3, S3Credentials};
+use kubestash_engine::{ObjectStore, Secret, StorageConfig, StorageError};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 /// Longer than any of these answers takes on a busy machine, and far shorter than "for ever".
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,7 +30,8 @@ fn ok(body: impl Into<String>) -> Answer {
     }
 }
 
-/// A server that answers each request as the script says, given its number and its first line. Ends with the value.
+/// A server that answers each request as the script says, given its number and its first line. Ends
+/// with the value.
 struct Server {
     address: String,
     requests: Arc<AtomicUsize>,
@@ -260,7 +253,8 @@ async fn a_store_that_answers_everything_with_200_is_not_taken_at_its_word() {
             assert_eq!(refused.kind(), kind, "{shown}: {}", said(&refused));
             assert!(said(&refused).contains(word), "{shown}: {}", said(&refused));
         }
-        // An object that is read or written is no object either, if the answer says that it is an error.
+        // An object that is read or written is no object either, if the answer says that it is an
+        // error.
         if shown.contains("<Error>") {
             for refused in [
                 within(store.read("metadata.yaml")).await.unwrap_err(),

@@ -3,19 +3,18 @@
 
 mod support;
 
-use std::{
-    io::{self, Read, Write as _},
-    path::Path,
-    process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use kubestash_engine::{
     CancellationToken, CheckDepth, Destination, LockOwner, OpenOptions, Repository,
     ResticRepository, backup_streams,
 };
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use support::*;
 
 #[tokio::test]

@@ -1,12 +1,11 @@
-//! Damaged repositories: a backup succeeds only with data that can be restored, and puts right what its stream still has.
+//! Damaged repositories: a backup succeeds only with data that can be restored, and puts right what
+//! its stream still has.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
-use std::{
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use kubestash_engine::{
     CancellationToken, CheckDepth, EngineError, ReadBack, ReadDepth, Repository, ResticRepository,

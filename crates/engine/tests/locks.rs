@@ -3,13 +3,11 @@
 
 mod support;
 
-use std::{
-    io::Write as _,
-    path::Path,
-    process::Stdio,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use kubestash_engine::{
     CancellationToken, LockWait, OnLockWait, OpenOptions, Repository, ResticRepository,

@@ -7,10 +7,10 @@ mod support;
 
 use std::process::Command;
 
+use kubestash_engine::storage::{Azure, AzureCredentials, Provider, S3, S3Credentials};
 use kubestash_engine::{
     CancellationToken, CheckDepth, ObjectStore, Repository as _, ResticRepository, Secret,
     StorageConfig,
-    storage::{Azure, AzureCredentials, Provider, S3, S3Credentials},
 };
 use servers::{AzureServer, BUCKET, S3Server, Tls, Trust};
 use support::*;

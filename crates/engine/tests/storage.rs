@@ -3,18 +3,16 @@
 
 mod support;
 
-use std::{
-    error::Error,
-    io::{Read as _, Write as _},
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::error::Error;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kubestash_engine::{
-    ObjectStore, Secret, StorageConfig, StorageError,
-    storage::{Azure, AzureCredentials, Gcs, GcsCredentials, Provider, S3, S3Credentials},
+use kubestash_engine::storage::{
+    Azure, AzureCredentials, Gcs, GcsCredentials, Provider, S3, S3Credentials,
 };
+use kubestash_engine::{ObjectStore, Secret, StorageConfig, StorageError};
 use support::*;
 
 #[tokio::test]

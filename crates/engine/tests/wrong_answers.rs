@@ -1,22 +1,17 @@
-//! A storage that answers wrongly once: nothing is called damaged or a wrong password for that, and nothing fails.
+//! A storage that answers wrongly once: nothing is called damaged or a wrong password for that, and
+//! nothing fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 
-use kubestash_engine::{
-    ObjectStore, ResticRepository, StorageConfig,
-    storage::{Gcs, GcsCredentials, Provider},
-};
+use kubestash_engine::storage::{Gcs, GcsCredentials, Provider};
+use kubestash_engine::{ObjectStore, ResticRepository, StorageConfig};
 use support::*;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 /// What happens to the first answer about each object.
 #[derive(Clone, Copy, Debug, PartialEq)]

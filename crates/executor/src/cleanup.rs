@@ -1,5 +1,5 @@
-//! The Jobs of `local` storages: a volume can only be reached from a pod, so what the operator does by
-//! itself in a bucket is done here, asked for by the operator, one object for each Job.
+//! The Jobs of `local` storages: a volume can only be reached from a pod, so what the operator does
+//! by itself in a bucket is done here, asked for by the operator, one object for each Job.
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -24,7 +24,8 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::store::{self, Store};
 
-/// Makes a volume ready: it is there, can be written, holds nothing of others, says what it is, and what it holds.
+/// Makes a volume ready: it is there, can be written, holds nothing of others, says what it is, and
+/// what it holds.
 ///
 /// # Errors
 /// If not.
@@ -60,7 +61,8 @@ fn was_set_up(storage: &BackupStorage) -> bool {
         })
 }
 
-/// Tells the operator what the volume holds, if it has made the ConfigMap for that, and returns it in short.
+/// Tells the operator what the volume holds, if it has made the ConfigMap for that, and returns it
+/// in short.
 async fn report(
     cluster: &Cluster,
     backend: &Backend,
@@ -179,7 +181,8 @@ pub async fn clean_snapshot(
     Ok(())
 }
 
-/// Removes the data of a Repository, and nothing else in its directory. The object itself is the operator's.
+/// Removes the data of a Repository, and nothing else in its directory. The object itself is the
+/// operator's.
 ///
 /// # Errors
 /// If it cannot be removed.

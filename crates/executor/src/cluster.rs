@@ -1,8 +1,8 @@
-//! The Kubernetes API as the executor uses it: each request is tried for a while, and a failure names
-//! verb, resource and object.
+//! The Kubernetes API as the executor uses it: each request is tried for a while, and a failure
+//! names verb, resource and object.
 //!
-//! Freshly made Roles reach an API server's authorizer a moment late, and an API server may be away for a
-//! moment; neither must cost a backup that took hours.
+//! Freshly made Roles reach an API server's authorizer a moment late, and an API server may be away
+//! for a moment; neither must cost a backup that took hours.
 
 mod dynamic;
 
@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
 
+pub use dynamic::Created;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -17,8 +18,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-
-pub use dynamic::Created;
 
 /// Field manager of everything the executor writes.
 pub const FIELD_MANAGER: &str = "kubestash-executor";
@@ -225,8 +224,8 @@ impl Cluster {
         )
     }
 
-    /// Applies a status by server-side apply and returns the object as it is then. What this manager
-    /// applied before and leaves out now is removed.
+    /// Applies a status by server-side apply and returns the object as it is then. What this
+    /// manager applied before and leaves out now is removed.
     ///
     /// # Errors
     /// If the API server refuses or stays away, also when the object was replaced in between.

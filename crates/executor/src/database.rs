@@ -1,4 +1,5 @@
-//! From the target of a session to its database: the reads that a backup and a restore have in common.
+//! From the target of a session to its database: the reads that a backup and a restore have in
+//! common.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +34,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) user: &'a str,
 }
 
-/// Follows a target to its database. `namespace` is that of the object that names the target, `named_by` the field of
-/// it that does.
+/// Follows a target to its database. `namespace` is that of the object that names the target,
+/// `named_by` the field of it that does.
 ///
 /// # Errors
 /// If an object on the way is missing or says too little, or the server is of another family.

@@ -1,8 +1,8 @@
 //! Why something failed, in one line that may be shown to anybody.
 //!
-//! An error of any layer becomes a [`Failure`]: a stable kind, the chain of causes as one sentence, and
-//! whether trying again can help. Invariant: the sentence holds no line breaks, no control characters and
-//! at most [`LONGEST`] characters, so it fits a status field and a log line.
+//! An error of any layer becomes a [`Failure`]: a stable kind, the chain of causes as one sentence,
+//! and whether trying again can help. Invariant: the sentence holds no line breaks, no control
+//! characters and at most [`LONGEST`] characters, so it fits a status field and a log line.
 
 use std::error::Error;
 
@@ -64,8 +64,8 @@ impl Failure {
         }
     }
 
-    /// The exit code of a process that ended in these failures: 0 without any, 64 if no retry can help
-    /// any of them, else 1.
+    /// The exit code of a process that ended in these failures: 0 without any, 64 if no retry can
+    /// help any of them, else 1.
     pub fn exit_code(failures: &[Self]) -> u8 {
         match failures {
             [] => 0,
@@ -93,7 +93,8 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     one_line(&text)
 }
 
-/// The message of a refusal of the API server: the client prints the fields of a Rust struct behind it.
+/// The message of a refusal of the API server: the client prints the fields of a Rust struct behind
+/// it.
 fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a str> {
     let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
     match error.downcast_ref::<kube::Error>().or_else(boxed)? {

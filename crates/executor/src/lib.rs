@@ -7,11 +7,12 @@
 //!             ├► manifest: the same for the Kubernetes objects around a database
 //!             └► cleanup: what a `local` storage needs done in a pod
 //! ```
-//! It speaks to the Kubernetes API with the rights of the Job's ServiceAccount and knows nothing of where
-//! it runs. Decisions are pure ([`arguments`], the plan and the report of a backup, the selection of
-//! retention); the rest reads and writes.
+//! It speaks to the Kubernetes API with the rights of the Job's ServiceAccount and knows nothing of
+//! where it runs. Decisions are pure ([`arguments`], the plan and the report of a backup, the
+//! selection of retention); the rest reads and writes.
 //!
-//! The exit code says what the Job may do: 0 done, 64 failed for good, 1 failed and worth another attempt.
+//! The exit code says what the Job may do: 0 done, 64 failed for good, 1 failed and worth another
+//! attempt.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod arguments;
@@ -28,14 +29,13 @@ pub mod settings;
 pub mod store;
 mod waiting;
 
-use kube::Client;
-use kubestash_engine::CancellationToken;
-use tokio::signal::unix::{SignalKind, signal};
-
 use arguments::Command;
 use cluster::Cluster;
 use failure::Failure;
+use kube::Client;
+use kubestash_engine::CancellationToken;
 use settings::Settings;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs `kubestash execute <args>` and returns the exit code of the process.
 ///
@@ -76,7 +76,8 @@ pub async fn run(
         tracing::info!("--{flag} has no effect here");
     }
     let cluster = Cluster::new(client);
-    // In a box: what a backup or a restore keeps while it waits is too large to be moved from stack frame to stack frame.
+    // In a box: what a backup or a restore keeps while it waits is too large to be moved from stack
+    // frame to stack frame.
     let work = Box::pin(command(&cluster, settings, &arguments.command, cancel));
     work.await.err().unwrap_or_default()
 }

@@ -1,9 +1,11 @@
 //! The log of a container: one line for each step, on stdout, for `kubectl logs`.
 
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, fmt};
 
-/// What is logged unless `KUBESTASH_LOG` says otherwise. A directive counts for every target that begins with its name,
-/// and the longest one wins: `kube=warn` alone would silence `kubestash_executor`, too.
+/// What is logged unless `KUBESTASH_LOG` says otherwise. A directive counts for every target that
+/// begins with its name, and the longest one wins: `kube=warn` alone would silence
+/// `kubestash_executor`, too.
 const FILTER: &str = "info,kubestash=info,kube=warn,rustic_core=warn,opendal=warn,mysql_async=warn";
 /// At most this many names of databases in a line.
 const SHOWN: usize = 20;
@@ -22,7 +24,8 @@ pub fn start() {
         .try_init();
 }
 
-/// Lets a panic say what happened in one line of the log, the last one: that is what ends up as the reason of the session.
+/// Lets a panic say what happened in one line of the log, the last one: that is what ends up as the
+/// reason of the session.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

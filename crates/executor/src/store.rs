@@ -25,7 +25,8 @@ pub struct Store {
     pub repository: Repository,
     /// Its storage.
     pub backend: Backend,
-    /// Whether the storage is a volume: what the operator writes into a bucket, a Job writes there.
+    /// Whether the storage is a volume: what the operator writes into a bucket, a Job writes
+    /// there.
     pub is_volume: bool,
     /// The password of its backups, or why there is none.
     password: Result<Secret, Failure>,
@@ -38,8 +39,8 @@ impl Store {
     /// Reads everything that leads from `repository` to its storage. `job` is the name of our Job.
     ///
     /// # Errors
-    /// If the storage cannot be reached as configured. A missing encryption password is told later, to
-    /// those who need it.
+    /// If the storage cannot be reached as configured. A missing encryption password is told later,
+    /// to those who need it.
     pub async fn of(
         cluster: &Cluster,
         settings: &Settings,
@@ -103,11 +104,12 @@ impl Store {
         self.password.clone()
     }
 
-    /// Opens the restic repository of a component, making it if there is none and none has been there before.
+    /// Opens the restic repository of a component, making it if there is none and none has been
+    /// there before.
     ///
     /// # Errors
-    /// If it cannot be opened; a wrong password is told with the Secret it came from. If Snapshots are in a repository
-    /// that is gone: a new one in its place would pass for theirs.
+    /// If it cannot be opened; a wrong password is told with the Secret it came from. If Snapshots
+    /// are in a repository that is gone: a new one in its place would pass for theirs.
     pub async fn open_or_init(
         &self,
         cluster: &Cluster,
@@ -205,8 +207,8 @@ impl Store {
     }
 }
 
-/// Opens the storage behind a BackupStorage; nothing is sent to it yet. The second value says whether it
-/// is a volume.
+/// Opens the storage behind a BackupStorage; nothing is sent to it yet. The second value says
+/// whether it is a volume.
 ///
 /// # Errors
 /// If object or Secret have a gap.
@@ -281,7 +283,8 @@ fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
                 return false;
             };
             if let Some((namespace_of, name)) = LockHolder::restore_of(&other.job) {
-                // Restores in other namespaces cannot be seen from here; the operator removes their locks.
+                // Restores in other namespaces cannot be seen from here; the operator removes their
+                // locks.
                 let is_seen = restored_in.as_ref().unwrap_or(&namespace) == namespace_of;
                 return is_seen && restore_has_ended(&cluster, namespace_of, name).await;
             }
@@ -291,9 +294,10 @@ fn owner(cluster: &Cluster, repository: &Repository, job: &str) -> LockOwner {
     }))
 }
 
-/// Whether the Job of a BackupSession is over. What proves that are words that only the operator says, and only after the
-/// Job: that a Snapshot has failed, or that the session has come to its end. A Snapshot that succeeded proves nothing,
-/// for its Job goes on with retention. Without an answer nothing is certain.
+/// Whether the Job of a BackupSession is over. What proves that are words that only the operator
+/// says, and only after the Job: that a Snapshot has failed, or that the session has come to its
+/// end. A Snapshot that succeeded proves nothing, for its Job goes on with retention. Without an
+/// answer nothing is certain.
 async fn has_ended(
     cluster: &Cluster,
     namespace: &str,
@@ -313,7 +317,8 @@ async fn has_ended(
     match snapshot.status.as_ref().and_then(|status| status.phase) {
         Some(SnapshotPhase::Failed) => true,
         Some(SnapshotPhase::Succeeded) => {
-            // A restore may not read one session, whose name nobody knew, but list those of its own namespace.
+            // A restore may not read one session, whose name nobody knew, but list those of its own
+            // namespace.
             let session = match restored_in {
                 None => cluster
                     .find::<BackupSession>(namespace, job)

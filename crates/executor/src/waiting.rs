@@ -5,8 +5,9 @@
 //!   engine: storage tried again ───┼─► Waits ─► a task of its own ─► condition `Waiting` of the session
 //!   database: server tried again ──┘
 //! ```
-//! Invariant: the condition is there only while something is waited for. A Job that is killed in the meantime leaves
-//! it behind; then the operator, who ends the session, says that nobody waits any more.
+//! Invariant: the condition is there only while something is waited for. A Job that is killed in
+//! the meantime leaves it behind; then the operator, who ends the session, says that nobody waits
+//! any more.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};

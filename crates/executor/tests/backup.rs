@@ -450,7 +450,8 @@ async fn data_of_an_attempt_that_was_killed_before_it_reported_is_adopted() {
 #[tokio::test]
 async fn retention_removes_objects_files_and_data_together() {
     let stage = Stage::new(&[REPO]).await;
-    // Their names are in the order of time, as real ones are: some of them may be of the same second.
+    // Their names are in the order of time, as real ones are: some of them may be of the same
+    // second.
     for session in ["1-good", "2-good"] {
         stage.back_up(session).await;
         stage

@@ -1,4 +1,5 @@
-//! Manifests through the executor alone: real API server, real restic repository, no operator and no provider.
+//! Manifests through the executor alone: real API server, real restic repository, no operator and
+//! no provider.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -271,7 +271,8 @@ async fn locks_of_ended_jobs_do_not_hold_up_retention() {
     stage.session("s-2").await;
     let process = start(&stage, "s-2", None);
     let locks = stage.restic_dir(REPO).join("locks");
-    // A lock counts when it has its name; before that it is a file in the making, which holds up nobody.
+    // A lock counts when it has its name; before that it is a file in the making, which holds up
+    // nobody.
     let held = || {
         let names = std::fs::read_dir(&locks).unwrap().flatten();
         names.filter(|file| file.file_name().len() == 64).count()
@@ -400,7 +401,8 @@ async fn a_lock_stays_until_its_session_has_ended_also_when_its_snapshot_has_suc
         names.filter(|file| file.file_name().len() == 64).count()
     };
     eventually("a lock is there", || held() > 0).await;
-    // It lives and works on the repository, as a Job does with retention after its Snapshot has succeeded.
+    // It lives and works on the repository, as a Job does with retention after its Snapshot has
+    // succeeded.
     process.signal("-STOP");
     let name = snapshot_name(REPO, "s-2");
     stage

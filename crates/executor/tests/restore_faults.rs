@@ -1,4 +1,5 @@
-//! A restore that cannot go well says why, and says whether the database was touched; afterwards another one succeeds.
+//! A restore that cannot go well says why, and says whether the database was touched; afterwards
+//! another one succeeds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::os::unix::fs::PermissionsExt;
@@ -241,8 +242,8 @@ async fn damaged_data_is_found_before_the_database_is_touched() {
     assert_says(&failure, &["nothing was changed in the database"]);
     copy(&sound, &repository);
 
-    // What is damaged in another Snapshot is no reason to lose this one, nor is a damaged index: the packs say what
-    // they hold.
+    // What is damaged in another Snapshot is no reason to lose this one, nor is a damaged index:
+    // the packs say what they hold.
     stage.back_up("s-2").await;
     let other = stage.dump(REPO, "s-2").await["resticStats"][0]["id"].clone();
     flip(&repository.join("snapshots").join(other.as_str().unwrap()));
@@ -480,7 +481,8 @@ async fn killed_at_any_moment_a_restore_is_mended_by_the_next_one() {
         succeeds(&stage, &format!("after-{round}"), "sample-druid").await;
         assert_eq!(contents(&stage.database).await, before, "round {round}");
     }
-    // Their locks are held by nobody, once the operator says that they have ended: retention goes on.
+    // Their locks are held by nobody, once the operator says that they have ended: retention goes
+    // on.
     let locks = || stage.restic(REPO, &["list", "locks", "--no-lock"]).stdout;
     assert!(!locks().is_empty());
     for name in sessions {

@@ -4,11 +4,12 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, bail};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, fmt};
 
 const VARIABLE: &str = "KUBESTASH_LOG";
-/// The libraries report every retried watch; what matters of it we say ourselves. Targets are compared by their
-/// beginning, so `kube` means our own crates too unless they are named.
+/// The libraries report every retried watch; what matters of it we say ourselves. Targets are
+/// compared by their beginning, so `kube` means our own crates too unless they are named.
 const DEFAULT: &str =
     "info,kube=warn,kube_runtime=error,rustic_core=warn,opendal=warn,kubestash=info";
 
@@ -58,7 +59,8 @@ fn directives(text: &str) -> anyhow::Result<String> {
     for directive in &given {
         let (target, level) = match directive.rsplit_once('=') {
             Some((target, level)) => (target, level),
-            // Alone, a level is for everything; anything else would be taken for a target and say nothing.
+            // Alone, a level is for everything; anything else would be taken for a target and say
+            // nothing.
             None => ("", *directive),
         };
         // Nothing at all would be taken for "error".

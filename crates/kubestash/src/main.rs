@@ -1,8 +1,8 @@
 //! kubestash: backup and restore of databases on Kubernetes, one binary.
 //!
-//! `kubestash operator` is the operator of a cluster, `kubestash execute` what runs in its Jobs, and
-//! `kubestash up` the whole system on one machine: API server, node, database provider and operator
-//! in one process.
+//! `kubestash operator` is the operator of a cluster, `kubestash execute` what runs in its Jobs,
+//! and `kubestash up` the whole system on one machine: API server, node, database provider and
+//! operator in one process.
 
 mod install;
 mod logging;
@@ -93,7 +93,8 @@ fn processors() -> usize {
 /// Runs a future to its end on a runtime of this process, with so many threads.
 fn blocking(workers: usize, future: impl Future<Output = ExitCode>) -> ExitCode {
     memory::return_unused();
-    // Every TLS connection of the process uses this provider; a second installation changes nothing.
+    // Every TLS connection of the process uses this provider; a second installation changes
+    // nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)

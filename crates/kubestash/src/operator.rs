@@ -24,16 +24,20 @@ pub(crate) struct Args {
     /// Address the admission webhook listens on
     #[arg(long, default_value = "0.0.0.0:9443")]
     webhook_listen: SocketAddr,
-    /// Service by which the API server reaches the admission webhook; without it the operator runs without one
+    /// Service by which the API server reaches the admission webhook; without it the operator runs
+    /// without one
     #[arg(long, value_name = "NAME")]
     webhook_service: Option<String>,
-    /// Directory with tls.crt, tls.key and ca.crt of the webhook; without it a certificate is made at each start
+    /// Directory with tls.crt, tls.key and ca.crt of the webhook; without it a certificate is made
+    /// at each start
     #[arg(long, value_name = "DIR")]
     webhook_cert_dir: Option<PathBuf>,
-    /// How many BackupSessions and RestoreSessions work at once; the others wait in a queue. 0 sets no limit
+    /// How many BackupSessions and RestoreSessions work at once; the others wait in a queue. 0
+    /// sets no limit
     #[arg(long, value_name = "N", env = "KUBESTASH_MAX_SESSIONS", default_value_t = MAX_SESSIONS)]
     max_sessions: usize,
-    /// Hold a Lease before anything is written, so that of several operators one works and the others wait
+    /// Hold a Lease before anything is written, so that of several operators one works and the
+    /// others wait
     #[arg(
         long,
         value_name = "BOOL",

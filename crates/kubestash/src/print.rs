@@ -1,4 +1,5 @@
-//! What commands print: `crds` and `catalog` as YAML for `kubectl apply --server-side -f -`, `version`, `completion`.
+//! What commands print: `crds` and `catalog` as YAML for `kubectl apply --server-side -f -`,
+//! `version`, `completion`.
 
 use std::io::Write;
 

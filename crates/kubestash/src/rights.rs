@@ -1,5 +1,5 @@
-//! The rights that `kubestash up` needs, looked at before anything is begun: without them it would serve an API whose
-//! every pod and database fails.
+//! The rights that `kubestash up` needs, looked at before anything is begun: without them it would
+//! serve an API whose every pod and database fails.
 
 use std::fs;
 use std::path::Path;
@@ -39,7 +39,8 @@ pub(crate) fn check() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a process as pods are run, for a container or a security module may forbid what the kernel would allow.
+/// Runs a process as pods are run, for a container or a security module may forbid what the kernel
+/// would allow.
 pub(crate) async fn try_out(data_dir: &Path, own_binary: &Path) -> anyhow::Result<()> {
     match trial(data_dir, own_binary).await? {
         Exit::Code(0) => Ok(()),
@@ -59,7 +60,8 @@ fn missing(status: &str) -> Vec<String> {
 
 /// Whether SIGHUP was ignored when this process was started, as `nohup` does.
 pub(crate) fn ignores_hangup() -> bool {
-    // What cannot be read is not ignored: the process ends in order, as it does on any other signal.
+    // What cannot be read is not ignored: the process ends in order, as it does on any other
+    // signal.
     fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|status| field(&status, "SigIgn"))

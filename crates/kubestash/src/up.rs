@@ -53,7 +53,8 @@ pub(crate) struct Args {
     /// Port of the API server on 127.0.0.1; by default the one of the last time, or a free one
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     port: u16,
-    /// How many BackupSessions and RestoreSessions work at once; the others wait in a queue. 0 sets no limit
+    /// How many BackupSessions and RestoreSessions work at once; the others wait in a queue. 0
+    /// sets no limit
     #[arg(long, value_name = "N", env = "KUBESTASH_MAX_SESSIONS", default_value_t = MAX_SESSIONS)]
     max_sessions: usize,
     /// Stop when standard input is closed, for use under another program
@@ -269,8 +270,8 @@ async fn client(server: &Server) -> anyhow::Result<kube::Client> {
     Ok(kube::Client::new(service, config.default_namespace))
 }
 
-/// Lets this process have as many files open as it may: connections, databases and pods need many, and the usual limit
-/// is meant for programs of another kind.
+/// Lets this process have as many files open as it may: connections, databases and pods need many,
+/// and the usual limit is meant for programs of another kind.
 fn raise_open_files() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     const ENOUGH: u64 = 1 << 16;
@@ -283,8 +284,8 @@ fn raise_open_files() {
     }
 }
 
-/// Fires on Ctrl-C, SIGTERM and SIGHUP: a terminal that is closed ends what runs in it, in order. What was started with
-/// `nohup` goes on.
+/// Fires on Ctrl-C, SIGTERM and SIGHUP: a terminal that is closed ends what runs in it, in order.
+/// What was started with `nohup` goes on.
 pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for signals")?;

@@ -1,12 +1,12 @@
 //! PersistentVolumeClaims, bound to directories of this machine.
 //!
-//! A claim is bound as soon as it is seen, whatever its storage class: there is only one machine. Its directory is
-//! `volumes/<namespace>_<name>_<uid>` and goes with the claim, as with the reclaim policy `Delete`.
+//! A claim is bound as soon as it is seen, whatever its storage class: there is only one machine.
+//! Its directory is `volumes/<namespace>_<name>_<uid>` and goes with the claim, as with the reclaim
+//! policy `Delete`.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;

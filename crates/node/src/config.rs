@@ -6,13 +6,17 @@ use std::time::Duration;
 /// How to run a node. Build it with [`NodeConfig::new`] and change what differs.
 #[derive(Clone)]
 pub struct NodeConfig {
-    /// A client with the rights of a node and of the Job controller (`up` gives the administrator's).
+    /// A client with the rights of a node and of the Job controller (`up` gives the
+    /// administrator's).
     pub client: kube::Client,
-    /// The root of everything on disk, which no pod sees; the node keeps claims in `volumes/` there.
+    /// The root of everything on disk, which no pod sees; the node keeps claims in `volumes/`
+    /// there.
     pub data_dir: PathBuf,
-    /// Where logs and emptyDir volumes are, `<uid>/…` for each pod: where the API server looks for logs.
+    /// Where logs and emptyDir volumes are, `<uid>/…` for each pod: where the API server looks for
+    /// logs.
     pub pods_dir: PathBuf,
-    /// The binary that stands behind [`own_images`](Self::own_images), and that is re-executed as the supervisor.
+    /// The binary that stands behind [`own_images`](Self::own_images), and that is re-executed as
+    /// the supervisor.
     pub own_binary: PathBuf,
     /// Image references that this node can run: they all mean [`own_binary`](Self::own_binary).
     /// A tag or digest in a pod's image is ignored when the entry here has none.
@@ -25,13 +29,15 @@ pub struct NodeConfig {
     pub api_port: u16,
     /// PEM of the authority that signed the API server's certificate (`ca.crt` beside the token).
     pub ca_pem: String,
-    /// Paths that no pod may see, besides [`data_dir`](Self::data_dir): the administrator's kubeconfig, say.
+    /// Paths that no pod may see, besides [`data_dir`](Self::data_dir): the administrator's
+    /// kubeconfig, say.
     pub masked_paths: Vec<PathBuf>,
     /// `PATH` of containers that set none.
     pub search_path: String,
     /// How long pods may take to end when the node itself is stopped.
     pub shutdown_grace: Duration,
-    /// Life of the tokens of pods' ServiceAccounts, in seconds; at least 600. They are renewed in their files.
+    /// Life of the tokens of pods' ServiceAccounts, in seconds; at least 600. They are renewed in
+    /// their files.
     pub token_seconds: i64,
     /// How often is looked whether a token is to be renewed.
     pub token_checked_every: Duration,
@@ -40,8 +46,8 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// A configuration with the usual values: pods in `pods/` of the data directory, node `kubestash`, the `PATH` of
-    /// this process, 4 s to shut down.
+    /// A configuration with the usual values: pods in `pods/` of the data directory, node
+    /// `kubestash`, the `PATH` of this process, 4 s to shut down.
     pub fn new(
         client: kube::Client,
         data_dir: impl Into<PathBuf>,

@@ -30,7 +30,8 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// A queue, and the task that empties it; the task ends when the last clone of the queue is gone.
+    /// A queue, and the task that empties it; the task ends when the last clone of the queue is
+    /// gone.
     pub(crate) fn start(
         client: Client,
         component: &str,

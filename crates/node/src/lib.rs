@@ -8,12 +8,14 @@
 //!                                                          (our binary, re-executed twice)
 //! ```
 //!
-//! The crate knows no kind of kubestash: it speaks the Kubernetes API through a [`kube::Client`] and runs
-//! the pods of that API as processes of this machine. Invariants:
+//! The crate knows no kind of kubestash: it speaks the Kubernetes API through a [`kube::Client`]
+//! and runs the pods of that API as processes of this machine. Invariants:
 //!
-//! * everything is level-triggered: a restart reads the objects again and carries on from what they say;
+//! * everything is level-triggered: a restart reads the objects again and carries on from what they
+//!   say;
 //! * nothing is written when nothing has changed;
-//! * no process outlives the program that started it, even if that is ended by `kill -9` ([`supervisor`]).
+//! * no process outlives the program that started it, even if that is ended by `kill -9`
+//!   ([`supervisor`]).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod claim;

@@ -1,5 +1,5 @@
-//! What the API server says, in words for Events and states: the client's own way to print a refusal ends in the fields
-//! of a Rust struct.
+//! What the API server says, in words for Events and states: the client's own way to print a
+//! refusal ends in the fields of a Rust struct.
 
 /// The sentence of a refusal, or what else went wrong with a request.
 pub fn spoken(error: &kube::Error) -> String {

@@ -51,7 +51,8 @@ impl NodeError {
 /// within a little more than [`NodeConfig::shutdown_grace`]. The API server must outlive this call.
 ///
 /// # Errors
-/// If the data directory cannot be used. Trouble with single objects becomes their status and Events.
+/// If the data directory cannot be used. Trouble with single objects becomes their status and
+/// Events.
 pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<(), NodeError> {
     let volumes = config.data_dir.join("volumes");
     for path in [config.pods_dir.clone(), volumes.clone()] {
@@ -96,7 +97,8 @@ pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<(), Node
     stopping.send_replace(Some(grace));
     dispatcher.drain().await;
     claims_task.abort();
-    // Everything that holds the queue of Events must be gone for its writer to end; the claims task may still be.
+    // Everything that holds the queue of Events must be gone for its writer to end; the claims task
+    // may still be.
     let _ = claims_task.await;
     let _ = tokio::time::timeout(LAST_EVENTS, event_writer).await;
     Ok(())

@@ -547,8 +547,8 @@ async fn a_volume_that_cannot_be_mounted_is_told_by_an_event_as_a_kubelet_tells_
         );
         assert_eq!(event.type_.as_deref(), Some("Warning"));
         assert_eq!(event.involved_object.field_path, None);
-        // A kubelet says no more in the status. What was the matter before, such as the ServiceAccount of a new namespace,
-        // is taken back.
+        // A kubelet says no more in the status. What was the matter before, such as the
+        // ServiceAccount of a new namespace, is taken back.
         let creating = |pod: Option<&Pod>| {
             waiting(pod).is_some_and(|(reason, _)| reason == "ContainerCreating")
         };

@@ -1,4 +1,5 @@
-//! The supervisor with real processes: what they see, how they end, and that none is ever left behind.
+//! The supervisor with real processes: what they see, how they end, and that none is ever left
+//! behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{BufRead, BufReader};
@@ -91,7 +92,8 @@ fn await_sleepers(marker: &str, count: usize) {
     }
 }
 
-/// Starts one sleeper in the foreground, one in the background, and one that has left session and process group.
+/// Starts one sleeper in the foreground, one in the background, and one that has left session and
+/// process group.
 fn three_sleepers(marker: &str) -> String {
     format!("setsid -f sleep {marker}; sleep {marker} & sleep {marker}")
 }
@@ -190,7 +192,8 @@ async fn stop_lets_the_process_finish_what_it_does() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_signal_to_stop_with_is_the_callers_choice() {
-    // The shell waits for nothing but the signal: a trap runs only when the program before it has ended.
+    // The shell waits for nothing but the signal: a trap runs only when the program before it has
+    // ended.
     let script = "trap 'exit 3' TERM; trap 'exit 4' INT; sleep 600 & : >ready; wait";
     for (signal, code) in [(StopSignal::Terminate, 3), (StopSignal::Interrupt, 4)] {
         let dir = tempfile::tempdir().unwrap();

@@ -1,16 +1,15 @@
 //! Writes: server-side apply, and only when something would change.
 //!
-//! Invariant: nothing is sent when the live object already says what is desired, so that an idle operator causes no
-//! new `resourceVersion`. Every controller applies under a [`Manager`] of its own, because what a manager leaves out
-//! of its next apply is removed by the API server.
+//! Invariant: nothing is sent when the live object already says what is desired, so that an idle
+//! operator causes no new `resourceVersion`. Every controller applies under a [`Manager`] of its
+//! own, because what a manager leaves out of its next apply is removed by the API server.
 
 use std::fmt::Debug;
 
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
-};
-use serde::{Serialize, de::DeserializeOwned};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// A failure to write.
@@ -57,7 +56,8 @@ impl ApplyError {
         }
     }
 
-    /// Whether the API server has understood and says no, so that the same request will not succeed later.
+    /// Whether the API server has understood and says no, so that the same request will not succeed
+    /// later.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -73,7 +73,8 @@ impl ApplyError {
         }
     }
 
-    /// Whether the object had been changed by someone else in between: the next event brings the new one.
+    /// Whether the object had been changed by someone else in between: the next event brings the
+    /// new one.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.kind() == "ApiConflict"
@@ -150,8 +151,8 @@ where
     Ok(Written::Changed)
 }
 
-/// Applies an object, unless `live` already holds everything that `desired` says. Fields that `desired` does not
-/// mention are left to their owners and to the server's defaults.
+/// Applies an object, unless `live` already holds everything that `desired` says. Fields that
+/// `desired` does not mention are left to their owners and to the server's defaults.
 ///
 /// # Errors
 /// When the request fails.
@@ -196,7 +197,8 @@ where
     Ok(Written::Changed)
 }
 
-/// Creates an object, or returns the one that has its name already: the caller says whose that may be.
+/// Creates an object, or returns the one that has its name already: the caller says whose that may
+/// be.
 ///
 /// # Errors
 /// When the request fails.
@@ -236,7 +238,8 @@ where
         })
 }
 
-/// Deletes exactly this object (its uid is a precondition) in the background; one that is gone counts as deleted.
+/// Deletes exactly this object (its uid is a precondition) in the background; one that is gone
+/// counts as deleted.
 ///
 /// # Errors
 /// When the request fails.
@@ -264,7 +267,8 @@ where
     }
 }
 
-/// What the API client says, in words for a person: its own way to print a refusal ends in the fields of a Rust struct.
+/// What the API client says, in words for a person: its own way to print a refusal ends in the
+/// fields of a Rust struct.
 #[must_use]
 pub fn spoken(error: &kube::Error) -> String {
     match error {

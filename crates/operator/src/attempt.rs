@@ -1,16 +1,15 @@
 //! When to try again what a bucket or a Job refused: pure, apart from the memory.
 //!
-//! Every change wakes a reconciler, also those it makes itself; a dead endpoint must not be asked each time. So the last
-//! attempt for an object is remembered: as long as what it depends on is the same, it is repeated only after a delay
-//! that doubles.
+//! Every change wakes a reconciler, also those it makes itself; a dead endpoint must not be asked
+//! each time. So the last attempt for an object is remembered: as long as what it depends on is the
+//! same, it is repeated only after a delay that doubles.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::{controller::backoff, failure::Failure};
+use crate::controller::backoff;
+use crate::failure::Failure;
 
 /// How long something that works is trusted before it is looked at again.
 pub(crate) const RECHECK: Duration = Duration::from_secs(600);
@@ -24,7 +23,8 @@ pub(crate) struct Fingerprint {
     pub(crate) generation: Option<i64>,
     /// The resourceVersion of the Secret it uses.
     pub(crate) secret_version: Option<String>,
-    /// Whatever else it depends on. A change of this alone does not shake the trust in what worked.
+    /// Whatever else it depends on. A change of this alone does not shake the trust in what
+    /// worked.
     pub(crate) content: String,
 }
 

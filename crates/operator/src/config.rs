@@ -1,6 +1,8 @@
 //! What the operator is told when it starts.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 
@@ -43,7 +45,8 @@ pub struct WebhookConfig {
     pub listen: SocketAddr,
     /// What the webhook configurations say about where to call.
     pub address: WebhookAddress,
-    /// A folder with `tls.crt`, `tls.key` and `ca.crt`; without it a certificate is made at each start.
+    /// A folder with `tls.crt`, `tls.key` and `ca.crt`; without it a certificate is made at each
+    /// start.
     pub cert_dir: Option<PathBuf>,
 }
 

@@ -1,36 +1,29 @@
 //! What every reconciler is given: the client, the stores, the Events, and the operator's settings.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Namespace, Pod, Secret},
-};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    core::{NamespaceResourceScope, PartialObjectMeta},
-    runtime::watcher,
-};
-use kubestash_api::{
-    addons::{Addon, Function},
-    appcatalog::AppBinding,
-    core::{BackupBlueprint, BackupConfiguration, BackupSession, RestoreSession},
-    kubedb::Druid,
-    labels,
-    storage::{BackupStorage, Repository, RetentionPolicy, Snapshot},
-};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt};
+use kubestash_api::addons::{Addon, Function};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration, BackupSession, RestoreSession};
+use kubestash_api::kubedb::Druid;
+use kubestash_api::labels;
+use kubestash_api::storage::{BackupStorage, Repository, RetentionPolicy, Snapshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    attempt::Attempts,
-    config::JobEnvironment,
-    consent::Key,
-    events::Events,
-    locks::Locks,
-    queue::Queue,
-    stores::Stores,
-    watch::{Driver, Watch},
-};
+use crate::attempt::Attempts;
+use crate::config::JobEnvironment;
+use crate::consent::Key;
+use crate::events::Events;
+use crate::locks::Locks;
+use crate::queue::Queue;
+use crate::stores::Stores;
+use crate::watch::{Driver, Watch};
 
 /// The world as all controllers see it, and the means to change it.
 pub struct Context {

@@ -1,26 +1,18 @@
 //! The loop of every reconciler: what wakes it, and what happens when it fails.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt, future, stream};
-use kube::{
-    ResourceExt,
-    runtime::{
-        controller::{Action, Config, Controller as Runtime, Error as RuntimeError},
-        reflector::ObjectRef,
-    },
-};
+use kube::ResourceExt;
+use kube::runtime::controller::{Action, Config, Controller as Runtime, Error as RuntimeError};
+use kube::runtime::reflector::ObjectRef;
 
-use crate::{
-    context::Context,
-    events::Notice,
-    watch::{Watch, Watched},
-};
+use crate::context::Context;
+use crate::events::Notice;
+use crate::watch::{Watch, Watched};
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(300);
@@ -148,7 +140,8 @@ impl<K: Watched> Controller<K> {
                 if let Err(RuntimeError::RunnerError(error)) = &outcome {
                     tracing::error!(controller = name, %error, "the controller's runner failed");
                 }
-                // Failures of a reconcile are reported where they happen; an object that is gone is no failure.
+                // Failures of a reconcile are reported where they happen; an object that is gone is
+                // no failure.
                 future::ready(())
             })
             .await;
@@ -210,7 +203,8 @@ fn client<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a kube::
     client.filter(|client| matches!(client, kube::Error::Api(_)))
 }
 
-/// Consecutive failures by uid: the delay doubles from 1 s to 5 min, and starts anew after a success.
+/// Consecutive failures by uid: the delay doubles from 1 s to 5 min, and starts anew after a
+/// success.
 #[derive(Default)]
 struct Failures(Mutex<HashMap<String, u32>>);
 

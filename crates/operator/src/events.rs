@@ -1,25 +1,21 @@
 //! Events: what happened, told to the user once.
 //!
-//! Invariant: the same words about the same object are one Event, however often a reconciler runs and however often
-//! the operator restarts. The Event's name is made from what it says, so that a second creation is refused by the
-//! API server; what this process has told already is remembered, so that it does not even ask.
+//! Invariant: the same words about the same object are one Event, however often a reconciler runs
+//! and however often the operator restarts. The Event's name is made from what it says, so that a
+//! second creation is refused by the API server; what this process has told already is remembered,
+//! so that it does not even ask.
 
-use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use k8s_openapi::{
-    api::{core::v1::ObjectReference, events::v1::Event},
-    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
-    jiff::Timestamp,
-};
-use kube::{
-    Api, Client, Resource,
-    api::{Patch, PatchParams, PostParams},
-};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
 use serde_json::json;
 
 /// Who reports, as `reportingController` of each Event.
@@ -112,8 +108,8 @@ impl Events {
         self.tell_about(&object.object_ref(&()), notice).await;
     }
 
-    /// The same for an object known only by reference. A failure to publish is logged; it never fails a reconcile,
-    /// and the next one tries again.
+    /// The same for an object known only by reference. A failure to publish is logged; it never
+    /// fails a reconcile, and the next one tries again.
     pub async fn tell_about(&self, regarding: &ObjectReference, notice: &Notice) {
         let name = event_name(regarding, notice);
         let key = format!(

@@ -22,8 +22,8 @@ impl Failure {
         }
     }
 
-    /// The failure that an error is. `before` is what was told last: what a server replied may differ each time (request
-    /// ids, ports), and must not be news each time.
+    /// The failure that an error is. `before` is what was told last: what a server replied may
+    /// differ each time (request ids, ports), and must not be news each time.
     pub fn of(kind: &str, error: &(dyn Error + 'static), before: Option<&str>) -> Self {
         let head = error.to_string();
         let message = match before {

@@ -1,11 +1,10 @@
-//! The finalizer `kubestash.com/cleanup`: set before the first deed that needs undoing, removed when it is undone.
+//! The finalizer `kubestash.com/cleanup`: set before the first deed that needs undoing, removed
+//! when it is undone.
 
 use std::fmt::Debug;
 
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -19,8 +18,9 @@ pub fn has<K: Resource>(object: &K, name: &str) -> bool {
         .any(|finalizer| finalizer == name)
 }
 
-/// The object as it is now, if it is being deleted and still carries the finalizer `name`. To be asked before anything
-/// is taken down: a store may be behind, and what was released a moment ago must not be begun anew.
+/// The object as it is now, if it is being deleted and still carries the finalizer `name`. To be
+/// asked before anything is taken down: a store may be behind, and what was released a moment ago
+/// must not be begun anew.
 ///
 /// # Errors
 /// When the request fails.
@@ -37,7 +37,8 @@ where
     }))
 }
 
-/// Adds the finalizer `name`, unless the object has it or is being deleted (then none can be added).
+/// Adds the finalizer `name`, unless the object has it or is being deleted (then none can be
+/// added).
 ///
 /// # Errors
 /// When the request fails; a conflict means that the object changed in between.

@@ -1,18 +1,18 @@
 //! One writer among several replicas: a Lease in the operator's namespace.
 //!
-//! Invariant: who cannot renew the Lease for [`GIVE_UP`] stops writing, well before anyone else may take it after
-//! [`DURATION`]. Clocks are not compared between machines: a Lease is expired when it has not changed for its duration
-//! as measured here. The one exception is a holder whose process has ended on this very machine: it will not come back.
+//! Invariant: who cannot renew the Lease for [`GIVE_UP`] stops writing, well before anyone else may
+//! take it after [`DURATION`]. Clocks are not compared between machines: a Lease is expired when it
+//! has not changed for its duration as measured here. The one exception is a holder whose process
+//! has ended on this very machine: it will not come back.
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::{
-    api::coordination::v1::{Lease, LeaseSpec},
-    api::core::v1::Namespace,
-    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
-    jiff::Timestamp,
-};
-use kube::{Api, ResourceExt, api::PostParams};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, ResourceExt};
 
 use crate::context::Context;
 
@@ -100,7 +100,8 @@ pub(crate) async fn acquire(ctx: &Context, instance: &str) -> Held {
     }
 }
 
-/// Creates the operator's own namespace, which is all that the first Lease can lack; whether it is new.
+/// Creates the operator's own namespace, which is all that the first Lease can lack; whether it is
+/// new.
 async fn create_namespace(ctx: &Context) -> bool {
     let namespace = Namespace {
         metadata: ObjectMeta {
@@ -196,10 +197,12 @@ fn lost_race(outcome: Result<Lease, kube::Error>) -> Result<Attempt, kube::Error
     }
 }
 
-/// A process of this machine as a part of an identity: a Lease whose holder was killed need not be waited for.
+/// A process of this machine as a part of an identity: a Lease whose holder was killed need not be
+/// waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Process {
-    /// The machine since it was started, and the PID namespace; absent where the kernel does not say.
+    /// The machine since it was started, and the PID namespace; absent where the kernel does not
+    /// say.
     place: Option<String>,
     pid: u32,
 }

@@ -3,27 +3,25 @@
 //! ```text
 //!   stores: sessions at work, sessions in the queue ──► turn (pure) ──► now, or a place in the queue
 //! ```
-//! The queue is what the statuses say: a session that waits says so in its condition `Ready`, so a restart of the
-//! operator forgets nothing. Invariant: never do more sessions work than the limit allows. Those that were let in a
-//! moment ago count until their status says the same.
+//! The queue is what the statuses say: a session that waits says so in its condition `Ready`, so a
+//! restart of the operator forgets nothing. Invariant: never do more sessions work than the limit
+//! allows. Those that were let in a moment ago count until their status says the same.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    conditions::{self, backup_session::SNAPSHOTS_ENSURED},
-    core::{BackupSession, RestoreSession},
-    labels,
-    shared::{Condition, ConditionStatus},
-};
+use kubestash_api::conditions::backup_session::SNAPSHOTS_ENSURED;
+use kubestash_api::conditions::{self};
+use kubestash_api::core::{BackupSession, RestoreSession};
+use kubestash_api::labels;
+use kubestash_api::shared::{Condition, ConditionStatus};
 use kubestash_core::condition;
 
-use crate::{backupsession, context::Context, restoresession};
+use crate::context::Context;
+use crate::{backupsession, restoresession};
 
 /// How many sessions work at once, unless the operator is told otherwise.
 pub const MAX_SESSIONS: usize = 10;
@@ -183,8 +181,8 @@ fn created<S: Resource>(session: &S) -> Option<Timestamp> {
     created.map(|time| time.0)
 }
 
-/// The second that a session was scheduled for: the scheduler puts it into the name. One made by hand may have any
-/// number there, so what is far from its creation does not count.
+/// The second that a session was scheduled for: the scheduler puts it into the name. One made by
+/// hand may have any number there, so what is far from its creation does not count.
 fn scheduled(session: &BackupSession) -> Option<Timestamp> {
     let created = created(session)?;
     let name = session.name_any();
@@ -235,7 +233,8 @@ impl Queue {
         is_next
     }
 
-    /// Gives the place of a session back whose object is about to be deleted: no store shows it as ended any more.
+    /// Gives the place of a session back whose object is about to be deleted: no store shows it as
+    /// ended any more.
     pub(crate) fn leave(&self, uid: &str) {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         admitted.remove(uid);
@@ -253,7 +252,8 @@ fn entries(ctx: &Context) -> Vec<Entry> {
         .collect()
 }
 
-/// Those that were let in count as working, though the stores may not know, until the stores show that they have ended.
+/// Those that were let in count as working, though the stores may not know, until the stores show
+/// that they have ended.
 fn counted(mut entries: Vec<Entry>, admitted: &HashMap<String, Instant>) -> Vec<Entry> {
     for entry in &mut entries {
         let since = admitted.get(&entry.uid);

@@ -9,23 +9,23 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::admission::{self, AdmissionError};
+use crate::attempt::Attempts;
+use crate::config::{OperatorConfig, WebhookConfig};
+use crate::consent::{self, KeyError};
+use crate::context::{Context, Watches};
+use crate::events::Events;
+use crate::leader::{self, LeaderError};
+use crate::locks::Locks;
+use crate::queue::Queue;
+use crate::stores::Stores;
+use crate::watch::Driver;
 use crate::{
-    admission::{self, AdmissionError},
-    attempt::Attempts,
-    backupconfiguration, backupsession, backupstorage, blueprint,
-    config::{OperatorConfig, WebhookConfig},
-    consent::{self, KeyError},
-    context::{Context, Watches},
-    events::Events,
-    job,
-    leader::{self, LeaderError},
-    locks::Locks,
-    queue::Queue,
-    repository, restoresession, snapshot,
-    stores::Stores,
-    watch::Driver,
+    backupconfiguration, backupsession, backupstorage, blueprint, job, repository, restoresession,
+    snapshot,
 };
 
 /// Why the operator could not start or go on.
@@ -57,8 +57,8 @@ impl RunError {
 /// Runs the operator until `shutdown` fires; running reconciles are finished first.
 ///
 /// # Errors
-/// When the admission webhook cannot be served or registered, the key of grants cannot be read or made, or the Lease is
-/// lost.
+/// When the admission webhook cannot be served or registered, the key of grants cannot be read or
+/// made, or the Lease is lost.
 pub async fn run(config: OperatorConfig, shutdown: CancellationToken) -> Result<(), RunError> {
     let instance = std::env::var("POD_NAME").unwrap_or_else(|_| "kubestash-operator".to_owned());
     let key = consent::key::load(&config.client, &config.namespace, &shutdown).await?;
@@ -146,7 +146,8 @@ async fn lead(
     let (kept, ()) = tokio::join!(
         async {
             let kept = held.keep(ctx).await;
-            // Whether the Lease was lost or the operator was told to stop: nothing may be written any more.
+            // Whether the Lease was lost or the operator was told to stop: nothing may be written
+            // any more.
             ctx.shutdown.cancel();
             kept
         },

@@ -1,12 +1,11 @@
 //! An open store for each BackupStorage.
 //!
-//! Invariant: a store is opened with the Secret as it is now. The last one is kept in memory, so that data can still be
-//! removed when the Secret goes before the storage does, as in a namespace that is being deleted.
+//! Invariant: a store is opened with the Secret as it is now. The last one is kept in memory, so
+//! that data can still be removed when the Secret goes before the storage does, as in a namespace
+//! that is being deleted.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -14,11 +13,9 @@ use kubestash_api::storage::BackupStorage;
 use kubestash_backend::{Backend, BackendError, Environment, LocalRoot, resolve, secret_reference};
 use kubestash_engine::{EngineError, StorageError};
 
-use crate::{
-    apply::{self, ApplyError},
-    context::Context,
-    controller::Reason,
-};
+use crate::apply::{self, ApplyError};
+use crate::context::Context;
+use crate::controller::Reason;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]

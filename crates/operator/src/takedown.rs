@@ -1,32 +1,32 @@
 //! What the ends of BackupStorages, Repositories and Snapshots have in common.
 //!
-//! Invariant: as long as the finalizer stays, a condition and an Event say what is waited for and what to do. What
-//! failed is tried again after a delay that doubles.
+//! Invariant: as long as the finalizer stays, a condition and an Event say what is waited for and
+//! what to do. What failed is tried again after a delay that doubles.
 
-use std::{fmt::Debug, time::Instant};
+use std::fmt::Debug;
+use std::time::Instant;
 
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt, core::NamespaceResourceScope, runtime::controller::Action};
-use kubestash_api::{
-    conditions::READY,
-    labels,
-    shared::{Condition, ConditionStatus},
-};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use kubestash_api::conditions::READY;
+use kubestash_api::labels;
+use kubestash_api::shared::{Condition, ConditionStatus};
 use kubestash_backend::Left;
 use kubestash_core::condition;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::{
-    apply::{self, ApplyError, Manager, Owns},
-    attempt::{Attempt, Fingerprint},
-    context::Context,
-    controller::{Reason, full_text},
-    events::Notice,
-    failure::Failure,
-    finalizer,
-    stores::StoreError,
-    volume_job::{self, Progress, Work},
-};
+use crate::apply::{self, ApplyError, Manager, Owns};
+use crate::attempt::{Attempt, Fingerprint};
+use crate::context::Context;
+use crate::controller::{Reason, full_text};
+use crate::events::Notice;
+use crate::failure::Failure;
+use crate::finalizer;
+use crate::stores::StoreError;
+use crate::volume_job::{self, Progress, Work};
 
 /// Said when there is nothing left to remove.
 pub(crate) const BUCKET_GONE: &str =
@@ -108,8 +108,8 @@ pub(crate) async fn release<K: TakenDown>(
     Ok(())
 }
 
-/// Remembers an attempt that failed, says why, and when the next one is due. In a namespace that is being deleted nothing
-/// can be mended any more; there the object goes without its data.
+/// Remembers an attempt that failed, says why, and when the next one is due. In a namespace that is
+/// being deleted nothing can be mended any more; there the object goes without its data.
 pub(crate) async fn failed<K: TakenDown>(
     ctx: &Context,
     object: &K,

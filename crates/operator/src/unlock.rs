@@ -1,30 +1,33 @@
 //! The locks that a session's Job left, because it was killed before it could give them back.
 //!
-//! Invariant: only locks of that one Job are removed, and only once nothing of it can write any more. What cannot be
-//! reached now (a volume, a bucket that does not answer) is left: the next Job that needs a lock finds out itself, and
-//! anybody else after half an hour, as restic does.
+//! Invariant: only locks of that one Job are removed, and only once nothing of it can write any
+//! more. What cannot be reached now (a volume, a bucket that does not answer) is left: the next Job
+//! that needs a lock finds out itself, and anybody else after half an hour, as restic does.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
-use k8s_openapi::api::{batch::v1::Job, core::v1::Secret};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kubestash_api::storage::{Repository, Snapshot};
 use kubestash_backend::{BackendError, encryption_password};
-use kubestash_core::{layout, lock_holder::LockHolder};
+use kubestash_core::layout;
+use kubestash_core::lock_holder::LockHolder;
 use kubestash_engine::{EngineError, LockOwner, OpenOptions};
 
-use crate::{
-    apply,
-    backupstorage::is_local,
-    context::Context,
-    controller::full_text,
-    repository::storage_in,
-    snapshot::{encryption_secret, holder},
-    stores::StoreError,
-};
+use crate::apply;
+use crate::backupstorage::is_local;
+use crate::context::Context;
+use crate::controller::full_text;
+use crate::repository::storage_in;
+use crate::snapshot::{encryption_secret, holder};
+use crate::stores::StoreError;
 
-/// A session does not wait longer for the locks of its Job: a bucket that is away must not keep it from ending.
+/// A session does not wait longer for the locks of its Job: a bucket that is away must not keep it
+/// from ending.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The Job whose locks are looked for.

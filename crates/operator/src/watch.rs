@@ -5,28 +5,26 @@
 //!                            └──────────► Touched (object, gone?) to each subscriber, deletions included
 //! ```
 //!
-//! Invariant: an object that cannot be parsed is left out of the store, told once as an Event on itself, and never
-//! stops the watch. Only what changed is passed on: a watch that starts anew does not wake the whole world.
+//! Invariant: an object that cannot be parsed is left out of the store, told once as an Event on
+//! itself, and never stops the watch. Only what changed is passed on: a watch that starts anew does
+//! not wake the whole world.
 
-use std::{
-    fmt::Debug,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
-    runtime::{
-        WatchStreamExt,
-        reflector::{self, ObjectRef, Store, store::Writer},
-        watcher::{self, Event},
-    },
-};
+use kube::core::error_boundary::InvalidObject;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::events::{Events, Notice};
 

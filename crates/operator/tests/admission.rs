@@ -3,13 +3,10 @@
 
 mod support;
 
-use kubestash_api::{
-    core::BackupConfiguration,
-    shared::NamespacePolicy,
-    storage::{BackupStorage, RetentionPolicy},
-};
+use kubestash_api::core::BackupConfiguration;
+use kubestash_api::shared::NamespacePolicy;
+use kubestash_api::storage::{BackupStorage, RetentionPolicy};
 use serde_json::{Value, json};
-
 use support::{NAMESPACE, World, gcs_storage};
 
 fn policy(name: &str, spec: Value) -> Value {

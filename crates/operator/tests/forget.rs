@@ -1,4 +1,5 @@
-//! Snapshots that are deleted with their data, in a real restic repository behind a real GCS emulator.
+//! Snapshots that are deleted with their data, in a real restic repository behind a real GCS
+//! emulator.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -6,17 +7,15 @@ mod support;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
-use kube::{
-    ResourceExt,
-    api::{Patch, PatchParams},
-};
-use kubestash_api::{
-    addons::{Addon, Function},
-    appcatalog::AppBinding,
-    core::{BackupConfiguration, RestoreSession},
-    kubedb::Druid,
-    shared::RepositoryPhase,
-    storage::{BackupStorage, BackupStoragePhase, Repository, RetentionPolicy, Snapshot},
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use kubestash_api::addons::{Addon, Function};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::{BackupConfiguration, RestoreSession};
+use kubestash_api::kubedb::Druid;
+use kubestash_api::shared::RepositoryPhase;
+use kubestash_api::storage::{
+    BackupStorage, BackupStoragePhase, Repository, RetentionPolicy, Snapshot,
 };
 use kubestash_backend::{Backend, Environment, LocalRoot, resolve};
 use kubestash_core::lock_holder::LockHolder;
@@ -25,7 +24,6 @@ use kubestash_engine::{
     Secret,
 };
 use serde_json::json;
-
 use support::{NAMESPACE, World, gcs_storage, repository};
 
 const PATH: &str = "repository/v1/frequent-backup/dump";
@@ -238,7 +236,8 @@ async fn until_unlocked(stored: &Stored) {
 async fn what_a_killed_retention_had_begun_is_finished_when_its_session_is_over() {
     let stored = Box::pin(stored(2)).await;
     let world = &stored.world;
-    // As its Job leaves it: deleted, held by the finalizer, and the lock of a session that is no more.
+    // As its Job leaves it: deleted, held by the finalizer, and the lock of a session that is no
+    // more.
     leave_a_lock(&stored, "the-session").await;
     let begun = json!({"metadata": {"annotations": {"kubestash.com/removed-by": "the-session"}}});
     let api = world.api::<Snapshot>(NAMESPACE);

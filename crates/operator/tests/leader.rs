@@ -4,9 +4,8 @@
 mod support;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use tokio_util::sync::CancellationToken;
-
 use support::{PATIENCE, World};
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_replica_leads_and_the_next_takes_over_when_it_stops() {

@@ -4,14 +4,13 @@
 mod support;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{ResourceExt, api::ListParams};
-use kubestash_api::{
-    shared::{Condition, RepositoryPhase},
-    storage::{BackupStorage, BackupStoragePhase, Repository, Snapshot},
-};
+use kube::ResourceExt;
+use kube::api::ListParams;
+use kubestash_api::shared::{Condition, RepositoryPhase};
+use kubestash_api::storage::{BackupStorage, BackupStoragePhase, Repository, Snapshot};
 use serde_json::{Value, json};
-
-use support::{NAMESPACE, World, gcs::BUCKET, gcs_storage, repository};
+use support::gcs::BUCKET;
+use support::{NAMESPACE, World, gcs_storage, repository};
 
 fn is(storage: &BackupStorage, phase: BackupStoragePhase) -> bool {
     storage.status.as_ref().and_then(|status| status.phase) == Some(phase)
@@ -284,7 +283,8 @@ async fn versions(world: &World) -> Vec<(String, Option<String>)> {
 async fn after_the_tutorials_clean_up_the_objects_are_gone_and_the_data_is_there() {
     let world = World::start().await;
     ready_storage(&world, "Delete").await;
-    // Even a Repository that would wipe its data keeps it when the storage goes with the policy Delete.
+    // Even a Repository that would wipe its data keeps it when the storage goes with the policy
+    // Delete.
     for (name, policy) in [
         ("default-blueprint", "Delete"),
         ("customize-blueprint", "WipeOut"),
@@ -627,7 +627,8 @@ async fn a_storage_over_existing_data_brings_its_repositories_and_snapshots_back
         .create::<Snapshot>(snapshot("snap-1", &repository, "Delete"))
         .await;
     report(&world, "snap-1").await;
-    // The file that the executor writes beside the data; its writer knows nothing of the upload yet.
+    // The file that the executor writes beside the data; its writer knows nothing of the upload
+    // yet.
     stored.status = serde_json::from_value(json!({"phase": "Running", "totalComponents": 1, "size": "674.017 KiB",
         "components": {"dump": {"phase": "Succeeded", "path": "repository/v1/frequent-backup/dump", "size": "674.017 KiB"}}}))
     .unwrap();

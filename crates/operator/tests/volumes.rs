@@ -3,22 +3,15 @@
 
 mod support;
 
-use k8s_openapi::{
-    ByteString,
-    api::{
-        batch::v1::Job,
-        core::v1::{ConfigMap, Pod, ServiceAccount},
-        rbac::v1::{Role, RoleBinding},
-    },
-};
-use kube::{
-    ResourceExt,
-    api::{Patch, PatchParams},
-};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use kubestash_api::storage::{BackupStorage, BackupStoragePhase, Repository, Snapshot};
 use kubestash_backend::{LEFT_KEY, REPORT_KEY, REPORT_LIMIT, StoredRepository, pack};
 use serde_json::{Value, json};
-
 use support::{NAMESPACE, World};
 
 fn local_storage(policy: &str) -> Value {

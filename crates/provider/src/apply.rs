@@ -46,7 +46,8 @@ fn action<K: Kind>(verb: &str, object: &K) -> String {
     )
 }
 
-/// Server-side apply of a whole object. The API server leaves an object alone that is as wanted already.
+/// Server-side apply of a whole object. The API server leaves an object alone that is as wanted
+/// already.
 pub(crate) async fn object<K: Kind>(client: &kube::Client, object: &K) -> Result<K, ProviderError> {
     let api: Api<K> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
     api.patch(
@@ -84,7 +85,8 @@ pub(crate) async fn whole_status<K: Kind, S: Serialize + PartialEq>(
     Ok(())
 }
 
-/// Notes in the spec that the initial restore is over once the database is provisioned, as KubeDB does.
+/// Notes in the spec that the initial restore is over once the database is provisioned, as KubeDB
+/// does.
 pub(crate) async fn initialised<K: Kind>(
     client: &kube::Client,
     object: &K,
@@ -110,7 +112,8 @@ pub(crate) async fn initialised<K: Kind>(
     Ok(())
 }
 
-/// Whether an object is still the one that was seen: what is ended for one that is gone may belong to its successor.
+/// Whether an object is still the one that was seen: what is ended for one that is gone may belong
+/// to its successor.
 pub(crate) async fn is_current<K: Kind>(
     client: &kube::Client,
     object: &K,

@@ -1,7 +1,8 @@
 //! AppBindings: how to reach a database, and what asks for its backups.
 //!
-//! The AppBinding of a database has its name, so that two databases of one name, of whatever kinds, would share one: it
-//! would lead the backups of the one to the data of the other. The first has it; the second is refused.
+//! The AppBinding of a database has its name, so that two databases of one name, of whatever kinds,
+//! would share one: it would lead the backups of the one to the data of the other. The first has
+//! it; the second is refused.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
@@ -25,7 +26,8 @@ pub(crate) struct Content<'a> {
     pub(crate) version: &'a str,
 }
 
-/// The AppBinding of a database. It carries the database's annotations, by which backups are asked for.
+/// The AppBinding of a database. It carries the database's annotations, by which backups are asked
+/// for.
 pub(crate) fn of<K: Kind>(database: &K, content: Content<'_>) -> AppBinding {
     let (namespace, name) = (
         database.namespace().unwrap_or_default(),
@@ -111,7 +113,8 @@ async fn owner<K: Kind>(client: &kube::Client, database: &K) -> Result<Owner, Pr
         .get_opt(&name)
         .await
         .map_err(ProviderError::api("read the AppBinding of a database"))?;
-    // By name, not by uid: one that was deleted and made again finds the old one's until that is collected.
+    // By name, not by uid: one that was deleted and made again finds the old one's until that is
+    // collected.
     let is_ours = |binding: &AppBinding| {
         let mut owners = binding.owner_references().iter();
         owners.any(|owner| owner.kind == K::kind(&()) && owner.name == name)

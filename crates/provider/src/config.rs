@@ -16,16 +16,19 @@ pub struct ProviderConfig {
     pub supervisor: Supervisor,
     /// Where server programs, and what they need, are looked for, as in `PATH`.
     pub search_path: String,
-    /// Where PostgreSQL's programs are looked for when they are not in the search path: `<dir>/<major>/bin`.
+    /// Where PostgreSQL's programs are looked for when they are not in the search path:
+    /// `<dir>/<major>/bin`.
     pub postgresql_dir: PathBuf,
     /// How long a server may take to shut down cleanly when the provider is stopped.
     pub shutdown_grace: Duration,
-    /// Paths that no server may see, besides the data directory: the administrator's kubeconfig, say.
+    /// Paths that no server may see, besides the data directory: the administrator's kubeconfig,
+    /// say.
     pub masked_paths: Vec<PathBuf>,
 }
 
 impl ProviderConfig {
-    /// A configuration with the usual values: this process's `PATH` and where Debian keeps servers, 8 s to shut down.
+    /// A configuration with the usual values: this process's `PATH` and where Debian keeps servers,
+    /// 8 s to shut down.
     pub fn new(
         client: kube::Client,
         data_dir: impl Into<PathBuf>,

@@ -6,8 +6,8 @@ use nix::unistd::{Uid, User};
 /// The one that always exists.
 const FALLBACK: &str = "nobody";
 
-/// Whom servers run as: `user`, which packages make for this, or nobody. `None` if this process is not root: they run as
-/// its own user then.
+/// Whom servers run as: `user`, which packages make for this, or nobody. `None` if this process is
+/// not root: they run as its own user then.
 pub(crate) fn of_servers(user: &str) -> Option<Identity> {
     if !Uid::effective().is_root() {
         return None;

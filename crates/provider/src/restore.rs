@@ -1,7 +1,8 @@
 //! Restores into a database, as far as its phase depends on them.
 //!
-//! A database with `init.waitForInitialRestore` is not provisioned before a restore into it has succeeded. A restore into
-//! a database that is ready shows too, and if it fails the database is NotReady until a later one succeeds.
+//! A database with `init.waitForInitialRestore` is not provisioned before a restore into it has
+//! succeeded. A restore into a database that is ready shows too, and if it fails the database is
+//! NotReady until a later one succeeds.
 
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
@@ -27,8 +28,8 @@ pub(crate) enum Restore {
     Failed,
 }
 
-/// The database of a kind that a RestoreSession restores into, if it says so. Without a target it is what the manifest
-/// options make.
+/// The database of a kind that a RestoreSession restores into, if it says so. Without a target it
+/// is what the manifest options make.
 pub(crate) fn target<K: Resource<DynamicType = ()>>(
     session: &RestoreSession,
 ) -> Option<ObjectRef<K>> {
@@ -139,9 +140,10 @@ pub(crate) fn is_awaited(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use kubestash_api::kubedb::{Druid, MariaDB, MySQL, Postgres};
     use serde_json::{Value, json};
+
+    use super::*;
 
     fn session(spec: Value, phase: &str, second: u8) -> RestoreSession {
         let time = format!("2024-09-19T10:00:{second:02}Z");

@@ -53,7 +53,8 @@ impl Context {
         }
     }
 
-    /// Writes the status that follows from `changes`, if it is another one, and tells when readiness has changed.
+    /// Writes the status that follows from `changes`, if it is another one, and tells when
+    /// readiness has changed.
     pub(crate) async fn write_status<K: apply::Kind>(
         &self,
         object: &K,
@@ -113,11 +114,12 @@ impl Context {
     }
 }
 
-/// Runs the provider until `stop` fires; then shuts all servers down cleanly and returns within a little more than
-/// [`ProviderConfig::shutdown_grace`]. The API server must outlive this call.
+/// Runs the provider until `stop` fires; then shuts all servers down cleanly and returns within a
+/// little more than [`ProviderConfig::shutdown_grace`]. The API server must outlive this call.
 ///
 /// # Errors
-/// If the data directory cannot be used. Trouble with single databases becomes their conditions and Events.
+/// If the data directory cannot be used. Trouble with single databases becomes their conditions and
+/// Events.
 pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<(), ProviderError> {
     let dir = config.data_dir.join("databases");
     std::fs::create_dir_all(&dir).map_err(ProviderError::disk(&dir))?;

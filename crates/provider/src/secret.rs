@@ -102,8 +102,8 @@ pub(crate) async fn ensure(
     }
 }
 
-/// Deletes a Secret that was made for a database of this kind; one that users made, or that a database of another kind
-/// uses, stays.
+/// Deletes a Secret that was made for a database of this kind; one that users made, or that a
+/// database of another kind uses, stays.
 pub(crate) async fn remove(
     client: &kube::Client,
     namespace: &str,

@@ -64,7 +64,8 @@ impl From<Fact> for Change {
     }
 }
 
-/// What follows when everything runs: ready, and provisioned unless an initial restore is still awaited.
+/// What follows when everything runs: ready, and provisioned unless an initial restore is still
+/// awaited.
 pub(crate) fn ready(awaited: bool, text: &str) -> Vec<Change> {
     if awaited {
         let why = "Everything runs; the initial restore is awaited: create a RestoreSession, or set \
@@ -84,8 +85,8 @@ pub(crate) fn ready(awaited: bool, text: &str) -> Vec<Change> {
     ]
 }
 
-/// The status after `changes` at `now`. What did not change keeps its time, so that an unchanged world gives an equal
-/// status.
+/// The status after `changes` at `now`. What did not change keeps its time, so that an unchanged
+/// world gives an equal status.
 pub(crate) fn next(
     old: Option<&DatabaseStatus>,
     changes: &[Change],

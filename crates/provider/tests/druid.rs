@@ -174,7 +174,8 @@ async fn the_app_binding_follows_the_annotations_and_nothing_else_is_written() {
         versions.extend(cluster.versions::<AppBinding>().await);
         versions
     };
-    // Whatever the last change has set off has come to rest when two looks agree; then it must stay so.
+    // Whatever the last change has set off has come to rest when two looks agree; then it must stay
+    // so.
     let deadline = Instant::now() + support::PATIENCE;
     loop {
         let before = versions().await;

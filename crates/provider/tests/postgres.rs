@@ -124,7 +124,8 @@ async fn a_postgres_is_reached_with_its_secret_and_with_nothing_else() {
         Vec::<std::path::PathBuf>::new()
     );
 
-    // A new password in the Secret is the server's, whatever is in it; the old one is none any more.
+    // A new password in the Secret is the server's, whatever is in it; the old one is none any
+    // more.
     let new = "it's \\ \"quoted\"; DROP ROLE x; -- ü\n\nsecond line $$";
     let data = Patch::Merge(json!({"stringData": {"password": new}}));
     secrets

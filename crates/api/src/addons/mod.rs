@@ -1,4 +1,5 @@
-//! Kinds of `addons.kubestash.com`: the cluster-wide catalog of what can be backed up, and by which program.
+//! Kinds of `addons.kubestash.com`: the cluster-wide catalog of what can be backed up, and by which
+//! program.
 
 mod addon;
 mod function;

@@ -37,8 +37,9 @@ use crate::shared::{BackendReference, BackupConfigurationDeletionPolicy, UsagePo
         .field_path(".backupConfigurationTemplate")
 )]
 pub struct BackupBlueprintSpec {
-    /// The BackupConfiguration to create. Text in it may use variables, as in `${schedule}`; the annotated object gives
-    /// their values in annotations such as `variables.kubestash.com/schedule`.
+    /// The BackupConfiguration to create. Text in it may use variables, as in `${schedule}`; the
+    /// annotated object gives their values in annotations such as
+    /// `variables.kubestash.com/schedule`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_configuration_template: Option<BackupConfigurationTemplate>,
     /// The kinds of objects that may use the blueprint. Without any, all that can be backed up.

@@ -5,11 +5,13 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a hook does. All that are given are done, in the order `exec`, `httpGet`, `httpPost`, `tcpSocket`.
+/// What a hook does. All that are given are done, in the order `exec`, `httpGet`, `httpPost`,
+/// `tcpSocket`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HookAction {
-    /// The container that a command runs in and that named ports belong to. Without it, the pod's first.
+    /// The container that a command runs in and that named ports belong to. Without it, the pod's
+    /// first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_name: Option<String>,
     /// A command to run in the container. It succeeds if it exits with 0.

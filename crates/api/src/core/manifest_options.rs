@@ -1,6 +1,7 @@
 //! What to change in the Kubernetes objects that a restore brings back.
 //!
-//! The keys are spelled irregularly (`mySQL`, `msSQLServer`, `clickhouse`, `SentinelName`), as manifests have them.
+//! The keys are spelled irregularly (`mySQL`, `msSQLServer`, `clickhouse`, `SentinelName`), as
+//! manifests have them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -80,7 +80,8 @@ pub struct RestoreSessionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hooks: Option<RestoreHooks>,
     /// What to change in the Kubernetes objects that are restored.
-    // In a box: it is rarely given, and so large that the session would not fit on the stack of a watch.
+    // In a box: it is rarely given, and so large that the session would not fit on the stack of a
+    // watch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_options: Option<Box<ManifestOptions>>,
     /// How long the restore may take, as in `2h`. A restore that takes longer fails.
@@ -115,7 +116,8 @@ pub struct RestoreDataSource {
     /// Names of the components to restore. Without any, all of the snapshot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<String>,
-    /// The Secret with the key `RESTIC_PASSWORD` that the data is encrypted with. Without it, the Repository's.
+    /// The Secret with the key `RESTIC_PASSWORD` that the data is encrypted with. Without it, the
+    /// Repository's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption_secret: Option<ObjectReference>,
     /// Namespace of Repository and Snapshot. Without it, the RestoreSession's own.
@@ -200,7 +202,8 @@ pub struct RestoreComponentStatus {
     /// Why the part failed, or why its last try did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What there is to know once the part is restored: what the backup did not hold, and what is to be done now. Ours.
+    /// What there is to know once the part is restored: what the backup did not hold, and what is
+    /// to be done now. Ours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// State of the part.

@@ -1,7 +1,8 @@
-//! Kinds of `kubedb.com` that are backed up: only the fields that a backup or a local stand-in needs.
+//! Kinds of `kubedb.com` that are backed up: only the fields that a backup or a local stand-in
+//! needs.
 //!
-//! The kinds belong to another project. Fields that are not here are kept as they are (`other`), so reading and
-//! writing an object loses nothing.
+//! The kinds belong to another project. Fields that are not here are kept as they are (`other`), so
+//! reading and writing an object loses nothing.
 
 mod database;
 mod druid;

@@ -47,7 +47,8 @@ pub struct AddonInfo {
     /// Settings of the container that does the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_runtime_settings: Option<ContainerRuntimeSettings>,
-    /// Settings of the Job that does the work, and of its pod. They win over those of the scheduler's `jobTemplate`.
+    /// Settings of the Job that does the work, and of its pod. They win over those of the
+    /// scheduler's `jobTemplate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_template: Option<PodTemplateSpec>,
     /// Name of the Addon.

@@ -46,13 +46,15 @@ pub struct RepositoryInfo {
     /// The BackupVerifier that checks the snapshots of this repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_verifier: Option<ObjectReference>,
-    /// What happens to the Repository when the configuration is deleted. Without it, Repository and data stay.
+    /// What happens to the Repository when the configuration is deleted. Without it, Repository
+    /// and data stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<RepositoryDeletionPolicy>,
     /// Directory below the BackupStorage's prefix. No other repository may use it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub directory: String,
-    /// The Secret with the key `RESTIC_PASSWORD` that encrypts the data. Whoever loses it loses the backups.
+    /// The Secret with the key `RESTIC_PASSWORD` that encrypts the data. Whoever loses it loses
+    /// the backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption_secret: Option<ObjectReference>,
     /// Name of the Repository.

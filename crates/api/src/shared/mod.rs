@@ -1,6 +1,7 @@
 //! Types used by more than one kind.
 //!
-//! Invariant: what looks the same in two kinds *is* the same type here, so that a rule about it is written once.
+//! Invariant: what looks the same in two kinds *is* the same type here, so that a rule about it is
+//! written once.
 
 mod addon;
 mod backend;

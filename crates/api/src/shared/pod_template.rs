@@ -1,7 +1,8 @@
-//! The pod template of this API: a pod with one container, flattened, and the labels of the Job around it.
+//! The pod template of this API: a pod with one container, flattened, and the labels of the Job
+//! around it.
 //!
-//! It is not Kubernetes' pod template. Invariant: `controller`, `metadata`, `spec` and `spec.resources` are always
-//! written, also when empty.
+//! It is not Kubernetes' pod template. Invariant: `controller`, `metadata`, `spec` and
+//! `spec.resources` are always written, also when empty.
 
 use std::collections::BTreeMap;
 
@@ -154,8 +155,8 @@ pub struct PodSpec {
     pub volumes: Vec<corev1::Volume>,
 }
 
-/// Drops the default that serde's `default` puts into the schema. The whole template has one default, at its top
-/// (`JobTemplate.template`); an addon's template has none.
+/// Drops the default that serde's `default` puts into the schema. The whole template has one
+/// default, at its top (`JobTemplate.template`); an addon's template has none.
 fn without_default(schema: &mut schemars::Schema) {
     schema.remove("default");
 }

@@ -1,6 +1,7 @@
 //! References from one object to another.
 //!
-//! Invariant: a missing namespace always means the namespace of the object that holds the reference.
+//! Invariant: a missing namespace always means the namespace of the object that holds the
+//! reference.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

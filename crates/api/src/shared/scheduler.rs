@@ -10,29 +10,33 @@ use super::{PodTemplateSpec, is_empty};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SchedulerSpec {
-    /// What to do when a run is due while the previous one still works: `Forbid` skips the new run, `Replace` cancels
-    /// the old one. `Allow` acts as `Forbid`, because two runs must not write one repository at once.
+    /// What to do when a run is due while the previous one still works: `Forbid` skips the new
+    /// run, `Replace` cancels the old one. `Allow` acts as `Forbid`, because two runs must not
+    /// write one repository at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["Allow", "Forbid", "Replace"]))]
     pub concurrency_policy: Option<String>,
-    /// Accepted for compatibility; use `sessionHistoryLimit` to say how many finished sessions stay.
+    /// Accepted for compatibility; use `sessionHistoryLimit` to say how many finished sessions
+    /// stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub failed_jobs_history_limit: Option<i32>,
     /// Settings of the Job that does the work; may be empty (`{}`).
     pub job_template: JobTemplate,
-    /// When to run: five cron fields in UTC (`*/5 * * * *`), a macro such as `@daily`, or `@every 6h`.
-    /// A line may start with `CRON_TZ=<zone>` to use another time zone.
+    /// When to run: five cron fields in UTC (`*/5 * * * *`), a macro such as `@daily`, or `@every
+    /// 6h`. A line may start with `CRON_TZ=<zone>` to use another time zone.
     #[x_kube(
         validation = Rule::new("self != ''")
             .message("scheduler.schedule is empty: give a cron schedule such as '0 2 * * *'")
     )]
     pub schedule: String,
-    /// How late, in seconds, a missed run may still be started. Without it, until the next one is due.
+    /// How late, in seconds, a missed run may still be started. Without it, until the next one is
+    /// due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub starting_deadline_seconds: Option<i64>,
-    /// Accepted for compatibility; use `sessionHistoryLimit` to say how many finished sessions stay.
+    /// Accepted for compatibility; use `sessionHistoryLimit` to say how many finished sessions
+    /// stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub successful_jobs_history_limit: Option<i32>,
@@ -83,7 +87,8 @@ pub struct JobTemplate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryConfig {
-    /// How long to wait before the next try, as in `5m` or `1h30m`. Without it, the next try starts immediately.
+    /// How long to wait before the next try, as in `5m` or `1h30m`. Without it, the next try
+    /// starts immediately.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub delay: Option<String>,
     /// How many times to try again.

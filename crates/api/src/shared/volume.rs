@@ -168,7 +168,8 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// The volume as Kubernetes' own type. A claim template has no counterpart there and is not in the result.
+    /// The volume as Kubernetes' own type. A claim template has no counterpart there and is not in
+    /// the result.
     #[must_use]
     pub fn to_pod_volume(&self) -> corev1::Volume {
         self.source.volume.to_pod_volume(&self.name)

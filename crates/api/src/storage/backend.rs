@@ -81,7 +81,8 @@ pub struct S3Spec {
     /// URL of the server, such as `https://minio.example.com:9000`. Without it, Amazon's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Whether the server's certificate is not verified. To trust a CA of your own, put it into the Secret instead.
+    /// Whether the server's certificate is not verified. To trust a CA of your own, put it into
+    /// the Secret instead.
     #[serde(
         default,
         rename = "insecureTLS",
@@ -98,8 +99,9 @@ pub struct S3Spec {
     /// Region of the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, and `CA_CERT_DATA` if the server has a
-    /// certificate of a private CA. Without it, the credentials of the environment (IRSA).
+    /// Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, and `CA_CERT_DATA` if
+    /// the server has a certificate of a private CA. Without it, the credentials of the
+    /// environment (IRSA).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
 }

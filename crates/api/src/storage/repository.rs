@@ -87,12 +87,12 @@ pub struct RepositoryStatus {
     /// What is known, aspect by aspect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// All data was read back and compared with its hashes, or written and found complete, at or after this time.
-    /// Missing while some of it has not been read yet. Ours.
+    /// All data was read back and compared with its hashes, or written and found complete, at or
+    /// after this time. Missing while some of it has not been read yet. Ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_read_since: Option<Time>,
-    /// Whether the data is intact as far as it was looked at: every file is there with its size, and what was read back
-    /// fits its hashes. The condition `DataIntact` says what is wrong.
+    /// Whether the data is intact as far as it was looked at: every file is there with its size,
+    /// and what was read back fits its hashes. The condition `DataIntact` says what is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<bool>,
     /// Time of the last successful backup.

@@ -1,7 +1,8 @@
 //! What restic says about one backed-up path.
 //!
-//! Two spellings of it exist: beside each other in the entry, and below `summary`. Invariant: entries made by
-//! [`ResticStats::from_summary`] have both, with the same values; the accessors read either.
+//! Two spellings of it exist: beside each other in the entry, and below `summary`. Invariant:
+//! entries made by [`ResticStats::from_summary`] have both, with the same values; the accessors
+//! read either.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;

@@ -47,8 +47,8 @@ pub struct RetentionPolicySpec {
     /// How many failed snapshots stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_snapshots: Option<FailedSnapshotsKeepPolicy>,
-    /// Snapshots older than this are removed, as in `30d`, `2mo` or `1y6mo`. Units are `y` (365 days), `mo` (30 days), `w`, `d`,
-    /// `h` and `m`.
+    /// Snapshots older than this are removed, as in `30d`, `2mo` or `1y6mo`. Units are `y` (365
+    /// days), `mo` (30 days), `w`, `d`, `h` and `m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_retention_period: Option<String>,
     /// How many successful snapshots stay of those that are young enough. Without it, all of them.

@@ -97,7 +97,8 @@ pub struct SnapshotSpec {
     /// Name of the BackupSession that created the Snapshot.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub backup_session: String,
-    /// What deleting the Snapshot does: `Delete` removes this object only, `WipeOut` the data as well.
+    /// What deleting the Snapshot does: `Delete` removes this object only, `WipeOut` the data as
+    /// well.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
     /// Whether the operator leaves the Snapshot alone.
@@ -183,14 +184,17 @@ pub struct Component {
     /// What clickhouse-backup says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub click_house_stats: Vec<ClickHouseStats>,
-    /// What the run found missing or damaged in the restic repository, and what became of it. Ours.
+    /// What the run found missing or damaged in the restic repository, and what became of it.
+    /// Ours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damage: Vec<String>,
-    /// The restic snapshots in the same repository that can no longer be restored as a whole. Ours.
+    /// The restic snapshots in the same repository that can no longer be restored as a whole.
+    /// Ours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged_snapshots: Vec<DamagedSnapshot>,
-    /// All data of the restic repository was read back and compared with its hashes, or written and found complete, at
-    /// or after this time. Missing while some of it has not been read yet. Ours.
+    /// All data of the restic repository was read back and compared with its hashes, or written
+    /// and found complete, at or after this time. Missing while some of it has not been read
+    /// yet. Ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_read_since: Option<Time>,
     /// The databases in the part, if it is a dump.
@@ -208,7 +212,8 @@ pub struct Component {
     /// Whether the data was intact when it was checked after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<bool>,
-    /// What is in the databases and not in the part, so that a restore does not bring it back. Ours.
+    /// What is in the databases and not in the part, so that a restore does not bring it back.
+    /// Ours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
     /// What is known about archived logs.
@@ -238,7 +243,8 @@ pub struct Component {
     /// The VolumeSnapshots that were created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volume_snapshotter_stats: Vec<VolumeSnapshotterStats>,
-    /// What was seen in the databases that may keep a restore from working, or from being complete. Ours.
+    /// What was seen in the databases that may keep a restore from working, or from being
+    /// complete. Ours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// What WAL-G reports.

@@ -1,4 +1,5 @@
-//! The YAML under `deploy/crds/` is what the types generate. `UPDATE=1 cargo test -p kubestash-api` writes it.
+//! The YAML under `deploy/crds/` is what the types generate. `UPDATE=1 cargo test -p kubestash-api`
+//! writes it.
 
 use std::collections::BTreeSet;
 use std::fs;

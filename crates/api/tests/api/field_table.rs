@@ -1,10 +1,12 @@
-//! The generated CRDs against the tables of the API that they have to be compatible with, row by row, both ways.
+//! The generated CRDs against the tables of the API that they have to be compatible with, row by
+//! row, both ways.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::schema::{Schema, below, is, properties, text};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
+
+use crate::schema::{Schema, below, is, properties, text};
 
 const FIELDS: &str = include_str!("../fixtures/crd-fields.tsv");
 const PRINTER: &str = include_str!("../fixtures/crd-printer.tsv");

@@ -1,12 +1,14 @@
 //! The schemas against the rules that a real API server has for structural schemas.
 //!
-//! The rules are those of the Kubernetes documentation of CustomResourceDefinitions ("Specifying a structural schema"
-//! and the fields a schema may not use), and of its limits.
+//! The rules are those of the Kubernetes documentation of CustomResourceDefinitions ("Specifying a
+//! structural schema" and the fields a schema may not use), and of its limits.
 
-use crate::schema::{Schema, below, is, properties, text};
 use serde_json::Value;
 
-/// What a schema may say here; everything else is refused by the API server or dropped without a word.
+use crate::schema::{Schema, below, is, properties, text};
+
+/// What a schema may say here; everything else is refused by the API server or dropped without a
+/// word.
 const ALLOWED: &[&str] = &[
     "additionalProperties",
     "allOf",
@@ -208,7 +210,8 @@ fn check(schema: &Schema, path: &str, faults: &mut Vec<String>) {
     }
 }
 
-/// `list-type` stands on arrays and `map-type` on objects; the keys of a map-like list are required or have a default.
+/// `list-type` stands on arrays and `map-type` on objects; the keys of a map-like list are required
+/// or have a default.
 fn check_merge(schema: &Schema, fault: &mut dyn FnMut(&str)) {
     let type_ = text(schema, "type");
     let list = text(schema, "x-kubernetes-list-type");
@@ -327,7 +330,8 @@ fn check_rules(schema: &Schema, fault: &mut dyn FnMut(&str)) {
     }
 }
 
-/// Under logic only validation may stand, and every field named there must be a field of the schema itself.
+/// Under logic only validation may stand, and every field named there must be a field of the schema
+/// itself.
 fn check_logic(
     part: &Schema,
     structure: &Schema,

@@ -1,5 +1,7 @@
 //! Server-side apply.
 
+use serde_json::{Value, json};
+
 use super::compare::compare;
 use super::entries::{Entries, Identity};
 use super::set::Set;
@@ -9,11 +11,11 @@ use super::{
 };
 use crate::schema::Schema;
 use crate::schema::node::NodeRef;
-use serde_json::{Value, json};
 
-/// Server-side apply: merges `config` into `live` and records what the manager now owns. Without `live` the
-/// object is new. The result still has to be defaulted, prepared and validated, but [`super::update`] must not be
-/// called for it: what defaulting and admission add belongs to nobody. When nothing changed the result equals `live`.
+/// Server-side apply: merges `config` into `live` and records what the manager now owns. Without
+/// `live` the object is new. The result still has to be defaulted, prepared and validated, but
+/// [`super::update`] must not be called for it: what defaulting and admission add belongs to
+/// nobody. When nothing changed the result equals `live`.
 ///
 /// # Errors
 /// [`ApplyError`]; conflicts only without `force`.
@@ -65,7 +67,8 @@ pub fn apply(
     Ok(object)
 }
 
-/// Who kept no book of an object before the first apply is taken for one manager that did everything until then.
+/// Who kept no book of an object before the first apply is taken for one manager that did
+/// everything until then.
 fn with_past(live: &Value, writer: &Writer<'_>, schema: &Schema) -> Value {
     const BEFORE: &str = "before-first-apply";
     let mut live = live.clone();

@@ -1,10 +1,12 @@
 //! What differs between two versions of an object, path by path.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use super::set::{Element, Set};
 use super::shape::{self, Shape};
 use crate::schema::node::NodeRef;
-use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// The three ways to differ.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

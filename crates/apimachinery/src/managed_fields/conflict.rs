@@ -1,10 +1,11 @@
 //! Conflicts, as kubectl shows them.
 
+use serde_json::{Value, json};
+
 use super::entries::Identity;
 use super::set::Set;
 use crate::gofmt::quote;
 use crate::status::Status;
-use serde_json::{Value, json};
 
 /// One field owned by another manager.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

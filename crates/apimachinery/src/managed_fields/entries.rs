@@ -1,11 +1,12 @@
 //! The entries of `metadata.managedFields`.
 
-use super::Writer;
-use super::serialize;
-use super::set::Set;
-use crate::time;
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::set::Set;
+use super::{Writer, serialize};
+use crate::time;
 
 /// More entries of updates than this are thrown together, oldest first.
 const MAX_UPDATERS: usize = 10;

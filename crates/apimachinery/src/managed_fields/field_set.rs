@@ -1,9 +1,10 @@
 //! The paths that an object says something about.
 
+use serde_json::Value;
+
 use super::set::{Element, Set};
 use super::shape::{self, Shape};
 use crate::schema::node::NodeRef;
-use serde_json::Value;
 
 /// Every leaf, every item of a list with identities, every entry of a map.
 pub(super) fn of(value: &Value, node: Option<NodeRef<'_>>) -> Set {
@@ -40,7 +41,8 @@ fn walk(value: &Value, node: Option<NodeRef<'_>>, path: &mut Vec<Element>, set: 
     }
 }
 
-/// Adds every declared field below which the set has something: prune needs them as paths of their own.
+/// Adds every declared field below which the set has something: prune needs them as paths of their
+/// own.
 pub(super) fn with_named_fields(set: &Set, node: Option<NodeRef<'_>>) -> Set {
     let mut members = set.members.clone();
     for element in set.children.keys() {

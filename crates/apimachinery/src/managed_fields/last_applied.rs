@@ -1,17 +1,19 @@
-//! The bridge from client-side apply: for the manager `kubectl`, what the annotation says was applied last is its
-//! own.
+//! The bridge from client-side apply: for the manager `kubectl`, what the annotation says was
+//! applied last is its own.
+
+use serde_json::{Map, Value};
 
 use super::compare::compare;
 use super::field_set;
 use super::set::Set;
 use crate::schema::Schema;
-use serde_json::{Map, Value};
 
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The field manager whose applies take over from client-side apply.
 pub(super) const KUBECTL: &str = "kubectl";
 
-/// The fields that client-side apply set last and that still are as it set them; `None` without the annotation.
+/// The fields that client-side apply set last and that still are as it set them; `None` without the
+/// annotation.
 pub(super) fn still_applied(live: &Value, api_version: &str, schema: &Schema) -> Option<Set> {
     let applied: Value = serde_json::from_str(annotation(live)?).ok()?;
     if applied["apiVersion"] != api_version {

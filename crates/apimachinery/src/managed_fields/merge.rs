@@ -1,10 +1,12 @@
 //! Merging a configuration into an object: the configuration's leaves win, nothing goes away.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
 use super::set::Element;
 use super::shape::{self, Shape};
 use crate::schema::node::NodeRef;
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The live value with the configured one merged in.
 pub(super) fn merge(live: &Value, config: &Value, node: Option<NodeRef<'_>>) -> Value {
@@ -41,8 +43,8 @@ pub(super) fn merge(live: &Value, config: &Value, node: Option<NodeRef<'_>>) -> 
     }
 }
 
-/// Items of both lists are merged and stand in the configuration's order; items only of the live list stand where
-/// they stood between those.
+/// Items of both lists are merged and stand in the configuration's order; items only of the live
+/// list stand where they stood between those.
 fn merge_lists(live: &[Value], config: &[Value], list: NodeRef<'_>) -> Vec<Value> {
     let (live, config) = (
         shape::identified(live, list),

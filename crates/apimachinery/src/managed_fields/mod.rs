@@ -1,7 +1,7 @@
 //! Field ownership: `metadata.managedFields`, server-side apply and its conflicts.
 //!
-//! Invariant: nothing is touched when nothing changed; an apply repeated gives an object equal to the live one, so
-//! that the server can keep its resourceVersion.
+//! Invariant: nothing is touched when nothing changed; an apply repeated gives an object equal to
+//! the live one, so that the server can keep its resourceVersion.
 //!
 //! ```text
 //!             live ───────────┐                         managedFields of live
@@ -28,23 +28,24 @@ mod update;
 
 pub use apply::apply;
 pub use conflict::{Conflict, conflict_message};
+use jiff::Timestamp;
+use set::{Element, Set};
 pub use update::update;
 
 use crate::status::Status;
-use jiff::Timestamp;
-use set::{Element, Set};
 
 /// Who writes, through what, when.
 #[derive(Debug, Clone, Copy)]
 pub struct Writer<'a> {
-    /// Field manager: the query parameter, or for updates without it the User-Agent up to the first `/`
-    /// ([`default_manager`]).
+    /// Field manager: the query parameter, or for updates without it the User-Agent up to the
+    /// first `/` ([`default_manager`]).
     pub manager: &'a str,
     /// `apiVersion` of the request.
     pub api_version: &'a str,
     /// Subresource, such as `status`; empty for the object itself.
     pub subresource: &'a str,
-    /// Whether the resource has a status subresource: then the object itself cannot be used to write the status.
+    /// Whether the resource has a status subresource: then the object itself cannot be used to
+    /// write the status.
     pub has_status: bool,
     /// Time of the request.
     pub now: Timestamp,
@@ -97,7 +98,8 @@ impl From<ApplyError> for Status {
     }
 }
 
-/// The field manager of a request without `fieldManager`: the User-Agent's part before the first `/`.
+/// The field manager of a request without `fieldManager`: the User-Agent's part before the first
+/// `/`.
 pub fn default_manager(user_agent: &str) -> &str {
     const MAX: usize = 128;
     let name = user_agent.split('/').next().unwrap_or_default();

@@ -1,9 +1,10 @@
 //! Taking a set of paths out of an object.
 
+use serde_json::Value;
+
 use super::set::{Element, Set};
 use super::shape::{self, Shape};
 use crate::schema::node::NodeRef;
-use serde_json::Value;
 
 /// The object without the paths; `None` when nothing is left of it.
 pub(super) fn remove(value: &Value, paths: &Set, node: Option<NodeRef<'_>>) -> Option<Value> {

@@ -1,7 +1,8 @@
 //! `fieldsV1`: a set as JSON, `{"f:spec": {".": {}, "k:{\"name\":\"a\"}": {…}, "v:1": {}}}`.
 
-use super::set::{Element, Scalar, Set};
 use serde_json::{Map, Value, json};
+
+use super::set::{Element, Scalar, Set};
 
 /// The JSON of a set.
 pub(super) fn to_json(set: &Set) -> Value {

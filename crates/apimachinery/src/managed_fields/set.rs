@@ -1,9 +1,11 @@
 //! Sets of field paths, as trees.
 
-use crate::gofmt::quote;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use serde_json::Value;
+
+use crate::gofmt::quote;
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,8 +195,9 @@ impl Set {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn set(paths: &[&[&str]]) -> Set {
         let mut set = Set::default();

@@ -1,8 +1,10 @@
-//! What a value is for ownership: a leaf, a map of things owned one by one, or a list whose items have an identity.
+//! What a value is for ownership: a leaf, a map of things owned one by one, or a list whose items
+//! have an identity.
+
+use serde_json::Value;
 
 use super::set::{Element, Scalar};
 use crate::schema::node::{ListType, NodeRef};
-use serde_json::Value;
 
 /// A value by how it is owned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
+use serde_json::{Value, json};
+
 use super::*;
 use crate::Schema;
-use serde_json::{Value, json};
 
 mod history;
 mod properties;

@@ -1,10 +1,12 @@
 //! Whether a configuration fits its schema well enough to be applied.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use super::set::Element;
 use super::shape;
 use crate::schema::node::{Additional, ListType, NodeRef, Type};
-use serde_json::Value;
-use std::collections::BTreeSet;
 
 const TYPE_META: [&str; 2] = ["apiVersion", "kind"];
 

@@ -1,16 +1,16 @@
 //! Ownership after a create, replace or patch: who changed a field owns it.
 
-use super::Writer;
+use serde_json::{Map, Value, json};
+
 use super::compare::{Comparison, compare};
 use super::conflict::{self, Conflict};
 use super::entries::{Entries, Identity};
-use super::strip_system_fields;
+use super::{Writer, strip_system_fields};
 use crate::schema::Schema;
-use serde_json::{Map, Value, json};
 
-/// Records ownership after a create, replace or patch: `new` is the complete new object after defaulting, as sent
-/// (its own managedFields, if any, count: an explicitly empty entry list resets, absence keeps the live ones).
-/// Sets `metadata.managedFields` of `new`.
+/// Records ownership after a create, replace or patch: `new` is the complete new object after
+/// defaulting, as sent (its own managedFields, if any, count: an explicitly empty entry list
+/// resets, absence keeps the live ones). Sets `metadata.managedFields` of `new`.
 pub fn update(live: Option<&Value>, new: &mut Value, writer: &Writer<'_>, schema: &Schema) {
     if !new.get("metadata").is_some_and(Value::is_object) {
         return;
@@ -57,7 +57,8 @@ fn entries_to_start_from(live: Option<&Value>, new: &Value, writer: &Writer<'_>)
     }
 }
 
-/// The object before; of a new one its empty frame, since having a spec at all is nobody's doing in built-in kinds.
+/// The object before; of a new one its empty frame, since having a spec at all is nobody's doing in
+/// built-in kinds.
 pub(super) fn without_managed_fields(live: Option<&Value>, new: &Value) -> Value {
     let mut old = match live {
         Some(live) => live.clone(),
@@ -82,7 +83,8 @@ pub(super) fn without_managed_fields(live: Option<&Value>, new: &Value) -> Value
     old
 }
 
-/// Takes from all managers but `own` what changed or went, and returns what they would have had a say in.
+/// Takes from all managers but `own` what changed or went, and returns what they would have had a
+/// say in.
 pub(super) fn take_over(
     entries: &mut Entries,
     own: Option<&Identity>,

@@ -1,16 +1,18 @@
-//! The schemas that documents consist of, in one form from which both versions of OpenAPI are made: `$ref`s of
-//! version 3 with a description beside them.
+//! The schemas that documents consist of, in one form from which both versions of OpenAPI are made:
+//! `$ref`s of version 3 with a description beside them.
+
+use serde_json::{Map, Value, json};
 
 use super::Served;
 use crate::resource::ResourceInfo;
 use crate::schema::builtin;
-use serde_json::{Map, Value, json};
 
 /// Prefix of references.
 pub(super) const REF_PREFIX: &str = "#/components/schemas/";
 const GVK: &str = "x-kubernetes-group-version-kind";
 
-/// Name of the definition of a kind: `io.k8s.api.core.v1.Pod`, `com.kubestash.storage.v1alpha1.BackupStorage`.
+/// Name of the definition of a kind: `io.k8s.api.core.v1.Pod`,
+/// `com.kubestash.storage.v1alpha1.BackupStorage`.
 pub(super) fn name(group: &str, version: &str, kind: &str) -> String {
     if let Some(builtin) = builtin::definition_name(group, version, kind) {
         return builtin.to_string();

@@ -1,7 +1,8 @@
 //! Discovery: which groups, versions and resources there are.
 
-use crate::resource::{ResourceInfo, SubresourceInfo};
 use serde_json::{Value, json};
+
+use crate::resource::{ResourceInfo, SubresourceInfo};
 
 /// `/api`: APIVersions. `server_address` is `host:port`.
 pub fn api_versions(server_address: &str) -> Value {
@@ -12,7 +13,8 @@ pub fn api_versions(server_address: &str) -> Value {
     })
 }
 
-/// `/apis`: APIGroupList, without the core group. Groups in order of first appearance, versions best first.
+/// `/apis`: APIGroupList, without the core group. Groups in order of first appearance, versions
+/// best first.
 pub fn api_group_list(resources: &[ResourceInfo]) -> Value {
     let mut names: Vec<&str> = Vec::new();
     for resource in resources.iter().filter(|r| !r.group.is_empty()) {
@@ -115,7 +117,8 @@ fn subentry(resource: &ResourceInfo, subresource: &SubresourceInfo) -> Value {
     entry
 }
 
-/// Best first: stable before beta before alpha, then the higher number; other names come last, by name.
+/// Best first: stable before beta before alpha, then the higher number; other names come last, by
+/// name.
 fn priority(version: &str) -> (u8, std::cmp::Reverse<(u64, u64)>, String) {
     let parse = || {
         let rest = version.strip_prefix('v')?;

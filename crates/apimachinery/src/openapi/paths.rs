@@ -1,9 +1,10 @@
 //! The paths of served resources: enough of each operation for clients to see what a kind takes.
 
+use serde_json::{Map, Value, json};
+
 use super::Served;
 use super::definitions::{self, REF_PREFIX};
 use crate::resource::{ResourceInfo, SubresourceInfo};
-use serde_json::{Map, Value, json};
 
 /// Paths of the served resources, in the form of OpenAPI 3.
 pub(super) fn paths(served: &[Served<'_>]) -> Map<String, Value> {

@@ -1,11 +1,12 @@
 //! OpenAPI version 2 as protobuf: the messages of `openapi.v2` that Kubernetes' clients read.
 //!
-//! Only what [`super::v2`] produces is encoded. Field numbers are those of the public OpenAPIv2.proto.
+//! Only what [`super::v2`] produces is encoded. Field numbers are those of the public
+//! OpenAPIv2.proto.
 
 use serde_json::{Map, Value};
 
-/// Encodes the result of [`super::v2`] in the only form that kubectl's discovery client takes; its media type is
-/// [`super::V2_PROTOBUF_CONTENT_TYPE`].
+/// Encodes the result of [`super::v2`] in the only form that kubectl's discovery client takes; its
+/// media type is [`super::V2_PROTOBUF_CONTENT_TYPE`].
 pub fn v2_protobuf(document: &Value) -> Vec<u8> {
     let mut out = Message::default();
     out.text(1, &document["swagger"]);
@@ -252,8 +253,9 @@ fn write_schema(out: &mut Message, schema: &Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_document_is_encoded_field_by_field() {

@@ -1,15 +1,17 @@
 //! OpenAPI version 2: one document for everything, as far as version 2 can say it.
 
+use serde_json::{Map, Value, json};
+
 use super::definitions::REF_PREFIX;
 use super::{Served, definitions, paths};
-use serde_json::{Map, Value, json};
 
 /// `/openapi/v2` as JSON.
 pub fn v2(served: &[Served<'_>]) -> Value {
     let mut schemas = definitions::collect(served);
     for (name, schema) in &mut schemas {
         definitions::transform(schema, &adapt);
-        // Any JSON at all, such as a default: clients that validate by this document must find no type here.
+        // Any JSON at all, such as a default: clients that validate by this document must find no
+        // type here.
         if name.ends_with(".apiextensions.v1.JSON")
             && let Some(schema) = schema.as_object_mut()
         {

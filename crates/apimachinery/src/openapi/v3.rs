@@ -1,8 +1,10 @@
 //! OpenAPI version 3: one document for each group and version.
 
-use super::{Served, definitions, paths};
-use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::{Served, definitions, paths};
 
 /// `/openapi/v3`: the index of the documents, each with the hash of its content in its URL.
 pub fn v3_index(served: &[Served<'_>]) -> Value {
@@ -30,7 +32,8 @@ pub fn v3_index(served: &[Served<'_>]) -> Value {
     json!({"paths": index})
 }
 
-/// `/openapi/v3/api/v1`, `/openapi/v3/apis/{group}/{version}`: one document; `None` if nothing of it is served.
+/// `/openapi/v3/api/v1`, `/openapi/v3/apis/{group}/{version}`: one document; `None` if nothing of
+/// it is served.
 pub fn v3(served: &[Served<'_>], group: &str, version: &str) -> Option<Value> {
     let served = of(served, group, version);
     if served.is_empty() {
@@ -56,7 +59,8 @@ fn of<'a>(served: &[Served<'a>], group: &str, version: &str) -> Vec<Served<'a>> 
         .collect()
 }
 
-/// What depends on nothing but the resources and this crate's version needs no document to be hashed.
+/// What depends on nothing but the resources and this crate's version needs no document to be
+/// hashed.
 fn hash(served: &[Served<'_>]) -> String {
     let mut text = env!("CARGO_PKG_VERSION").to_string();
     for one in served {

@@ -1,7 +1,8 @@
 //! RFC 6902 JSON patches within Kubernetes' budgets.
 //!
-//! A few bytes can ask for anything: 30 operations that copy the document into itself are a thousand million copies of
-//! it. So each operation is measured on the document as it is then, and refused before it is done.
+//! A few bytes can ask for anything: 30 operations that copy the document into itself are a
+//! thousand million copies of it. So each operation is measured on the document as it is then, and
+//! refused before it is done.
 //!
 //! | budget | what it keeps finite |
 //! |---|---|
@@ -30,7 +31,8 @@ const MAX_STEPS: usize = 50_000_000;
 /// Applies an RFC 6902 JSON patch (an array of operations).
 ///
 /// # Errors
-/// [`PatchError::Malformed`], [`PatchError::JsonPatch`], [`PatchError::TooManyOperations`] or [`PatchError::TooMuch`].
+/// [`PatchError::Malformed`], [`PatchError::JsonPatch`], [`PatchError::TooManyOperations`] or
+/// [`PatchError::TooMuch`].
 pub fn json_patch(target: &Value, patch: &Value) -> Result<Value, PatchError> {
     // Counted before they are read: each takes many times its text in memory.
     if let Some(count) = patch.as_array().map(Vec::len)
@@ -44,8 +46,8 @@ pub fn json_patch(target: &Value, patch: &Value) -> Result<Value, PatchError> {
     let mut result = target.clone();
     for (index, operation) in patch.0.iter().enumerate() {
         budget.spend(&result, operation)?;
-        // Not all at once: the next one is measured on what this one leaves. Nothing has to be undone, for the
-        // document is a copy.
+        // Not all at once: the next one is measured on what this one leaves. Nothing has to be
+        // undone, for the document is a copy.
         json_patch::patch_unsafe(&mut result, std::slice::from_ref(operation)).map_err(
             |mut error| {
                 error.operation = index;
@@ -164,8 +166,9 @@ fn bytes(value: &Value) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn nested(levels: usize) -> Value {
         (0..levels).fold(json!(1), |inner, _| json!([inner]))

@@ -1,16 +1,17 @@
 //! The three client-side patch formats: JSON patch, JSON merge patch, strategic merge patch.
 //!
-//! Invariant: a failed patch leaves no trace: the functions take the target by reference and return a new document.
+//! Invariant: a failed patch leaves no trace: the functions take the target by reference and return
+//! a new document.
 
 mod json;
 mod order;
 mod strategic;
 
 pub use json::{MAX_DEPTH, json_patch};
+use serde_json::Value;
 pub use strategic::strategic_merge;
 
 use crate::status::Status;
-use serde_json::Value;
 
 /// Why a patch cannot be applied.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,9 @@
-//! The order of merged lists: what the patch mentions stands as the patch has it, what only the server has stands
-//! where it stood between those.
+//! The order of merged lists: what the patch mentions stands as the patch has it, what only the
+//! server has stands where it stood between those.
+
+use std::collections::HashMap;
 
 use serde_json::Value;
-use std::collections::HashMap;
 
 /// What tells items apart: a merge key, or for scalars the item itself.
 pub(super) struct Identity<'k> {

@@ -9,12 +9,14 @@
 //! | `$deleteFromPrimitiveList/f: […]` | these values leave the list `f` |
 //! | `$setElementOrder/f: […]` | the list `f` is brought into this order |
 
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
 use super::PatchError;
 use super::order::{self, Identity};
 use crate::schema::Schema;
 use crate::schema::node::{NodeRef, PatchStrategy};
-use serde_json::{Map, Value};
-use std::collections::{HashMap, HashSet};
 
 const PATCH: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -23,8 +25,9 @@ const SET_ORDER: &str = "$setElementOrder/";
 
 type Result<T> = std::result::Result<T, PatchError>;
 
-/// Applies a strategic merge patch; merge keys come from the built-in kind's schema ([`Schema::builtin`]).
-/// Custom resources do not take this patch type: answer 415 ([`crate::Status::unsupported_media_type`]).
+/// Applies a strategic merge patch; merge keys come from the built-in kind's schema
+/// ([`Schema::builtin`]). Custom resources do not take this patch type: answer 415
+/// ([`crate::Status::unsupported_media_type`]).
 ///
 /// # Errors
 /// [`PatchError::Malformed`] or [`PatchError::Strategic`].
@@ -305,7 +308,8 @@ fn without(map: &Map<String, Value>, key: &str) -> Map<String, Value> {
         .collect()
 }
 
-/// What a patch adds where there was nothing: its directives mean nothing there, its nulls and deletions are done.
+/// What a patch adds where there was nothing: its directives mean nothing there, its nulls and
+/// deletions are done.
 fn without_directives(patch: &Value) -> Value {
     match patch {
         Value::Object(map) => {

@@ -1,7 +1,8 @@
-use super::*;
-use crate::Schema;
 use proptest::prelude::*;
 use serde_json::{Map, json};
+
+use super::*;
+use crate::Schema;
 
 fn pod(containers: Value) -> Value {
     json!({"spec": {"containers": containers}})
@@ -21,7 +22,8 @@ fn strategic_patches_merge_as_documented() {
             json!({"metadata": {"labels": {"b": null, "c": "3"}}}),
             json!({"metadata": {"labels": {"a": "1", "c": "3"}}}),
         ),
-        // Lists with a merge key merge by it, in the patch's order; what only the server has stays where it stood.
+        // Lists with a merge key merge by it, in the patch's order; what only the server has stays
+        // where it stood.
         (
             pod(json!([{"name": "a", "image": "1"}, {"name": "b", "image": "1"}])),
             pod(json!([{"name": "b", "image": "2"}])),
@@ -207,8 +209,8 @@ proptest! {
     }
 }
 
-/// Lists as long as a request can carry are merged by looking their items up: item by item, each of these would be
-/// thousands of millions of comparisons.
+/// Lists as long as a request can carry are merged by looking their items up: item by item, each of
+/// these would be thousands of millions of comparisons.
 #[test]
 fn lists_as_long_as_a_request_are_merged_by_lookup() {
     const ITEMS: usize = 40_000;

@@ -1,7 +1,8 @@
 //! Custom resources, as their definition describes them.
 
-use super::{ResourceInfo, SubresourceInfo};
 use serde_json::Value;
+
+use super::{ResourceInfo, SubresourceInfo};
 
 pub(super) fn from_crd(crd: &Value) -> Vec<ResourceInfo> {
     let spec = &crd["spec"];
@@ -82,8 +83,9 @@ fn strings(list: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn only_served_versions_count_and_accepted_names_win() {

@@ -1,7 +1,7 @@
 //! What the API server knows about a served resource, as data.
 //!
-//! Invariant: one `ResourceInfo` describes one version of one resource; discovery, OpenAPI, error messages and
-//! the strategies are all derived from it, so they cannot disagree.
+//! Invariant: one `ResourceInfo` describes one version of one resource; discovery, OpenAPI, error
+//! messages and the strategies are all derived from it, so they cannot disagree.
 
 mod builtins;
 mod custom;
@@ -44,7 +44,8 @@ pub struct SubresourceInfo {
     pub group: String,
     /// Version of the kind exchanged; empty when it is that of the resource.
     pub version: String,
-    /// Kind exchanged, such as `TokenRequest` for `serviceaccounts/token`, else the resource's own.
+    /// Kind exchanged, such as `TokenRequest` for `serviceaccounts/token`, else the resource's
+    /// own.
     pub kind: String,
     /// Verbs served on the subresource.
     pub verbs: Vec<String>,
@@ -60,7 +61,8 @@ impl ResourceInfo {
         }
     }
 
-    /// `plural.group`, or only the plural for the core group: how Kubernetes names a resource in errors.
+    /// `plural.group`, or only the plural for the core group: how Kubernetes names a resource in
+    /// errors.
     pub fn group_resource(&self) -> String {
         if self.group.is_empty() {
             self.plural.clone()
@@ -89,8 +91,9 @@ impl ResourceInfo {
         builtins::builtins()
     }
 
-    /// The served versions of a CustomResourceDefinition, the names taken from `status.acceptedNames` where
-    /// present and from `spec.names` otherwise. A malformed CRD gives an empty list.
+    /// The served versions of a CustomResourceDefinition, the names taken from
+    /// `status.acceptedNames` where present and from `spec.names` otherwise. A malformed CRD
+    /// gives an empty list.
     pub fn from_crd(crd: &Value) -> Vec<ResourceInfo> {
         custom::from_crd(crd)
     }

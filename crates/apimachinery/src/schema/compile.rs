@@ -1,14 +1,15 @@
 //! From OpenAPI JSON to the arena.
 
-use super::builtin;
-use super::cel;
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
 use super::node::{Additional, Bound, ListType, Node, NodeId, PatchStrategy, Pattern, Rules, Type};
 use super::validation::format::Format;
+use super::{builtin, cel};
 use crate::field::{FieldError, Path};
 use crate::schema::Flaw;
 use crate::schema::regular::Patterns;
-use serde_json::{Map, Value};
-use std::collections::HashMap;
 
 const REF_PREFIX: &str = "#/components/schemas/";
 
@@ -62,7 +63,8 @@ impl<'d> Compiler<'d> {
         Ok(id)
     }
 
-    /// Compiles a custom resource's schema. The root is a resource, and `metadata` is ObjectMeta whatever it says.
+    /// Compiles a custom resource's schema. The root is a resource, and `metadata` is ObjectMeta
+    /// whatever it says.
     pub(super) fn custom(&mut self, schema: &Value) -> Result<NodeId, Flaw> {
         let root = self.compile(schema, &Path::ROOT)?;
         let metadata = self.root_metadata(root)?;
@@ -263,8 +265,8 @@ impl Rules {
     }
 }
 
-/// The definition that a schema refers to: by `$ref`, or by an `allOf` of one `$ref`, which is how Kubernetes gives a
-/// reference a description of its own.
+/// The definition that a schema refers to: by `$ref`, or by an `allOf` of one `$ref`, which is how
+/// Kubernetes gives a reference a description of its own.
 fn reference(schema: &Value) -> Option<&str> {
     let direct = schema
         .get("$ref")

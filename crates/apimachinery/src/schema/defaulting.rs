@@ -1,7 +1,8 @@
 //! Structural defaulting: absent fields get their default, nulls that may not be null go first.
 
-use super::node::NodeRef;
 use serde_json::Value;
+
+use super::node::NodeRef;
 
 /// Applies defaults below (not to) `value`. Idempotent.
 pub(super) fn apply(value: &mut Value, node: NodeRef<'_>) {
@@ -40,7 +41,8 @@ pub(super) fn apply(value: &mut Value, node: NodeRef<'_>) {
     }
 }
 
-/// A null stays if the schema allows it, knows nothing about it, or has a default to put in its place.
+/// A null stays if the schema allows it, knows nothing about it, or has a default to put in its
+/// place.
 fn keeps_null(node: NodeRef<'_>, name: &str) -> bool {
     match node.field(name) {
         Some(field) => field.get().nullable || field.get().default.is_some() || is_free(field),

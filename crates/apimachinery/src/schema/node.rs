@@ -1,11 +1,14 @@
-//! The compiled form: an arena of nodes, so that schemas that contain themselves (JSONSchemaProps) are finite.
+//! The compiled form: an arena of nodes, so that schemas that contain themselves (JSONSchemaProps)
+//! are finite.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use regex::Regex;
+use serde_json::Value;
 
 use super::cel;
 use super::validation::format::Format;
-use regex::Regex;
-use serde_json::Value;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// A node's place in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,8 +1,9 @@
 //! Pruning: what the schema does not know is removed, and told.
 
+use serde_json::Value;
+
 use super::node::{Additional, NodeRef};
 use crate::field::Path;
-use serde_json::Value;
 
 const TYPE_META: [&str; 2] = ["apiVersion", "kind"];
 

@@ -1,10 +1,12 @@
-//! Compiling regular expressions that come from outside: a few characters such as `(\w{100}){9}` compile to megabytes, and
-//! a schema can have as many patterns as fit into a request.
+//! Compiling regular expressions that come from outside: a few characters such as `(\w{100}){9}`
+//! compile to megabytes, and a schema can have as many patterns as fit into a request.
 
-use regex::{Regex, RegexBuilder};
 use std::collections::HashMap;
 
-/// Sizes that a compiled pattern may have, tried in turn: the first that is enough is what it counts for.
+use regex::{Regex, RegexBuilder};
+
+/// Sizes that a compiled pattern may have, tried in turn: the first that is enough is what it
+/// counts for.
 const SIZES: [usize; 4] = [16 * 1024, 128 * 1024, 1024 * 1024, 10 * 1024 * 1024];
 /// What all patterns of one schema may take.
 const ALL_BYTES: usize = 64 * 1024 * 1024;

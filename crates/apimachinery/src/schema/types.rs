@@ -1,11 +1,12 @@
 //! Values of the wrong type in built-in types, worded as Go's decoder words them.
 
-use super::node::{Additional, NodeRef, Type};
-use super::validation::format::is_date_time;
-use crate::gofmt;
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine as _};
 use serde_json::Value;
+
+use super::node::{Additional, NodeRef, Type};
+use super::validation::format::is_date_time;
+use crate::gofmt;
 
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
@@ -179,8 +180,9 @@ const QUANTITY_SYNTAX: &str =
 
 #[cfg(test)]
 mod tests {
-    use crate::Schema;
     use serde_json::json;
+
+    use crate::Schema;
 
     #[test]
     fn a_wrong_type_is_told_as_go_tells_it() {

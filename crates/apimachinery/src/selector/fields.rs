@@ -1,7 +1,8 @@
 //! Field selectors: equality of a few fields of each kind.
 
-use super::SelectorError;
 use serde_json::Value;
+
+use super::SelectorError;
 
 /// A compiled field selector.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,9 +18,9 @@ struct Term {
 }
 
 impl FieldSelector {
-    /// Parses the query parameter: `metadata.name=x,status.phase!=Running`. `supported` are the fields besides
-    /// `metadata.name` and `metadata.namespace`: [`supported_fields`] or a CRD's `selectableFields` (with or without
-    /// the leading dot).
+    /// Parses the query parameter: `metadata.name=x,status.phase!=Running`. `supported` are the
+    /// fields besides `metadata.name` and `metadata.namespace`: [`supported_fields`] or a CRD's
+    /// `selectableFields` (with or without the leading dot).
     ///
     /// # Errors
     /// [`SelectorError::Field`] or [`SelectorError::UnsupportedField`].
@@ -60,7 +61,8 @@ impl FieldSelector {
         self.terms.is_empty()
     }
 
-    /// The value demanded of `metadata.name`, if it demands one: such a list or watch is of one object.
+    /// The value demanded of `metadata.name`, if it demands one: such a list or watch is of one
+    /// object.
     pub fn name(&self) -> Option<&str> {
         self.terms
             .iter()
@@ -118,7 +120,8 @@ pub fn supported_fields(group: &str, kind: &str) -> Vec<String> {
     }
 }
 
-/// The field as text. A few names are not those of the object's JSON, and a few absent values mean something.
+/// The field as text. A few names are not those of the object's JSON, and a few absent values mean
+/// something.
 fn lookup(object: &Value, field: &str) -> String {
     let (path, absent) = match field {
         "name" => ("metadata.name", ""),
@@ -196,8 +199,9 @@ fn unescape(value: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn fields_are_compared_as_text() {

@@ -1,9 +1,10 @@
 //! Label selectors: compiled requirements on `metadata.labels`.
 
+use serde_json::{Map, Value};
+
 use super::{SelectorError, parse};
 use crate::field::FieldError;
 use crate::syntax;
-use serde_json::{Map, Value};
 
 /// A compiled label selector.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,7 +46,8 @@ impl LabelSelector {
         })
     }
 
-    /// Compiles a LabelSelector object (`matchLabels`, `matchExpressions`). `{}` matches everything, null nothing.
+    /// Compiles a LabelSelector object (`matchLabels`, `matchExpressions`). `{}` matches
+    /// everything, null nothing.
     ///
     /// # Errors
     /// [`SelectorError::Label`].
@@ -195,7 +197,8 @@ impl Requirement {
         }
     }
 
-    /// Looked up, for a selector may name thousands of values, and a list have thousands of objects.
+    /// Looked up, for a selector may name thousands of values, and a list have thousands of
+    /// objects.
     fn has(&self, label: &str) -> bool {
         self.values
             .binary_search_by(|value| value.as_str().cmp(label))
@@ -209,8 +212,9 @@ impl Requirement {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn matches(selector: &str, labels: Value) -> bool {
         LabelSelector::parse(selector)

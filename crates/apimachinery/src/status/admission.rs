@@ -1,8 +1,9 @@
 //! Refusals by admission webhooks.
 
+use serde_json::Value;
+
 use super::Status;
 use crate::gofmt::quote;
-use serde_json::Value;
 
 /// The reasons that clients know.
 const REASONS: &[&str] = &[
@@ -28,9 +29,10 @@ const REASONS: &[&str] = &[
 ];
 
 impl Status {
-    /// A webhook's refusal: `admission webhook "w" denied the request: {why}`, with the webhook's code, reason and
-    /// details when it gave them (`denial` is `response.status` of the AdmissionReview). A code below 400 becomes
-    /// 400, and a reason that is none of Kubernetes' own is left out (it still shows in the message if that was empty).
+    /// A webhook's refusal: `admission webhook "w" denied the request: {why}`, with the webhook's
+    /// code, reason and details when it gave them (`denial` is `response.status` of the
+    /// AdmissionReview). A code below 400 becomes 400, and a reason that is none of Kubernetes'
+    /// own is left out (it still shows in the message if that was empty).
     pub fn webhook_denied(webhook: &str, denial: Option<&Value>) -> Self {
         let text = |name: &str| {
             denial

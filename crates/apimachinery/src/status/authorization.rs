@@ -1,9 +1,10 @@
 //! Who is it, and may they.
 
+use serde_json::json;
+
 use super::Status;
 use crate::gofmt::quote;
 use crate::resource::ResourceInfo;
-use serde_json::json;
 
 impl Status {
     /// 401 `Unauthorized`.
@@ -30,8 +31,8 @@ impl Status {
         Self::new(403, "Forbidden", message).about(group, plural, name)
     }
 
-    /// 403 of RBAC: `… is forbidden: User "u" cannot get resource "secrets" in API group "" in the namespace "n"`.
-    /// `resource` may carry a subresource (`pods/log`).
+    /// 403 of RBAC: `… is forbidden: User "u" cannot get resource "secrets" in API group "" in the
+    /// namespace "n"`. `resource` may carry a subresource (`pods/log`).
     pub fn rbac_denied(
         user: &str,
         verb: &str,
@@ -60,7 +61,8 @@ impl Status {
         Self::forbidden_resource("", "", "", &sanitise(&why))
     }
 
-    /// 403 for creating something in a namespace that is being deleted, with the cause `NamespaceTerminating`.
+    /// 403 for creating something in a namespace that is being deleted, with the cause
+    /// `NamespaceTerminating`.
     pub fn namespace_terminating(resource: &ResourceInfo, name: &str, namespace: &str) -> Self {
         let why = format!(
             "unable to create new content in namespace {namespace} because it is being terminated"

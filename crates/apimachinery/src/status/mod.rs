@@ -1,16 +1,17 @@
 //! `meta.k8s.io/v1` Status: every refusal of the API in the form that clients take apart.
 //!
-//! Invariant: `code`, `reason` and `message` agree with each other as in Kubernetes, because clients branch on
-//! any of the three.
+//! Invariant: `code`, `reason` and `message` agree with each other as in Kubernetes, because
+//! clients branch on any of the three.
 
 mod admission;
 mod authorization;
 mod protocol;
 
+use serde_json::{Map, Value, json};
+
 use crate::field::FieldError;
 use crate::gofmt::quote;
 use crate::resource::ResourceInfo;
-use serde_json::{Map, Value, json};
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +83,8 @@ impl Status {
         status
     }
 
-    /// 200 `Success`, as a deletion answers when the object is gone at once. `uid` is that of the object.
+    /// 200 `Success`, as a deletion answers when the object is gone at once. `uid` is that of the
+    /// object.
     pub fn deleted(resource: &ResourceInfo, name: &str, uid: &str) -> Value {
         let mut details = json!({"name": name, "kind": resource.plural, "uid": uid});
         if !resource.group.is_empty() {
@@ -119,13 +121,15 @@ impl Status {
             .detail("retryAfterSeconds", 1.into())
     }
 
-    /// 409 `Conflict`: the resourceVersion sent is not the current one (“the object has been modified; …”).
+    /// 409 `Conflict`: the resourceVersion sent is not the current one (“the object has been
+    /// modified; …”).
     pub fn modified(resource: &ResourceInfo, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(resource, name, why)
     }
 
-    /// 409 `Conflict` for another reason, such as a failed precondition: `Operation cannot be fulfilled on …: {why}`.
+    /// 409 `Conflict` for another reason, such as a failed precondition: `Operation cannot be
+    /// fulfilled on …: {why}`.
     pub fn conflict(resource: &ResourceInfo, name: &str, why: &str) -> Self {
         let message = format!(
             "Operation cannot be fulfilled on {} {}: {why}",
@@ -206,7 +210,8 @@ impl Status {
         Self::expired(format!("too old resource version: {requested} ({oldest})"))
     }
 
-    /// 504 `Timeout` with the cause `ResourceVersionTooLarge`: the resourceVersion is not reached yet.
+    /// 504 `Timeout` with the cause `ResourceVersionTooLarge`: the resourceVersion is not reached
+    /// yet.
     pub fn too_large_resource_version(requested: u64, current: u64) -> Self {
         let cause =
             json!([{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]);

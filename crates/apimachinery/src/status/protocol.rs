@@ -1,9 +1,10 @@
 //! Refusals of a request's form: path, method, media types, size.
 
+use serde_json::json;
+
 use super::Status;
 use crate::gofmt::quote;
 use crate::resource::ResourceInfo;
-use serde_json::json;
 
 impl Status {
     /// 404 for a path that is not served: `the server could not find the requested resource`.
@@ -46,7 +47,8 @@ impl Status {
         Self::new(413, "RequestEntityTooLarge", message)
     }
 
-    /// 415 `UnsupportedMediaType`; `sent` is the one that was sent, `accepted` are the media types taken.
+    /// 415 `UnsupportedMediaType`; `sent` is the one that was sent, `accepted` are the media types
+    /// taken.
     pub fn unsupported_media_type(sent: &str, accepted: &[&str]) -> Self {
         let list = accepted.join(", ");
         let message = if sent.contains("patch") {
@@ -61,8 +63,8 @@ impl Status {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    /// 422 `Invalid` for a JSON patch that does not fit: the words say as little as those of Kubernetes, the cause
-    /// says why.
+    /// 422 `Invalid` for a JSON patch that does not fit: the words say as little as those of
+    /// Kubernetes, the cause says why.
     pub(crate) fn unprocessable_patch(why: &str) -> Self {
         let message = "the server rejected our request due to an error in our request";
         let causes =

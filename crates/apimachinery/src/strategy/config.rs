@@ -1,11 +1,12 @@
 //! ConfigMaps and Secrets.
 
-use super::text;
-use crate::field::{FieldError, Path};
-use crate::syntax;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+
+use super::text;
+use crate::field::{FieldError, Path};
+use crate::syntax;
 
 const MAX_BYTES: u64 = 1024 * 1024;
 const IMMUTABLE: &str = "field is immutable when `immutable` is set";

@@ -1,13 +1,16 @@
-//! Defaults of built-in kinds: the constant ones from the schema, and those that depend on other fields.
+//! Defaults of built-in kinds: the constant ones from the schema, and those that depend on other
+//! fields.
 
-use super::{pod, rbac, text};
-use crate::resource::ResourceInfo;
-use crate::schema::{Schema, prepare_crd};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// Fills in the defaults of a built-in kind (nothing for others). Idempotent. Also used on what is read back.
+use super::{pod, rbac, text};
+use crate::resource::ResourceInfo;
+use crate::schema::{Schema, prepare_crd};
+
+/// Fills in the defaults of a built-in kind (nothing for others). Idempotent. Also used on what is
+/// read back.
 pub fn apply_defaults(resource: &ResourceInfo, object: &mut Value) {
     let Some(schema) = Schema::builtin(&resource.group, &resource.version, &resource.kind) else {
         return;

@@ -1,9 +1,10 @@
 //! Events, in both their APIs.
 
+use serde_json::Value;
+
 use super::text;
 use crate::field::{FieldError, Path};
 use crate::resource::ResourceInfo;
-use serde_json::Value;
 
 /// Checks an Event.
 pub(super) fn validate(resource: &ResourceInfo, event: &Value, errors: &mut Vec<FieldError>) {

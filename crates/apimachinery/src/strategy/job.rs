@@ -1,9 +1,10 @@
 //! Jobs.
 
+use serde_json::{Value, json};
+
 use super::{immutable, metadata, not_negative, pod, text};
 use crate::field::{FieldError, Path};
 use crate::selector::LabelSelector;
-use serde_json::{Value, json};
 
 /// Labels by which a Job knows its Pods: of old, and of now.
 const NAME_LABELS: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];

@@ -1,8 +1,9 @@
 //! The rules of `metadata`.
 
+use serde_json::{Map, Value};
+
 use crate::field::{FieldError, Path};
 use crate::syntax::{self, Use};
-use serde_json::{Map, Value};
 
 type NameRule = fn(&str, Use) -> Vec<String>;
 

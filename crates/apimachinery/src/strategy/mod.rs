@@ -1,7 +1,8 @@
-//! What the API server does to an object of each kind on its way in: defaults, preparation, validation.
+//! What the API server does to an object of each kind on its way in: defaults, preparation,
+//! validation.
 //!
-//! Custom resources go through the same functions: for them only the rules of `metadata`, `status` and `generation`
-//! apply, the rest is their schema's.
+//! Custom resources go through the same functions: for them only the rules of `metadata`, `status`
+//! and `generation` apply, the rest is their schema's.
 
 mod config;
 mod defaults;
@@ -16,13 +17,13 @@ mod volume;
 mod webhook;
 
 pub use defaults::apply_defaults;
+use jiff::Timestamp;
 pub use prepare::{prepare_for_create, prepare_for_update};
+use serde_json::Value;
 
 use crate::field::{FieldError, Path};
 use crate::resource::ResourceInfo;
 use crate::syntax::{self, Use};
-use jiff::Timestamp;
-use serde_json::Value;
 
 /// What a new object gets from the server.
 #[derive(Debug, Clone, Copy)]

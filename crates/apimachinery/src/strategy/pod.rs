@@ -1,9 +1,10 @@
 //! Pods, and the pod templates of Jobs.
 
+use serde_json::{Map, Value, json};
+
 use super::{list, not_negative, text};
 use crate::field::{FieldError, Path};
 use crate::syntax::{self, Use};
-use serde_json::{Map, Value, json};
 
 /// Defaults of a Pod that depend on other fields.
 pub(super) fn default_pod(pod: &mut Value) {

@@ -1,9 +1,10 @@
 //! Preparation: what the server sets, keeps and drops, whatever was sent.
 
+use serde_json::{Map, Value, json};
+
 use super::{NewObject, Part, defaults, job, text};
 use crate::resource::ResourceInfo;
 use crate::time;
-use serde_json::{Map, Value, json};
 
 /// What a generated name may be long before its suffix.
 const MAX_PREFIX: usize = 58;
@@ -15,9 +16,10 @@ const SYSTEM: [&str; 4] = [
     "generation",
 ];
 
-/// Makes a decoded object ready to be stored as new: name from generateName, system metadata set, status dropped
-/// where it is a subresource, generation 1, kind-specific preparation (Secret stringData, Namespace finalizer, Job
-/// selector and labels). `namespace` is the one of the URL; for a cluster-scoped resource it is `None`.
+/// Makes a decoded object ready to be stored as new: name from generateName, system metadata set,
+/// status dropped where it is a subresource, generation 1, kind-specific preparation (Secret
+/// stringData, Namespace finalizer, Job selector and labels). `namespace` is the one of the URL;
+/// for a cluster-scoped resource it is `None`.
 pub fn prepare_for_create(
     resource: &ResourceInfo,
     object: &mut Value,
@@ -70,8 +72,8 @@ pub fn prepare_for_create(
     }
 }
 
-/// Makes a changed object ready to be stored: system metadata and the part not written are those of `old`,
-/// `generation` rises when anything but metadata and status changed.
+/// Makes a changed object ready to be stored: system metadata and the part not written are those of
+/// `old`, `generation` rises when anything but metadata and status changed.
 pub fn prepare_for_update(resource: &ResourceInfo, object: &mut Value, old: &Value, part: Part) {
     if !object.is_object() {
         return;
@@ -86,7 +88,8 @@ pub fn prepare_for_update(resource: &ResourceInfo, object: &mut Value, old: &Val
     }
     let (metadata, old_metadata) = (&mut object["metadata"], &old["metadata"]);
     for field in SYSTEM {
-        // A deletion that has begun stays; one that has not cannot be begun by an update, which validation says.
+        // A deletion that has begun stays; one that has not cannot be begun by an update, which
+        // validation says.
         if old_metadata.get(field).is_some() || matches!(field, "creationTimestamp" | "generation")
         {
             restore(metadata, old_metadata, field);
@@ -128,7 +131,8 @@ fn generate_name(metadata: &mut Map<String, Value>, suffix: &str) {
     }
 }
 
-/// A namespace stays until the server has emptied it; its label is due also when its name was generated.
+/// A namespace stays until the server has emptied it; its label is due also when its name was
+/// generated.
 fn new_namespace(object: &mut Value) {
     let name = object["metadata"]["name"].clone();
     object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
@@ -168,8 +172,8 @@ fn content(resource: &ResourceInfo, object: &Value) -> Map<String, Value> {
         .collect()
 }
 
-/// A write of the status leaves everything else as it is; of built-in kinds labels, annotations and finalizers may
-/// still be written along with it.
+/// A write of the status leaves everything else as it is; of built-in kinds labels, annotations and
+/// finalizers may still be written along with it.
 fn keep_all_but_status(resource: &ResourceInfo, object: &mut Value, old: &Value) {
     let builtin =
         crate::Schema::builtin(&resource.group, &resource.version, &resource.kind).is_some();

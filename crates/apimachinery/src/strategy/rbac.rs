@@ -1,10 +1,11 @@
 //! Roles and their bindings.
 
+use serde_json::{Value, json};
+
 use super::{list, text};
 use crate::field::{FieldError, Path};
 use crate::resource::ResourceInfo;
 use crate::syntax::{self, Use};
-use serde_json::{Value, json};
 
 /// The group of RBAC.
 pub(super) const GROUP: &str = "rbac.authorization.k8s.io";

@@ -1,9 +1,10 @@
 //! Services, which are kept as data only.
 
+use serde_json::Value;
+
 use super::{list, text};
 use crate::field::{FieldError, Path};
 use crate::syntax::{self, Use};
-use serde_json::Value;
 
 /// Checks a Service.
 pub(super) fn validate(service: &Value, errors: &mut Vec<FieldError>) {

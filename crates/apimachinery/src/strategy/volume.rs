@@ -1,8 +1,9 @@
 //! PersistentVolumes and claims, which are kept as data only.
 
+use serde_json::{Map, Value};
+
 use super::{list, text};
 use crate::field::{FieldError, Path};
-use serde_json::{Map, Value};
 
 const MODES: [&str; 4] = [
     "ReadOnlyMany",

@@ -1,10 +1,11 @@
 //! Webhook configurations.
 
+use serde_json::Value;
+
 use super::{list, text};
 use crate::field::{FieldError, Path};
 use crate::selector::LabelSelector;
 use crate::syntax::{self, Use};
-use serde_json::Value;
 
 /// Checks a ValidatingWebhookConfiguration or MutatingWebhookConfiguration.
 pub(super) fn validate(configuration: &Value, errors: &mut Vec<FieldError>) {

@@ -1,11 +1,12 @@
 //! Tables of built-in kinds: which columns there are, and the simple ones among the cells.
 
+use jiff::Timestamp;
+use serde_json::Value;
+
 use super::{
     Cells, Columns, Row, age, definition, event, job, list, name, node, or_none, pod, service,
     size, text, volume,
 };
-use jiff::Timestamp;
-use serde_json::Value;
 
 /// Name, type, format, priority.
 type Column = (&'static str, &'static str, &'static str, i64);

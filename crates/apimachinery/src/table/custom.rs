@@ -1,12 +1,13 @@
 //! Tables of custom resources.
 
-use super::json_path;
-use super::{Cells, Columns, definition, human, name};
-use crate::gofmt;
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use serde_json_path::JsonPath;
-use std::str::FromStr;
+
+use super::{Cells, Columns, definition, human, json_path, name};
+use crate::gofmt;
 
 /// One printer column.
 #[derive(Debug, Clone)]

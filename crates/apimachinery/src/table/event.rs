@@ -1,8 +1,9 @@
 //! Rows of Events, in both their APIs.
 
-use super::{human, text};
 use jiff::Timestamp;
 use serde_json::Value;
+
+use super::{human, text};
 
 pub(super) fn cells(event: &Value, now: Timestamp) -> Vec<Value> {
     let either = |core: &str, new: &str| match text(event, core) {

@@ -1,14 +1,16 @@
 //! Durations as people read them: two figures, rarely three.
 
-use jiff::Timestamp;
 use std::str::FromStr;
+
+use jiff::Timestamp;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const YEAR: i64 = 365 * DAY;
 
-/// A duration in whole seconds as kubectl prints ages: `2m23s`, `5h`, `3d2h`. Just before now counts as now.
+/// A duration in whole seconds as kubectl prints ages: `2m23s`, `5h`, `3d2h`. Just before now
+/// counts as now.
 pub fn human_duration(seconds: i64) -> String {
     match seconds {
         ..-1 => "<invalid>".into(),

@@ -1,8 +1,9 @@
 //! Rows of Jobs.
 
-use super::{age, builtin, human, list, name, text};
 use jiff::Timestamp;
 use serde_json::Value;
+
+use super::{age, builtin, human, list, name, text};
 
 pub(super) fn cells(job: &Value, now: Timestamp) -> Vec<Value> {
     let succeeded = job["status"]["succeeded"].as_i64().unwrap_or_default();

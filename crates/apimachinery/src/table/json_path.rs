@@ -1,7 +1,7 @@
 //! The JSON path of printer columns: Kubernetes' dialect, translated to RFC 9535.
 //!
-//! The dialect lets a name after a dot hold anything but `.`, `[` and `]` (so `kubedb.com/db-version`), with `\.` for
-//! a dot in a name; RFC 9535 wants such names in brackets.
+//! The dialect lets a name after a dot hold anything but `.`, `[` and `]` (so
+//! `kubedb.com/db-version`), with `\.` for a dot in a name; RFC 9535 wants such names in brackets.
 
 use serde_json::Value;
 use serde_json_path::JsonPath;
@@ -103,8 +103,9 @@ fn quoted(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn paths_of_the_dialect_find_what_they_mean() {

@@ -1,6 +1,7 @@
 //! `meta.k8s.io/v1` Table: what `kubectl get` prints.
 //!
-//! Invariant: the columns are those of real Kubernetes for built-in kinds, and those of the CRD for custom ones.
+//! Invariant: the columns are those of real Kubernetes for built-in kinds, and those of the CRD for
+//! custom ones.
 
 mod builtin;
 mod custom;
@@ -14,7 +15,6 @@ mod service;
 mod volume;
 
 pub use human::human_duration;
-
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -48,7 +48,8 @@ pub enum IncludeObject {
 }
 
 impl IncludeObject {
-    /// Parses the parameter's value; absent or empty is [`IncludeObject::Metadata`]; anything else unknown is `None`.
+    /// Parses the parameter's value; absent or empty is [`IncludeObject::Metadata`]; anything else
+    /// unknown is `None`.
     pub fn parse(value: Option<&str>) -> Option<Self> {
         match value {
             None | Some("" | "Metadata") => Some(Self::Metadata),
@@ -65,7 +66,8 @@ impl Columns {
         builtin::columns(group, kind)
     }
 
-    /// Columns of a custom resource from `spec.versions[].additionalPrinterColumns` (absent or empty: Name and Age).
+    /// Columns of a custom resource from `spec.versions[].additionalPrinterColumns` (absent or
+    /// empty: Name and Age).
     pub fn custom(additional_printer_columns: Option<&Value>) -> Self {
         custom::columns(additional_printer_columns)
     }
@@ -94,9 +96,9 @@ impl Columns {
     }
 }
 
-/// Renders objects to a Table. `list_metadata` is the ListMeta of the answer (`{"resourceVersion": "7"}`), or of a
-/// single object or watch event `{"resourceVersion": …}` of the object. For watch events pass
-/// `with_definitions = false` from the second event on, as Kubernetes does.
+/// Renders objects to a Table. `list_metadata` is the ListMeta of the answer (`{"resourceVersion":
+/// "7"}`), or of a single object or watch event `{"resourceVersion": …}` of the object. For watch
+/// events pass `with_definitions = false` from the second event on, as Kubernetes does.
 pub fn render(
     columns: &Columns,
     objects: &[Value],

@@ -1,8 +1,9 @@
 //! Rows of Nodes.
 
-use super::{age, list, name, or_none, text};
 use jiff::Timestamp;
 use serde_json::Value;
+
+use super::{age, list, name, or_none, text};
 
 const ROLE: &str = "node-role.kubernetes.io/";
 

@@ -1,8 +1,9 @@
 //! Rows of Pods.
 
-use super::{age, human, list, name, or_none, text};
 use jiff::Timestamp;
 use serde_json::Value;
+
+use super::{age, human, list, name, or_none, text};
 
 pub(super) fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     let summary = Summary::of(pod);

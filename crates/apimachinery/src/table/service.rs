@@ -1,8 +1,9 @@
 //! Rows of Services.
 
-use super::{age, list, name, or_none, text};
 use jiff::Timestamp;
 use serde_json::Value;
+
+use super::{age, list, name, or_none, text};
 
 pub(super) fn cells(service: &Value, now: Timestamp) -> Vec<Value> {
     let cluster_ip = match text(service, "/spec/clusterIPs/0") {

@@ -1,8 +1,9 @@
 //! Rows of PersistentVolumes and claims.
 
-use super::{age, list, name, text};
 use jiff::Timestamp;
 use serde_json::Value;
+
+use super::{age, list, name, text};
 
 const CLASS_ANNOTATION: &str = "/metadata/annotations/volume.beta.kubernetes.io~1storage-class";
 

@@ -103,7 +103,8 @@ impl Clients {
         if let Some(client) = clients.get(&config.ca_bundle) {
             return Ok(client.clone());
         }
-        // reqwest takes the process's TLS provider; installing it twice is harmless, so the result does not matter.
+        // reqwest takes the process's TLS provider; installing it twice is harmless, so the result
+        // does not matter.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut builder = reqwest::Client::builder()
             .no_proxy()

@@ -9,7 +9,8 @@ use super::Review;
 use super::configuration::MatchCondition;
 use crate::registry::catalogue::Served;
 
-/// Whether all conditions hold; the error of the first that cannot be evaluated, unless another one is false.
+/// Whether all conditions hold; the error of the first that cannot be evaluated, unless another one
+/// is false.
 pub(super) fn hold(
     conditions: &[MatchCondition],
     review: &Review<'_>,
@@ -19,7 +20,8 @@ pub(super) fn hold(
     if conditions.is_empty() {
         return Ok(true);
     }
-    // A false result carries the expression's own message, here empty; anything else there is an error.
+    // A false result carries the expression's own message, here empty; anything else there is an
+    // error.
     let expressions: Vec<VapExpression> = conditions
         .iter()
         .map(|condition| VapExpression {

@@ -189,8 +189,9 @@ fn hook(webhook: &Value) -> Result<Hook, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_rule_covers_what_it_names_and_nothing_else() {

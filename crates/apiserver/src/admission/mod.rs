@@ -1,7 +1,8 @@
 //! Admission webhooks: the server asks others before it writes.
 //!
-//! Invariant: a write that some matching webhook denies, or that could not be asked with `failurePolicy: Fail`, does
-//! not happen. Webhook configurations themselves are never subject to webhooks, so a wrong one can be removed.
+//! Invariant: a write that some matching webhook denies, or that could not be asked with
+//! `failurePolicy: Fail`, does not happen. Webhook configurations themselves are never subject to
+//! webhooks, so a wrong one can be removed.
 
 mod call;
 mod conditions;
@@ -11,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use call::Clients;
+use configuration::{Hook, Request};
 use kubestash_apimachinery::{Status, patch};
 use serde_json::{Value, json};
 
@@ -18,8 +21,6 @@ use crate::app::App;
 use crate::registry::catalogue::Served;
 use crate::registry::{Caller, Refused, Target};
 use crate::store::{GroupResource, Store};
-use call::Clients;
-use configuration::{Hook, Request};
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
@@ -190,7 +191,8 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Calls one webhook if it is concerned; `None` if it is not, or could not be asked and that is to be ignored.
+    /// Calls one webhook if it is concerned; `None` if it is not, or could not be asked and that is
+    /// to be ignored.
     async fn ask(
         &self,
         app: &App,

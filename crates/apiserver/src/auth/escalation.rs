@@ -1,5 +1,5 @@
-//! Nobody can give away more than they have: writing a role needs every right that it names, and writing a binding
-//! every right of the role it binds, or else the verb `escalate` or `bind` on it.
+//! Nobody can give away more than they have: writing a role needs every right that it names, and
+//! writing a binding every right of the role it binds, or else the verb `escalate` or `bind` on it.
 
 use kubestash_apimachinery::Status;
 use serde_json::Value;
@@ -8,7 +8,8 @@ use super::rbac::{Attributes, GROUP, Rule, quoted};
 use crate::app::App;
 use crate::registry::{Caller, Refused, Target};
 
-/// Refuses a write of a role or binding that would give the caller's rights to more than the caller has.
+/// Refuses a write of a role or binding that would give the caller's rights to more than the caller
+/// has.
 pub(crate) fn check(
     app: &App,
     target: &Target,

@@ -1,6 +1,8 @@
-//! Acting as somebody else: the headers `Impersonate-User`, `-Group`, `-Uid` and `-Extra-<key>` (`kubectl --as`).
+//! Acting as somebody else: the headers `Impersonate-User`, `-Group`, `-Uid` and `-Extra-<key>`
+//! (`kubectl --as`).
 //!
-//! Invariant: every name that is taken on needs the verb `impersonate` on it, and no such header is ignored.
+//! Invariant: every name that is taken on needs the verb `impersonate` on it, and no such header is
+//! ignored.
 
 use http::HeaderMap;
 use kubestash_apimachinery::Status;
@@ -161,8 +163,9 @@ fn complete(mut user: User) -> User {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use http::{HeaderName, HeaderValue};
+
+    use super::*;
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -1,6 +1,8 @@
-//! Role-based access control for ServiceAccounts: what the Roles and ClusterRoles bound to a user allow.
+//! Role-based access control for ServiceAccounts: what the Roles and ClusterRoles bound to a user
+//! allow.
 //!
-//! Invariant: nothing is allowed that no rule allows; the rules are those in the store at the time of the request.
+//! Invariant: nothing is allowed that no rule allows; the rules are those in the store at the time
+//! of the request.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -92,7 +94,8 @@ impl Rbac {
             .any(|rule| rule.allows(attributes))
     }
 
-    /// The rules that apply to `user` in `namespace`: `resourceRules` and `nonResourceRules` of a rules review.
+    /// The rules that apply to `user` in `namespace`: `resourceRules` and `nonResourceRules` of a
+    /// rules review.
     pub(crate) fn review(
         &self,
         store: &Store,

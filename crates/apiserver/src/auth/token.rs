@@ -1,7 +1,7 @@
 //! Bearer tokens: the random admin token, and signed tokens (JWT, ES256) of ServiceAccounts.
 //!
-//! Invariant: a ServiceAccount token is good only as long as it has not expired and the ServiceAccount (and the
-//! pod, if it is bound to one) exists with the same UID.
+//! Invariant: a ServiceAccount token is good only as long as it has not expired and the
+//! ServiceAccount (and the pod, if it is bound to one) exists with the same UID.
 
 use std::path::Path;
 
@@ -237,8 +237,8 @@ impl Tokens {
             .ok()?;
         let claims = URL_SAFE_NO_PAD.decode(signed.split('.').nth(1)?).ok()?;
         let claims: Claims = serde_json::from_slice(&claims).ok()?;
-        // When it begins is not looked at: what we have signed we have issued, and a beginning that lies ahead only says
-        // that the clock was put back since.
+        // When it begins is not looked at: what we have signed we have issued, and a beginning that
+        // lies ahead only says that the clock was put back since.
         (claims.iss == ISSUER && now.as_second() < claims.exp.saturating_add(LEEWAY_SECONDS))
             .then_some(claims)
     }

@@ -1,4 +1,5 @@
-//! Each namespace has a ServiceAccount `default` and a ConfigMap `kube-root-ca.crt` with the CA of this server.
+//! Each namespace has a ServiceAccount `default` and a ConfigMap `kube-root-ca.crt` with the CA of
+//! this server.
 
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use super::Changes;
 use super::queue::Queue;
 use crate::app::App;
 use crate::registry::admit::Ownership;
-use crate::registry::{Caller, Refused, Target, create::create};
+use crate::registry::create::create;
+use crate::registry::{Caller, Refused, Target};
 use crate::store::{Change, ChangeKind, GroupResource, Key};
 
 const ACCOUNT: &str = "default";

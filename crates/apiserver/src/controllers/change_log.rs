@@ -1,4 +1,5 @@
-//! Old changes are forgotten also when no new ones push them out: a server that rests needs no memory for them.
+//! Old changes are forgotten also when no new ones push them out: a server that rests needs no
+//! memory for them.
 
 use std::sync::Arc;
 

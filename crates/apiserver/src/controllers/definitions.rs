@@ -1,5 +1,5 @@
-//! Deleting CustomResourceDefinitions: their objects go first. And when one has gone, another that could not have its
-//! names because of it gets them.
+//! Deleting CustomResourceDefinitions: their objects go first. And when one has gone, another that
+//! could not have its names because of it gets them.
 
 use std::sync::Arc;
 
@@ -59,7 +59,8 @@ fn note(app: &App, change: &Change, queue: &mut Queue<String>) {
             queue.add(key.name().to_owned());
         }
     } else if change.kind == ChangeKind::Deleted {
-        // An object of a definition that waits for it; the name of a definition is that of its resource.
+        // An object of a definition that waits for it; the name of a definition is that of its
+        // resource.
         let name = key.resource.to_string();
         let definition = app.store.get(&Key::new(&crds(), "", &name));
         if definition.is_some_and(|definition| definition.terminating) {

@@ -81,14 +81,16 @@ async fn expire(app: &App, deadlines: &mut BinaryHeap<Deadline>) {
         });
         deadlines.pop();
     }
-    // One that has changed since is not at the expected version and stays; its newer deadline is in the heap.
+    // One that has changed since is not at the expected version and stays; its newer deadline is in
+    // the heap.
     futures::future::join_all(due.into_iter().map(|write| app.store.commit(write))).await;
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn an_event_is_as_old_as_its_newest_time() {

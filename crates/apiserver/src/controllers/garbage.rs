@@ -1,7 +1,8 @@
 //! The garbage collector: what becomes of objects when their owners go.
 //!
 //! - *background*: an object whose owners are all gone is deleted;
-//! - *foreground*: an owner with the finalizer `foregroundDeletion` waits for its dependents that block it;
+//! - *foreground*: an owner with the finalizer `foregroundDeletion` waits for its dependents that
+//!   block it;
 //! - *orphan*: an owner with the finalizer `orphan` releases its dependents.
 //!
 //! An owner is identified by its UID and must be in the dependent's namespace or cluster-scoped.

@@ -1,7 +1,8 @@
 //! The controllers that belong to an API server.
 //!
-//! They are level-triggered: a change only says where to look, what is done follows from what the store holds, and a
-//! start looks everywhere. Nothing runs, and nothing is written, while nothing changes.
+//! They are level-triggered: a change only says where to look, what is done follows from what the
+//! store holds, and a start looks everywhere. Nothing runs, and nothing is written, while nothing
+//! changes.
 //!
 //! | controller | what it sees to |
 //! |---|---|
@@ -77,8 +78,8 @@ fn target_of(app: &App, object: &Object) -> Option<Target> {
     ))
 }
 
-/// Deletes an object as a user would. One whose kind is not served any more is removed at once: nobody can see it, or
-/// act on its finalizers.
+/// Deletes an object as a user would. One whose kind is not served any more is removed at once:
+/// nobody can see it, or act on its finalizers.
 async fn delete_object(
     app: &App,
     caller: &Caller,
@@ -104,8 +105,8 @@ async fn delete_object(
     }
 }
 
-/// Changes the metadata (or, with a subresource, that part) of an object; `edit` returns whether there is anything to
-/// change. An object that is gone, or another one of that name, is left alone.
+/// Changes the metadata (or, with a subresource, that part) of an object; `edit` returns whether
+/// there is anything to change. An object that is gone, or another one of that name, is left alone.
 async fn edit(
     app: &App,
     caller: &Caller,

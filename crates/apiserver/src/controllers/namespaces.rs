@@ -1,5 +1,6 @@
-//! Deleting namespaces: everything in one that is being deleted goes, then its finalizer `kubernetes`, and with that
-//! the namespace itself. Where something stays (it has finalizers of its own), the status says what.
+//! Deleting namespaces: everything in one that is being deleted goes, then its finalizer
+//! `kubernetes`, and with that the namespace itself. Where something stays (it has finalizers of
+//! its own), the status says what.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +56,8 @@ fn namespaces() -> GroupResource {
     GroupResource::new("", "namespaces")
 }
 
-/// The namespace to look at after a change: one that is being deleted, and has changed itself or in its contents.
+/// The namespace to look at after a change: one that is being deleted, and has changed itself or in
+/// its contents.
 fn concerned(app: &App, change: &Change) -> Option<String> {
     let key = &change.object.key;
     let name = if key.resource == namespaces() {
@@ -111,7 +113,8 @@ async fn finalize(app: &App, caller: &Caller, namespace: &Object) -> Result<(), 
     let key: &Key = &namespace.key;
     edit(app, caller, key, &namespace.uid, "finalize", |object| {
         let Some(finalizers) = object["spec"]["finalizers"].as_array_mut() else {
-            // Already without: kept only by finalizers in its metadata, whose owners will remove it.
+            // Already without: kept only by finalizers in its metadata, whose owners will remove
+            // it.
             return false;
         };
         let before = finalizers.len();

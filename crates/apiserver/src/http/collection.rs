@@ -3,12 +3,11 @@
 use axum::body::Body;
 use bytes::Bytes;
 
-use super::Call;
-use super::negotiate;
 use super::paging::Rest;
 use super::read::selection;
 use super::respond::{self, Response};
 use super::write::delete_options;
+use super::{Call, negotiate};
 use crate::registry::{Refused, delete as deleting};
 
 /// DELETE of a collection.

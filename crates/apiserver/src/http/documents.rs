@@ -36,7 +36,8 @@ struct Document {
 }
 
 impl Documents {
-    /// The document `name`, made by `make` if this generation has not got it yet; `None` if there is none.
+    /// The document `name`, made by `make` if this generation has not got it yet; `None` if there
+    /// is none.
     fn get(
         &self,
         generation: u64,
@@ -52,8 +53,9 @@ impl Documents {
                 return Some(document.clone());
             }
         }
-        // Made without the lock: OpenAPI takes a while, and the same work done twice does no harm. Made in a thread of
-        // its own: what it allocates, some twenty times the document, then lies apart and goes back to the system.
+        // Made without the lock: OpenAPI takes a while, and the same work done twice does no harm.
+        // Made in a thread of its own: what it allocates, some twenty times the document,
+        // then lies apart and goes back to the system.
         let made_apart = std::thread::scope(|scope| scope.spawn(make).join());
         let body = Bytes::from(made_apart.ok().flatten()?);
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(&body));
@@ -194,8 +196,8 @@ pub(super) fn serve(app: &App, parts: &Parts) -> Result<Response, Refused> {
     Ok(response)
 }
 
-/// The index of the OpenAPI v3 documents, put together one group and version at a time: all schemas at once take a
-/// lot of memory.
+/// The index of the OpenAPI v3 documents, put together one group and version at a time: all schemas
+/// at once take a lot of memory.
 fn v3_index(catalogue: &Catalogue) -> Value {
     let mut paths = Map::new();
     for (group, version) in catalogue.group_versions() {

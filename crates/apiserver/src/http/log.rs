@@ -267,7 +267,8 @@ impl Reader {
     async fn next(&mut self) -> Option<Bytes> {
         let mut buffer = vec![0; CHUNK_BYTES];
         while !self.finished && self.options.limit != Some(0) {
-            // Whether the container has ended is asked before reading: what it wrote before is then read below.
+            // Whether the container has ended is asked before reading: what it wrote before is then
+            // read below.
             let ended = self.has_ended();
             match self.file.read(&mut buffer).await {
                 Ok(0) if !self.options.follow || ended || self.app.stop.is_cancelled() => {

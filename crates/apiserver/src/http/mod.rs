@@ -1,4 +1,5 @@
-//! The HTTP side: who asks (401), what for (404, 405), may they (403), then the handler of the verb.
+//! The HTTP side: who asks (401), what for (404, 405), may they (403), then the handler of the
+//! verb.
 
 mod body;
 mod collection;
@@ -25,15 +26,15 @@ use http::request::Parts;
 use kubestash_apimachinery::decode::FieldValidation;
 use kubestash_apimachinery::selector::FieldSelector;
 use kubestash_apimachinery::{Status, managed_fields};
+use query::Query;
+use respond::Response;
+use route::{ResourcePath, Route};
 
 use crate::app::App;
 use crate::auth::impersonation;
 use crate::auth::rbac::Attributes;
 use crate::auth::user::User;
 use crate::registry::{Caller, Refused, Target, now};
-use query::Query;
-use respond::Response;
-use route::{ResourcePath, Route};
 
 /// The service of all paths.
 pub(crate) fn router(app: Arc<App>) -> axum::Router {

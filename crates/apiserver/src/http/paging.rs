@@ -1,8 +1,9 @@
 //! `limit` and `continue`: a list in parts that are all of the same moment.
 //!
-//! The token says which version the list is of and after which object it goes on. As long as the change log reaches back
-//! to that version, the rest is listed as it was then; after that the answer is 410 with a token that goes on with the
-//! present, for clients that would rather have an inconsistent list than begin again.
+//! The token says which version the list is of and after which object it goes on. As long as the
+//! change log reaches back to that version, the rest is listed as it was then; after that the
+//! answer is 410 with a token that goes on with the present, for clients that would rather have an
+//! inconsistent list than begin again.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -4,10 +4,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use kubestash_apimachinery::{FieldError, Status};
 
-use super::Call;
-use super::negotiate;
 use super::paging::{self, Rest, Token, Wanted};
 use super::respond::{self, Response};
+use super::{Call, negotiate};
 use crate::registry::select::Selection;
 use crate::registry::{Refused, wire};
 use crate::store::Listing;
@@ -134,7 +133,8 @@ fn check_not_ahead(call: &Call) -> Result<Option<u64>, Refused> {
     }
 }
 
-/// The rules of `resourceVersion` and `resourceVersionMatch` for lists; returns the version that is to be listed exactly.
+/// The rules of `resourceVersion` and `resourceVersionMatch` for lists; returns the version that is
+/// to be listed exactly.
 fn check_version_match(call: &Call) -> Result<Option<u64>, Refused> {
     let refuse = |why: &str| {
         let why = format!("resourceVersionMatch {why}");

@@ -37,7 +37,8 @@ pub(super) async fn create(call: Call, sent: Body) -> Result<Response, Refused> 
         "SelfSubjectRulesReview" => rules(&call, &review["spec"]),
         _ => return Err(Box::new(Status::no_such_path())),
     };
-    // The answer repeats the question, with its token: who asks has it, and clients compare the two.
+    // The answer repeats the question, with its token: who asks has it, and clients compare the
+    // two.
     review["status"] = status;
     respond::document(format, StatusCode::CREATED, &review)
 }
@@ -118,7 +119,8 @@ fn access(call: &Call, user: &User, spec: &Value) -> Value {
         };
         call.app.rbac.allows(&call.app.store, user, &attributes)
     };
-    // A refusal has no reason: `kubectl auth can-i` then says `no` and nothing more, which is what scripts look for.
+    // A refusal has no reason: `kubectl auth can-i` then says `no` and nothing more, which is what
+    // scripts look for.
     json!({"allowed": allowed})
 }
 

@@ -1,7 +1,7 @@
 //! watch: the changes of a selection as they happen, one JSON document a line.
 //!
-//! An object that begins to match a selector is told as ADDED, one that stops as DELETED, so that a client sees a
-//! consistent set whatever it selects by.
+//! An object that begins to match a selector is told as ADDED, one that stops as DELETED, so that a
+//! client sees a consistent set whatever it selects by.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -179,7 +179,8 @@ impl Watch {
             }
             let app = self.app.clone();
             let served = self.served.clone();
-            // In this order: what has happened is told before the kind's end is, but neither keeps a watch beyond its time.
+            // In this order: what has happened is told before the kind's end is, but neither keeps
+            // a watch beyond its time.
             tokio::select! {
                 biased;
                 () = app.stop.cancelled() => return None,

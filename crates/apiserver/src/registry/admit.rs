@@ -1,5 +1,5 @@
-//! What every write goes through, in Kubernetes' order: defaults and preparation, mutating webhooks, ownership,
-//! validation, validating webhooks.
+//! What every write goes through, in Kubernetes' order: defaults and preparation, mutating
+//! webhooks, ownership, validation, validating webhooks.
 
 use kubestash_apimachinery::strategy::{self, Part};
 use kubestash_apimachinery::{FieldError, Schema, Status, decode, managed_fields};
@@ -115,8 +115,9 @@ pub(crate) fn writer<'a>(
     }
 }
 
-/// Checks the object against its schema and the rules of its kind. What may take long (rules in CEL, the schemas of a
-/// definition) is done on a thread of its own, no more of them at a time than there are processors.
+/// Checks the object against its schema and the rules of its kind. What may take long (rules in
+/// CEL, the schemas of a definition) is done on a thread of its own, no more of them at a time than
+/// there are processors.
 pub(crate) async fn validate(
     app: &App,
     target: &Target,

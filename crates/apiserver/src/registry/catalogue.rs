@@ -1,15 +1,14 @@
 //! What is served: the built-in kinds, and those of the CustomResourceDefinitions in the store.
 //!
-//! Invariant: the catalogue is replaced, never changed; a request sees one state of it from routing to answer.
-//! It follows the store in the same step that makes a CustomResourceDefinition visible, so a definition that has
-//! been acknowledged is served.
+//! Invariant: the catalogue is replaced, never changed; a request sees one state of it from routing
+//! to answer. It follows the store in the same step that makes a CustomResourceDefinition visible,
+//! so a definition that has been acknowledged is served.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use kubestash_apimachinery::openapi;
 use kubestash_apimachinery::table::Columns;
-use kubestash_apimachinery::{ResourceInfo, Schema, Status, selector};
+use kubestash_apimachinery::{ResourceInfo, Schema, Status, openapi, selector};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -214,7 +213,8 @@ impl Catalogue {
             .find(|one| one.info.kind == kind && one.info.api_version() == api_version)
     }
 
-    /// The resource whose objects are in `storage`, in the version they are stored in if that is served.
+    /// The resource whose objects are in `storage`, in the version they are stored in if that is
+    /// served.
     pub(crate) fn stored(&self, storage: &GroupResource) -> Option<&Arc<Served>> {
         let mut versions = self.served.iter().filter(|one| one.storage == *storage);
         let first = versions.next()?;
@@ -241,7 +241,8 @@ impl Catalogue {
         self.served.iter().map(|one| one.info.clone()).collect()
     }
 
-    /// What is served other than by the CustomResourceDefinition `name`: the names it must not take.
+    /// What is served other than by the CustomResourceDefinition `name`: the names it must not
+    /// take.
     pub(crate) fn taken_beside(&self, name: &str) -> Vec<ResourceInfo> {
         let other = |one: &&Arc<Served>| one.definition.as_ref().is_none_or(|d| d.name != name);
         self.served
@@ -259,7 +260,8 @@ impl Catalogue {
             .collect()
     }
 
-    /// Gives `document` what is served with its schemas, for OpenAPI; of all, or of one group and version.
+    /// Gives `document` what is served with its schemas, for OpenAPI; of all, or of one group and
+    /// version.
     pub(crate) fn documented<R>(
         &self,
         only: Option<(&str, &str)>,

@@ -1,5 +1,5 @@
-//! What is special about writing CustomResourceDefinitions: their status is settled in the same write, so that the
-//! resources of an acknowledged definition are served at once.
+//! What is special about writing CustomResourceDefinitions: their status is settled in the same
+//! write, so that the resources of an acknowledged definition are served at once.
 
 use jiff::Timestamp;
 use kubestash_apimachinery::{FieldError, schema};

@@ -13,7 +13,8 @@ use crate::store::{StoreError, Write};
 /// How many generated names are tried.
 const NAME_ATTEMPTS: usize = 8;
 
-/// Creates the object of a request. `value` is decoded, its identity is checked, unknown fields are gone.
+/// Creates the object of a request. `value` is decoded, its identity is checked, unknown fields are
+/// gone.
 pub(crate) async fn create(
     app: &App,
     target: &Target,

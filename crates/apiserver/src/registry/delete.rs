@@ -1,6 +1,7 @@
 //! Deleting objects: preconditions, grace, finalizers, and what becomes of dependents.
 //!
-//! Invariant: an object with finalizers is only marked; it goes with the write that removes the last one.
+//! Invariant: an object with finalizers is only marked; it goes with the write that removes the
+//! last one.
 
 use kubestash_apimachinery::Status;
 use serde_json::{Value, json};
@@ -172,7 +173,8 @@ fn check_preconditions(
     Ok(())
 }
 
-/// The object marked for deletion; equal to `old` when it is marked already and the request adds nothing.
+/// The object marked for deletion; equal to `old` when it is marked already and the request adds
+/// nothing.
 fn mark(target: &Target, caller: &Caller, old: &Value, options: &DeleteOptions) -> Value {
     let mut new = old.clone();
     let mut finalizers = finalizers(old);

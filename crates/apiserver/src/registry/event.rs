@@ -1,5 +1,5 @@
-//! The two Event APIs, core/v1 and events.k8s.io/v1, are two spellings of the same objects. They are stored as
-//! core/v1, and read and written in either.
+//! The two Event APIs, core/v1 and events.k8s.io/v1, are two spellings of the same objects. They
+//! are stored as core/v1, and read and written in either.
 
 use serde_json::{Map, Value};
 
@@ -58,8 +58,9 @@ fn rename(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn an_event_is_the_same_after_the_way_there_and_back() {

@@ -1,4 +1,5 @@
-//! Reading and writing objects as the API defines it, whoever asks: HTTP requests and the server's own controllers.
+//! Reading and writing objects as the API defines it, whoever asks: HTTP requests and the server's
+//! own controllers.
 //!
 //! ```text
 //!   create ┐
@@ -21,6 +22,7 @@ pub(crate) mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use catalogue::Served;
 use jiff::Timestamp;
 use kubestash_apimachinery::decode::FieldValidation;
 use kubestash_apimachinery::{ResourceInfo, Status};
@@ -28,7 +30,6 @@ use serde_json::Value;
 
 use crate::auth::user::User;
 use crate::store::{Key, StoreError};
-use catalogue::Served;
 
 /// A refusal, as the client gets it.
 pub(crate) type Refused = Box<Status>;

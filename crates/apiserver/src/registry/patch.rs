@@ -139,7 +139,8 @@ fn pins_version(patch: &Patch) -> bool {
     document["metadata"]["resourceVersion"].is_string()
 }
 
-/// Custom resources have no merge keys, so a strategic merge patch of them is refused as Kubernetes does.
+/// Custom resources have no merge keys, so a strategic merge patch of them is refused as Kubernetes
+/// does.
 fn check_strategic(target: &Target, patch: &Patch) -> Result<(), Refused> {
     if matches!(patch, Patch::Strategic(_)) && target.served.is_custom() {
         return Err(Box::new(Status::unsupported_media_type(

@@ -115,8 +115,8 @@ fn with_finalizers_of(old: &Value, body: &Value) -> Value {
     new
 }
 
-/// Admits and stores `new` in place of `old`, the wire form of `current`. An object that was only waiting for its
-/// finalizers goes.
+/// Admits and stores `new` in place of `old`, the wire form of `current`. An object that was only
+/// waiting for its finalizers goes.
 pub(crate) async fn change(
     app: &App,
     target: &Target,

@@ -1,7 +1,7 @@
 //! From the stored form of an object to the version that a request speaks, and back.
 //!
-//! Versions of a custom resource differ only in `apiVersion` (conversion strategy None); the two Event APIs differ
-//! in field names.
+//! Versions of a custom resource differ only in `apiVersion` (conversion strategy None); the two
+//! Event APIs differ in field names.
 
 use bytes::Bytes;
 use serde_json::Value;

@@ -1,8 +1,9 @@
-//! The files: one redb database for all objects but Secrets, and one for Secrets alone, so that a copy
-//! of the data directory without `secrets.redb` holds no secret value.
+//! The files: one redb database for all objects but Secrets, and one for Secrets alone, so that a
+//! copy of the data directory without `secrets.redb` holds no secret value.
 //!
-//! Invariant: when [`Disk::commit`] returns `Ok`, every row of the batch is on disk (fsync), and with it
-//! the highest revision given out, so that revisions never go backwards, not even after a crash.
+//! Invariant: when [`Disk::commit`] returns `Ok`, every row of the batch is on disk (fsync), and
+//! with it the highest revision given out, so that revisions never go backwards, not even after a
+//! crash.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -69,8 +70,9 @@ impl Disk {
         Ok((of_objects.max(of_secrets).unwrap_or_default(), objects))
     }
 
-    /// Makes a batch durable. When the objects cannot be written, nothing is; when only the Secrets cannot,
-    /// the objects are. The two results are for the rows of `secrets` and for all others.
+    /// Makes a batch durable. When the objects cannot be written, nothing is; when only the Secrets
+    /// cannot, the objects are. The two results are for the rows of `secrets` and for all
+    /// others.
     pub(super) fn commit(&mut self, revision: u64, rows: &[Row]) -> Committed {
         let (secrets, objects): (Vec<&Row>, Vec<&Row>) =
             rows.iter().partition(|row| is_secret(&row.key));
@@ -167,8 +169,9 @@ impl Area {
         Ok(Some(revision))
     }
 
-    /// Commits, and after an I/O error reopens the file: redb refuses all work on a handle that failed once.
-    /// Should the failed transaction turn out to be on disk after all, it counts as done.
+    /// Commits, and after an I/O error reopens the file: redb refuses all work on a handle that
+    /// failed once. Should the failed transaction turn out to be on disk after all, it counts
+    /// as done.
     fn commit(&mut self, revision: u64, rows: &[&Row]) -> Result<(), StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
@@ -195,8 +198,8 @@ impl Area {
         }
     }
 
-    /// Runs what reads pages: a damaged one can make redb panic, which must end neither the server nor its writer
-    /// without a word about the file.
+    /// Runs what reads pages: a damaged one can make redb panic, which must end neither the server
+    /// nor its writer without a word about the file.
     fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T, StoreError> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
             let why = panic

@@ -47,7 +47,8 @@ impl fmt::Debug for GroupResource {
     }
 }
 
-/// Namespace and name of one object among those of its resource; cluster-scoped objects have an empty namespace.
+/// Namespace and name of one object among those of its resource; cluster-scoped objects have an
+/// empty namespace.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ObjectName {
     /// Namespace, empty when cluster-scoped.

@@ -21,20 +21,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
-
+use disk::Disk;
 pub use error::StoreError;
 pub(crate) use key::{GroupResource, Key, ObjectName};
 pub(crate) use object::{Object, Owner};
+use state::State;
 pub(crate) use state::{Change, ChangeKind};
+use tokio::sync::{mpsc, oneshot};
 pub(crate) use watcher::{Expired, Watcher};
+use writer::Job;
 pub(crate) use writer::Write;
 
-use disk::Disk;
-use state::State;
-use writer::Job;
-
-/// Called by the writer with each batch of changes, in order, before the writes are acknowledged. Must not block.
+/// Called by the writer with each batch of changes, in order, before the writes are acknowledged.
+/// Must not block.
 pub(crate) type Observer = Box<dyn Fn(&[Change]) + Send + Sync>;
 
 /// A list and the revision it is of.
@@ -206,7 +205,8 @@ impl Store {
         write(&self.state).trim(Instant::now())
     }
 
-    /// Makes a write durable and visible, and returns the new version (of a deletion: the last state).
+    /// Makes a write durable and visible, and returns the new version (of a deletion: the last
+    /// state).
     pub(crate) async fn commit(&self, write: Write) -> Result<Arc<Object>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let queued = read(&self.queue)
@@ -218,7 +218,8 @@ impl Store {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Finishes the queued writes and closes the files; later writes fail with [`StoreError::Closed`].
+    /// Finishes the queued writes and closes the files; later writes fail with
+    /// [`StoreError::Closed`].
     pub(crate) fn close(&self) {
         write(&self.queue).take();
         let writer = self
@@ -234,7 +235,8 @@ impl Store {
     }
 }
 
-/// A poisoned lock only says that a reader or writer panicked; what it guards is replaced whole, never left half done.
+/// A poisoned lock only says that a reader or writer panicked; what it guards is replaced whole,
+/// never left half done.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

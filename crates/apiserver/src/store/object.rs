@@ -1,7 +1,7 @@
 //! One stored object: its JSON as bytes, and the few fields that every request needs, read once.
 //!
-//! Objects are kept serialised: a parsed tree takes about ten times the memory, and lists and watches
-//! send the bytes as they are.
+//! Objects are kept serialised: a parsed tree takes about ten times the memory, and lists and
+//! watches send the bytes as they are.
 
 use std::sync::Arc;
 
@@ -26,7 +26,8 @@ pub(crate) struct Owner {
     pub blocks_deletion: bool,
 }
 
-/// The part of an object that is read into fields; everything else is skipped without being built up.
+/// The part of an object that is read into fields; everything else is skipped without being built
+/// up.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Head {
@@ -137,7 +138,8 @@ impl Object {
     /// The parsed object.
     ///
     /// The bytes were serialised from a `Value` by this process or its predecessor; should they not
-    /// parse all the same, `null` is returned, which every reader treats as an object without fields.
+    /// parse all the same, `null` is returned, which every reader treats as an object without
+    /// fields.
     pub(crate) fn value(&self) -> Value {
         serde_json::from_slice(&self.json).unwrap_or_default()
     }

@@ -1,7 +1,8 @@
 //! Whether a store is there, was lost, or is begun for the first time.
 //!
-//! A store file that is missing or empty beside anything else of the same cluster is a loss, never a beginning: a server
-//! that went on without it would say that nothing had ever been stored, and its controllers would act on that.
+//! A store file that is missing or empty beside anything else of the same cluster is a loss, never
+//! a beginning: a server that went on without it would say that nothing had ever been stored, and
+//! its controllers would act on that.
 //!
 //! ```text
 //!   nothing there ──► mark `.beginning` ─► files ─► first objects ─► unmark      (a crash between: begun again)

@@ -1,7 +1,7 @@
 //! What the server knows: every object and, for each resource, the last changes.
 //!
-//! Invariant: the log of a resource holds every change with a revision above its `horizon`, in order;
-//! a watch from a revision below the horizon must start over (410).
+//! Invariant: the log of a resource holds every change with a revision above its `horizon`, in
+//! order; a watch from a revision below the horizon must start over (410).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -58,8 +58,8 @@ impl Change {
     }
 
     fn size(&self) -> usize {
-        // The previous version of an update is shared with the entry that made it, but that one may be
-        // gone already; counting both keeps the bound honest.
+        // The previous version of an update is shared with the entry that made it, but that one may
+        // be gone already; counting both keeps the bound honest.
         self.object.size() + self.previous.as_ref().map_or(0, |object| object.size())
     }
 }
@@ -266,8 +266,9 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn change(kind: ChangeKind, name: &str, revision: u64, filler: usize) -> Change {
         let key = Key::new(&GroupResource::new("", "configmaps"), "demo", name);

@@ -1,5 +1,6 @@
-use super::*;
 use serde_json::json;
+
+use super::*;
 
 fn namespace(name: &str) -> Write {
     Write::Create {
@@ -341,7 +342,8 @@ async fn a_damaged_page_is_told_with_the_file_and_never_read_as_something_else()
             .windows(64)
             .rposition(|bytes| bytes == [b'x'; 64])
             .unwrap();
-        // One bit in the middle of a value, a page of zeros, a header of noise, and the second half gone.
+        // One bit in the middle of a value, a page of zeros, a header of noise, and the second half
+        // gone.
         let mut bit = whole.clone();
         bit[inside] ^= 0x10;
         let mut zeros = whole.clone();

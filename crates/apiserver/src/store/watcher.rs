@@ -1,7 +1,7 @@
 //! Following the changes of one resource from a revision on.
 //!
-//! A watcher holds only a position in the log, so a slow client costs no memory: when the log has moved
-//! past its position it is told to start over.
+//! A watcher holds only a position in the log, so a slow client costs no memory: when the log has
+//! moved past its position it is told to start over.
 
 use std::sync::{Arc, RwLock};
 
@@ -49,7 +49,8 @@ impl Watcher {
         }
     }
 
-    /// Moves the position up to the present if no change of the resource lies between, and returns it: for bookmarks.
+    /// Moves the position up to the present if no change of the resource lies between, and returns
+    /// it: for bookmarks.
     pub(crate) fn catch_up(&mut self) -> u64 {
         let state = read(&self.state);
         let pending = state.resources.get(&self.resource).is_some_and(|resource| {
@@ -63,7 +64,8 @@ impl Watcher {
     }
 
     /// Waits for changes and returns the next ones in order: at least one, and not many more than
-    /// [`TAKEN_BYTES`], so that a client that is far behind is not given everything at once. Cancel safe.
+    /// [`TAKEN_BYTES`], so that a client that is far behind is not given everything at once. Cancel
+    /// safe.
     pub(crate) async fn next(&mut self) -> Result<Vec<Change>, Expired> {
         loop {
             self.wake.borrow_and_update();
@@ -84,7 +86,8 @@ impl Watcher {
                         changes.push(change.clone());
                     }
                     if let Some(last) = changes.last() {
-                        // The changes of one transaction have revisions of their own, so this is a place between two.
+                        // The changes of one transaction have revisions of their own, so this is a
+                        // place between two.
                         let reached = match pending.peek() {
                             Some(_) => last.object.revision,
                             None => state.revision,

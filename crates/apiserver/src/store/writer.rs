@@ -1,8 +1,8 @@
-//! The one writer: takes concurrent writes off a queue, checks each against what it would see, and makes
-//! the accepted ones durable in one transaction (group commit).
+//! The one writer: takes concurrent writes off a queue, checks each against what it would see, and
+//! makes the accepted ones durable in one transaction (group commit).
 //!
-//! Invariant: a write is answered with success only after its transaction is on disk and its change is
-//! visible to readers; a refused write changes nothing.
+//! Invariant: a write is answered with success only after its transaction is on disk and its change
+//! is visible to readers; a refused write changes nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -19,8 +19,9 @@ use super::{Observer, read, write};
 
 /// How many writes one transaction takes at most.
 const MAX_BATCH: usize = 256;
-/// How large an object may become by writes that are each within their own limit: every field manager leaves a record
-/// of its fields, of which there may be many. Twice what a request can carry.
+/// How large an object may become by writes that are each within their own limit: every field
+/// manager leaves a record of its fields, of which there may be many. Twice what a request can
+/// carry.
 const MAX_OBJECT_BYTES: usize = 6 * 1024 * 1024;
 
 /// One intended write.

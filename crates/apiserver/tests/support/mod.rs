@@ -94,8 +94,8 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, check: imp
     }
 }
 
-/// A CustomResourceDefinition of `Widget` (`widgets.test.example.com`): status, printer columns, defaults, CEL, a second
-/// version and a selectable field.
+/// A CustomResourceDefinition of `Widget` (`widgets.test.example.com`): status, printer columns,
+/// defaults, CEL, a second version and a selectable field.
 pub fn widget_definition() -> Value {
     let schema = json!({
         "openAPIV3Schema": {
@@ -181,8 +181,8 @@ pub fn widget(name: &str, spec: Value) -> DynamicObject {
     }))
 }
 
-/// Which kubectl the tests run: `KUBESTASH_KUBECTL`, so that other versions can be tried; else the one that
-/// `make tools` installed; else the one on PATH.
+/// Which kubectl the tests run: `KUBESTASH_KUBECTL`, so that other versions can be tried; else the
+/// one that `make tools` installed; else the one on PATH.
 fn kubectl() -> PathBuf {
     if let Some(given) = std::env::var_os("KUBESTASH_KUBECTL") {
         return given.into();

@@ -1,5 +1,6 @@
-use super::*;
 use serde_json::{Value, json};
+
+use super::*;
 
 fn storage(spec: Value) -> BackupStorage {
     serde_json::from_value(json!({

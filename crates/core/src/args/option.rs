@@ -27,7 +27,8 @@ pub(super) enum Verdict {
     Left(&'static str),
     /// These flags are passed on in its place, and the log says why.
     As(&'static [&'static str], &'static str),
-    /// It is refused: nobody could restore the dump, or it would do something else than dump or load.
+    /// It is refused: nobody could restore the dump, or it would do something else than dump or
+    /// load.
     Refuse(&'static str),
     /// Only these values are passed on; with every other one it is refused.
     Only(&'static [&'static str], &'static str),

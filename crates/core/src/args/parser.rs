@@ -61,7 +61,8 @@ impl Parser {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (word, None),
         };
-        // The clients treat `_` and `-` alike and ignore case in nothing; a lower-cased comparison is stricter.
+        // The clients treat `_` and `-` alike and ignore case in nothing; a lower-cased comparison
+        // is stricter.
         let given = name.replace('_', "-").to_ascii_lowercase();
         let mut name = given.as_str();
         if self.tool.takes_prefixes() {
@@ -108,8 +109,8 @@ impl Parser {
         Ok(())
     }
 
-    /// The option of that name, or the one that `name` abbreviates. An abbreviation that could mean a refused
-    /// option counts as that option, whatever else it could mean.
+    /// The option of that name, or the one that `name` abbreviates. An abbreviation that could mean
+    /// a refused option counts as that option, whatever else it could mean.
     fn find(&self, name: &str) -> Result<Option<&'static Opt>, ArgsError> {
         let options = self.tool.options();
         if let Some(exact) = options.iter().find(|option| option.name == name) {

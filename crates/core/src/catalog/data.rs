@@ -113,7 +113,8 @@ const ON_CONFLICT: Parameter = (
     "fail: objects that are not in the dump and depend on what it replaces are named, and nothing is changed. replace: everything in the schemas of the dump is dropped first, in the same transaction.",
 );
 
-/// Which program dumps PostgreSQL. `pg_dumpall` also dumps roles with their passwords, so somebody has to ask for it.
+/// Which program dumps PostgreSQL. `pg_dumpall` also dumps roles with their passwords, so somebody
+/// has to ask for it.
 const BACKUP_CMD: Parameter = (
     "backupCmd",
     Some("pg_dump"),
@@ -139,8 +140,8 @@ pub fn addons() -> Vec<Addon> {
     vec![druid(), mysql(), mariadb(), postgres()]
 }
 
-/// Druid's metadata, in whichever database it is kept. With the default args the users in its table of settings stay
-/// out of the dumps, so that a restored Druid keeps its own.
+/// Druid's metadata, in whichever database it is kept. With the default args the users in its table
+/// of settings stay out of the dumps, so that a restored Druid keeps its own.
 fn druid() -> Addon {
     addon(
         "druid-addon",
@@ -305,7 +306,8 @@ pub fn functions(image: &str) -> Vec<Function> {
     ]
 }
 
-/// An Addon with these tasks and those for the manifests of its databases, which are the same for all.
+/// An Addon with these tasks and those for the manifests of its databases, which are the same for
+/// all.
 fn addon(name: &str, mut backup_tasks: Vec<Task>, mut restore_tasks: Vec<Task>) -> Addon {
     backup_tasks.push(task("manifest-backup", "kubedbmanifest-backup", &[]));
     for task in &mut backup_tasks {

@@ -15,7 +15,6 @@ mod task;
 pub use data::{addons, functions};
 pub use parameters::{BUILTIN, check_parameters, parameters};
 pub use task::{Direction, FoundTask, find_task, render_args, variables};
-
 use thiserror::Error;
 
 use crate::variables::VariableError;

@@ -1,7 +1,8 @@
 //! Which parameters a task takes: the one place that knows.
 //!
-//! A parameter is known if the Addon's task declares it or a text of its Function refers to it, be the two ours, the
-//! original's or a user's. Every other one would be ignored, and what the user asked for would not be done.
+//! A parameter is known if the Addon's task declares it or a text of its Function refers to it, be
+//! the two ours, the original's or a user's. Every other one would be ignored, and what the user
+//! asked for would not be done.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +14,8 @@ use super::CatalogError;
 use crate::nearest::nearest;
 use crate::variables::names;
 
-/// The variables that the operator fills in for every Function; a user who could set them would turn a task against
-/// another session.
+/// The variables that the operator fills in for every Function; a user who could set them would
+/// turn a task against another session.
 pub const BUILTIN: [&str; 7] = [
     "namespace",
     "backupSession",

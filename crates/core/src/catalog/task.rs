@@ -93,8 +93,9 @@ pub fn find_task<'a>(
     })
 }
 
-/// The variables of a Function: `builtin` ones, then the task's parameters (what the user gives wins
-/// over the default), then the user's `variables`. Which ones there may be, [`super::check_parameters`] says.
+/// The variables of a Function: `builtin` ones, then the task's parameters (what the user gives
+/// wins over the default), then the user's `variables`. Which ones there may be,
+/// [`super::check_parameters`] says.
 ///
 /// # Errors
 /// If a required parameter has no value, or a value is not a single word or takes its value from
@@ -180,10 +181,11 @@ pub fn render_args(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::catalog::{addons, functions};
     use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource};
     use serde_json::json;
+
+    use super::*;
+    use crate::catalog::{addons, functions};
 
     fn druid() -> Addon {
         addons()

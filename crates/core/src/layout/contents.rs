@@ -1,5 +1,5 @@
-//! Which files of a storage are ours: everything that is removed with a Repository or a BackupStorage is named here, and
-//! nothing else ever is.
+//! Which files of a storage are ours: everything that is removed with a Repository or a
+//! BackupStorage is named here, and nothing else ever is.
 //!
 //! ```text
 //! metadata.yaml                                        if it says that it is a BackendMeta
@@ -8,9 +8,9 @@
 //! <directory>/repository/v1/<session>/<component>/     a restic repository:
 //!     config  keys/<id>  index/<id>  snapshots/<id>  locks/<id>  data/<2 digits>/<id>
 //! ```
-//! Invariant: each file belongs to one repository at most, also where directories contain each other, and what lies
-//! below another storage's `metadata.yaml` belongs to that storage. Files that a writer left unfinished
-//! (`<name>-tmp-<random>`) belong to whom the finished one would.
+//! Invariant: each file belongs to one repository at most, also where directories contain each
+//! other, and what lies below another storage's `metadata.yaml` belongs to that storage. Files that
+//! a writer left unfinished (`<name>-tmp-<random>`) belong to whom the finished one would.
 
 use std::collections::BTreeSet;
 
@@ -77,7 +77,8 @@ impl Contents {
         contents
     }
 
-    /// A directory that is a repository's, because its `repository.yaml` says so or because it is known otherwise.
+    /// A directory that is a repository's, because its `repository.yaml` says so or because it is
+    /// known otherwise.
     pub fn add_repository(&mut self, directory: &str) {
         self.repositories.insert(repository_dir(directory));
     }
@@ -104,7 +105,8 @@ impl Contents {
         let is_repository = |directory: &str| {
             self.repositories.contains(directory) || self.with_data.contains(directory)
         };
-        // A repository in the folder `snapshots` of another one has its file where that one's Snapshots have theirs.
+        // A repository in the folder `snapshots` of another one has its file where that one's
+        // Snapshots have theirs.
         let candidates = [data(path), repository(path), snapshot(path)];
         for (directory, place) in candidates.into_iter().flatten() {
             let is_ours = match place {
@@ -121,8 +123,8 @@ impl Contents {
         Owner::Foreign
     }
 
-    /// The repository whose directory this is, or is a part of, if the directory is one of our layout: it may go when
-    /// it is empty.
+    /// The repository whose directory this is, or is a part of, if the directory is one of our
+    /// layout: it may go when it is empty.
     #[must_use]
     pub fn owner_of_directory(&self, path: &str) -> Option<String> {
         if self
@@ -144,7 +146,8 @@ impl Contents {
     }
 }
 
-/// Paths that only their content tells about: a `repository.yaml` or `metadata.yaml` may be somebody else's.
+/// Paths that only their content tells about: a `repository.yaml` or `metadata.yaml` may be
+/// somebody else's.
 #[must_use]
 pub fn needs_a_look(path: &str) -> Option<Look<'_>> {
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -164,8 +167,8 @@ pub enum Look<'a> {
     Metadata(&'a str),
 }
 
-/// Whether an entry of a directory, whose name ends in a slash if it is one itself, is what systems leave on a disk or
-/// share that is otherwise empty.
+/// Whether an entry of a directory, whose name ends in a slash if it is one itself, is what systems
+/// leave on a disk or share that is otherwise empty.
 #[must_use]
 pub fn is_systems_own(name: &str) -> bool {
     const KNOWN: [&str; 6] = [
@@ -179,8 +182,8 @@ pub fn is_systems_own(name: &str) -> bool {
     name.starts_with('.') || KNOWN.contains(&name)
 }
 
-/// Whether a directory with these entries, where names of directories end in a slash, is a restic repository. Its many
-/// folders hold nothing else.
+/// Whether a directory with these entries, where names of directories end in a slash, is a restic
+/// repository. Its many folders hold nothing else.
 #[must_use]
 pub fn is_restic_repository(names: &[String]) -> bool {
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
@@ -221,7 +224,8 @@ fn snapshot(path: &str) -> Option<(&str, Place)> {
 fn data(path: &str) -> Option<(&str, Place)> {
     let path = finished(path);
     let parts: Vec<&str> = path.split('/').collect();
-    // The directory, `repository`, a version, a session, a component, and one to three parts of restic's own.
+    // The directory, `repository`, a version, a session, a component, and one to three parts of
+    // restic's own.
     for own in 1..=3 {
         let Some(at) = parts.len().checked_sub(4 + own) else {
             break;

@@ -1,7 +1,8 @@
-//! Which directories of a storage a repository may have: one of its own, that neither contains another repository's
-//! nor lies in it.
+//! Which directories of a storage a repository may have: one of its own, that neither contains
+//! another repository's nor lies in it.
 //!
-//! Repositories that were made before this rule go on as they are; see `docs/compatibility.md`, "Directories".
+//! Repositories that were made before this rule go on as they are; see `docs/compatibility.md`,
+//! "Directories".
 
 use super::repository_dir;
 
@@ -18,7 +19,8 @@ pub enum Relation {
     Inside,
 }
 
-/// How `left` lies to `right`, whatever their slashes. The root of a storage contains everything else.
+/// How `left` lies to `right`, whatever their slashes. The root of a storage contains everything
+/// else.
 #[must_use]
 pub fn relation(left: &str, right: &str) -> Relation {
     let (left, right) = (repository_dir(left), repository_dir(right));

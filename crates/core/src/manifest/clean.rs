@@ -7,8 +7,8 @@ const DROPPED: [&str; 1] = ["kubectl.kubernetes.io/last-applied-configuration"];
 /// What of `metadata` is kept.
 const KEPT: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 
-/// The object as somebody would write it: without status, and of its metadata only names, labels and annotations. Keys
-/// are sorted, so that the same object always gives the same bytes.
+/// The object as somebody would write it: without status, and of its metadata only names, labels
+/// and annotations. Keys are sorted, so that the same object always gives the same bytes.
 #[must_use]
 pub fn clean(object: &Value) -> Value {
     let mut cleaned = Map::new();

@@ -97,7 +97,8 @@ impl fmt::Display for Item {
 pub struct Member {
     /// The object.
     pub item: Item,
-    /// The field that names it; none if only its usual name is known, so that it may well be missing.
+    /// The field that names it; none if only its usual name is known, so that it may well be
+    /// missing.
     pub named_by: Option<&'static str>,
 }
 
@@ -110,7 +111,8 @@ fn key(object: &Value) -> (String, String) {
     (get("namespace"), get("name"))
 }
 
-/// The Secrets and ConfigMaps of a database of this kind. A name that is there twice is listed once.
+/// The Secrets and ConfigMaps of a database of this kind. A name that is there twice is listed
+/// once.
 #[must_use]
 pub fn members(kind: DatabaseKind, database: &Value) -> Vec<Member> {
     let (namespace, name) = key(database);
@@ -171,8 +173,9 @@ pub fn members(kind: DatabaseKind, database: &Value) -> Vec<Member> {
     found
 }
 
-/// The databases that a Druid needs: its metadata store and its ZooKeeper. What somebody else keeps is not the Druid's;
-/// of such a metadata store the AppBinding is listed, because the data is reached by it.
+/// The databases that a Druid needs: its metadata store and its ZooKeeper. What somebody else keeps
+/// is not the Druid's; of such a metadata store the AppBinding is listed, because the data is
+/// reached by it.
 #[must_use]
 pub fn dependencies(druid: &Value) -> Vec<Item> {
     let (own, name) = key(druid);
@@ -210,8 +213,8 @@ pub(super) fn usual_name(druid: &str, of: DatabaseKind) -> String {
     format!("{druid}-{suffix}")
 }
 
-/// All objects of a database, itself first, then what it needs, then Secrets and ConfigMaps. `find` looks the databases
-/// up that it needs; of one that is not found only itself is listed.
+/// All objects of a database, itself first, then what it needs, then Secrets and ConfigMaps. `find`
+/// looks the databases up that it needs; of one that is not found only itself is listed.
 pub fn inventory<'a>(
     kind: DatabaseKind,
     database: &Value,

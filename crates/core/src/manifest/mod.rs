@@ -1,4 +1,5 @@
-//! Manifests: the Kubernetes objects of a database, and how they come back under other names or elsewhere.
+//! Manifests: the Kubernetes objects of a database, and how they come back under other names or
+//! elsewhere.
 //!
 //! ```text
 //!   database object ─► inventory  which objects belong to it
@@ -8,9 +9,9 @@
 //!   RestoreSession's options ─► placement ─► rewrite  the objects as they are made anew
 //!                                   └► target  where the data of the same Snapshot goes
 //! ```
-//! The inventory without the objects' contents is written on the Snapshot, so that whoever prepares a restore knows the
-//! names of all objects, and can give rights to exactly these, without a look at the data (`docs/compatibility.md`,
-//! "Manifests").
+//! The inventory without the objects' contents is written on the Snapshot, so that whoever prepares
+//! a restore knows the names of all objects, and can give rights to exactly these, without a look
+//! at the data (`docs/compatibility.md`, "Manifests").
 
 mod choice;
 mod clean;
@@ -29,9 +30,8 @@ pub use kind::{DatabaseKind, GROUP};
 pub use overlay::overlay;
 pub use placement::{Placement, place};
 pub use rewrite::{Rewrite, belongs_to_another, rewrite};
-pub use target::effective_target;
-
 use serde_json::Value;
+pub use target::effective_target;
 
 /// Annotation of a Snapshot: the inventory of its component `manifest`.
 pub const INVENTORY_ANNOTATION: &str = "manifest.kubestash.com/objects";

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::Part;
 
-/// What of an object's `metadata` and beside its `spec` stays: its identity, and what its controllers keep there.
+/// What of an object's `metadata` and beside its `spec` stays: its identity, and what its
+/// controllers keep there.
 const OWN: [&str; 8] = [
     "creationTimestamp",
     "deletionGracePeriodSeconds",
@@ -16,10 +17,11 @@ const OWN: [&str; 8] = [
     "uid",
 ];
 
-/// The `existing` object with the content of `wanted`, to be sent as an update; none if nothing would change.
+/// The `existing` object with the content of `wanted`, to be sent as an update; none if nothing
+/// would change.
 ///
-/// Labels and annotations that only the existing one has stay. So does a database's `spec.init`: it says how the database
-/// began, which is over.
+/// Labels and annotations that only the existing one has stay. So does a database's `spec.init`: it
+/// says how the database began, which is over.
 #[must_use]
 pub fn overlay(existing: &Value, wanted: &Value, part: Part) -> Option<Value> {
     let mut object = wanted.clone();

@@ -34,7 +34,8 @@ pub fn place(inventory: &[Item], options: &ManifestOptions) -> Vec<Placement> {
             return root_target.clone();
         }
         let choice = Choice::of(item.of, options);
-        // Beside its Druid it stays beside it; elsewhere it stays where it is. The same goes for the usual name.
+        // Beside its Druid it stays beside it; elsewhere it stays where it is. The same goes for
+        // the usual name.
         let beside = item.namespace == root.namespace && item.part == Part::Database;
         let usual = item.name == usual_name(&root.name, item.of) && item.part == Part::Database;
         Item {

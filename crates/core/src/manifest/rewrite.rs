@@ -1,4 +1,5 @@
-//! An object as it is made anew: under its new name, with references to the new names of the others.
+//! An object as it is made anew: under its new name, with references to the new names of the
+//! others.
 
 use kubestash_api::core::ManifestOptions;
 use kubestash_api::labels;
@@ -121,8 +122,8 @@ fn settings(spec: &mut Map<String, Value>, of: DatabaseKind, by: &Rewrite<'_>) {
     }
 }
 
-/// What happens when the database starts for the first time. It has not been filled yet, whatever the original says, and
-/// it is not filled from the original's archive.
+/// What happens when the database starts for the first time. It has not been filled yet, whatever
+/// the original says, and it is not filled from the original's archive.
 fn beginning(spec: &mut Map<String, Value>, choice: &Choice, awaits_data: bool) {
     let mut init = match spec.remove("init") {
         Some(Value::Object(init)) => init,
@@ -198,7 +199,8 @@ fn refer(
     }
 }
 
-/// Whose an existing object is that stands where `placement` wants to make one, if it is somebody else's.
+/// Whose an existing object is that stands where `placement` wants to make one, if it is somebody
+/// else's.
 #[must_use]
 pub fn belongs_to_another(
     existing: &Value,

@@ -6,7 +6,8 @@ use kubestash_api::shared::TypedObjectReference;
 use super::DatabaseKind;
 use super::choice::Choice;
 
-/// The object that a Snapshot was taken of, under the name and in the namespace that `options` give it.
+/// The object that a Snapshot was taken of, under the name and in the namespace that `options` give
+/// it.
 #[must_use]
 pub fn effective_target(
     app_ref: &TypedObjectReference,

@@ -309,7 +309,8 @@ fn a_renamed_druid_refers_to_the_new_names_and_waits_for_its_data() {
             },
         })
     );
-    // The metadata store follows its Druid's name without being told; it does not wait for data: nobody would end that.
+    // The metadata store follows its Druid's name without being told; it does not wait for data:
+    // nobody would end that.
     let store = &made[1];
     assert_eq!(
         store["metadata"]["labels"]["app.kubernetes.io/instance"],

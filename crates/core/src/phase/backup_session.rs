@@ -46,11 +46,11 @@ pub fn session_snapshots(snapshots: &[SessionSnapshotStatus]) -> SnapshotPhase {
 
 /// Phase of a BackupSession.
 ///
-/// A step that failed does not end the session: what has to be done afterwards is done, and the phase becomes final when
-/// the last condition, `MetricsPushed`, is there.
+/// A step that failed does not end the session: what has to be done afterwards is done, and the
+/// phase becomes final when the last condition, `MetricsPushed`, is there.
 ///
-/// Mended: with `MetricsPushed` True and snapshots that have not finished, the session has failed. Nobody works on it any
-/// more, so it would be pending or running for ever.
+/// Mended: with `MetricsPushed` True and snapshots that have not finished, the session has failed.
+/// Nobody works on it any more, so it would be pending or running for ever.
 #[must_use]
 pub fn backup_session(status: &BackupSessionStatus) -> BackupSessionPhase {
     let conditions = &status.conditions;
@@ -110,8 +110,9 @@ pub fn backup_session_completed(phase: BackupSessionPhase) -> bool {
 
 /// What went wrong first in a session, for a person to read; nothing if nothing did.
 ///
-/// Mended: a condition that does not hold counts also without a message, as does a clean-up of snapshots that was cut
-/// short, and snapshots that never finished. One whose being false is good news does not count.
+/// Mended: a condition that does not hold counts also without a message, as does a clean-up of
+/// snapshots that was cut short, and snapshots that never finished. One whose being false is good
+/// news does not count.
 #[must_use]
 pub fn backup_session_failure(status: &BackupSessionStatus) -> Option<String> {
     let named = |phase| {

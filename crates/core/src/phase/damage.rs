@@ -1,8 +1,8 @@
 //! What a later run found out about the data of earlier Snapshots.
 //!
-//! Each run looks at the whole restic repository that it writes to and reports, in its own Snapshot, which restic
-//! snapshots can no longer be restored. So the newest report about a directory is what is true of all Snapshots in it,
-//! and nobody has to remember anything.
+//! Each run looks at the whole restic repository that it writes to and reports, in its own
+//! Snapshot, which restic snapshots can no longer be restored. So the newest report about a
+//! directory is what is true of all Snapshots in it, and nobody has to remember anything.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use kubestash_api::storage::{Component, Snapshot, SnapshotPhase};
 
 use super::derived::time;
 
-/// Why a component's data can no longer be restored, or nothing if a later run found it intact; by name of the
-/// component. Components that no later run looked at are not in it.
+/// Why a component's data can no longer be restored, or nothing if a later run found it intact; by
+/// name of the component. Components that no later run looked at are not in it.
 pub type LaterLook = BTreeMap<String, Option<String>>;
 
 /// What later runs among `snapshots`, the Snapshots of the same Repository, say about `snapshot`.

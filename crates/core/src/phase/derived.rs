@@ -1,7 +1,8 @@
-//! What follows from a Snapshot's components, and from a Repository's Snapshots: integrity and size.
+//! What follows from a Snapshot's components, and from a Repository's Snapshots: integrity and
+//! size.
 //!
-//! Invariant: a value is only given when it is known of every part; a sum over some of the parts would look like less
-//! data than there is.
+//! Invariant: a value is only given when it is known of every part; a sum over some of the parts
+//! would look like less data than there is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +13,8 @@ use kubestash_api::storage::{Component, Snapshot};
 use super::damage;
 use crate::format;
 
-/// Whether a Snapshot's data was intact: all components that were checked were. Nothing if none was checked, or if one
-/// that restic stored is still unchecked.
+/// Whether a Snapshot's data was intact: all components that were checked were. Nothing if none was
+/// checked, or if one that restic stored is still unchecked.
 #[must_use]
 pub fn snapshot_integrity(components: &BTreeMap<String, Component>) -> Option<bool> {
     let unchecked =
@@ -27,8 +28,8 @@ pub fn snapshot_integrity(components: &BTreeMap<String, Component>) -> Option<bo
         .reduce(|all, one| all && one)
 }
 
-/// Size of a Snapshot's stored data in bytes. Nothing if no component has a size, if one has an unreadable size, or if
-/// one that restic stored has none yet.
+/// Size of a Snapshot's stored data in bytes. Nothing if no component has a size, if one has an
+/// unreadable size, or if one that restic stored has none yet.
 ///
 /// Mended: a component with several paths counts once.
 #[must_use]
@@ -66,8 +67,8 @@ pub fn component_bytes(component: &Component) -> Option<u64> {
 pub struct RepositoryContent {
     /// Directories of the components, sorted.
     pub component_paths: Vec<String>,
-    /// Whether the last check of every directory found the data of all Snapshots in it intact; nothing if none was
-    /// checked.
+    /// Whether the last check of every directory found the data of all Snapshots in it intact;
+    /// nothing if none was checked.
     pub integrity: Option<bool>,
     /// What is damaged: one sentence for each Snapshot.
     pub damage: Vec<String>,
@@ -79,8 +80,9 @@ pub struct RepositoryContent {
 
 /// What is in a Repository, from its Snapshots in any order.
 ///
-/// A component's size is that of its whole directory after the run, so the newest Snapshot that knows about a directory
-/// tells its size; sizes of several Snapshots must not be added up. The same goes for integrity.
+/// A component's size is that of its whole directory after the run, so the newest Snapshot that
+/// knows about a directory tells its size; sizes of several Snapshots must not be added up. The
+/// same goes for integrity.
 #[must_use]
 pub fn repository_content(snapshots: &[Snapshot]) -> RepositoryContent {
     let mut newest_first: Vec<&Snapshot> = snapshots.iter().collect();
@@ -131,7 +133,8 @@ fn components(snapshot: &Snapshot) -> impl Iterator<Item = &Component> {
         .flat_map(|status| status.components.values())
 }
 
-/// When a Snapshot was made. Objects are created in the order of their runs, so the creation decides between equals.
+/// When a Snapshot was made. Objects are created in the order of their runs, so the creation
+/// decides between equals.
 pub(super) fn time(snapshot: &Snapshot) -> (Option<&Time>, Option<&Time>) {
     let made = snapshot
         .status

@@ -6,10 +6,12 @@ use kubestash_api::core::{BackupConfigurationSpec, BackupConfigurationStatus, In
 
 use crate::condition::{is_false, is_true};
 
-/// Phase of a BackupConfiguration: valid, target found, every backend usable, every session on the schedule.
+/// Phase of a BackupConfiguration: valid, target found, every backend usable, every session on the
+/// schedule.
 ///
-/// Mended: backends and sessions are matched by name, so a left-over entry of a removed one neither stands in for a new
-/// one nor blocks; a backend whose readiness is not known is not ready; without any backend or session nothing is ready.
+/// Mended: backends and sessions are matched by name, so a left-over entry of a removed one neither
+/// stands in for a new one nor blocks; a backend whose readiness is not known is not ready; without
+/// any backend or session nothing is ready.
 #[must_use]
 pub fn backup_configuration(
     spec: &BackupConfigurationSpec,

@@ -1,10 +1,11 @@
 //! The phase of every kind, as a function of its spec and of the facts in its status.
 //!
-//! Invariants: a phase is never stored state, it follows from the rest of the status at any time; what is done stays
-//! done, because a final phase follows only from facts that do not change any more.
+//! Invariants: a phase is never stored state, it follows from the rest of the status at any time;
+//! what is done stays done, because a final phase follows only from facts that do not change any
+//! more.
 //!
-//! The rules are those of the API that we are compatible with, row by row (`docs/compatibility.md`, "Phases"). Where its
-//! rules went wrong ours do not; each function says so under "Mended".
+//! The rules are those of the API that we are compatible with, row by row (`docs/compatibility.md`,
+//! "Phases"). Where its rules went wrong ours do not; each function says so under "Mended".
 
 mod backup_session;
 mod damage;
@@ -24,14 +25,6 @@ pub use derived::{
     snapshot_size,
 };
 pub use invoker::backup_configuration;
-pub use restore_session::{
-    restore_components, restore_components_completed, restore_session, restore_session_completed,
-    restore_session_failure,
-};
-pub use snapshot::{snapshot, snapshot_completed, snapshot_components};
-pub use storage::{backup_storage, repository};
-pub use verification::backup_verification_session;
-
 use kubestash_api::conditions::READY;
 use kubestash_api::conditions::backup_session::{
     BACKUP_SKIPPED, POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED,
@@ -42,6 +35,13 @@ use kubestash_api::conditions::restore_session::RESTORE_INCOMPLETE;
 use kubestash_api::conditions::snapshot::BACKUP_INCOMPLETE;
 use kubestash_api::conditions::verification_session::BACKUP_VERIFICATION_SKIPPED;
 use kubestash_api::shared::{Condition, ConditionStatus};
+pub use restore_session::{
+    restore_components, restore_components_completed, restore_session, restore_session_completed,
+    restore_session_failure,
+};
+pub use snapshot::{snapshot, snapshot_completed, snapshot_components};
+pub use storage::{backup_storage, repository};
+pub use verification::backup_verification_session;
 
 /// Conditions that say that something is wrong, or not done, when they hold.
 const GOOD_WHEN_FALSE: [&str; 8] = [
@@ -57,8 +57,8 @@ const GOOD_WHEN_FALSE: [&str; 8] = [
 
 /// What the first condition that does not hold, and should, says.
 ///
-/// `Ready` is left out: it says what the phase says, and the phase is what is being explained. A condition without a
-/// message still tells something: its type and reason.
+/// `Ready` is left out: it says what the phase says, and the phase is what is being explained. A
+/// condition without a message still tells something: its type and reason.
 fn first_failure(conditions: &[Condition]) -> Option<String> {
     let explains = |condition: &&Condition| {
         condition.status == ConditionStatus::False
@@ -80,12 +80,11 @@ fn explanation(condition: &Condition) -> String {
 mod cases {
     //! Builders of the facts that the tables of cases are made of.
 
+    pub(super) use ConditionStatus::{False, True, Unknown};
     use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use kubestash_api::conditions::ConditionType;
     use kubestash_api::shared::{Condition, ConditionStatus};
-
-    pub(super) use ConditionStatus::{False, True, Unknown};
 
     pub(super) fn conditions(entries: &[(ConditionType, ConditionStatus)]) -> Vec<Condition> {
         entries

@@ -22,7 +22,8 @@ const STEPS: [&str; 3] = [
 
 /// Phase of a restore's components together.
 ///
-/// Mended: with `total` unset, zero or less than the components that are there, the number of components counts.
+/// Mended: with `total` unset, zero or less than the components that are there, the number of
+/// components counts.
 #[must_use]
 pub fn restore_components(
     total: Option<i32>,
@@ -62,7 +63,8 @@ pub fn restore_components_completed(status: &RestoreSessionStatus) -> bool {
     )
 }
 
-/// Phase of a RestoreSession. As with a backup, it becomes final when the last condition, `MetricsPushed`, is there.
+/// Phase of a RestoreSession. As with a backup, it becomes final when the last condition,
+/// `MetricsPushed`, is there.
 ///
 /// Mended: with `MetricsPushed` True and components that have not finished, the restore has failed.
 #[must_use]
@@ -104,8 +106,8 @@ pub fn restore_session_completed(phase: RestorePhase) -> bool {
 
 /// What went wrong first in a restore, for a person to read; nothing if nothing did.
 ///
-/// Mended: a condition that does not hold counts also without a message, as does a restore that was cut short, and
-/// components that never finished.
+/// Mended: a condition that does not hold counts also without a message, as does a restore that was
+/// cut short, and components that never finished.
 #[must_use]
 pub fn restore_session_failure(status: &RestoreSessionStatus) -> Option<String> {
     let component = || {

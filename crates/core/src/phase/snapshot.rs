@@ -11,8 +11,8 @@ use crate::condition::{has, is_false, is_true};
 
 /// Phase of a Snapshot's components together.
 ///
-/// Mended: with `total` unset, zero or less than the components that are there, the number of components counts; a
-/// backup must not pass for a success because its total was never written.
+/// Mended: with `total` unset, zero or less than the components that are there, the number of
+/// components counts; a backup must not pass for a success because its total was never written.
 #[must_use]
 pub fn snapshot_components(
     total: Option<i32>,
@@ -34,14 +34,16 @@ pub fn snapshot_components(
     } else if succeeded == total {
         SnapshotPhase::Succeeded
     } else if failed > 0 {
-        // Also while others still run or were never reported: nothing can make it a success any more.
+        // Also while others still run or were never reported: nothing can make it a success any
+        // more.
         SnapshotPhase::Failed
     } else {
         SnapshotPhase::Running
     }
 }
 
-/// Phase of a Snapshot. When its components have finished it still runs until its metadata upload is recorded.
+/// Phase of a Snapshot. When its components have finished it still runs until its metadata upload
+/// is recorded.
 #[must_use]
 pub fn snapshot(status: &SnapshotStatus) -> SnapshotPhase {
     let conditions = &status.conditions;

@@ -72,8 +72,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Whether any client for `purpose` is on `path` (the value of `PATH`): to be asked before waiting for
-    /// a server.
+    /// Whether any client for `purpose` is on `path` (the value of `PATH`): to be asked before
+    /// waiting for a server.
     ///
     /// # Errors
     /// [`ClientError::Missing`] if there is none.
@@ -88,8 +88,9 @@ impl Client {
         }
     }
 
-    /// The best client for a server of that vendor, with its options: one of the vendor's own wherever it is on `path`,
-    /// or else the first that runs. Names say nothing: MariaDB's packages call its client `mysqldump`, too.
+    /// The best client for a server of that vendor, with its options: one of the vendor's own
+    /// wherever it is on `path`, or else the first that runs. Names say nothing: MariaDB's
+    /// packages call its client `mysqldump`, too.
     ///
     /// # Errors
     /// If none is on `path`, or none runs.

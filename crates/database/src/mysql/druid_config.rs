@@ -15,7 +15,8 @@ pub(super) struct Settings {
     pub(super) words: Vec<String>,
 }
 
-/// Looks for the table in Druid's metadata database; none if there is none that is Druid's, or it is not dumped.
+/// Looks for the table in Druid's metadata database; none if there is none that is Druid's, or it
+/// is not dumped.
 ///
 /// # Errors
 /// If a query fails.

@@ -98,7 +98,8 @@ pub(crate) async fn dump(request: DumpRequest<'_>) -> Result<Dump, Error> {
     let (word, warning) = history::plan(&client, &args, &versioned, keeps);
     // In front of the names of the databases.
     plan.words.splice(0..0, word);
-    // A table that is locked cannot take its next value from a sequence that is not: the dump could not be loaded.
+    // A table that is locked cannot take its next value from a sequence that is not: the dump could
+    // not be loaded.
     if sequences && client.knows("add-locks") {
         plan.words.insert(0, "--skip-add-locks".to_owned());
     }
@@ -187,8 +188,8 @@ fn is_sandbox_line(line: &[u8]) -> bool {
     line.starts_with(b"/*M!999999\\-")
 }
 
-/// Finds the server's code in what a client said: `Got error: 1045: "Access denied …`, `Error 2013: …`,
-/// `ERROR 1064 (42000) at line 3: …`.
+/// Finds the server's code in what a client said: `Got error: 1045: "Access denied …`, `Error 2013:
+/// …`, `ERROR 1064 (42000) at line 3: …`.
 pub(super) fn judge(said: &str) -> Judgement {
     let lower = said.to_ascii_lowercase();
     let code = lower.match_indices("error").find_map(|(at, word)| {

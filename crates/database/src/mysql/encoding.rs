@@ -1,4 +1,5 @@
-//! The character set of a database, as a line in front of its dump: a dump of one database does not say it.
+//! The character set of a database, as a line in front of its dump: a dump of one database does not
+//! say it.
 
 use bytes::{Bytes, BytesMut};
 

@@ -1,4 +1,5 @@
-//! What a server says about itself that decides whether a dump can come back: what stands in it, its rules, our rights.
+//! What a server says about itself that decides whether a dump can come back: what stands in it,
+//! its rules, our rights.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,8 @@ const LENIENT: [&str; 2] = [
 pub(super) struct Facts {
     /// The foreign keys there are.
     pub(super) keys: Vec<ForeignKey>,
-    /// The names of foreign keys, checks and triggers that no other table of their database can have.
+    /// The names of foreign keys, checks and triggers that no other table of their database can
+    /// have.
     pub(super) taken: Vec<Taken>,
     /// Whether the server creates no table without a primary key, whatever the session asks for.
     pub(super) forces_key: bool,
@@ -127,7 +129,8 @@ impl Server {
                  FROM information_schema.TRIGGERS",
             )
             .await?;
-        // With MariaDB, tables share the names of foreign keys until 12.1, and never those of checks.
+        // With MariaDB, tables share the names of foreign keys until 12.1, and never those of
+        // checks.
         let is_maria = self.info.vendor == Vendor::MariaDb;
         let shares_keys = !is_maria || self.info.major < 12;
         let one = |row: Vec<String>| {

@@ -1,4 +1,5 @@
-//! The history of MariaDB's system-versioned tables: dumped where the client and the server can, and else told.
+//! The history of MariaDB's system-versioned tables: dumped where the client and the server can,
+//! and else told.
 
 use kubestash_core::args::Args;
 
@@ -40,8 +41,8 @@ pub(super) async fn tables(
     })
 }
 
-/// The word that makes the client dump the history, or why it is not dumped; neither where nothing is versioned.
-/// `keeps`: whether the server lets a restore write history.
+/// The word that makes the client dump the history, or why it is not dumped; neither where nothing
+/// is versioned. `keeps`: whether the server lets a restore write history.
 pub(super) fn plan(
     client: &Client,
     args: &Args,

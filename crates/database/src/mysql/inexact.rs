@@ -32,8 +32,8 @@ pub(super) async fn look(
     Ok(tell(&floats, &json, &tables, locks))
 }
 
-/// `tables` are those whose rows are elsewhere or without transactions, each with its engine. `locks`: the dump is of
-/// one moment by locks.
+/// `tables` are those whose rows are elsewhere or without transactions, each with its engine.
+/// `locks`: the dump is of one moment by locks.
 fn tell(floats: &[String], json: &[String], tables: &[(String, String)], locks: bool) -> Inexact {
     let mut found = Inexact::default();
     if !floats.is_empty() {

@@ -22,8 +22,8 @@ use crate::reach::ServerError;
 use crate::stderr_tail::StderrTail;
 use crate::stream::{Judgement, collect};
 
-/// The client's own words: MariaDB's puts the failing statement in front of them, and with it rows of the user's data,
-/// which are nobody else's business.
+/// The client's own words: MariaDB's puts the failing statement in front of them, and with it rows
+/// of the user's data, which are nobody else's business.
 fn complaint(said: &StderrTail, secrets: &[&str]) -> String {
     said.last("ERROR ", secrets)
 }
@@ -84,7 +84,8 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     if client.knows("reconnect") {
         words.push("--skip-reconnect".to_owned());
     }
-    // Otherwise the client takes comments out of triggers and events, and with them the end of the statement.
+    // Otherwise the client takes comments out of triggers and events, and with them the end of the
+    // statement.
     if client.knows("comments") {
         words.push("--comments".to_owned());
     }
@@ -93,8 +94,9 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
             words.push(flag.word.clone());
         }
     }
-    // The dump has the same character set in its first lines; binary mode keeps `\r\n` and NULs in data, and knows none
-    // of the client's own commands but DELIMITER. The other two keep a dump and its server from this machine's files.
+    // The dump has the same character set in its first lines; binary mode keeps `\r\n` and NULs in
+    // data, and knows none of the client's own commands but DELIMITER. The other two keep a
+    // dump and its server from this machine's files.
     words.push("--binary-mode".to_owned());
     for (option, word) in [
         ("local-infile", "--local-infile=0"),
@@ -165,9 +167,10 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     })
 }
 
-/// What the client does before the dump: it sets the session so that what once existed can exist again, and removes what
-/// stands where the dump creates something. In the client's own session, so nothing is removed before it works; without a
-/// line break, so that the lines of the dump keep their numbers.
+/// What the client does before the dump: it sets the session so that what once existed can exist
+/// again, and removes what stands where the dump creates something. In the client's own session, so
+/// nothing is removed before it works; without a line break, so that the lines of the dump keep
+/// their numbers.
 async fn first_statements(
     server: &mut Server,
     request: &LoadRequest<'_>,
@@ -204,8 +207,8 @@ async fn first_statements(
     Ok(text.into_bytes())
 }
 
-/// Puts statements in front of a dump, and leaves out the dump's first bytes: a line that is a command for MariaDB's client
-/// and an error for MySQL's.
+/// Puts statements in front of a dump, and leaves out the dump's first bytes: a line that is a
+/// command for MariaDB's client and an error for MySQL's.
 struct Without {
     first: u64,
     before: Vec<u8>,

@@ -33,19 +33,18 @@ mod statements;
 mod structure;
 mod target;
 
-use crate::family::Facts;
-
 pub use client::{Client, Purpose, Vendor};
+pub(crate) use dump::dump;
+pub(crate) use load::load;
 pub use plan::{Plan, plan};
+pub(crate) use scan::{Scan, Scanner};
 pub use server::{Server, ServerInfo};
 pub use statements::Statements;
 pub use structure::Structure;
-
-pub(crate) use dump::dump;
-pub(crate) use load::load;
-pub(crate) use scan::{Scan, Scanner};
 pub(crate) use structure::StructureReader;
 pub(crate) use target::{create_database, examine};
+
+use crate::family::Facts;
 
 pub(crate) const FACTS: Facts = Facts {
     name: "MySQL or MariaDB",

@@ -36,8 +36,8 @@ fn render(client: &Client, to: &Connection, files: &CertificateFiles) -> Zeroizi
             line(&mut text, name, file);
         }
     }
-    // The clients compare the certificate with the host only. Another name was checked a moment ago, when
-    // we asked the server for its databases.
+    // The clients compare the certificate with the host only. Another name was checked a moment
+    // ago, when we asked the server for its databases.
     let other_name = to.expected_name() != to.host;
     if client.knows("ssl-mode") {
         // MySQL.
@@ -63,7 +63,8 @@ fn render(client: &Client, to: &Connection, files: &CertificateFiles) -> Zeroizi
     text
 }
 
-/// Appends `name="value"`. Inside double quotes the clients know backslash escapes, and `#` is no comment.
+/// Appends `name="value"`. Inside double quotes the clients know backslash escapes, and `#` is no
+/// comment.
 fn line(text: &mut Zeroizing<String>, name: &str, value: &str) {
     text.push_str(name);
     text.push_str("=\"");

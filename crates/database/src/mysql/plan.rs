@@ -35,8 +35,9 @@ pub struct Plan {
 
 /// Plans the dump of `scope`.
 ///
-/// A flag that other clients of the family have and this one lacks is left out with a note. `druid_database` is the
-/// real name of a Druid's metadata database: flags that name tables of `druid` follow it.
+/// A flag that other clients of the family have and this one lacks is left out with a note.
+/// `druid_database` is the real name of a Druid's metadata database: flags that name tables of
+/// `druid` follow it.
 pub fn plan(
     client: &Client,
     server: &ServerInfo,
@@ -79,11 +80,13 @@ pub fn plan(
 /// Words against what clients do of their own accord.
 fn quirks(client: &Client, server: &ServerInfo) -> Vec<String> {
     let mut words = Vec::new();
-    // A date in the dump's last line would make every dump of an unchanged database a different one.
+    // A date in the dump's last line would make every dump of an unchanged database a different
+    // one.
     if client.knows("dump-date") {
         words.push("--skip-dump-date".to_owned());
     }
-    // Left to itself, MySQL's client writes the server's transactions into the dump, which others refuse to load.
+    // Left to itself, MySQL's client writes the server's transactions into the dump, which others
+    // refuse to load.
     if client.knows("set-gtid-purged") {
         words.push("--set-gtid-purged=OFF".to_owned());
     }

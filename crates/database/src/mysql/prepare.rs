@@ -1,11 +1,13 @@
-//! What makes room for a dump: a pure function of what the dump creates and what stands in the server.
+//! What makes room for a dump: a pure function of what the dump creates and what stands in the
+//! server.
 //!
 //! ```text
 //!   dump: names it creates ──┐
 //!   server: what stands ─────┴─► obstacles (nothing is changed), or the statements that remove what stands
 //! ```
-//! All of it is removed before the first table is created, with foreign keys unchecked: a table that comes back with
-//! another type would otherwise fit neither its old children nor its new ones. What the dump does not create stays.
+//! All of it is removed before the first table is created, with foreign keys unchecked: a table
+//! that comes back with another type would otherwise fit neither its old children nor its new ones.
+//! What the dump does not create stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,8 +107,8 @@ pub(super) fn drops(
     found.into_iter().map(|(_, statement)| statement).collect()
 }
 
-/// Statements that give databases that are there the character set and collation that they had. A Druid's stays what
-/// Druid demands.
+/// Statements that give databases that are there the character set and collation that they had. A
+/// Druid's stays what Druid demands.
 pub(super) fn encodings<'a>(
     had: impl Iterator<Item = (&'a str, &'a Encoding)>,
     have: &BTreeMap<String, Encoding>,
@@ -129,8 +131,8 @@ pub(super) fn encodings<'a>(
     changed.map(alter).collect()
 }
 
-/// Foreign keys of tables that the dump does not create, onto columns that come back with another type: their tables
-/// would keep the dump's from being created again.
+/// Foreign keys of tables that the dump does not create, onto columns that come back with another
+/// type: their tables would keep the dump's from being created again.
 pub(super) fn forbidden(
     dump: &Structure,
     place: Option<&str>,
@@ -162,8 +164,9 @@ pub(super) fn forbidden(
     found
 }
 
-/// Names of the dump's foreign keys, checks and triggers that tables outside of it have: a table that was renamed after
-/// the backup has kept its own. The dump's tables could not be created beside them.
+/// Names of the dump's foreign keys, checks and triggers that tables outside of it have: a table
+/// that was renamed after the backup has kept its own. The dump's tables could not be created
+/// beside them.
 pub(super) fn taken(
     dump: &Structure,
     place: Option<&str>,

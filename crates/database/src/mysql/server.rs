@@ -74,8 +74,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Waits until the server answers `SELECT 1`, at most `timeout`. Only silence is waited for: wrong
-    /// credentials fail at once.
+    /// Waits until the server answers `SELECT 1`, at most `timeout`. Only silence is waited for:
+    /// wrong credentials fail at once.
     ///
     /// # Errors
     /// [`ServerError::Refused`] or, at the end of the time, [`ServerError::Silent`].
@@ -148,8 +148,8 @@ impl Server {
         self.list("look for databases with tables", query).await
     }
 
-    /// The variable that says that the server takes no writes, if one does. It counts for users who may write all the
-    /// same, too: whoever set it does not want the data to change.
+    /// The variable that says that the server takes no writes, if one does. It counts for users who
+    /// may write all the same, too: whoever set it does not want the data to change.
     ///
     /// # Errors
     /// If the query fails.
@@ -188,8 +188,8 @@ impl Server {
         Ok(value.unwrap_or(u64::MAX))
     }
 
-    /// What in `databases` the client of the other vendor dumps in a way that no server takes back, each with its kind;
-    /// tables in `ignored` (`database.table`) aside.
+    /// What in `databases` the client of the other vendor dumps in a way that no server takes back,
+    /// each with its kind; tables in `ignored` (`database.table`) aside.
     ///
     /// # Errors
     /// If the query fails.
@@ -212,7 +212,8 @@ impl Server {
                  AND (GENERATION_EXPRESSION <> '' OR DATA_TYPE = 'vector') \
                  ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
             ),
-            // MySQL's client knows neither: it dumps a sequence as a table, and the periods of a row as data.
+            // MySQL's client knows neither: it dumps a sequence as a table, and the periods of a
+            // row as data.
             Vendor::MariaDb => format!(
                 "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, '\n\n', \
                  IF(TABLE_TYPE = 'SEQUENCE', 'a sequence', 'a system-versioned table')) \
@@ -287,7 +288,8 @@ impl Server {
             .await
     }
 
-    /// The tables of databases whose engine has no transactions, or has its rows elsewhere, each with it.
+    /// The tables of databases whose engine has no transactions, or has its rows elsewhere, each
+    /// with it.
     ///
     /// # Errors
     /// If the query fails.
@@ -310,7 +312,8 @@ impl Server {
         Ok(rows.collect())
     }
 
-    /// The system-versioned tables of databases of MariaDB, and whether they keep their history by transactions.
+    /// The system-versioned tables of databases of MariaDB, and whether they keep their history by
+    /// transactions.
     ///
     /// # Errors
     /// If the query fails.
@@ -469,7 +472,8 @@ fn quoted(name: &str) -> String {
     format!("CONVERT(X'{hex}' USING utf8mb4)")
 }
 
-/// The driver cannot check the authority alone, so the name counts also where only that was demanded.
+/// The driver cannot check the authority alone, so the name counts also where only that was
+/// demanded.
 fn tls_options(to: &Connection) -> Option<SslOpts> {
     let security = to.security();
     let tls = to.tls.as_ref()?;

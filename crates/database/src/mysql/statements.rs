@@ -1,7 +1,9 @@
-//! How long the statements of a dump are: a server takes none that is longer than its `max_allowed_packet`.
+//! How long the statements of a dump are: a server takes none that is longer than its
+//! `max_allowed_packet`.
 //!
-//! The clients end a statement with `;` at the end of a line, and write a line break inside of data as `\n`. The body of
-//! a routine is cut at its own semicolons, which makes it look shorter than it is; nobody writes such long ones.
+//! The clients end a statement with `;` at the end of a line, and write a line break inside of data
+//! as `\n`. The body of a routine is cut at its own semicolons, which makes it look shorter than it
+//! is; nobody writes such long ones.
 
 /// Measures statements while the bytes of a dump pass by, in pieces of any size.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,8 @@
 //! What a dump does to which databases, read from the beginnings of its lines.
 //!
-//! The clients write each statement on a line of its own, and a line break inside of data as `\n`. Only the body of a
-//! routine, a trigger or an event has lines of its own; it stands between two `DELIMITER`s and is passed over.
+//! The clients write each statement on a line of its own, and a line break inside of data as `\n`.
+//! Only the body of a routine, a trigger or an event has lines of its own; it stands between two
+//! `DELIMITER`s and is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,8 @@ const LOOKED_AT: usize = 1024;
 /// The databases that a dump names, and what it does to their tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Structure {
-    /// The databases that it changes to, each once, in their order. Empty: it goes into whichever the client is in.
+    /// The databases that it changes to, each once, in their order. Empty: it goes into whichever
+    /// the client is in.
     pub databases: Vec<String>,
     /// The character sets and collations of the databases that it creates, by name.
     pub(crate) encodings: BTreeMap<String, Encoding>,
@@ -21,11 +23,14 @@ pub struct Structure {
     pub creates_here: bool,
     /// Whether it creates a table that it has not dropped before.
     pub creates_undropped: bool,
-    /// The tables, views and sequences that it creates, by database (none: the one that the client is in) and name.
+    /// The tables, views and sequences that it creates, by database (none: the one that the client
+    /// is in) and name.
     pub(crate) objects: BTreeMap<(Option<String>, String), Object>,
-    /// The names that no two tables of a database can have in common: those of foreign keys, checks and triggers.
+    /// The names that no two tables of a database can have in common: those of foreign keys,
+    /// checks and triggers.
     pub(crate) claims: BTreeSet<(Option<String>, Claim, String)>,
-    /// Users as which its views, routines, triggers and events run, as `user`@`host` without quotes.
+    /// Users as which its views, routines, triggers and events run, as `user`@`host` without
+    /// quotes.
     pub(crate) definers: BTreeSet<String>,
     /// Whether it creates a trigger or a function.
     pub(crate) creates_checked: bool,
@@ -102,7 +107,8 @@ impl StructureReader {
             self.in_body = delimiter.trim() != ";";
             self.is_first = self.in_body;
         } else if self.in_body {
-            // Not a statement of the dump itself, but for its first line, which says what the body is of.
+            // Not a statement of the dump itself, but for its first line, which says what the body
+            // is of.
             if std::mem::take(&mut self.is_first) {
                 let upper = line.to_ascii_uppercase();
                 let is_checked = [" TRIGGER ", " FUNCTION "]

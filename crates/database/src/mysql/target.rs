@@ -1,4 +1,5 @@
-//! The server that a dump is to be loaded into: does it take writes, what the dump is written in, and its longest statement?
+//! The server that a dump is to be loaded into: does it take writes, what the dump is written in,
+//! and its longest statement?
 
 use std::time::Duration;
 
@@ -320,7 +321,8 @@ fn dumped_on(head: &[u8]) -> Option<ServerInfo> {
     (!version.is_empty()).then(|| ServerInfo::new(version.to_owned(), 0))
 }
 
-/// Waits for the server and looks at it. `source` is the database that was dumped, if it is a single one.
+/// Waits for the server and looks at it. `source` is the database that was dumped, if it is a
+/// single one.
 ///
 /// # Errors
 /// If the server does not answer, refuses, or takes no writes.

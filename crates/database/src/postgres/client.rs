@@ -1,8 +1,8 @@
 //! The client programs: which ones are installed, of which version.
 //!
-//! A client refuses a server that is newer than itself, and a dump of a much newer client may hold settings that an
-//! older server does not know. So the client of the server's own major version is taken, else the next newer one.
-//! Several versions stand side by side in folders of their own.
+//! A client refuses a server that is newer than itself, and a dump of a much newer client may hold
+//! settings that an older server does not know. So the client of the server's own major version is
+//! taken, else the next newer one. Several versions stand side by side in folders of their own.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -1,10 +1,12 @@
-//! What belongs to a database as a whole, and is in no dump of it: its settings, and the rights on it.
+//! What belongs to a database as a whole, and is in no dump of it: its settings, and the rights on
+//! it.
 
 use super::literal;
 use super::server::Server;
 use crate::reach::ServerError;
 
-/// Settings of databases (also those of a role in one), and roles with rights on them that were granted.
+/// Settings of databases (also those of a role in one), and roles with rights on them that were
+/// granted.
 const QUERY: &str = "
 SELECT d.datname, 'settings (ALTER DATABASE or ALTER ROLE … IN DATABASE … SET)',
        string_agg(DISTINCT split_part(one, '=', 1), ', ')

@@ -1,7 +1,8 @@
 //! Druid's `druid_config` behind the dump of its database, without its users.
 //!
-//! It is read right before the dump begins, and held in memory: it is a few kilobytes of settings. The text ends like
-//! the dump that it stands behind, for its last line is the one that says that the dump is whole.
+//! It is read right before the dump begins, and held in memory: it is a few kilobytes of settings.
+//! The text ends like the dump that it stands behind, for its last line is the one that says that
+//! the dump is whole.
 
 use bytes::{Bytes, BytesMut};
 
@@ -14,7 +15,8 @@ use crate::reach::ServerError;
 /// How a dump ends.
 const END: &str = "--\n-- PostgreSQL database dump complete\n--\n\n";
 
-/// The table as the server describes it, a line for each: schema and owner, then columns, then the key.
+/// The table as the server describes it, a line for each: schema and owner, then columns, then the
+/// key.
 const DESCRIPTION: &str = "
 SELECT 0 AS kind, 0 AS place, n.nspname AS one, pg_catalog.pg_get_userbyid(c.relowner) AS other
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -29,7 +31,8 @@ SELECT 2, 0, conname, pg_catalog.pg_get_constraintdef(oid)
  WHERE conrelid = pg_catalog.to_regclass('druid_config') AND contype = 'p'
  ORDER BY kind, place";
 
-/// What stands behind the dump of `database`; none if there is no such table of Druid's where the client looks for it.
+/// What stands behind the dump of `database`; none if there is no such table of Druid's where the
+/// client looks for it.
 ///
 /// # Errors
 /// If the server refuses.

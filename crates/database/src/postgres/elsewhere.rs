@@ -1,4 +1,5 @@
-//! What a database refers to and a dump of it does not bring back as it was: rows on other servers, subscriptions.
+//! What a database refers to and a dump of it does not bring back as it was: rows on other servers,
+//! subscriptions.
 
 use super::server::Server;
 use crate::reach::ServerError;

@@ -1,8 +1,9 @@
 //! The line `\restrict <key>` at the beginning of a dump, and `\unrestrict <key>` at its end.
 //!
-//! Between them psql runs no commands of its own, so that a server cannot smuggle any into its dump. The key is drawn
-//! for each dump, which would make every dump of an unchanged database a different one. So both lines are left out of
-//! what is stored, and psql is restricted with a key of ours when a dump is loaded: also for dumps that never had one.
+//! Between them psql runs no commands of its own, so that a server cannot smuggle any into its
+//! dump. The key is drawn for each dump, which would make every dump of an unchanged database a
+//! different one. So both lines are left out of what is stored, and psql is restricted with a key
+//! of ours when a dump is loaded: also for dumps that never had one.
 
 use bytes::{Bytes, BytesMut};
 
@@ -11,8 +12,8 @@ use crate::stream::Filter;
 /// Both lines are this close to the beginning and the end.
 const NEAR: usize = 2048;
 
-/// Settings in the first lines that are not for servers before that major version: which do not know them, or which
-/// would wait for a lock for ever.
+/// Settings in the first lines that are not for servers before that major version: which do not
+/// know them, or which would wait for a lock for ever.
 const NEWER: [(&str, u32); 2] = [
     ("SET transaction_timeout = 0;", 17),
     ("SET lock_timeout = 0;", u32::MAX),

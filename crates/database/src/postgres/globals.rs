@@ -1,6 +1,8 @@
-//! Roles and tablespaces, which belong to a whole server, and dumps of whole servers by `pg_dumpall`.
+//! Roles and tablespaces, which belong to a whole server, and dumps of whole servers by
+//! `pg_dumpall`.
 //!
-//! They are loaded statement by statement, outside of a transaction: what is there already is left as it is.
+//! They are loaded statement by statement, outside of a transaction: what is there already is left
+//! as it is.
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStderr;

@@ -86,8 +86,8 @@ pub(super) fn parts(
     }))
 }
 
-/// The parts of a dump of a whole server that was not made by us: its own lines lead from database to database, and a
-/// database is made before one leads to it.
+/// The parts of a dump of a whole server that was not made by us: its own lines lead from database
+/// to database, and a database is made before one leads to it.
 fn borders(scan: &Scan) -> Vec<Part> {
     let mut borders = vec![(0, 0, To::Server)];
     for connect in &scan.connects {
@@ -203,8 +203,8 @@ fn changes(scan: &Scan, parts: &[Part]) -> Faults {
     changes
 }
 
-/// Whether a statement stands where those about the whole server belong: a dump of a whole server sets the rights on a
-/// database and its settings within that database's part.
+/// Whether a statement stands where those about the whole server belong: a dump of a whole server
+/// sets the rights on a database and its settings within that database's part.
 fn of_server(statement: &OfServer, parts: &[Part]) -> bool {
     let at = statement.span.offset;
     let part = parts
@@ -250,8 +250,8 @@ pub(super) struct Facts<'a> {
     pub(super) allowed: Allowed,
 }
 
-/// What is left out, in order and without overlaps: psql's own lines, settings that the server does not know or that
-/// would let it wait for ever, and whatever is about roles that are there.
+/// What is left out, in order and without overlaps: psql's own lines, settings that the server does
+/// not know or that would let it wait for ever, and whatever is about roles that are there.
 pub(super) fn left_out(scan: &Scan, facts: Facts<'_>) -> Vec<Span> {
     let mut cuts = scan.cuts.clone();
     cuts.extend(scan.timeouts.iter().filter_map(|(name, span)| {
@@ -271,7 +271,8 @@ pub(super) fn left_out(scan: &Scan, facts: Facts<'_>) -> Vec<Span> {
             .filter(stays)
             .map(|statement| statement.span),
     );
-    // What is there stays: only its owner may drop it, and on a managed server that is nobody who restores.
+    // What is there stays: only its owner may drop it, and on a managed server that is nobody who
+    // restores.
     let made_anew = |(name, span): &(String, Span)| scan.extensions.contains(name).then_some(*span);
     cuts.extend(scan.extension_drops.iter().filter_map(made_anew));
     if !facts.superuser {

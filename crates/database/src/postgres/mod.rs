@@ -33,13 +33,13 @@ mod service;
 mod target;
 mod tls;
 
-use crate::family::Facts;
-
 pub(crate) use dump::dump;
 pub(crate) use load::load;
 pub(crate) use scan::{Scan, Scanner};
 pub(crate) use sections::has_index;
 pub(crate) use target::{create_database, examine};
+
+use crate::family::Facts;
 
 pub(crate) const FACTS: Facts = Facts {
     name: "PostgreSQL",

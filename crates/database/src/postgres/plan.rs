@@ -19,8 +19,8 @@ pub(super) struct Plan {
     pub(super) notes: Vec<String>,
 }
 
-/// Plans a dump. `all` is the program that dumps what all databases share, if that is asked for: flags that only one
-/// of the two knows are for that one.
+/// Plans a dump. `all` is the program that dumps what all databases share, if that is asked for:
+/// flags that only one of the two knows are for that one.
 pub(super) fn plan(dump: &Client, all: Option<&Client>, args: &Args) -> Plan {
     let mut plan = Plan {
         notes: args.notes.clone(),

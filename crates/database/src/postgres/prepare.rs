@@ -4,8 +4,8 @@
 //!   names that the dump drops ─► statement (pure) ─► what stands there under them, of whatever kind, is dropped
 //!                                                    what is not in the dump and depends on it: named, all at once
 //! ```
-//! The dump's own statements cannot do it: they drop the constraints of a partition before the table that they come
-//! from, and say what kind of object was there when the dump was made.
+//! The dump's own statements cannot do it: they drop the constraints of a partition before the
+//! table that they come from, and say what kind of object was there when the dump was made.
 
 use super::layout::{Part, To};
 use super::scan::{Dropped, Scan};
@@ -29,8 +29,8 @@ pub(super) fn dropped<'a>(scan: &'a Scan, parts: &[Part], database: &str) -> Vec
     dropped.filter(|one| within(one.offset)).collect()
 }
 
-/// The statements that make room; none if there is nothing to do. `replace`: also by dropping what is not in the dump.
-/// `key` is one that the dump cannot know.
+/// The statements that make room; none if there is nothing to do. `replace`: also by dropping what
+/// is not in the dump. `key` is one that the dump cannot know.
 pub(super) fn statements(dropped: &[&Dropped], replace: bool, key: &str) -> String {
     // One that does not drop its tables goes only where they are not.
     let drops_tables = dropped.iter().any(|one| one.kind == "table");
@@ -62,8 +62,9 @@ pub(super) fn statements(dropped: &[&Dropped], replace: bool, key: &str) -> Stri
     format!("SET client_encoding = 'UTF8';\nDO $k{key}$\n{body}$k{key}$;\nRESET client_encoding;\n")
 }
 
-/// The statement that makes a schema anew, or keeps it if there is something in it that the dump does not drop. It stands
-/// in the middle of the dump, so it is of characters that all encodings have in common.
+/// The statement that makes a schema anew, or keeps it if there is something in it that the dump
+/// does not drop. It stands in the middle of the dump, so it is of characters that all encodings
+/// have in common.
 pub(super) fn schema(name: &str, key: &str) -> String {
     let letters = name.chars().map(|c| match c.is_ascii_alphanumeric() {
         true => c.to_string(),

@@ -1,9 +1,10 @@
 //! Functions that a restore runs and that rely on `search_path`.
 //!
-//! A dump is loaded with an empty `search_path`. A generated column, an index, a check, a partition key or a materialized
-//! view is computed while it is loaded; a function that it calls then finds nothing that it names without a schema, and
-//! the restore ends. What a body names is only known when it runs, so this reads its text: it may be wrong either way,
-//! which is why it warns and refuses nothing.
+//! A dump is loaded with an empty `search_path`. A generated column, an index, a check, a partition
+//! key or a materialized view is computed while it is loaded; a function that it calls then finds
+//! nothing that it names without a schema, and the restore ends. What a body names is only known
+//! when it runs, so this reads its text: it may be wrong either way, which is why it warns and
+//! refuses nothing.
 
 use super::server::Server;
 use crate::reach::ServerError;

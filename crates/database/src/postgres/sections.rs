@@ -8,8 +8,8 @@
 //!   <dump of b>
 //!   -- kubestash-index: {"sections": […]}      where each begins, and how long it is
 //! ```
-//! Only positions count when it is loaded. Nothing that stands in the data of one database can make its bytes belong to
-//! another, and an unchanged server gives the same bytes again.
+//! Only positions count when it is loaded. Nothing that stands in the data of one database can make
+//! its bytes belong to another, and an unchanged server gives the same bytes again.
 
 use serde::{Deserialize, Serialize};
 

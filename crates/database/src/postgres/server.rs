@@ -27,9 +27,9 @@ const OPERATORS: [&str; 5] = [
     "azure_maintenance",
     "azure_sys",
 ];
-/// The databases that can be connected to, and what the user may in each. What is set for a role in a database counts
-/// before what is set for the role, that before what is set for the database, and that before what the server was
-/// started with.
+/// The databases that can be connected to, and what the user may in each. What is set for a role in
+/// a database counts before what is set for the role, that before what is set for the database, and
+/// that before what the server was started with.
 const DATABASES: &str = r"
 SELECT d.datname, has_database_privilege(d.oid, 'CONNECT'), has_database_privilege(d.oid, 'CREATE'),
        pg_encoding_to_char(d.encoding),
@@ -95,11 +95,13 @@ pub(super) struct Holdings {
     pub(super) used: u64,
 }
 
-/// Connections that a restore needs besides one for each database: to look at the server, and for its roles.
+/// Connections that a restore needs besides one for each database: to look at the server, and for
+/// its roles.
 const SPARE: u64 = 2;
 
 impl Holdings {
-    /// Connections that a restore may keep open at a time. A quarter of what is free is left to others.
+    /// Connections that a restore may keep open at a time. A quarter of what is free is left to
+    /// others.
     pub(super) fn room(&self) -> usize {
         let free = self.limit.saturating_sub(self.used);
         let room = (free * 3 / 4).max(1).min(free.saturating_sub(SPARE));
@@ -118,9 +120,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Waits until the server answers, at most `timeout`. Only silence is waited for: wrong credentials fail at once.
-    /// Connects to the first that lets us in of: the address's database, the ones that are usually there, the role's,
-    /// the user's.
+    /// Waits until the server answers, at most `timeout`. Only silence is waited for: wrong
+    /// credentials fail at once. Connects to the first that lets us in of: the address's
+    /// database, the ones that are usually there, the role's, the user's.
     ///
     /// # Errors
     /// [`ServerError`].
@@ -272,7 +274,8 @@ impl Server {
             let names = rows.iter().filter_map(|row| row.get(0));
             Ok::<_, ServerError>(names.map(str::to_owned).collect::<BTreeSet<_>>())
         };
-        // A limit of the role counts only its own; those of others in the same role are not told apart.
+        // A limit of the role counts only its own; those of others in the same role are not told
+        // apart.
         let connections = self
             .rows(
                 "SELECT current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8 \
@@ -303,8 +306,8 @@ impl Server {
         })
     }
 
-    /// Ends the sessions of an earlier restore of ours that was killed, and with them what they hold; returns how many
-    /// there were. `name` is what they called themselves.
+    /// Ends the sessions of an earlier restore of ours that was killed, and with them what they
+    /// hold; returns how many there were. `name` is what they called themselves.
     ///
     /// # Errors
     /// If the query fails.
@@ -326,7 +329,8 @@ impl Server {
         self.info.major >= 14 && self.client.batch_execute(tried).await.is_ok()
     }
 
-    /// How a transaction ended, in the server's word: `committed`, `aborted` or `in progress`; none if it does not know.
+    /// How a transaction ended, in the server's word: `committed`, `aborted` or `in progress`; none
+    /// if it does not know.
     ///
     /// # Errors
     /// If the server does not answer.
@@ -343,7 +347,8 @@ impl Server {
         Ok(word.map(str::to_owned))
     }
 
-    /// Those of these sessions that wait for their client, each with the time at which its state changed last.
+    /// Those of these sessions that wait for their client, each with the time at which its state
+    /// changed last.
     ///
     /// # Errors
     /// If the query fails.
@@ -363,7 +368,8 @@ impl Server {
         Ok(rows.iter().filter_map(row).collect())
     }
 
-    /// The databases, as a selection needs them. Where Druid's tables are is only looked for where they may be.
+    /// The databases, as a selection needs them. Where Druid's tables are is only looked for where
+    /// they may be.
     ///
     /// # Errors
     /// If a database does not let us in, or a query fails.

@@ -1,7 +1,8 @@
-//! The files that tell a client where to connect and as whom: a service file, a password file, certificates.
+//! The files that tell a client where to connect and as whom: a service file, a password file,
+//! certificates.
 //!
-//! All are of mode 0600 in a private folder. A client finds the service file by an environment variable that holds its
-//! path, and everything else in it; of our own environment it sees nothing.
+//! All are of mode 0600 in a private folder. A client finds the service file by an environment
+//! variable that holds its path, and everything else in it; of our own environment it sees nothing.
 
 use std::io;
 use std::net::IpAddr;

@@ -1,4 +1,5 @@
-//! The server that a dump is to be loaded into: does it take writes, which database, and may the user load it?
+//! The server that a dump is to be loaded into: does it take writes, which database, and may the
+//! user load it?
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,8 +14,7 @@ use super::server::{Database, Holdings, Server, ServerInfo};
 use crate::connection::Connection;
 use crate::family::{Error, ExamineRequest, Family, Role};
 use crate::outline::{Found, Outline};
-use crate::selection::quoted;
-use crate::selection::{self, find};
+use crate::selection::{self, find, quoted};
 use crate::target::{Accepted, Missing, Target, TargetError};
 
 /// In the first lines of a dump, before the version of the server that it was made on.
@@ -156,7 +156,8 @@ impl PostgresTarget {
         })
     }
 
-    /// Texts of a database without an encoding may be anything: no other takes them without spoiling some.
+    /// Texts of a database without an encoding may be anything: no other takes them without
+    /// spoiling some.
     fn keeps_texts(
         &self,
         scan: &Scan,

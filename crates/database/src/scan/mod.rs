@@ -1,11 +1,12 @@
-//! What there is to know about the statements of a dump before one of them is run: pure, and in one pass.
+//! What there is to know about the statements of a dump before one of them is run: pure, and in one
+//! pass.
 //!
 //! ```text
 //!   bytes ─► lexer (each family's own) ─► tokens of a statement ─► what it does ─► Faults
 //! ```
-//! A scanner follows quotes, comments, data and the client's own commands exactly as the client does, so that it knows
-//! what is a statement and what is data. It knows the text only: what a function does when it runs, nobody knows
-//! beforehand.
+//! A scanner follows quotes, comments, data and the client's own commands exactly as the client
+//! does, so that it knows what is a statement and what is data. It knows the text only: what a
+//! function does when it runs, nobody knows beforehand.
 
 mod lines;
 mod tokens;
@@ -19,12 +20,14 @@ const KEPT: usize = 100;
 /// What whoever restores has said that a dump may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
-    /// It may lack its last line, which says that it is whole (the task parameter `allowIncomplete`).
+    /// It may lack its last line, which says that it is whole (the task parameter
+    /// `allowIncomplete`).
     pub incomplete: bool,
-    /// It may change the server's users, settings and system tables, and let the server read and write files (the task
-    /// parameter `allowServerChanges`).
+    /// It may change the server's users, settings and system tables, and let the server read and
+    /// write files (the task parameter `allowServerChanges`).
     pub server_changes: bool,
-    /// Everything in the schemas that it has objects in is dropped first (`replace` in the task parameter `onConflict`).
+    /// Everything in the schemas that it has objects in is dropped first (`replace` in the task
+    /// parameter `onConflict`).
     pub replace: bool,
 }
 

@@ -5,8 +5,8 @@
 //!        └ exit status, stderr ──┘ a last message: complete, or why not
 //! ```
 //!
-//! Invariant: [`DumpStream`] returns `Ok(0)` only after the client ended with success. Anything else (a
-//! bad exit, a kill, a cancel, a silence of [`SILENCE`], a pump that is gone) is an `Err`.
+//! Invariant: [`DumpStream`] returns `Ok(0)` only after the client ended with success. Anything
+//! else (a bad exit, a kill, a cancel, a silence of [`SILENCE`], a pump that is gone) is an `Err`.
 //! A dropped stream ends the client.
 
 mod error;
@@ -19,14 +19,13 @@ use std::future::Future;
 use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-
 pub use error::StreamError;
 pub(crate) use error::{explained, status_text};
 pub(crate) use first_line::FirstLine;
 pub use producer::SILENCE;
 pub(crate) use producer::{Filter, Judgement, Producer, collect};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// How many messages may wait in the channel.
 const WAITING: usize = 4;

@@ -35,7 +35,8 @@ pub(crate) struct Producer {
     pub(crate) child: Child,
     /// Its name for messages.
     pub(crate) program: String,
-    /// What it needs on disk: removed as soon as it has written its first byte, for then it has read it.
+    /// What it needs on disk: removed as soon as it has written its first byte, for then it has
+    /// read it.
     pub(crate) private: Arc<PrivateDir>,
     /// Text that must not appear in messages.
     pub(crate) secret: zeroize::Zeroizing<String>,

@@ -5,8 +5,8 @@ use mysql_async::{Conn, OptsBuilder, Row, Value};
 
 use crate::support::ROOT_PASSWORD;
 
-/// Everything in the database: definitions and rows, in an order that is always the same. After a migration some views
-/// may be of tables that are gone, and have no rows.
+/// Everything in the database: definitions and rows, in an order that is always the same. After a
+/// migration some views may be of tables that are gone, and have no rows.
 pub(crate) async fn contents(port: u16, rows_of_views: bool) -> Vec<String> {
     let options = OptsBuilder::default()
         .ip_or_hostname("127.0.0.1")
@@ -107,7 +107,8 @@ fn text(value: Value) -> String {
     }
 }
 
-/// MySQL tells a column's character set when it was given, which a dump always does; the collation names it too.
+/// MySQL tells a column's character set when it was given, which a dump always does; the collation
+/// names it too.
 fn without_character_sets(text: &str) -> String {
     let mut parts = text.split(" CHARACTER SET ");
     let mut kept = parts.next().unwrap_or_default().to_owned();

@@ -1,5 +1,5 @@
-//! A corpus of schemas with every kind of object that a family has: each is dumped, changed by typical migrations, and
-//! restored over what it has become and into an empty server.
+//! A corpus of schemas with every kind of object that a family has: each is dumped, changed by
+//! typical migrations, and restored over what it has become and into an empty server.
 //!
 //! ```text
 //!   schema ─► before ─► dump ─┬─► for each migration: apply, restore over it, compare with before

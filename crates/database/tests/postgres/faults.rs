@@ -142,7 +142,8 @@ async fn a_server_that_takes_no_writes_or_is_older_is_refused_beforehand() {
         "{error}"
     );
 
-    // Only the database that is restored counts, and what is said for the user counts before what is said for it.
+    // Only the database that is restored counts, and what is said for the user counts before what
+    // is said for it.
     for (statement, is_refused) in [
         (
             "ALTER ROLE postgres RESET default_transaction_read_only",

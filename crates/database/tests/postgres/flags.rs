@@ -31,7 +31,8 @@ async fn every_option_of_the_installed_clients_is_classified() {
     assert!(count > 100, "{count}");
 }
 
-/// Whatever a switch of the installed client does: if it is accepted, the dump comes back with every row.
+/// Whatever a switch of the installed client does: if it is accepted, the dump comes back with
+/// every row.
 #[tokio::test]
 async fn a_dump_with_any_accepted_switch_comes_back() {
     let server = Postgres::start().await;

@@ -97,7 +97,8 @@ async fn a_dump_that_was_cut_off_anywhere_is_refused_before_the_first_byte() {
         );
         assert!(error.to_string().contains("cut off"), "{error}");
     }
-    // What ends between statements can be asked for; what ends within one cannot be loaded by anybody.
+    // What ends between statements can be asked for; what ends within one cannot be loaded by
+    // anybody.
     let mut seen = outline(
         &bytes[..text
             .rfind("--\n-- PostgreSQL database dump complete")

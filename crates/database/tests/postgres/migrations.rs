@@ -1,4 +1,5 @@
-//! A restore over the original, whatever it has become since the backup. What is compared is the whole dump.
+//! A restore over the original, whatever it has become since the backup. What is compared is the
+//! whole dump.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Restores over the original in its present state, compared by what `pg_dump` says before and after.
+//! Restores over the original in its present state, compared by what `pg_dump` says before and
+//! after.
 
 use kubestash_database::Role;
 

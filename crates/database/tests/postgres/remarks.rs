@@ -5,7 +5,8 @@ use kubestash_database::Role;
 use crate::server::Postgres;
 use crate::task::{Request, restore};
 
-/// Functions that rely on `search_path` under every kind of object that runs them during a restore, and some that do not.
+/// Functions that rely on `search_path` under every kind of object that runs them during a restore,
+/// and some that do not.
 const SCHEMA: &str = "
     CREATE TABLE rates (id int PRIMARY KEY, rate int);
     CREATE FUNCTION rate(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT rate FROM rates WHERE id = i';

@@ -1,4 +1,5 @@
-//! A real PostgreSQL server for one test: own data folder, own port, gone when the value is dropped.
+//! A real PostgreSQL server for one test: own data folder, own port, gone when the value is
+//! dropped.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -246,7 +246,8 @@ async fn a_druids_metadata_is_found_without_its_users_and_put_where_the_target_h
     let setting = "coordinator.config 00ff5c";
     assert_eq!(server.ask("druid", rows).await, [users, setting]);
 
-    // A table that is lost is there again, with what is not its users'; by a dump of several databases too.
+    // A table that is lost is there again, with what is not its users'; by a dump of several
+    // databases too.
     let several = Request {
         program: "pg_dumpall".into(),
         ..Request::druid(to.clone(), "meta")

@@ -71,7 +71,8 @@ impl MariaDb {
         let data = self.dir.path().join("data");
         let mut command = match self.disk {
             None => Command::new("mariadbd"),
-            // A file system of its own in a mount namespace of its own: both are gone with the process.
+            // A file system of its own in a mount namespace of its own: both are gone with the
+            // process.
             Some(mib) => {
                 let mut command = Command::new("unshare");
                 command.args(["--mount", "sh", "-ec"]).arg(format!(
@@ -212,7 +213,8 @@ impl MariaDb {
         conn
     }
 
-    /// Makes a Druid metadata database with a few rows in every table, and one blob with every byte.
+    /// Makes a Druid metadata database with a few rows in every table, and one blob with every
+    /// byte.
     pub async fn fill_druid(&self, database: &str, segments: usize) {
         let statements = druid_statements(database, segments);
         let statements: Vec<&str> = statements.iter().map(String::as_str).collect();

@@ -117,7 +117,8 @@ impl Server {
         conn
     }
 
-    /// Makes a Druid metadata database with a few rows in every table, and one blob with every byte.
+    /// Makes a Druid metadata database with a few rows in every table, and one blob with every
+    /// byte.
     pub async fn fill_druid(&self, database: &str, segments: usize) {
         let statements = super::druid_statements(database, segments);
         let statements: Vec<&str> = statements.iter().map(String::as_str).collect();

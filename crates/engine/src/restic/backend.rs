@@ -1,19 +1,23 @@
 //! Our store as `rustic_core` wants to see a storage: blocking, by kind and id.
 //!
-//! Its errors are carried through rustic as sources; the last one is kept so that a failed operation
-//! of rustic can be told as what it was: a storage that is full, say.
+//! Its errors are carried through rustic as sources; the last one is kept so that a failed
+//! operation of rustic can be told as what it was: a storage that is full, say.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rustic_core::repofile::MasterKey;
 use rustic_core::{
     BytesList, ErrorKind, FileType, Id, ReadBackend, Repository, RepositoryBackends,
-    RepositoryOptions, RusticError, RusticResult, WriteBackend, repofile::MasterKey,
+    RepositoryOptions, RusticError, RusticResult, WriteBackend,
 };
 use tokio::runtime::Handle;
 
-use super::{crypto::RepoKey, files, open::Opened};
-use crate::{CancellationToken, EngineError, ObjectStore, StorageError, error::Cause};
+use super::crypto::RepoKey;
+use super::files;
+use super::open::Opened;
+use crate::error::Cause;
+use crate::{CancellationToken, EngineError, ObjectStore, StorageError};
 
 /// The files of one repository for rustic.
 pub(super) struct Backend {
@@ -151,7 +155,8 @@ impl ReadBackend for Backend {
         Ok(entries
             .iter()
             .filter_map(|entry| {
-                // Anything else in these directories is not of the format; restic passes over it too.
+                // Anything else in these directories is not of the format; restic passes over it
+                // too.
                 let id = files::id_of(&entry.path)?.to_string().parse().ok()?;
                 Some((id, u32::try_from(entry.size).unwrap_or(u32::MAX)))
             })
@@ -231,8 +236,8 @@ impl WriteBackend for Backend {
         if kind != FileType::Config {
             return self.wait(self.store.write_parts(&path, parts, None));
         }
-        // Of two that initialise at once the second must not replace the first one's config: what the
-        // first one writes would be lost. It opens the first one's repository instead.
+        // Of two that initialise at once the second must not replace the first one's config: what
+        // the first one writes would be lost. It opens the first one's repository instead.
         self.wait(self.store.create(&path, parts.concat().into()))
             .map(|_| ())
     }

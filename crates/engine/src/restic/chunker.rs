@@ -1,13 +1,13 @@
 //! Cuts a stream where its contents say so: the same contents give the same chunks, wherever they
 //! stand in the stream.
 //!
-//! A Rabin fingerprint of the last 64 bytes rolls over the stream; a chunk ends where its lowest bits
-//! are zero, but not before the smallest and not after the greatest size. With the polynomial of the
-//! repository this finds the boundaries that restic finds.
+//! A Rabin fingerprint of the last 64 bytes rolls over the stream; a chunk ends where its lowest
+//! bits are zero, but not before the smallest and not after the greatest size. With the polynomial
+//! of the repository this finds the boundaries that restic finds.
 //!
 //! One step of the fingerprint has to wait for the one before. As a fingerprint depends on its 64
-//! bytes only, a piece of the stream is looked at in several places at once ([`LANES`]), which costs
-//! little more than looking at one.
+//! bytes only, a piece of the stream is looked at in several places at once ([`LANES`]), which
+//! costs little more than looking at one.
 
 use std::io::{self, Read};
 
@@ -197,8 +197,10 @@ impl<R: Read> Chunker<R> {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
     use super::*;
-    use rand::{Rng, SeedableRng, rngs::StdRng};
 
     /// Polynomial of restic's own chunker tests.
     const POLYNOMIAL: u64 = 0x3D_A335_8B4D_C173;

@@ -2,8 +2,10 @@
 //!
 //! What is encrypted looks like `nonce (16) | ciphertext | MAC (16)`.
 
-use aes256ctr_poly1305aes::{Aes256CtrPoly1305Aes, Key, Nonce, aead::AeadInPlace};
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use aes256ctr_poly1305aes::aead::AeadInPlace;
+use aes256ctr_poly1305aes::{Aes256CtrPoly1305Aes, Key, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -108,7 +110,8 @@ impl RepoKey {
         Aes256CtrPoly1305Aes::new(Key::from_slice(self.0.as_ref()))
     }
 
-    /// Encrypts a buffer that begins with [`NONCE`] bytes of room; afterwards it is the encrypted form.
+    /// Encrypts a buffer that begins with [`NONCE`] bytes of room; afterwards it is the encrypted
+    /// form.
     pub(super) fn encrypt_in_place(&self, buffer: &mut Vec<u8>) -> Result<(), EncryptError> {
         let (head, text) = buffer.split_at_mut_checked(NONCE).ok_or(EncryptError)?;
         rand::rng().fill_bytes(head);

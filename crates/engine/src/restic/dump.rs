@@ -1,23 +1,22 @@
 //! Reading a stored stream back, and making sure beforehand that it can be.
 //!
-//! Neighbouring blobs of one pack are read together. [`READS`] reads run ahead of the consumer, each
-//! of at most [`READ_SIZE`] bytes of contents (one blob may be bigger): about 40 MiB in all.
+//! Neighbouring blobs of one pack are read together. [`READS`] reads run ahead of the consumer,
+//! each of at most [`READ_SIZE`] bytes of contents (one blob may be bigger): about 40 MiB in all.
 
-use std::{collections::HashSet, io::Write, sync::Arc};
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::{
-    encode, files,
-    id::Id,
-    index::{BlobIndex, BlobKind, Location},
-    lock::{Lock, Mode},
-    open::{Opened, run_blocking},
-    prepare,
-    snapshot::Node,
-};
+use super::id::Id;
+use super::index::{BlobIndex, BlobKind, Location};
+use super::lock::{Lock, Mode};
+use super::open::{Opened, run_blocking};
+use super::snapshot::Node;
+use super::{encode, files, prepare};
 use crate::{CancellationToken, CheckDepth, EngineError, SnapshotVerification};
 
 /// Reads that run ahead of the consumer.
@@ -165,8 +164,8 @@ async fn examine(
     Ok(verification)
 }
 
-/// The entry of a file in a snapshot, and what to read for it. If the index lacks something, packs that no index names
-/// may have it.
+/// The entry of a file in a snapshot, and what to read for it. If the index lacks something, packs
+/// that no index names may have it.
 async fn locate(
     opened: &Opened,
     index: &mut BlobIndex,
@@ -269,8 +268,8 @@ fn plan(opened: &Opened, index: &BlobIndex, node: &Node) -> Result<Vec<Span>, En
     Ok(spans)
 }
 
-/// Reads and decodes neighbouring blobs. If something is wrong with them, each is read on its own, from wherever a
-/// good copy of it is.
+/// Reads and decodes neighbouring blobs. If something is wrong with them, each is read on its own,
+/// from wherever a good copy of it is.
 async fn read(
     opened: &Arc<Opened>,
     index: &BlobIndex,

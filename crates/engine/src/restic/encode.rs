@@ -2,11 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{
-    crypto::{DecryptError, NONCE, OVERHEAD, RepoKey},
-    files::LEVEL,
-    id::Id,
-};
+use super::crypto::{DecryptError, NONCE, OVERHEAD, RepoKey};
+use super::files::LEVEL;
+use super::id::Id;
 use crate::error::Cause;
 
 /// A blob, ready to be put into a pack.
@@ -90,8 +88,9 @@ pub(super) fn decode(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand::RngCore;
+
+    use super::*;
 
     #[test]
     fn blobs_survive_whether_they_compress_or_not() {

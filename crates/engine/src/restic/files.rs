@@ -1,16 +1,18 @@
 //! The files of a repository: their names, and reading and writing the JSON in them.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{crypto::RepoKey, id::Id, open::Opened};
-use crate::{EngineError, ObjectStore, error::Cause};
+use super::crypto::RepoKey;
+use super::id::Id;
+use super::open::Opened;
+use crate::error::Cause;
+use crate::{EngineError, ObjectStore};
 
 /// The file that makes a directory a repository.
 pub(super) const CONFIG: &str = "config";
@@ -72,8 +74,8 @@ pub(super) fn is_no_file(content: &[u8]) -> bool {
 
 /// Reads a file that is named by the hash of its contents, and compares the two.
 ///
-/// One wrong answer proves nothing. The file is damaged when the same contents came twice, or when none of
-/// several answers was right.
+/// One wrong answer proves nothing. The file is damaged when the same contents came twice, or when
+/// none of several answers was right.
 pub(super) async fn read_named(
     store: &ObjectStore,
     directory: &str,

@@ -4,22 +4,17 @@
 //! sound repository: first the snapshots go, then new packs and a new index are written, then the
 //! old index and the packs that nothing names any more are deleted.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use rustic_core::{Credentials, LimitOption, PruneOptions};
 
-use super::{
-    backend::{self, Backend},
-    files,
-    id::Id,
-    index::{self, BlobIndex, IndexPack},
-    lock::{Lock, Mode},
-    open::{Opened, run_blocking},
-    repair, snapshot, survey,
-};
+use super::backend::{self, Backend};
+use super::id::Id;
+use super::index::{self, BlobIndex, IndexPack};
+use super::lock::{Lock, Mode};
+use super::open::{Opened, run_blocking};
+use super::{files, repair, snapshot, survey};
 use crate::{CancellationToken, EngineError, ForgetReport, StorageError};
 
 /// Removes snapshots and prunes once.
@@ -100,8 +95,8 @@ async fn locked(
     Ok(report)
 }
 
-/// Removes what no snapshot needs; tells why it could not, if it could not. On a full storage only whole packs are
-/// removed, as moving their contents together needs room first.
+/// Removes what no snapshot needs; tells why it could not, if it could not. On a full storage only
+/// whole packs are removed, as moving their contents together needs room first.
 async fn prune(
     opened: &Arc<Opened>,
     stop: &CancellationToken,
@@ -125,8 +120,9 @@ async fn prune(
     }
 }
 
-/// Removes packs that no snapshot needs from a repository in which something is missing or damaged. Nothing is moved.
-/// If a snapshot cannot be read, nobody knows what it needs, and everything stays.
+/// Removes packs that no snapshot needs from a repository in which something is missing or damaged.
+/// Nothing is moved. If a snapshot cannot be read, nobody knows what it needs, and everything
+/// stays.
 async fn prune_damaged(opened: &Arc<Opened>) -> Result<Option<String>, EngineError> {
     repair::locked(opened, &HashSet::new(), true).await?;
     opened.cache.clear();

@@ -1,11 +1,14 @@
 //! The index: which pack holds which blob.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::{files, id::Id, open::Opened, pack};
+use super::id::Id;
+use super::open::Opened;
+use super::{files, pack};
 use crate::EngineError;
 
 /// Index files read at a time.
@@ -114,7 +117,8 @@ pub(super) struct BlobIndex {
     trees: HashMap<Id, Location>,
     /// Further places of blobs that are stored more than once.
     copies: HashMap<Id, Vec<Location>>,
-    /// Index files that cannot be used. The headers of the packs that no other one names stand in for them.
+    /// Index files that cannot be used. The headers of the packs that no other one names stand in
+    /// for them.
     pub(super) unusable: Vec<UnusableFile>,
     /// Packs that no index names and whose header cannot be read either.
     pub(super) headless: Vec<Id>,
@@ -142,8 +146,8 @@ impl BlobIndex {
         Ok(Self::load_beside(opened, async { Ok(()) }).await?.0)
     }
 
-    /// Reads all index files and lists the packs. A pack is in the storage before an index names it, so the packs
-    /// are listed after the index files.
+    /// Reads all index files and lists the packs. A pack is in the storage before an index names
+    /// it, so the packs are listed after the index files.
     pub(super) async fn load_with_sizes(opened: &Opened) -> Result<(Self, Sizes), EngineError> {
         Self::load_beside(opened, sizes(opened)).await
     }
@@ -197,7 +201,8 @@ impl BlobIndex {
         Ok(Self::default())
     }
 
-    /// Lets the headers of the packs that no index names stand in for index files that cannot be used or are lost.
+    /// Lets the headers of the packs that no index names stand in for index files that cannot be
+    /// used or are lost.
     pub(super) async fn recover(&mut self, opened: &Opened) -> Result<(), EngineError> {
         for file in &self.unusable {
             tracing::error!(
@@ -322,8 +327,8 @@ impl BlobIndex {
     }
 }
 
-/// Reads the headers of all packs in the storage but the known ones. The second value names those that have none that
-/// can be read.
+/// Reads the headers of all packs in the storage but the known ones. The second value names those
+/// that have none that can be read.
 pub(super) async fn headers(
     opened: &Opened,
     sizes: &Sizes,

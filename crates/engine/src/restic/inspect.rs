@@ -1,21 +1,18 @@
 //! Looking at a repository: is it sound, how big is it, what does it hold.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use rustic_core::{CheckOptions, Credentials};
 
-use super::{
-    backend::{self, Backend},
-    files,
-    id::Id,
-    index::BlobIndex,
-    lock::{Lock, Mode},
-    open::{Opened, run_blocking},
-    prepare,
-    snapshot::SnapshotFile,
-    survey,
-};
+use super::backend::{self, Backend};
+use super::id::Id;
+use super::index::BlobIndex;
+use super::lock::{Lock, Mode};
+use super::open::{Opened, run_blocking};
+use super::snapshot::SnapshotFile;
+use super::{files, prepare, survey};
 use crate::{
     CancellationToken, CheckDepth, CheckReport, EngineError, Examined, RepositoryStats,
     SnapshotInfo,
@@ -24,7 +21,8 @@ use crate::{
 /// Files read at a time.
 const READS: usize = 8;
 
-/// Checks the repository with rustic, under a shared lock: a prune in between would look like damage.
+/// Checks the repository with rustic, under a shared lock: a prune in between would look like
+/// damage.
 pub(super) async fn check(
     opened: &Arc<Opened>,
     depth: CheckDepth,
@@ -105,7 +103,8 @@ pub(super) async fn snapshot(opened: &Opened, id: &str) -> Result<SnapshotInfo, 
     Ok(opened.snapshot(&id).await?.info(&id))
 }
 
-/// All snapshots that can be read. Of one that cannot be, nothing else must depend; it is told in the log.
+/// All snapshots that can be read. Of one that cannot be, nothing else must depend; it is told in
+/// the log.
 pub(super) async fn readable(opened: &Arc<Opened>) -> Result<Vec<(Id, SnapshotFile)>, EngineError> {
     let mut readable = Vec::new();
     for (id, snapshot) in load_all(opened).await? {

@@ -2,34 +2,34 @@
 //!
 //! A writer holds a shared lock, a prune an exclusive one. To get one, write it, then look: if a
 //! conflicting one is there, take one's own away and wait. Of two that come at once at least one
-//! sees the other, as listings show what was written before. A lock is renewed every few minutes and
-//! is stale when nobody renewed it for 30, or when its process was one of this machine and is dead;
-//! then anybody may remove it. Beyond restic's rules, a lock may be removed when its holder is known to
-//! be gone.
+//! sees the other, as listings show what was written before. A lock is renewed every few minutes
+//! and is stale when nobody renewed it for 30, or when its process was one of this machine and is
+//! dead; then anybody may remove it. Beyond restic's rules, a lock may be removed when its holder
+//! is known to be gone.
 
-use std::{
-    collections::HashSet,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::oneshot,
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
-use super::{files, id::Id, open::Opened};
-use crate::{CancellationToken, EngineError, error::Cause, machine, storage::Entry};
+use super::files;
+use super::id::Id;
+use super::open::Opened;
+use crate::error::Cause;
+use crate::storage::Entry;
+use crate::{CancellationToken, EngineError, machine};
 
 /// Without a sign of life for so long, a lock is stale. restic's rule.
 const STALE: Duration = Duration::from_secs(30 * 60);
-/// After so many renewals in a row that failed (20 minutes, with the default interval) we stop, well
-/// before others call our lock stale.
+/// After so many renewals in a row that failed (20 minutes, with the default interval) we stop,
+/// well before others call our lock stale.
 const FAILED_RENEWALS: u32 = 4;
 
 /// Asked with the hostname field of another one's lock whether its holder is provably gone.
@@ -194,8 +194,8 @@ impl Lock {
         }
     }
 
-    /// Writes a lock and starts to renew it. The task that does so also removes it, whatever becomes of
-    /// us.
+    /// Writes a lock and starts to renew it. The task that does so also removes it, whatever
+    /// becomes of us.
     async fn take(opened: &Arc<Opened>, mode: Mode) -> Result<(Self, Id), EngineError> {
         let (stop, stopped) = oneshot::channel();
         let (written, id) = oneshot::channel();
@@ -480,8 +480,8 @@ async fn look(opened: &Opened, entry: &Entry, id: Id) -> Result<Found, EngineErr
     if ours().contains(&id) {
         return Ok(held);
     }
-    // Dated far in the future: the clock was wrong then, or is now. Whoever is alive renews its lock, and
-    // the storage has a clock of its own.
+    // Dated far in the future: the clock was wrong then, or is now. Whoever is alive renews its
+    // lock, and the storage has a clock of its own.
     let ahead = file.time.duration_since(Timestamp::now()) > jiff::SignedDuration::from_mins(30);
     let since = match entry.modified {
         Some(modified) if ahead => modified,

@@ -1,27 +1,22 @@
 //! Opening a repository, and making a new one.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
-use rustic_core::{
-    ConfigOptions, Credentials, KeyOptions,
-    repofile::{ConfigFile, KeyFile},
-};
+use rustic_core::repofile::{ConfigFile, KeyFile};
+use rustic_core::{ConfigOptions, Credentials, KeyOptions};
 use tokio::task::spawn_blocking;
 
-use super::{
-    OpenOptions,
-    backend::{self, Backend},
-    crypto::RepoKey,
-    files::{self, FileCache},
-    id::Id,
-    prepare::Prepared,
-};
-use crate::{EngineError, ObjectStore, Secret, StorageError, error::Cause};
+use super::OpenOptions;
+use super::backend::{self, Backend};
+use super::crypto::RepoKey;
+use super::files::{self, FileCache};
+use super::id::Id;
+use super::prepare::Prepared;
+use crate::error::Cause;
+use crate::{EngineError, ObjectStore, Secret, StorageError};
 
 /// Cost of the key derivation of new keys: 32 MiB and about a tenth of a second, as restic's own.
 const SCRYPT_N: u32 = 1 << 15;
@@ -94,8 +89,8 @@ pub(super) async fn open(
                 continue;
             }
             let file = match files::read_named(store, &directory, &location, &name).await {
-                // Of somebody who made the repository a moment later than another one; if it is still
-                // listed at the second look, it is lost.
+                // Of somebody who made the repository a moment later than another one; if it is
+                // still listed at the second look, it is lost.
                 Err(EngineError::Storage(error)) if error.is_not_found() => {
                     search.missing = Some(name);
                     continue;
@@ -115,7 +110,8 @@ pub(super) async fn open(
             let Some((config_file, json)) =
                 decrypt_config(store, &config_path, &key, &config_file).await?
             else {
-                // A crashed initialisation may have left a key that fits the password but nothing else.
+                // A crashed initialisation may have left a key that fits the password but nothing
+                // else.
                 search.without_config = Some(name);
                 continue;
             };
@@ -146,7 +142,8 @@ struct Search {
 }
 
 impl Search {
-    /// Why the repository does not open. The password is only wrong if no key file is damaged and none opens with it.
+    /// Why the repository does not open. The password is only wrong if no key file is damaged and
+    /// none opens with it.
     fn failure(self, location: String, config: &[u8]) -> EngineError {
         if let Some(error) = self.damaged {
             return error;
@@ -187,7 +184,8 @@ async fn read_config(store: &ObjectStore, path: &str) -> Result<Bytes, StorageEr
     }
 }
 
-/// The config and its text, if the key fits. It has no hash in its name, so it is read again before it counts as damaged.
+/// The config and its text, if the key fits. It has no hash in its name, so it is read again before
+/// it counts as damaged.
 async fn decrypt_config(
     store: &ObjectStore,
     path: &str,
@@ -318,14 +316,15 @@ pub(super) async fn init(
     if let Some(path) = new_file
         && files::unseal(&key, &opened.config_file).is_err()
     {
-        // Somebody else was faster. A key that opens with the password but fits nothing makes restic
-        // believe that the repository is damaged.
+        // Somebody else was faster. A key that opens with the password but fits nothing makes
+        // restic believe that the repository is damaged.
         store.delete(&path).await?;
     }
     Ok(opened)
 }
 
-/// Lets rustic choose the chunker's polynomial and write the config, which completes the repository.
+/// Lets rustic choose the chunker's polynomial and write the config, which completes the
+/// repository.
 async fn write_config(
     backend: Backend,
     key: &RepoKey,

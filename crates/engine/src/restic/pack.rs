@@ -3,21 +3,20 @@
 //! ```text
 //!   blob │ blob │ … │ encrypted header │ length of the encrypted header (4 bytes)
 //! ```
-//! The header has one entry for each blob: kind (1 byte), stored length (4), for compressed ones the
-//! length of the contents (4), and the id (32). Numbers are little-endian.
+//! The header has one entry for each blob: kind (1 byte), stored length (4), for compressed ones
+//! the length of the contents (4), and the id (32). Numbers are little-endian.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{
-    crypto::{OVERHEAD, RepoKey},
-    encode::EncodedBlob,
-    files,
-    id::Id,
-    index::{BlobKind, IndexBlob, IndexPack},
-    open::Opened,
-};
-use crate::{EngineError, error::Cause};
+use super::crypto::{OVERHEAD, RepoKey};
+use super::encode::EncodedBlob;
+use super::files;
+use super::id::Id;
+use super::index::{BlobKind, IndexBlob, IndexPack};
+use super::open::Opened;
+use crate::EngineError;
+use crate::error::Cause;
 
 /// A pack that has reached this size is finished: restic's own default.
 pub(super) const PACK_SIZE: usize = 16 << 20;

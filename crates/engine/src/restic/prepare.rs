@@ -3,30 +3,24 @@
 //! ```text
 //!   index ─► packs: all there, in their size? ─► a part read back and hashed ─► repair, if need be
 //! ```
-//! No lock is held here: what looks broken is looked at again under the exclusive lock before anything is done
-//! about it ([`repair`]). After that the stream may begin: a chunk that is stored in what is broken does not count
-//! as stored, and is written anew.
+//! No lock is held here: what looks broken is looked at again under the exclusive lock before
+//! anything is done about it ([`repair`]). After that the stream may begin: a chunk that is stored
+//! in what is broken does not count as stored, and is written anew.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, HashSet},
-    sync::{Arc, PoisonError},
-};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, PoisonError};
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{
-    files,
-    id::Id,
-    index::{BlobIndex, BlobKind, KnownPack, Sizes},
-    inspect,
-    open::{Opened, run_blocking},
-    repair,
-    rotation::{self, Progress},
-    snapshot::SnapshotFile,
-};
+use super::id::Id;
+use super::index::{BlobIndex, BlobKind, KnownPack, Sizes};
+use super::open::{Opened, run_blocking};
+use super::rotation::{self, Progress};
+use super::snapshot::SnapshotFile;
+use super::{files, inspect, repair};
 use crate::{CancellationToken, EngineError, ReadBack};
 
 /// Packs read at a time.
@@ -51,7 +45,8 @@ pub(super) struct Prepared {
     pub(super) bytes_read: u64,
 }
 
-/// Looks at what the next backup will rely on, and repairs it. What was found out is kept for that backup.
+/// Looks at what the next backup will rely on, and repairs it. What was found out is kept for that
+/// backup.
 pub(super) async fn prepare(
     opened: &Arc<Opened>,
     wish: ReadBack,
@@ -132,7 +127,8 @@ async fn look_and_repair(
         prepared.excluded.clone_from(&suspects);
         match repair::repair(opened, &suspects, index_lost, cancel).await {
             Ok(damage) => prepared.damage = damage,
-            // Somebody is at work for long. What is broken does not count all the same; the next backup repairs it.
+            // Somebody is at work for long. What is broken does not count all the same; the next
+            // backup repairs it.
             Err(error @ EngineError::Locked { .. }) => {
                 tracing::warn!(location = %opened.location, %error, "the repository cannot be repaired yet");
                 prepared.damage.extend(broken.into_values());
@@ -146,7 +142,8 @@ async fn look_and_repair(
     Ok(prepared)
 }
 
-/// The packs that are missing or have another size than the index says, each with a sentence about it.
+/// The packs that are missing or have another size than the index says, each with a sentence about
+/// it.
 pub(super) async fn broken_by_size(
     opened: &Arc<Opened>,
     packs: impl Iterator<Item = &KnownPack>,
@@ -204,7 +201,8 @@ async fn wrong_size(opened: &Arc<Opened>, pack: &KnownPack) -> Result<Option<Str
     )))
 }
 
-/// Reads packs and compares them with their names; the ones that differ, each with a sentence about it.
+/// Reads packs and compares them with their names; the ones that differ, each with a sentence about
+/// it.
 pub(super) async fn read_back(
     opened: &Arc<Opened>,
     packs: Vec<KnownPack>,
@@ -253,7 +251,8 @@ async fn hash(opened: &Arc<Opened>, pack: &KnownPack) -> Result<Id, EngineError>
     Ok(Id::finish(hasher))
 }
 
-/// The packs that a snapshot needs, as far as its trees can be read, and whether the index lacks some of them.
+/// The packs that a snapshot needs, as far as its trees can be read, and whether the index lacks
+/// some of them.
 async fn packs_of(
     opened: &Opened,
     index: &BlobIndex,

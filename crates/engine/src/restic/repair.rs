@@ -1,34 +1,30 @@
 //! Putting a repository right: what is broken leaves the index, what is still good in it is kept.
 //!
-//! Under an exclusive lock, because index files are replaced. A crash at any point leaves a sound repository:
+//! Under an exclusive lock, because index files are replaced. A crash at any point leaves a sound
+//! repository:
 //!
 //! ```text
 //!   1. the good blobs of damaged packs go into new packs, which an index names
 //!   2. a new index names the good packs of the index files that are to be replaced
 //!   3. the old index files go, then the damaged packs
 //! ```
-//! The chunks that are lost are stored anew by the next backup whose stream still has them. Snapshots that need a
-//! chunk that nobody has any more are named by [`survey`](super::survey).
+//! The chunks that are lost are stored anew by the next backup whose stream still has them.
+//! Snapshots that need a chunk that nobody has any more are named by [`survey`](super::survey).
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{
-    encode::{self, EncodedBlob},
-    files,
-    id::Id,
-    index::{self, IndexBlob, IndexFile, IndexPack, KnownPack, Sizes},
-    lock::{Lock, Mode},
-    open::{Opened, run_blocking},
-    prepare,
-    upload::{BLOBS_PER_INDEX, Upload},
-};
+use super::encode::{self, EncodedBlob};
+use super::id::Id;
+use super::index::{self, IndexBlob, IndexFile, IndexPack, KnownPack, Sizes};
+use super::lock::{Lock, Mode};
+use super::open::{Opened, run_blocking};
+use super::upload::{BLOBS_PER_INDEX, Upload};
+use super::{files, prepare};
 use crate::{CancellationToken, EngineError};
 
 /// How long others are waited for: a backup can go on without the repair.
@@ -36,8 +32,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(600);
 /// Files read or deleted at a time.
 const FILES: usize = 8;
 
-/// Takes what is broken out of the index; returns what was found and done, in sentences. Of `suspects` it is only
-/// known that their contents looked wrong. With `index_lost`, packs that no index names are named again.
+/// Takes what is broken out of the index; returns what was found and done, in sentences. Of
+/// `suspects` it is only known that their contents looked wrong. With `index_lost`, packs that no
+/// index names are named again.
 pub(super) async fn repair(
     opened: &Arc<Opened>,
     suspects: &HashSet<Id>,
@@ -102,8 +99,8 @@ impl IndexFiles {
             .chain(&self.recovered)
     }
 
-    /// Replaces every index file that names a pack that goes, and every one that cannot be read. What only headers
-    /// named is named now.
+    /// Replaces every index file that names a pack that goes, and every one that cannot be read.
+    /// What only headers named is named now.
     pub(super) async fn replace(
         self,
         opened: &Opened,

@@ -5,28 +5,30 @@
 //!   time         ─► a hand that goes round           ╰──────╯
 //!                   once in a period            last backup   this one
 //! ```
-//! Each backup reads the packs that the hand has passed since the backup before. So every pack is read once in
-//! a period, however often backups are made, and nobody has to keep a list. How far the hand came is written
-//! into the snapshot ([`Progress`]), in the repository itself: what a restart or a user of the cluster could lose
-//! is not needed.
+//! Each backup reads the packs that the hand has passed since the backup before. So every pack is
+//! read once in a period, however often backups are made, and nobody has to keep a list. How far
+//! the hand came is written into the snapshot ([`Progress`]), in the repository itself: what a
+//! restart or a user of the cluster could lose is not needed.
 //!
-//! Besides, at least [`LEAST`] or one hundredth of all is read each time: first what the newest snapshot needs,
-//! which the next one will most likely rely on.
+//! Besides, at least [`LEAST`] or one hundredth of all is read each time: first what the newest
+//! snapshot needs, which the next one will most likely rely on.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{id::Id, index::KnownPack};
+use super::id::Id;
+use super::index::KnownPack;
 use crate::{ReadBack, ReadDepth};
 
 /// Bytes that are read at least, if there are so many.
 pub(super) const LEAST: u64 = 64 << 20;
 /// This part of all bytes is read at least.
 const LEAST_PART: u64 = 100;
-/// Packs that the newest snapshot does not need and that are read only to reach the least: small ones would cost
-/// many requests.
+/// Packs that the newest snapshot does not need and that are read only to reach the least: small
+/// ones would cost many requests.
 const MOST_OTHERS: usize = 32;
 
 /// How far reading back has come, as a snapshot file says it.

@@ -5,14 +5,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{
-    encode, files,
-    id::Id,
-    index::{BlobIndex, BlobKind},
-    open::Opened,
-    rotation::Progress,
-};
-use crate::{EngineError, Made, SnapshotInfo, error::Cause};
+use super::id::Id;
+use super::index::{BlobIndex, BlobKind};
+use super::open::Opened;
+use super::rotation::Progress;
+use super::{encode, files};
+use crate::error::Cause;
+use crate::{EngineError, Made, SnapshotInfo};
 
 /// Snapshot files that are read at a time.
 const READS: usize = 8;
@@ -36,12 +35,14 @@ pub(super) struct SnapshotFile {
     pub(super) tags: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) program_version: String,
-    /// The snapshot that this one took the place of: `restic tag` and `restic rewrite` write a new one.
+    /// The snapshot that this one took the place of: `restic tag` and `restic rewrite` write a new
+    /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) original: Option<Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) summary: Option<Summary>,
-    /// Ours: how far reading back has come. restic passes over it, and leaves it out of snapshots that it rewrites.
+    /// Ours: how far reading back has come. restic passes over it, and leaves it out of snapshots
+    /// that it rewrites.
     #[serde(
         default,
         rename = "kubestashReadBack",
@@ -287,8 +288,8 @@ impl Opened {
         serde_json::from_slice(&text).map_err(|error| unreadable(Box::new(error)))
     }
 
-    /// Reads a blob, wherever a good copy of it is: its stored form and its contents. A place is asked twice, because
-    /// one wrong answer proves nothing.
+    /// Reads a blob, wherever a good copy of it is: its stored form and its contents. A place is
+    /// asked twice, because one wrong answer proves nothing.
     pub(super) async fn blob(
         &self,
         index: &BlobIndex,

@@ -5,39 +5,35 @@
 //!   read, cut, hash   ──►  compress, encrypt  ──►  pack, upload ──► index ──► snapshot
 //!        └ known chunks are only counted
 //! ```
-//! Memory: a chunk has 1 MiB on average and 8 MiB at most; [`AHEAD`] of them are between the stages,
-//! one pack is being filled and two are on their way ([`upload`](super::upload)): about 50 MiB, however long the stream.
+//! Memory: a chunk has 1 MiB on average and 8 MiB at most; [`AHEAD`] of them are between the
+//! stages, one pack is being filled and two are on their way ([`upload`](super::upload)): about 50
+//! MiB, however long the stream.
 //!
 //! The snapshot file is written last, when all packs and index files are durable, and only if the
 //! stream ended well, nobody cancelled and our lock is still ours. In any other case the packs that
 //! no index names yet are removed again.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::{
-    chunker::{Chunker, Sizes},
-    encode::{EncodedBlob, encode},
-    id::Id,
-    index::{BlobIndex, BlobKind},
-    lock::{Lock, Mode},
-    open::{Opened, run_blocking},
-    prepare::{self, Prepared},
-    repair,
-    snapshot::{SnapshotFile, Summary, Tree},
-    survey,
-    upload::Upload,
-    written,
-};
+use super::chunker::{Chunker, Sizes};
+use super::encode::{EncodedBlob, encode};
+use super::id::Id;
+use super::index::{BlobIndex, BlobKind};
+use super::lock::{Lock, Mode};
+use super::open::{Opened, run_blocking};
+use super::prepare::{self, Prepared};
+use super::snapshot::{SnapshotFile, Summary, Tree};
+use super::upload::Upload;
+use super::{repair, survey, written};
+use crate::error::Cause;
 use crate::{
     BackupRequest, BackupSummary, ByteSource, CancellationToken, EngineError, Examined, ReadBack,
-    error::Cause,
 };
 
 /// Chunks between reading and packing.
@@ -47,8 +43,8 @@ const UNDO: Duration = Duration::from_secs(30);
 
 /// Stores a stream as a new snapshot.
 ///
-/// The work is a task of its own: a caller that goes away cancels it, but what has to be put in order
-/// then is still put in order, under the lock.
+/// The work is a task of its own: a caller that goes away cancels it, but what has to be put in
+/// order then is still put in order, under the lock.
 pub(super) async fn backup(
     opened: &Arc<Opened>,
     request: BackupRequest,
@@ -156,8 +152,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Stores everything but the snapshot file, and returns what that is to say and what is known of the repository.
-    /// Packs that turn out to be broken are added to `broken`.
+    /// Stores everything but the snapshot file, and returns what that is to say and what is known
+    /// of the repository. Packs that turn out to be broken are added to `broken`.
     async fn store(
         &self,
         upload: &mut Upload,

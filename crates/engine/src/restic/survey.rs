@@ -1,20 +1,15 @@
 //! What is in a repository, and which of its snapshots can still be restored as a whole.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{
-    files,
-    id::Id,
-    index::{BlobIndex, BlobKind},
-    inspect,
-    open::Opened,
-    snapshot::SnapshotFile,
-};
+use super::id::Id;
+use super::index::{BlobIndex, BlobKind};
+use super::open::Opened;
+use super::snapshot::SnapshotFile;
+use super::{files, inspect};
 use crate::{DamagedSnapshot, EngineError, RepositoryStats};
 
 /// Trees read at a time.
@@ -28,7 +23,8 @@ pub(super) struct Survey {
     pub(super) damaged: Vec<DamagedSnapshot>,
     /// All blobs that snapshots refer to; incomplete if one of them is damaged.
     pub(super) used: HashSet<(BlobKind, Id)>,
-    /// Whether there may be blobs that are used and not among them, because a snapshot or tree cannot be read.
+    /// Whether there may be blobs that are used and not among them, because a snapshot or tree
+    /// cannot be read.
     pub(super) incomplete: bool,
     /// Blobs that the index does not name yet.
     added: HashSet<Id>,
@@ -41,8 +37,8 @@ struct Seen {
     damage: Option<String>,
 }
 
-/// Looks at all snapshots. `index` names what counts as stored; a backup that is about to be finished has stored
-/// `added` as well.
+/// Looks at all snapshots. `index` names what counts as stored; a backup that is about to be
+/// finished has stored `added` as well.
 pub(super) async fn survey(
     opened: &Arc<Opened>,
     index: &BlobIndex,
@@ -76,7 +72,8 @@ pub(super) async fn survey(
             .into_iter()
             .filter(|id| !seen.contains_key(id))
             .collect();
-        // A tree that was just stored again is whole with all below it, as it is the new snapshot's.
+        // A tree that was just stored again is whole with all below it, as it is the new
+        // snapshot's.
         due.retain(|id| index.contains(BlobKind::Tree, id) || !survey.added.contains(id));
         due.sort_unstable();
         due.dedup();

@@ -1,23 +1,21 @@
 //! The packs of a backup on their way to the storage, and what names them.
 //!
-//! The order is what keeps a repository sound whatever happens: a pack is named by an index file only
-//! when it is durable, the snapshot is written only when all index files are, and a pack that an index
-//! may name is never removed again.
+//! The order is what keeps a repository sound whatever happens: a pack is named by an index file
+//! only when it is durable, the snapshot is written only when all index files are, and a pack that
+//! an index may name is never removed again.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-use super::{
-    encode::EncodedBlob,
-    files,
-    id::Id,
-    index::{BlobKind, IndexFile, IndexPack, KnownPack},
-    open::{Opened, run_blocking},
-    pack::Pack,
-    snapshot::SnapshotFile,
-};
+use super::encode::EncodedBlob;
+use super::files;
+use super::id::Id;
+use super::index::{BlobKind, IndexFile, IndexPack, KnownPack};
+use super::open::{Opened, run_blocking};
+use super::pack::Pack;
+use super::snapshot::SnapshotFile;
 use crate::{BackupSummary, EngineError, Examined, StorageError};
 
 /// Packs on their way to the storage at a time.
@@ -165,8 +163,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Starts to name the durable packs in an index file. From here on they must stay: an index that
-    /// names what is not there would make later backups believe that their data is stored.
+    /// Starts to name the durable packs in an index file. From here on they must stay: an index
+    /// that names what is not there would make later backups believe that their data is stored.
     fn send_index(&mut self) {
         if self.durable.is_empty() {
             return;
@@ -249,7 +247,8 @@ impl Upload {
         })
     }
 
-    /// Removes what was uploaded in vain. Only this process knows these packs, so nobody needs them.
+    /// Removes what was uploaded in vain. Only this process knows these packs, so nobody needs
+    /// them.
     pub(super) async fn undo(&mut self) {
         while !self.uploads.is_empty() {
             // The error that matters was told already.

@@ -1,19 +1,16 @@
-//! After the stream, before the snapshot is written: what it will refer to is in the storage as it should be.
+//! After the stream, before the snapshot is written: what it will refer to is in the storage as it
+//! should be.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use super::{
-    files,
-    id::Id,
-    index::{self, BlobIndex, BlobKind, KnownPack},
-    open::Opened,
-    prepare::{self, Prepared},
-    rotation::LEAST,
-    upload::Upload,
-};
+use super::files;
+use super::id::Id;
+use super::index::{self, BlobIndex, BlobKind, KnownPack};
+use super::open::Opened;
+use super::prepare::{self, Prepared};
+use super::rotation::LEAST;
+use super::upload::Upload;
 use crate::{EngineError, ReadDepth};
 
 /// What was looked at.
@@ -23,8 +20,9 @@ pub(super) struct Written {
     pub(super) bytes_read: u64,
 }
 
-/// Compares the size of every pack that the snapshot needs with a listing, and reads back what was written: the index
-/// files, and of the packs as many as a backup reads at least. The second value names the packs that are broken.
+/// Compares the size of every pack that the snapshot needs with a listing, and reads back what was
+/// written: the index files, and of the packs as many as a backup reads at least. The second value
+/// names the packs that are broken.
 pub(super) async fn verify(
     opened: &Arc<Opened>,
     index: &BlobIndex,

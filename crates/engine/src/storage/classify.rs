@@ -4,7 +4,9 @@ use std::error::Error;
 
 use opendal::ErrorKind;
 
-use super::{StorageError, error::Reply, remote::NO_STORE};
+use super::StorageError;
+use super::error::Reply;
+use super::remote::NO_STORE;
 use crate::error::Cause;
 
 /// Longest part of a server's reply that is worth showing.

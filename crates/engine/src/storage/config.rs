@@ -9,7 +9,8 @@ use crate::Secret;
 pub struct StorageConfig {
     /// Where and how.
     pub provider: Provider,
-    /// Directory that everything lies under; empty for the root. Slashes at the ends do not matter.
+    /// Directory that everything lies under; empty for the root. Slashes at the ends do not
+    /// matter.
     pub prefix: String,
     /// Most requests at a time; `None`: 10.
     pub max_connections: Option<usize>,

@@ -76,7 +76,8 @@ pub enum StorageError {
     EndpointUnreachable {
         /// The storage in words.
         place: String,
-        /// What in the configuration is likely to be the cause, with a semicolon in front; or nothing.
+        /// What in the configuration is likely to be the cause, with a semicolon in front; or
+        /// nothing.
         hint: &'static str,
         /// Why not.
         #[source]
@@ -152,7 +153,8 @@ pub enum StorageError {
 pub(crate) struct Reply(pub(crate) String);
 
 impl StorageError {
-    /// Stable name of the kind of error, in PascalCase: metric label, condition reason, Event reason.
+    /// Stable name of the kind of error, in PascalCase: metric label, condition reason, Event
+    /// reason.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::BucketMissing { .. } => "BucketMissing",

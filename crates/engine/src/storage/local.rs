@@ -6,13 +6,11 @@
 
 mod disk;
 
-use std::{
-    fs::{self, File},
-    io::{self, Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -87,7 +85,8 @@ impl LocalStore {
                 }
                 let path = shared.root.join(format!(".probe{TEMPORARY}{}", unique()));
                 make_directory(&shared.root)?;
-                // Of an earlier trial, or of a file beside the repositories, whose writer was killed.
+                // Of an earlier trial, or of a file beside the repositories, whose writer was
+                // killed.
                 let mut left = Vec::new();
                 find_temporary_beside(&shared.root, &mut left)?;
                 remove_files(&left)?;

@@ -6,24 +6,24 @@
 mod build;
 mod guard;
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use opendal::{
-    ErrorKind, HttpTransporter, OperationContext, Operator,
-    layers::{RetryLayer, TimeoutLayer},
-};
+use opendal::layers::{RetryLayer, TimeoutLayer};
+use opendal::{ErrorKind, HttpTransporter, OperationContext, Operator};
 use opendal_http_transport_reqwest::ReqwestTransport;
 use tokio::sync::Semaphore;
 
 use self::build::{build_azure, build_gcs, build_s3, http_client};
 use self::guard::Guard;
 pub(super) use self::guard::NO_STORE;
-use super::{
-    Entry, Provider, StorageConfig, StorageError, StorageRetry, classify::classify, retry,
-};
+use super::classify::classify;
+use super::{Entry, Provider, StorageConfig, StorageError, StorageRetry, retry};
 
 /// An operation that gets nothing done for so long has failed, whatever may still be tried.
 const NO_PROGRESS: Duration = Duration::from_secs(300);
@@ -224,8 +224,8 @@ impl RemoteStore {
         }
     }
 
-    /// Writes an object unless there is one; tells which of the two. A server that cannot do this in
-    /// one step is asked in two.
+    /// Writes an object unless there is one; tells which of the two. A server that cannot do this
+    /// in one step is asked in two.
     pub(super) async fn create(&self, path: &str, content: Bytes) -> Result<bool, StorageError> {
         let operation = async {
             let write = self.operator.write_with(path, content.clone());
@@ -310,7 +310,8 @@ impl RemoteStore {
         loop {
             match self.run("list", &directory, lister.try_next()).await {
                 Ok(Some(entry)) if seen.insert(entry.path().to_owned()) => entries.push(entry),
-                // Some servers repeat an entry where a page ends. One that repeats all of them never comes to an end.
+                // Some servers repeat an entry where a page ends. One that repeats all of them
+                // never comes to an end.
                 Ok(Some(_)) if repeated < seen.len() => repeated += 1,
                 Ok(Some(_)) => return Err(self.repeats(&directory)),
                 Ok(None) => return Ok(entries),

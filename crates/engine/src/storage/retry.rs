@@ -1,12 +1,10 @@
 //! Who is told that a storage does not answer and is asked again.
 //!
-//! The layer that retries is made once for each store and knows nothing of who uses it, so whoever wants to say what it
-//! waits for listens to all stores of the process.
+//! The layer that retries is made once for each store and knows nothing of who uses it, so whoever
+//! wants to say what it waits for listens to all stores of the process.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 /// A request to a storage that failed and is sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]

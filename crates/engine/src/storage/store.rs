@@ -1,13 +1,15 @@
 //! The store as everything else sees it: flat paths under the prefix, one error type.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{
-    StorageConfig, StorageError, config::Provider, local::LocalStore, remote::RemoteStore,
-};
+use super::config::Provider;
+use super::local::LocalStore;
+use super::remote::RemoteStore;
+use super::{StorageConfig, StorageError};
 
 /// Pauses before each time that a part of an object is read that comes too short.
 const SHORT_READS: [Duration; 3] = [
@@ -33,8 +35,8 @@ pub struct Entry {
 /// A storage, opened. Cheap to clone.
 ///
 /// Paths are relative to the prefix, `/` separates their parts, there is no leading slash. Objects
-/// are written whole and atomically: a reader sees the old one, the new one or none. All calls retry
-/// what is worth retrying and give up after five minutes without progress.
+/// are written whole and atomically: a reader sees the old one, the new one or none. All calls
+/// retry what is worth retrying and give up after five minutes without progress.
 #[derive(Clone, Debug)]
 pub struct ObjectStore {
     inner: Arc<Inner>,
@@ -84,9 +86,9 @@ impl ObjectStore {
         self.inner.provider
     }
 
-    /// Whether bucket (or mount) exists and the credentials work. Answers within a few seconds, also
-    /// when nothing answers there; to be asked when a storage is set up, because later a missing
-    /// bucket looks like an empty one.
+    /// Whether bucket (or mount) exists and the credentials work. Answers within a few seconds,
+    /// also when nothing answers there; to be asked when a storage is set up, because later a
+    /// missing bucket looks like an empty one.
     pub async fn probe(&self) -> Result<(), StorageError> {
         match &self.inner.kind {
             Kind::Local(local) => local.probe().await,
@@ -102,8 +104,8 @@ impl ObjectStore {
         }
     }
 
-    /// `length` bytes from `offset`. An object that is shorter is an error, when it is so each of several times: what a
-    /// proxy answers in place of an object is mostly shorter.
+    /// `length` bytes from `offset`. An object that is shorter is an error, when it is so each of
+    /// several times: what a proxy answers in place of an object is mostly shorter.
     pub async fn read_range(
         &self,
         path: &str,
@@ -126,7 +128,8 @@ impl ObjectStore {
             failure = match read {
                 Ok(bytes) if bytes.len() as u64 == length => return Ok(bytes),
                 Ok(bytes) => too_short(bytes.len()),
-                // An answer that is no part of the object. What was tried for long is not tried again.
+                // An answer that is no part of the object. What was tried for long is not tried
+                // again.
                 Err(error @ StorageError::Failed { .. }) if begun.elapsed() < QUICK => error,
                 Err(error) => return Err(error),
             };
@@ -220,8 +223,8 @@ impl ObjectStore {
         Ok(names)
     }
 
-    /// Deletes everything under a directory and returns how many objects that were. The empty string
-    /// deletes everything under the prefix.
+    /// Deletes everything under a directory and returns how many objects that were. The empty
+    /// string deletes everything under the prefix.
     pub async fn remove_all(&self, directory: &str) -> Result<u64, StorageError> {
         match &self.inner.kind {
             Kind::Local(local) => local.remove_all(directory).await,
@@ -240,9 +243,10 @@ impl ObjectStore {
         }
     }
 
-    /// Removes what deleted objects leave in a directory where the storage has real files: unfinished files, and
-    /// directories that are empty, as far as `ours` says that they are ours, and directories that become empty by
-    /// that. The paths of directories end in a slash.
+    /// Removes what deleted objects leave in a directory where the storage has real files:
+    /// unfinished files, and directories that are empty, as far as `ours` says that they are
+    /// ours, and directories that become empty by that. The paths of directories end in a
+    /// slash.
     ///
     /// # Errors
     /// If the storage fails.

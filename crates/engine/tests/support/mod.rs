@@ -2,20 +2,19 @@
 // Every test program uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
-use std::{
-    io::{self, BufRead, BufReader, Read},
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
-};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use kubestash_engine::storage::{Gcs, GcsCredentials, Local, Provider};
 use kubestash_engine::{
     BackupRequest, BackupSummary, ByteSource, CancellationToken, EngineError, LockOwner,
     ObjectStore, OpenOptions, Repository, ResticRepository, Secret, StorageConfig,
-    storage::{Gcs, GcsCredentials, Local, Provider},
 };
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 pub const DIRECTORY: &str = "default-blueprint/repository/v1/frequent-backup/dump";

@@ -2,12 +2,10 @@
 // Every test program uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
-use std::{
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Longer than a server takes to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,8 +36,8 @@ struct Server {
 }
 
 impl Server {
-    /// Starts `command`, given a port, until somebody listens there. The port may be taken in between by another
-    /// process; then the server ends, and another port is tried.
+    /// Starts `command`, given a port, until somebody listens there. The port may be taken in
+    /// between by another process; then the server ends, and another port is tried.
     fn start(command: impl Fn(u16) -> Command) -> Self {
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0")
@@ -105,7 +103,8 @@ pub struct S3Server {
 pub enum Trust {
     /// It believes every signature.
     All,
-    /// It checks keys and signatures, and gets the signature wrong of requests with an escaped slash in the query.
+    /// It checks keys and signatures, and gets the signature wrong of requests with an escaped
+    /// slash in the query.
     Keys,
 }
 

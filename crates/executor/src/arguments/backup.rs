@@ -40,7 +40,8 @@ pub struct Backup {
     pub read_back: ReadBack,
 }
 
-/// Understands the words behind the name of such a Function; `args_flag` carries the task parameter `args`.
+/// Understands the words behind the name of such a Function; `args_flag` carries the task parameter
+/// `args`.
 pub(super) fn parse(
     function: &str,
     words: &[String],

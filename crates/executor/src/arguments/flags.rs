@@ -86,7 +86,8 @@ impl Flags {
             })
     }
 
-    /// How much of the stored data a backup reads back: the task parameters `verify` and `verifyPeriod`.
+    /// How much of the stored data a backup reads back: the task parameters `verify` and
+    /// `verifyPeriod`.
     pub(super) fn read_back(&mut self) -> Result<ReadBack, ArgumentsError> {
         let depth = match self.take("verify").as_deref() {
             None | Some("" | "sample") => ReadDepth::Sample,

@@ -4,8 +4,9 @@
 //!   mysql-backup backup --namespace=demo --backupsession=s-1 --databases=druid … --task-name=t --last-task
 //!   └ Function   └ verb └ the Function's arguments, rendered                     └ the operator's own
 //! ```
-//! A flag is one word, `--name=value` or `--name`; what stands behind the first `=` is the value, whatever
-//! it holds. Flags of the catalog that have no effect here are told in the log, so that nobody waits for
+//! A flag is one word, `--name=value` or `--name`; what stands behind the first `=` is the value,
+//! whatever it holds. Flags of the catalog that have no effect here are told in the log, so that
+//! nobody waits for
 
 mod backup;
 mod error;
@@ -17,15 +18,13 @@ mod tests;
 
 use std::time::Duration;
 
-use kubestash_core::layout;
-use kubestash_database::Family;
-
 pub use backup::Backup;
 pub use error::ArgumentsError;
+use flags::Flags;
+use kubestash_core::layout;
+use kubestash_database::Family;
 pub use manifest::{ManifestBackup, ManifestRestore};
 pub use restore::Restore;
-
-use flags::Flags;
 
 /// What a container shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]

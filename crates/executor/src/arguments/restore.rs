@@ -33,7 +33,8 @@ pub struct Restore {
     pub allowed: Allowed,
 }
 
-/// Understands the words behind the name of such a Function; `args_flag` carries the task parameter `args`.
+/// Understands the words behind the name of such a Function; `args_flag` carries the task parameter
+/// `args`.
 pub(super) fn parse(
     function: &str,
     words: &[String],
@@ -62,7 +63,8 @@ pub(super) fn parse(
             replace: replace(flags.take("on-conflict"))?,
         },
     };
-    // A cache is never needed, the database says its version itself, and nothing follows the last task.
+    // A cache is never needed, the database says its version itself, and nothing follows the last
+    // task.
     flags.take("enable-cache");
     flags.take("db-version");
     flags.switch("last-task")?;

@@ -1,7 +1,7 @@
 //! Everything a backup reads from the API server, before it does anything.
 //!
-//! What concerns one repository, or the database, fails for itself: a repository whose Secret is missing
-//! does not stop the others.
+//! What concerns one repository, or the database, fails for itself: a repository whose Secret is
+//! missing does not stop the others.
 
 use futures::future::join_all;
 use kube::ResourceExt;

@@ -91,7 +91,8 @@ impl From<Error> for NoDump {
     }
 }
 
-/// What is stored of a server without a database: the same bytes each time, which a restore loads without effect.
+/// What is stored of a server without a database: the same bytes each time, which a restore loads
+/// without effect.
 const EMPTY: &[u8] = b"-- The server held no database but its own.\n";
 
 /// Begins the stream of what a task stores.
@@ -194,8 +195,8 @@ async fn dump(
 /// Lets a server without a database into a repository that never held one.
 ///
 /// # Errors
-/// If the repository holds databases: they were lost or removed, and backups of nothing would let retention remove those
-/// that hold something.
+/// If the repository holds databases: they were lost or removed, and backups of nothing would let
+/// retention remove those that hold something.
 pub(super) async fn never_held(repository: &ResticRepository) -> Result<(), Failure> {
     if !plan::holds_databases(&repository.snapshots().await?) {
         return Ok(());

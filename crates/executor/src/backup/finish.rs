@@ -29,7 +29,8 @@ pub(super) struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// Uploads the Snapshot's file, and reports. What nobody has looked at since it was stored is looked at.
+    /// Uploads the Snapshot's file, and reports. What nobody has looked at since it was stored is
+    /// looked at.
     ///
     /// # Errors
     /// If one of these fails; the data stays, and the next attempt finds it.
@@ -100,7 +101,8 @@ impl Finish<'_> {
 
     async fn upload(&self, status: &SnapshotStatus) -> Result<(), Failure> {
         let directory = self.store.directory();
-        // Into a bucket the operator writes the Repository's file; a volume is only reached from here.
+        // Into a bucket the operator writes the Repository's file; a volume is only reached from
+        // here.
         if self.store.is_volume
             && self
                 .store
@@ -124,8 +126,8 @@ impl Finish<'_> {
         Ok(self.store.backend.write_snapshot(directory, &file).await?)
     }
 
-    /// Removes restic snapshots that attempts at the same time have made twice. What fails here is tried
-    /// again when the Snapshot goes.
+    /// Removes restic snapshots that attempts at the same time have made twice. What fails here is
+    /// tried again when the Snapshot goes.
     async fn forget(&self, surplus: Vec<String>) {
         if surplus.is_empty() {
             return;

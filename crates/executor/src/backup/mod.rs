@@ -1,12 +1,13 @@
-//! A backup: one stream, the dump of a database or its manifests, into all repositories of a session, and reported.
+//! A backup: one stream, the dump of a database or its manifests, into all repositories of a
+//! session, and reported.
 //!
 //! ```text
 //!   dereference ──► plan ──► look, repair ──► dump ═╦═► repository 1 ──► file beside the data ──► status
 //!   (all reads)     (pure)   (each repository)      ╚═► repository 2 ──► …
 //! ```
 //! Invariants:
-//! - Whoever reads a Snapshot that says Succeeded finds its data and its file: each is durable before
-//!   the next is written, and the status comes last.
+//! - Whoever reads a Snapshot that says Succeeded finds its data and its file: each is durable
+//!   before the next is written, and the status comes last.
 //! - An attempt can be the first or come after one that was killed at any moment ([`plan`]).
 //! - Each repository has its own outcome; the dump is read once.
 
@@ -21,9 +22,15 @@ mod task;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dereference::{Source, Target, World};
+use finish::Finish;
 use futures::future::join_all;
 use kubestash_api::storage::Snapshot;
 use kubestash_engine::{CancellationToken, Repository as _, ResticRepository};
+use plan::Todo;
+pub use plan::uid_tag;
+use report::Stored;
+pub use task::Task;
 
 use crate::arguments::component_path;
 use crate::cluster::Cluster;
@@ -32,13 +39,6 @@ use crate::retention;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::waiting::Waiting;
-use dereference::{Source, Target, World};
-use finish::Finish;
-use plan::Todo;
-use report::Stored;
-
-pub use plan::uid_tag;
-pub use task::Task;
 
 /// Time that is left to report after the Job was told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -176,8 +176,8 @@ async fn back_up(
     outcomes
 }
 
-/// Opens the repository of a work and looks how far an earlier attempt came. If there is something to dump, what the
-/// backup will rely on is looked at and put right.
+/// Opens the repository of a work and looks how far an earlier attempt came. If there is something
+/// to dump, what the backup will rely on is looked at and put right.
 async fn open<'a>(
     work: Work<'a>,
     cancel: &CancellationToken,

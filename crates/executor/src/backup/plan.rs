@@ -1,7 +1,7 @@
 //! What an attempt of a backup has to do for each repository: pure.
 //!
-//! An attempt may be the first, or come after one that was killed at any moment. What is already there
-//! says how far the earlier one came:
+//! An attempt may be the first, or come after one that was killed at any moment. What is already
+//! there says how far the earlier one came:
 //!
 //! ```text
 //!   the Snapshot says that the component and the upload succeeded   → nothing
@@ -39,8 +39,8 @@ pub(super) enum Todo {
     Dump,
 }
 
-/// Tag of the restic snapshot that belongs to a Snapshot object. The uid keeps clusters apart that write
-/// into one bucket.
+/// Tag of the restic snapshot that belongs to a Snapshot object. The uid keeps clusters apart that
+/// write into one bucket.
 pub fn uid_tag(uid: &str) -> String {
     format!("snapshot-uid={uid}")
 }
@@ -49,8 +49,8 @@ pub fn uid_tag(uid: &str) -> String {
 const EMPTY: &str = "databases=none";
 /// Beginning of the tag that holds a single database, whose name a restore needs.
 const SINGLE: &str = "database=";
-/// Beginning of the tag with the databases in a dump that names them itself: a JSON array, for a name may hold any
-/// character.
+/// Beginning of the tag with the databases in a dump that names them itself: a JSON array, for a
+/// name may hold any character.
 const SEVERAL: &str = "databases=";
 
 /// What is said of the databases in a dump by a tag.
@@ -92,7 +92,8 @@ pub(super) fn holds_databases(existing: &[SnapshotInfo]) -> bool {
     !existing.iter().all(is_empty)
 }
 
-/// All tags of a restic snapshot: name and uid of its Snapshot, and what there is to say of its content.
+/// All tags of a restic snapshot: name and uid of its Snapshot, and what there is to say of its
+/// content.
 pub(super) fn tags(snapshot: &Snapshot, content: &Content) -> Vec<String> {
     let mut tags = vec![
         format!("snapshot={}", snapshot.name_any()),

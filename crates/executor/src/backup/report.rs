@@ -1,8 +1,8 @@
 //! What a backup says in the status of its Snapshot: pure.
 //!
-//! Invariant: "Succeeded" is only said with the id of a restic snapshot that is durable, and for the
-//! Snapshot as a whole only together with the uploaded file. A failed attempt leaves the phase at
-//! `Running`, with the reason: whether there will be another attempt only the operator knows.
+//! Invariant: "Succeeded" is only said with the id of a restic snapshot that is durable, and for
+//! the Snapshot as a whole only together with the uploaded file. A failed attempt leaves the phase
+//! at `Running`, with the reason: whether there will be another attempt only the operator knows.
 
 use std::time::Duration;
 
@@ -154,7 +154,8 @@ fn few(sentences: &[String]) -> Vec<String> {
     few
 }
 
-/// The status with one component that works, with what is known of it beforehand, or has failed in this attempt.
+/// The status with one component that works, with what is known of it beforehand, or has failed in
+/// this attempt.
 pub(super) fn attempt(
     snapshot: &Snapshot,
     component: &str,
@@ -206,7 +207,8 @@ pub(super) fn published(
     status
 }
 
-/// The Snapshot as it is stored beside its data: with this status, without what only this API server knows.
+/// The Snapshot as it is stored beside its data: with this status, without what only this API
+/// server knows.
 pub(super) fn file_of(snapshot: &Snapshot, status: &SnapshotStatus) -> Snapshot {
     let mut file = snapshot.clone();
     file.metadata.managed_fields = None;

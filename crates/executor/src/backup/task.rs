@@ -39,7 +39,8 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// The file as the Snapshot names it: restic's stream has a name, a file in a folder has a path.
+    /// The file as the Snapshot names it: restic's stream has a name, a file in a folder has a
+    /// path.
     pub(super) fn host_path(self) -> String {
         match self {
             Self::Dump(_) => self.file().to_owned(),

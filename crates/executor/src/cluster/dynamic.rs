@@ -15,7 +15,8 @@ pub enum Created {
 }
 
 impl Cluster {
-    /// How a kind of `group` is served: in `version`, or without one in the most stable version there is.
+    /// How a kind of `group` is served: in `version`, or without one in the most stable version
+    /// there is.
     ///
     /// # Errors
     /// If the API server refuses or stays away.
@@ -111,7 +112,8 @@ impl Cluster {
         }
     }
 
-    /// Sends an object in place of the one that it was made from, or with `dry_run` finds out whether that could be done.
+    /// Sends an object in place of the one that it was made from, or with `dry_run` finds out
+    /// whether that could be done.
     ///
     /// # Errors
     /// If the API server refuses or stays away, or the object has changed meanwhile.

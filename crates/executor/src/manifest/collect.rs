@@ -12,11 +12,12 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 
-/// Reads the database that `target` names, as seen from `namespace`, and everything that belongs to it. `named_by` is the
-/// field that names the target.
+/// Reads the database that `target` names, as seen from `namespace`, and everything that belongs to
+/// it. `named_by` is the field that names the target.
 ///
 /// # Errors
-/// If the target is no database that can be made from its manifests, or an object that is named does not exist.
+/// If the target is no database that can be made from its manifests, or an object that is named
+/// does not exist.
 pub(crate) async fn collect(
     cluster: &Cluster,
     target: Option<&TypedObjectReference>,

@@ -17,7 +17,8 @@ struct Done {
     kept: Vec<String>,
 }
 
-/// Makes what is missing and replaces what shall be replaced; returns what the session says about it.
+/// Makes what is missing and replaces what shall be replaced; returns what the session says about
+/// it.
 ///
 /// # Errors
 /// If an object cannot be made; the message says which ones were.

@@ -1,4 +1,5 @@
-//! Manifests: the Kubernetes objects around a database, read for a backup and made anew by a restore.
+//! Manifests: the Kubernetes objects around a database, read for a backup and made anew by a
+//! restore.
 //!
 //! ```text
 //!   collect  database object ─► Secrets, ConfigMaps, databases it needs ─► document ─► as any backup
@@ -6,7 +7,8 @@
 //! ```
 //! Which objects, and under which names, is decided by `kubestash_core::manifest`. Invariants:
 //! - Nothing is made before everything that can be known beforehand is known to be well.
-//! - What exists is kept as it is, and the session says so; what exists and is somebody else's stops the restore.
+//! - What exists is kept as it is, and the session says so; what exists and is somebody else's
+//!   stops the restore.
 
 mod collect;
 mod make;

@@ -36,8 +36,8 @@ pub(super) enum Act {
     Keep,
 }
 
-/// Looks at every object that is to be made, in the order in which they are made. With `replaces`, one that exists gets
-/// the content of the one that was backed up.
+/// Looks at every object that is to be made, in the order in which they are made. With `replaces`,
+/// one that exists gets the content of the one that was backed up.
 ///
 /// # Errors
 /// All obstacles together.
@@ -54,7 +54,8 @@ pub(super) async fn preflight(
         .filter(|placement| placement.restored)
         .filter_map(|placement| Some((placement, document.find(&placement.source)?)))
         .collect();
-    // What is referred to is made before what refers to it: Secrets, what the database needs, the database.
+    // What is referred to is made before what refers to it: Secrets, what the database needs, the
+    // database.
     restored.sort_by_key(|(placement, _)| match placement.source.part {
         Part::Database if by.placements.first() == Some(*placement) => 2,
         Part::Database => 1,

@@ -1,4 +1,5 @@
-//! The database that the manifests of the same session have made: it comes up while we wait, and waits for its data.
+//! The database that the manifests of the same session have made: it comes up while we wait, and
+//! waits for its data.
 
 use std::time::Duration;
 
@@ -115,8 +116,8 @@ async fn object(
     Ok(found.map(|object| (resource, object)))
 }
 
-/// Lets a database that waits for its first restore go on: the data is there. Who provides databases may not know that a
-/// session without a target is about this one.
+/// Lets a database that waits for its first restore go on: the data is there. Who provides
+/// databases may not know that a session without a target is about this one.
 ///
 /// # Errors
 /// If the object cannot be read or changed.

@@ -37,7 +37,8 @@ pub(crate) struct Part {
     pub(crate) path: String,
     /// Id of the restic snapshot.
     pub(crate) id: String,
-    /// The tag that we gave the restic snapshot, by which it is found if others have given it another id.
+    /// The tag that we gave the restic snapshot, by which it is found if others have given it
+    /// another id.
     pub(crate) tag: Option<String>,
     /// The file in it.
     pub(crate) file: String,
@@ -97,8 +98,8 @@ fn left_out(snapshot: &Snapshot, component: &str) -> Vec<String> {
     component.map_or_else(Vec::new, |component| component.left_out.clone())
 }
 
-/// Where data goes: into the target that the session names, else into what its manifests make of the one that was backed
-/// up.
+/// Where data goes: into the target that the session names, else into what its manifests make of
+/// the one that was backed up.
 fn target(session: &RestoreSession, snapshot: &Snapshot) -> TypedObjectReference {
     let own = session.namespace().unwrap_or_default();
     let options = session.spec.manifest_options.as_deref();

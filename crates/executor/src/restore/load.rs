@@ -26,7 +26,8 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Loads the dump; returns its size in bytes.
 ///
 /// # Errors
-/// What the client says about the statement that failed, or why the dump could not be read to its end.
+/// What the client says about the statement that failed, or why the dump could not be read to its
+/// end.
 pub(super) async fn load(
     restore: &Restore,
     world: &World,
@@ -110,8 +111,8 @@ pub(super) async fn load(
 
 /// Streams the dump into the client and waits for it.
 ///
-/// Whichever way this ends, also by being dropped, the client goes before its input does (`running` is behind `sink`, so
-/// it is dropped first): half a dump must not look like a whole one.
+/// Whichever way this ends, also by being dropped, the client goes before its input does (`running`
+/// is behind `sink`, so it is dropped first): half a dump must not look like a whole one.
 async fn stream(
     repository: &ResticRepository,
     id: &str,
@@ -125,7 +126,8 @@ async fn stream(
         .await;
     match written {
         Ok(bytes) => {
-            // Only now may the clients see the end of their input. What goes wrong with it, they know better.
+            // Only now may the clients see the end of their input. What goes wrong with it, they
+            // know better.
             let _ = sink.finish().await;
             running.finish(cancel).await.map_err(partial)?;
             Ok(bytes)
@@ -155,8 +157,8 @@ fn partial(error: LoadError) -> Failure {
     unfinished(error.into(), &after)
 }
 
-/// A failure after the first byte, which is worth knowing, and so is what it leaves behind and whether restoring again
-/// helps.
+/// A failure after the first byte, which is worth knowing, and so is what it leaves behind and
+/// whether restoring again helps.
 fn unfinished(failure: Failure, after: &Aftermath) -> Failure {
     let next = match (after.is_unfinished(), failure.permanent) {
         // Where another Snapshot is needed, it says so itself.
@@ -172,8 +174,8 @@ fn unfinished(failure: Failure, after: &Aftermath) -> Failure {
     }
 }
 
-/// Returns once the server is gone: when the client has taken nothing for `quiet` and `look` fails. A server that is at
-/// work, be it for hours on one statement, is left to it.
+/// Returns once the server is gone: when the client has taken nothing for `quiet` and `look` fails.
+/// A server that is at work, be it for hours on one statement, is left to it.
 async fn deserted<F>(progress: &AtomicU64, quiet: Duration, look: impl Fn() -> F) -> Failure
 where
     F: Future<Output = Result<(), Failure>>,

@@ -1,13 +1,17 @@
-//! A restore: one component of a Snapshot, streamed out of its repository into the target's database.
+//! A restore: one component of a Snapshot, streamed out of its repository into the target's
+//! database.
 //!
 //! ```text
 //!   dereference ──► preflight ─┬─ repository: opens, all data there and readable ─┐
 //!   (all reads)                └─ database: answers, takes writes, fits the dump ─┴─► load ──► status
 //! ```
 //! Invariants:
-//! - Nothing is written to the database before everything that can be known beforehand is known to be well.
-//! - A dump that breaks off never looks like one that is complete: the client is ended before its input is.
-//! - The session says why an attempt failed before the process ends; only the operator says that it was the last one.
+//! - Nothing is written to the database before everything that can be known beforehand is known to
+//!   be well.
+//! - A dump that breaks off never looks like one that is complete: the client is ended before its
+//!   input is.
+//! - The session says why an attempt failed before the process ends; only the operator says that it
+//!   was the last one.
 
 mod awaited;
 mod dereference;
@@ -17,10 +21,13 @@ mod report;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use dereference::stored;
 use kubestash_api::core::{RestoreComponentStatus, RestorePhase, RestoreSession};
 use kubestash_api::shared::Condition;
 use kubestash_core::format;
 use kubestash_engine::CancellationToken;
+pub(crate) use preflight::read;
+pub(crate) use report::unedited;
 
 use crate::arguments::{Object, Restore};
 use crate::cluster::Cluster;
@@ -28,10 +35,6 @@ use crate::failure::Failure;
 use crate::log::listed;
 use crate::settings::Settings;
 use crate::waiting::Waiting;
-
-pub(crate) use dereference::stored;
-pub(crate) use preflight::read;
-pub(crate) use report::unedited;
 
 /// Time that is left to report after the Job was told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -68,7 +71,8 @@ pub(crate) struct Restored {
     pub(crate) said: Option<Condition>,
 }
 
-/// Does the work for a component of a session, unless an earlier attempt did, and reports how it went.
+/// Does the work for a component of a session, unless an earlier attempt did, and reports how it
+/// went.
 ///
 /// # Errors
 /// The failure, which is already reported.

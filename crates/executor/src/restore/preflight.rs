@@ -17,7 +17,8 @@ use crate::store::Store;
 
 /// Tag of a restic snapshot that holds one database: its name is not in the dump.
 const DATABASE_TAG: &str = "database=";
-/// Tag of a restic snapshot that kubestash has made, which it does only of a dump whose client has ended well.
+/// Tag of a restic snapshot that kubestash has made, which it does only of a dump whose client has
+/// ended well.
 const OWN_TAG: &str = "snapshot-uid=";
 /// At most this many damages in a message.
 const SHOWN: usize = 3;
@@ -90,7 +91,8 @@ pub(super) async fn preflight(restore: &Restore, world: &World) -> Result<Ready,
     })
 }
 
-/// The restic snapshot of a component: by its id, also if `restic` has given it another one, else by our tag.
+/// The restic snapshot of a component: by its id, also if `restic` has given it another one, else
+/// by our tag.
 async fn find(repository: &ResticRepository, part: &Part) -> Result<SnapshotInfo, EngineError> {
     let missing = match repository.snapshot(&part.id).await {
         Err(error @ EngineError::SnapshotMissing { .. }) => error,
@@ -173,7 +175,8 @@ fn damaged(errors: &[String], id: &str, location: &str) -> Failure {
     )
 }
 
-/// Reads a whole file of a component, all of whose data is compared with its hashes; for files that fit into memory.
+/// Reads a whole file of a component, all of whose data is compared with its hashes; for files that
+/// fit into memory.
 ///
 /// # Errors
 /// If the repository cannot be opened, data is missing or damaged, or there is too much of it.

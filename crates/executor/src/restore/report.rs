@@ -57,8 +57,8 @@ pub(super) fn succeeded(took: Duration, notes: Vec<String>) -> RestoreComponentS
     }
 }
 
-/// The status with this component, and with what there is to say about manifests: a server-side apply removes what it
-/// leaves out, so what other tasks have said is kept.
+/// The status with this component, and with what there is to say about manifests: a server-side
+/// apply removes what it leaves out, so what other tasks have said is kept.
 pub(super) fn with(
     session: &RestoreSession,
     component: &str,
@@ -76,8 +76,8 @@ pub(super) fn with(
     }
 }
 
-/// What whoever restored a database has to know: what was not in the backup, and, of a Druid, what it still has in its
-/// caches.
+/// What whoever restored a database has to know: what was not in the backup, and, of a Druid, what
+/// it still has in its caches.
 pub(super) fn notes(left_out: &[String], role: &Role) -> Vec<String> {
     let left_out = left_out.iter();
     let left_out = left_out.map(|what| format!("not in the backup: {what}"));
@@ -85,7 +85,8 @@ pub(super) fn notes(left_out: &[String], role: &Role) -> Vec<String> {
     left_out.chain(druid).collect()
 }
 
-/// What is to be done with a Druid whose metadata was restored (docs/databases.md, "Restoring a Druid").
+/// What is to be done with a Druid whose metadata was restored (docs/databases.md, "Restoring a
+/// Druid").
 const DRUID_NEXT: &str = "Druid: if it ran during the restore, restart the coordinator and the overlord; restart the historicals with an empty segment cache, for a segment that was written anew under the same id is served from there; then resume supervisors and ingestion";
 
 #[cfg(test)]

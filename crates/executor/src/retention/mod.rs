@@ -1,13 +1,15 @@
-//! Retention: at the end of a session, the Snapshots that its policies let go are removed with their data.
+//! Retention: at the end of a session, the Snapshots that its policies let go are removed with
+//! their data.
 //!
 //! ```text
 //!   policy + Snapshots ─► select ─► mark WipeOut, delete, Failed ─► forget, one prune ─► let the object go
 //!   (reads)              (pure)     (held by its finalizer)
 //! ```
-//! Invariants: before its data goes a Snapshot is being deleted and no longer says Succeeded, so that whoever
-//! looks in between knows; its object goes last, so that what a killed attempt left is found: by the next
-//! attempt of the same session, or, once that is over, by the operator. Snapshots in work are never touched.
-//! Each repository has its own result in `BackupSession.status.retentionPolicy`.
+//! Invariants: before its data goes a Snapshot is being deleted and no longer says Succeeded, so
+//! that whoever looks in between knows; its object goes last, so that what a killed attempt left is
+//! found: by the next attempt of the same session, or, once that is over, by the operator.
+//! Snapshots in work are never touched. Each repository has its own result in
+//! `BackupSession.status.retentionPolicy`.
 
 mod select;
 
@@ -220,8 +222,9 @@ fn finalizers(snapshot: &Snapshot) -> Vec<&str> {
         .collect()
 }
 
-/// Deletes a Snapshot, whose finalizer holds it until its data is gone, and says so in its status. The data that an
-/// earlier attempt has recorded stays in the returned object, for that is what is removed.
+/// Deletes a Snapshot, whose finalizer holds it until its data is gone, and says so in its status.
+/// The data that an earlier attempt has recorded stays in the returned object, for that is what is
+/// removed.
 async fn mark(
     cluster: &Cluster,
     session: &str,
@@ -258,8 +261,9 @@ async fn mark(
     }
 }
 
-/// Adds restic snapshots that an attempt stored and was killed before it could record them. Only looked
-/// for behind Snapshots that did not succeed; what cannot be looked into is left, with a word in the log.
+/// Adds restic snapshots that an attempt stored and was killed before it could record them. Only
+/// looked for behind Snapshots that did not succeed; what cannot be looked into is left, with a
+/// word in the log.
 async fn add_unrecorded(store: &Store, snapshots: &[Snapshot], data: &mut [SnapshotData]) {
     for (snapshot, data) in snapshots.iter().zip(data) {
         let components = snapshot.status.iter().flat_map(|status| &status.components);

@@ -37,8 +37,8 @@ pub(super) struct Selected {
     pub(super) in_future: Vec<String>,
 }
 
-/// Applies `rules` for the BackupSession `own`. One that is being deleted is somebody else's work, and one
-/// without a time is not judged.
+/// Applies `rules` for the BackupSession `own`. One that is being deleted is somebody else's work,
+/// and one without a time is not judged.
 pub(super) fn select(
     rules: &Rules,
     snapshots: Vec<Snapshot>,

@@ -1,4 +1,5 @@
-//! A stage for executor tests: a real API server, a real MariaDB with Druid's metadata, a volume as storage.
+//! A stage for executor tests: a real API server, a real MariaDB with Druid's metadata, a volume as
+//! storage.
 #![allow(dead_code, unreachable_pub)] // Each test binary uses a part of it.
 
 use std::path::{Path, PathBuf};

@@ -13,7 +13,8 @@ use super::{Stage, client, eventually};
 /// A file that tells a copy of this test what to run; without it, it is an ordinary test run.
 const TASK: &str = "KUBESTASH_TEST_TASK";
 
-/// What a test of the name `executor_process` has to do: nothing, unless it was started to be an executor.
+/// What a test of the name `executor_process` has to do: nothing, unless it was started to be an
+/// executor.
 pub async fn executor_process() {
     let Some(file) = std::env::var_os(TASK) else {
         return;

@@ -1,4 +1,5 @@
-//! `kill -9` at any moment: afterwards the session ends, the next one succeeds, and nothing claims what is not there.
+//! `kill -9` at any moment: afterwards the session ends, the next one succeeds, and nothing claims
+//! what is not there.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 use crate::bad_input::{configuration, druid, local_backend};
 use crate::support::{System, descendants, eventually, find_binary, output};
 
-/// Runs the real restic on the repository of a local storage's directory: it checks clean and holds `snapshots`.
+/// Runs the real restic on the repository of a local storage's directory: it checks clean and holds
+/// `snapshots`.
 pub fn check_local(volume: &Path, directory: &str, password: &str, snapshots: usize) {
     let listed = restic_snapshots(volume, directory, password);
     assert_eq!(listed.len(), snapshots, "{listed:#?}");
@@ -33,7 +35,8 @@ pub fn restic_snapshots(volume: &Path, directory: &str, password: &str) -> Vec<V
     };
     let checked = restic(&["check", "--read-data"]);
     assert!(checked.contains("no errors were found"), "{checked}");
-    // A lock counts when it has its name; before that it is a file in the making, which holds up nobody.
+    // A lock counts when it has its name; before that it is a file in the making, which holds up
+    // nobody.
     let names = std::fs::read_dir(repository.join("locks"))
         .into_iter()
         .flatten()
@@ -43,8 +46,8 @@ pub fn restic_snapshots(volume: &Path, directory: &str, password: &str) -> Vec<V
     serde_json::from_str(&restic(&["snapshots", "--json"])).unwrap()
 }
 
-/// What Snapshots and the files beside the data claim is what restic finds, and what restic finds belongs to a Snapshot,
-/// with which it will go.
+/// What Snapshots and the files beside the data claim is what restic finds, and what restic finds
+/// belongs to a Snapshot, with which it will go.
 pub fn assert_honest(system: &System, volume: &Path) {
     let present = restic_snapshots(volume, "repo", "changeit");
     let objects = system.objects("demo", "snapshots.storage.kubestash.com");

@@ -14,7 +14,8 @@ use crate::postgres::{self, Server};
 use crate::support::{System, eventually, find_binary, free_port, output};
 use crate::tutorial::{first_session, trigger};
 
-/// Certificate and key of a server on this machine in `folder`, readable by their owner; the authority's certificate.
+/// Certificate and key of a server on this machine in `folder`, readable by their owner; the
+/// authority's certificate.
 fn certify(folder: &Path) -> String {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -180,7 +181,8 @@ fn bind(system: &System, case: &Case<'_>, authority: &str) {
     system.apply(&binding.to_string());
 }
 
-/// A backup and a restore through an encrypted connection, and neither of them to a server that nobody vouches for.
+/// A backup and a restore through an encrypted connection, and neither of them to a server that
+/// nobody vouches for.
 fn assert_encrypted(case: &Case<'_>) {
     let rows = || (case.sql)("SELECT count(*), min(text), max(text) FROM t");
     (case.sql)("CREATE TABLE t (text varchar(20))");

@@ -1,5 +1,5 @@
-//! The whole product, as a user meets it: `kubestash up`, the real kubectl, a real database server, a
-//! real GCS emulator and the real restic.
+//! The whole product, as a user meets it: `kubestash up`, the real kubectl, a real database server,
+//! a real GCS emulator and the real restic.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

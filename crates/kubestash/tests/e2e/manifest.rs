@@ -1,4 +1,5 @@
-//! The objects around a database: backed up with its data, and made anew elsewhere, under another name.
+//! The objects around a database: backed up with its data, and made anew elsewhere, under another
+//! name.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -240,7 +241,8 @@ fn a_whole_application_comes_back_in_another_namespace_under_another_name() {
     let kept = system.object("dev", "druid/restored-druid").unwrap();
     assert_eq!(kept["metadata"]["annotations"]["example.com/mine"], "yes");
 
-    // On request what exists gets the content that was backed up; what was added to it from outside stays.
+    // On request what exists gets the content that was backed up; what was added to it from outside
+    // stays.
     let stored = secret("dev", "deep-storage-config");
     system.kubectl(
         r#"patch druid -n dev restored-druid --type=merge -p {"spec":{"deepStorage":{"type":"hdfs"}}}"#,
@@ -352,7 +354,8 @@ spec: {clientConfig: {url: 'tcp(127.0.0.1:1)/'}, type: mysql, version: '8'}
     let made = |kind: &str| system.objects("dev", kind).len();
     assert_eq!((made("druids"), made("mysqls")), (0, 0));
 
-    // Without data: the Druid comes up by itself, with its Secrets under the names that were asked for.
+    // Without data: the Druid comes up by itself, with its Secrets under the names that were asked
+    // for.
     let options = json!({"druid": {"restoreNamespace": "dev", "dbName": "plain", "authSecretName": "own", "deepStorageSecret": false}});
     let status = restore(&system, "plain", &options, &manifests_only());
     assert_succeeded(&system, &status);
@@ -512,7 +515,8 @@ fn dependencies_elsewhere_need_an_account_that_may_read_and_make_them() {
     assert!(system.object("dev1", "mysql/my-dev1").is_ok());
 }
 
-/// Runs a statement in the database `playground` of a plain database, or in the server's own with `CREATE DATABASE`.
+/// Runs a statement in the database `playground` of a plain database, or in the server's own with
+/// `CREATE DATABASE`.
 pub fn statement(system: &System, namespace: &str, name: &str, statement: &str) -> String {
     let secret = system
         .object(namespace, &format!("secret/{name}-auth"))

@@ -164,7 +164,8 @@ fn an_empty_cluster_that_mounts_the_volume_restores() {
     assert_eq!(snapshots(&system).len(), 2);
 }
 
-/// A repository as KubeStash leaves it: the real restic wrote the data, the YAML has its fields and its order.
+/// A repository as KubeStash leaves it: the real restic wrote the data, the YAML has its fields and
+/// its order.
 struct Foreign<'a> {
     root: &'a Path,
 }

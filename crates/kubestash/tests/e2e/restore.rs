@@ -11,8 +11,8 @@ use crate::bad_input::{configuration, druid, local_backend};
 use crate::restore_faults::Holder;
 use crate::support::{System, eventually, find_binary, output};
 
-/// A program of the database on the metadata database's server of a Druid, as `root`. The file has to outlive it. In
-/// another namespace than `demo` the Druid is named as `namespace/name`.
+/// A program of the database on the metadata database's server of a Druid, as `root`. The file has
+/// to outlive it. In another namespace than `demo` the Druid is named as `namespace/name`.
 pub fn client(system: &System, druid: &str, program: &str) -> (Command, tempfile::NamedTempFile) {
     let (namespace, druid) = druid.split_once('/').unwrap_or(("demo", druid));
     let secret = system
@@ -169,7 +169,8 @@ fn a_lost_database_is_restored_over_the_original_and_into_a_new_druid() {
     assert_eq!(contents(&system, "sample-druid"), before);
     let users = "SELECT payload FROM druid.druid_config WHERE name LIKE 'basic%'";
     assert_eq!(sql(&system, "sample-druid", users).trim(), "later");
-    // What is not in the backup is said by it and by the restore, which also says what is to be done with a Druid.
+    // What is not in the backup is said by it and by the restore, which also says what is to be
+    // done with a Druid.
     let snapshots: Value = serde_json::from_str(
         &system.kubectl("get snapshots.storage.kubestash.com -n demo -o json"),
     )

@@ -1,4 +1,5 @@
-//! Restores that are disturbed: killed, edited, held up, out of time. Each ends with a reason, and the next one succeeds.
+//! Restores that are disturbed: killed, edited, held up, out of time. Each ends with a reason, and
+//! the next one succeeds.
 
 use std::io::Write;
 use std::process::{Child, Stdio};
@@ -11,7 +12,8 @@ use crate::crash::{Random, Victim, create, kill, load_metadata};
 use crate::restore::{backed_up, client, contents, ended, latest, restore, session, sql};
 use crate::support::{System, eventually};
 
-/// A session of the database that has read a table, which therefore cannot be dropped; it ends when this is dropped.
+/// A session of the database that has read a table, which therefore cannot be dropped; it ends when
+/// this is dropped.
 pub struct Holder(Child);
 
 impl Holder {

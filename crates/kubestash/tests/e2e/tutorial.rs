@@ -25,8 +25,8 @@ pub fn prepare_backend(system: &System) {
     system.wait_phase("demo", "backupstorage/gcs-storage", &["Ready"]);
 }
 
-/// Makes a BackupSession of a tutorial configuration by hand, as `kubectl create` would, and returns
-/// its name.
+/// Makes a BackupSession of a tutorial configuration by hand, as `kubectl create` would, and
+/// returns its name.
 pub fn trigger(system: &System, configuration: &str) -> String {
     // A session is named after its second, and that of the last one may not be over.
     let name = eventually("the next second", Duration::from_secs(10), || {

@@ -1,4 +1,5 @@
-//! The stand-in for `kubestash` in this crate's tests: a supervisor, and a small `up` that can be killed.
+//! The stand-in for `kubestash` in this crate's tests: a supervisor, and a small `up` that can be
+//! killed.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,8 +25,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads a ConfigMap of its own namespace, as a program in a cluster does, and prints it. The client must read its token
-/// again from its file, where it is renewed.
+/// Reads a ConfigMap of its own namespace, as a program in a cluster does, and prints it. The
+/// client must read its token again from its file, where it is renewed.
 fn read_config_map(name: &str) -> ExitCode {
     let read = async {
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -29,7 +29,8 @@ pub(crate) struct Jobs {
     failures: Mutex<HashMap<ObjectRef<Job>, u32>>,
 }
 
-/// The longest wait before a Job that could not be taken further is looked at again; the first one is 200 ms.
+/// The longest wait before a Job that could not be taken further is looked at again; the first one
+/// is 200 ms.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// Why a Job could not be taken further; it is tried again.
@@ -77,7 +78,8 @@ impl Jobs {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs until `stop` fires. `changed` names Jobs whose pods have changed, `all` asks to look at every Job.
+    /// Runs until `stop` fires. `changed` names Jobs whose pods have changed, `all` asks to look at
+    /// every Job.
     pub(crate) async fn run(
         self,
         changed: impl Stream<Item = ObjectRef<Job>> + Send + 'static,
@@ -202,7 +204,8 @@ impl Jobs {
                 .await
             {
                 Ok(_) => {}
-                // Somebody else has changed it meanwhile: look again at once. Events wait for the write that counts.
+                // Somebody else has changed it meanwhile: look again at once. Events wait for the
+                // write that counts.
                 Err(kube::Error::Api(refusal)) if refusal.code == 409 => {
                     return Ok(Action::requeue(Duration::ZERO));
                 }

@@ -1,7 +1,8 @@
 //! What has become of a Job's pods so far.
 //!
-//! A pod may be deleted at any time, also before its end was seen. What was active in the last status and is neither
-//! active nor listed as ended now has been lost, and counts as failed; so nothing that was started is forgotten.
+//! A pod may be deleted at any time, also before its end was seen. What was active in the last
+//! status and is neither active nor listed as ended now has been lost, and counts as failed; so
+//! nothing that was started is forgotten.
 
 use k8s_openapi::api::batch::v1::{JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::Pod;
@@ -64,8 +65,9 @@ pub(crate) fn count(spec: &JobSpec, status: &JobStatus, pods: &[Pod]) -> Count {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn pods(phases: &str) -> Vec<Pod> {
         let pod = |letter: char| {
@@ -81,7 +83,8 @@ mod tests {
 
     #[test]
     fn nothing_that_was_started_is_forgotten_and_nothing_counted_twice() {
-        // Last status (active, terminating, succeeded, failed), pods now, counts now in the same order.
+        // Last status (active, terminating, succeeded, failed), pods now, counts now in the same
+        // order.
         for (before, now, expected) in [
             ((0, 0, 0, 0), "", (0, 0, 0, 0)),
             ((1, 0, 0, 0), "P", (1, 0, 0, 0)),
@@ -89,7 +92,8 @@ mod tests {
             ((1, 0, 0, 0), "S", (0, 0, 1, 0)),
             ((1, 0, 0, 0), "F", (0, 0, 0, 1)),
             ((0, 0, 0, 1), "F", (0, 0, 0, 1)),
-            // Deleted while it ran: first terminating, then gone without a trace, or seen as failed in between.
+            // Deleted while it ran: first terminating, then gone without a trace, or seen as
+            // failed in between.
             ((1, 0, 0, 0), "t", (0, 1, 0, 0)),
             ((0, 1, 0, 0), "", (0, 0, 0, 1)),
             ((1, 0, 0, 0), "", (0, 0, 0, 1)),

@@ -93,8 +93,9 @@ fn condition(pattern: &PodFailurePolicyOnPodConditionsPattern, pod: &Pod) -> Opt
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn the_first_matching_rule_decides() {

@@ -127,8 +127,9 @@ fn generate_name(job: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_pod_of_a_job_says_whose_it_is() {

@@ -11,13 +11,13 @@ use super::interrupt::Interrupt;
 use super::prepare::{self, PodDir};
 use super::renewal::Renewal;
 use super::report::Report;
-use super::status;
 use super::trouble::Trouble;
-use super::{Node, termination};
+use super::{Node, status, termination};
 use crate::events::Kind;
 use crate::supervisor::{Child, Exit};
 
-/// How long a container that keeps ending is left alone: nothing the first time, then 10 s, doubled up to 5 min.
+/// How long a container that keeps ending is left alone: nothing the first time, then 10 s, doubled
+/// up to 5 min.
 fn restart_delay(quick_ends: u32) -> Duration {
     match quick_ends {
         0 | 1 => Duration::ZERO,
@@ -33,7 +33,8 @@ fn retry_delay(attempt: u32) -> Duration {
     Duration::from_millis(100 << attempt.min(10)).min(Duration::from_secs(30))
 }
 
-/// What is wrong at first only is not told: the ServiceAccount of a new namespace, say, is there a moment later.
+/// What is wrong at first only is not told: the ServiceAccount of a new namespace, say, is there a
+/// moment later.
 const QUIET_ATTEMPTS: u32 = 2;
 
 /// When a container runs again after it has ended.
@@ -77,7 +78,8 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Runs the container until it needs no further run or the pod is to end; whether it ended well.
+    /// Runs the container until it needs no further run or the pod is to end; whether it ended
+    /// well.
     pub(crate) async fn run(mut self) -> bool {
         let mut quick_ends = 0;
         let mut run = 0;
@@ -200,7 +202,8 @@ impl Runner {
         }
     }
 
-    /// A trouble that is told in the status is over when the next one is about a volume, which is not told there.
+    /// A trouble that is told in the status is over when the next one is about a volume, which is
+    /// not told there.
     fn take_back_another_trouble(&self, run: i32) {
         let status = self.status();
         let state = status.as_ref().and_then(|status| status.state.as_ref());

@@ -1,9 +1,9 @@
-//! Volumes that are directories or files of the machine: emptyDir, hostPath, and the paths below them.
+//! Volumes that are directories or files of the machine: emptyDir, hostPath, and the paths below
+//! them.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Component, Path, PathBuf};
+use std::{fs, io};
 
 use k8s_openapi::api::core::v1::HostPathVolumeSource;
 
@@ -75,7 +75,8 @@ pub(crate) fn host_path(source: &HostPathVolumeSource) -> Result<PathBuf, Troubl
     }
 }
 
-/// The place of a subPath in a volume, made as a directory if it is missing. It cannot lead out of the volume.
+/// The place of a subPath in a volume, made as a directory if it is missing. It cannot lead out of
+/// the volume.
 pub(crate) fn sub_path(volume: &Path, sub: &str) -> Result<PathBuf, Trouble> {
     let refused = || {
         Trouble::config(format!(

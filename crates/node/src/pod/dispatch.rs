@@ -17,8 +17,9 @@ use super::worker::{Desired, Worker};
 /// Hands every pod of this node to its worker.
 pub(crate) struct Dispatcher {
     node: Arc<Node>,
-    /// Every pod that a worker has been started for, by uid, until its object is gone. A worker that has ended stays
-    /// here, so that a late message about its pod does not start it again.
+    /// Every pod that a worker has been started for, by uid, until its object is gone. A worker
+    /// that has ended stays here, so that a late message about its pod does not start it
+    /// again.
     known: HashMap<String, watch::Sender<Desired>>,
     /// Uids seen since the last list began.
     listed: Option<HashSet<String>>,

@@ -252,8 +252,9 @@ fn lines(map: Option<&BTreeMap<String, String>>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn sources() -> Sources {
         let secret =

@@ -1,7 +1,7 @@
 //! `$(NAME)` in environment values, command and arguments.
 //!
-//! A reference to a known variable is replaced, one to an unknown variable stays as it is written, `$$` is a plain
-//! `$`. Nothing is expanded twice.
+//! A reference to a known variable is replaced, one to an unknown variable stays as it is written,
+//! `$$` is a plain `$`. Nothing is expanded twice.
 
 /// Replaces references in `text` with what `lookup` knows.
 pub(crate) fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> String {

@@ -197,9 +197,10 @@ fn entry(path: &str, mode: i32, data: SecretBytes) -> FileEntry {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use jiff::Timestamp;
     use serde_json::{Value, json};
+
+    use super::*;
 
     fn files(volume: Value) -> Result<Vec<(String, u32, String)>, String> {
         let secret = json!({"metadata": {"name": "s"}, "data": {"a": "MQ==", "b": "Mg=="}});

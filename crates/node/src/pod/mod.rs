@@ -6,8 +6,9 @@
 //!                              └──────── Report ◄─────────┘  states in, status out
 //! ```
 //!
-//! A pod is started at most once by a running node: its worker is remembered until the pod object is gone. After a
-//! restart of the node, a pod that had been started has lost its processes and is failed, so that its owner decides.
+//! A pod is started at most once by a running node: its worker is remembered until the pod object
+//! is gone. After a restart of the node, a pod that had been started has lost its processes and is
+//! failed, so that its owner decides.
 
 mod container;
 mod directories;
@@ -30,6 +31,7 @@ mod worker;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use dispatch::Dispatcher;
 use kube::Client;
 use tokio::sync::watch;
 
@@ -37,8 +39,6 @@ use crate::NodeConfig;
 use crate::claim::Claims;
 use crate::events::Events;
 use crate::supervisor::Supervisor;
-
-pub(crate) use dispatch::Dispatcher;
 
 /// What all pods of a node share.
 pub(crate) struct Node {

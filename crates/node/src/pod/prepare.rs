@@ -98,8 +98,8 @@ pub(crate) fn refusal(pod: &PodSpec) -> Option<String> {
     ))
 }
 
-/// Prepares the process of a container: reads what it refers to and makes its directories. The tokens in its files are
-/// to be renewed while it runs.
+/// Prepares the process of a container: reads what it refers to and makes its directories. The
+/// tokens in its files are to be renewed while it runs.
 pub(crate) async fn process(
     node: &Node,
     pod: &Pod,
@@ -464,8 +464,9 @@ impl Given<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn container(value: serde_json::Value) -> Container {
         let mut value = value;

@@ -6,8 +6,9 @@
 //!        └── due ◄─────────────┘   at 80 % of its life, or when the clock was put back behind its beginning
 //! ```
 //!
-//! Invariant: a file always holds a whole token; a program that reads it again never has one that is out of date for
-//! longer than [`NodeConfig::token_checked_every`](crate::NodeConfig::token_checked_every).
+//! Invariant: a file always holds a whole token; a program that reads it again never has one that
+//! is out of date for longer than
+//! [`NodeConfig::token_checked_every`](crate::NodeConfig::token_checked_every).
 
 use std::fs;
 use std::io::{self, Write};
@@ -136,7 +137,8 @@ impl Renewal {
             return std::future::pending().await;
         }
         loop {
-            // By the clock on the wall, looked at again and again: it stands still while the machine sleeps, and may be set.
+            // By the clock on the wall, looked at again and again: it stands still while the
+            // machine sleeps, and may be set.
             tokio::time::sleep(self.every).await;
             let account = Account::of(&self.client, &self.pod);
             for file in &mut self.files {

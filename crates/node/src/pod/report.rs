@@ -1,6 +1,7 @@
 //! The status of one pod on its way to the API server.
 //!
-//! Whoever changes it does not wait: a task of its own writes the newest status, skipping the ones in between.
+//! Whoever changes it does not wait: a task of its own writes the newest status, skipping the ones
+//! in between.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +25,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Starts to report `first`; the task ends when the last clone is gone and everything is written.
+    /// Starts to report `first`; the task ends when the last clone is gone and everything is
+    /// written.
     pub(crate) fn start(api: Api<Pod>, pod: &Pod, first: PodStatus) -> (Self, JoinHandle<()>) {
         let known = pod.status.clone().unwrap_or_default();
         let (newest, receiver) = watch::channel(first.clone());

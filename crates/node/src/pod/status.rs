@@ -291,8 +291,9 @@ impl Conditions<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn now() -> Timestamp {
         "2024-09-19T10:30:46Z".parse().unwrap()

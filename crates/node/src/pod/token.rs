@@ -1,5 +1,9 @@
 //! The ServiceAccount of a pod: whether its token is mounted, and the tokens themselves.
 
+use std::collections::btree_map::Entry;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{
     Container, Pod, ServiceAccount, ServiceAccountTokenProjection, Volume,
@@ -7,9 +11,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
-use std::collections::btree_map::Entry;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::files::Tokens;
 use super::renewal::{LiveDir, TokenFile};
@@ -68,7 +69,8 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// The mount of the account's own token in `dir`, if the container is to have one and has none of its own.
+    /// The mount of the account's own token in `dir`, if the container is to have one and has none
+    /// of its own.
     pub(crate) async fn own_mount(
         &self,
         container: &Container,
@@ -204,8 +206,9 @@ fn wanted(volumes: &[&Volume]) -> Vec<Request> {
     wanted
 }
 
-/// Whether a volume with tokens holds Secrets too: those never touch the disk, so its files are made in memory and cannot
-/// change, and its tokens have to last as long as any task may reasonably take.
+/// Whether a volume with tokens holds Secrets too: those never touch the disk, so its files are
+/// made in memory and cannot change, and its tokens have to last as long as any task may reasonably
+/// take.
 pub(crate) fn is_in_memory(volume: &Volume) -> bool {
     let sources = volume
         .projected

@@ -1,4 +1,5 @@
-//! Why a container cannot be started, as its status and its Events tell it: in the words of a kubelet.
+//! Why a container cannot be started, as its status and its Events tell it: in the words of a
+//! kubelet.
 
 /// A volume cannot be mounted.
 const FAILED_MOUNT: &str = "FailedMount";
@@ -59,7 +60,8 @@ impl Trouble {
         }
     }
 
-    /// The same, known to come from the volume of this name: whatever is wrong with it, it cannot be mounted.
+    /// The same, known to come from the volume of this name: whatever is wrong with it, it cannot
+    /// be mounted.
     pub(crate) fn in_volume(self, name: &str) -> Self {
         Self {
             reason: FAILED_MOUNT,
@@ -71,8 +73,8 @@ impl Trouble {
         }
     }
 
-    /// Whether it is told as an Event of the pod alone. The container waits on as it did before: a kubelet says nothing
-    /// about a volume in the status.
+    /// Whether it is told as an Event of the pod alone. The container waits on as it did before: a
+    /// kubelet says nothing about a volume in the status.
     pub(crate) fn is_of_pod(&self) -> bool {
         self.reason == FAILED_MOUNT
     }

@@ -157,7 +157,8 @@ impl Worker {
             match bound.await {
                 Ok(_) => return true,
                 Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 405) => {
-                    // Either the pod has gone, or this API server knows no bindings: there is one node only.
+                    // Either the pod has gone, or this API server knows no bindings: there is one
+                    // node only.
                     return matches!(self.api.get_opt(&name).await, Ok(Some(pod)) if pod.uid() == self.pod.uid());
                 }
                 Err(kube::Error::Api(refusal)) if refusal.code == 409 => return false,
@@ -172,7 +173,8 @@ impl Worker {
         }
     }
 
-    /// Runs the containers, and ends them when the pod is deleted, its time is over, or the node stops.
+    /// Runs the containers, and ends them when the pod is deleted, its time is over, or the node
+    /// stops.
     async fn run_to_end(&mut self, report: &Report) -> Progress {
         let (interrupter, interrupt) = interrupt::channel();
         let deadline = self.spec.active_deadline_seconds.map(|seconds| {

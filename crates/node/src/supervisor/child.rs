@@ -52,7 +52,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The exit code as shells and Kubernetes give it: 128 + n for signal n, 128 if it was never started.
+    /// The exit code as shells and Kubernetes give it: 128 + n for signal n, 128 if it was never
+    /// started.
     pub fn code(&self) -> i32 {
         match self {
             Self::Code(code) => *code,
@@ -129,8 +130,8 @@ impl Child {
     /// Starts a process; returns as soon as its supervisor runs. Needs a tokio runtime.
     ///
     /// # Errors
-    /// If the supervisor cannot be started. Everything later is told by [`started`](Self::started) and
-    /// [`wait`](Self::wait).
+    /// If the supervisor cannot be started. Everything later is told by [`started`](Self::started)
+    /// and [`wait`](Self::wait).
     pub fn spawn(supervisor: &Supervisor, spec: ProcessSpec) -> Result<Self, SpawnError> {
         let label = spec.label.clone();
         Self::try_spawn(supervisor, spec).map_err(|source| SpawnError::Supervisor {
@@ -157,7 +158,8 @@ impl Child {
         let first = wire::frame(&Stage::Monitor(Box::new(spec)))?;
         let (mut reader, mut writer) = stream.into_split();
         let (orders, mut order_queue) = mpsc::unbounded_channel::<Order>();
-        // The write half is the lifeline: it is closed when the Child is dropped or this process ends.
+        // The write half is the lifeline: it is closed when the Child is dropped or this process
+        // ends.
         tokio::spawn(async move {
             if writer.write_all(&first).await.is_err() {
                 return;
@@ -207,7 +209,8 @@ impl Child {
     /// Waits until the process itself runs.
     ///
     /// # Errors
-    /// How it ended, if it has ended before it could be seen running; a very short process may be over already.
+    /// How it ended, if it has ended before it could be seen running; a very short process may be
+    /// over already.
     pub async fn started(&self) -> Result<(), Exit> {
         let mut progress = self.progress.clone();
         match progress
@@ -234,7 +237,8 @@ impl Child {
         }
     }
 
-    /// Asks the process to end: SIGTERM now, SIGKILL for it and all its children after `grace`. Does not wait.
+    /// Asks the process to end: SIGTERM now, SIGKILL for it and all its children after `grace`.
+    /// Does not wait.
     pub fn stop(&self, grace: Duration) {
         self.stop_by(StopSignal::Terminate, grace);
     }

@@ -1,5 +1,6 @@
-//! Init: PID 1 of the new PID namespace. Prepares what the process sees and who it is, starts it, passes signals on,
-//! reaps orphans, and ends with it; the kernel then ends whatever the process has left behind.
+//! Init: PID 1 of the new PID namespace. Prepares what the process sees and who it is, starts it,
+//! passes signals on, reaps orphans, and ends with it; the kernel then ends whatever the process
+//! has left behind.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -57,8 +58,9 @@ fn prepare(spec: &ProcessSpec) -> Result<(), String> {
         .map_err(|error| format!("failed to unblock signals: {error}"))
 }
 
-/// What `up` ignores because of how it was started (`nohup`, or `&` in a script), the process shall not: a program may
-/// not even be able to change that. With a handler of ours, each is the default again in what we start.
+/// What `up` ignores because of how it was started (`nohup`, or `&` in a script), the process shall
+/// not: a program may not even be able to change that. With a handler of ours, each is the default
+/// again in what we start.
 fn heed_signals() -> Result<(), String> {
     for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
         signal_hook::flag::register(signal as i32, Arc::default())
@@ -125,7 +127,8 @@ fn bytes_as_os(bytes: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(bytes)
 }
 
-/// A pipe that is filled already; made after the change of user, so that the process may open it by name.
+/// A pipe that is filled already; made after the change of user, so that the process may open it by
+/// name.
 fn stdin_pipe(input: &[u8]) -> io::Result<Stdio> {
     if input.len() > spec::MAX_STDIN {
         return Err(io::Error::new(

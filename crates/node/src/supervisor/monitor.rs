@@ -1,6 +1,8 @@
-//! The monitor: stands between `up` and one process, writes its log, and ends it when told to or when `up` dies.
+//! The monitor: stands between `up` and one process, writes its log, and ends it when told to or
+//! when `up` dies.
 //!
-//! It is single-threaded and waits in `poll` for four things: orders, reports of init, and the two output streams.
+//! It is single-threaded and waits in `poll` for four things: orders, reports of init, and the two
+//! output streams.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -23,8 +25,8 @@ use super::{Exit, ProcessSpec, StopSignal};
 
 /// Runs the monitor to its end.
 pub(super) fn run(mut control: UnixStream, spec: ProcessSpec) -> ExitCode {
-    // Only `up` ends us, by an order or by its own end: a signal to the whole process group or to the service's
-    // control group must not take the log and the orderly stop away.
+    // Only `up` ends us, by an order or by its own end: a signal to the whole process group or to
+    // the service's control group must not take the log and the orderly stop away.
     if let Err(error) = SigSet::all().thread_block() {
         eprintln!("kubestash supervise: failed to block signals: {error}");
     }
@@ -215,7 +217,8 @@ impl Watch {
         self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Before it reports that the process runs, init is deaf: a PID 1 does not receive what it has no handler for.
+    /// Before it reports that the process runs, init is deaf: a PID 1 does not receive what it has
+    /// no handler for.
     fn pass_stop_on(&self) {
         if let (Some(signal), true, Ok(pid)) =
             (self.stopping, self.running, i32::try_from(self.init.id()))

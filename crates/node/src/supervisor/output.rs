@@ -1,6 +1,7 @@
 //! The log of a container: each line with the time at which it arrived.
 //!
-//! `<RFC 3339 with nanoseconds> <line>\n`, standard output and standard error in one file, whole lines only.
+//! `<RFC 3339 with nanoseconds> <line>\n`, standard output and standard error in one file, whole
+//! lines only.
 
 use std::io::Write;
 

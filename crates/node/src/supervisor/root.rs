@@ -1,8 +1,9 @@
 //! A private view of the file system, built in a mount namespace of its own.
 //!
-//! The view is a tmpfs on which every entry of the machine's `/` is bind-mounted again. Where a mount point is
-//! missing, the directory that should hold it is replaced, in the view only, by a tmpfs with the same entries: the
-//! machine's own directories stay as they are. The namespace ends with its last process and takes all of it along.
+//! The view is a tmpfs on which every entry of the machine's `/` is bind-mounted again. Where a
+//! mount point is missing, the directory that should hold it is replaced, in the view only, by a
+//! tmpfs with the same entries: the machine's own directories stay as they are. The namespace ends
+//! with its last process and takes all of it along.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -77,8 +78,8 @@ fn make_private() -> Result<()> {
         )
     };
     match private() {
-        // In a chroot `/` is no mount point. Entering our own namespace once more leads to its true root;
-        // from there back into the chroot.
+        // In a chroot `/` is no mount point. Entering our own namespace once more leads to its true
+        // root; from there back into the chroot.
         Err(Errno::EINVAL) => {
             let namespace = Path::new("/proc/self/ns/mnt");
             let here = File::open(slash).map_err(failed("open", slash))?;
@@ -115,7 +116,8 @@ impl View {
         fs::create_dir(&proc).map_err(failed("create", &proc))?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         match mount(Some("proc"), &proc, Some("proc"), flags, None::<&str>) {
-            // Some containers refuse it; the machine's processes are then visible, which does no harm.
+            // Some containers refuse it; the machine's processes are then visible, which does no
+            // harm.
             Err(Errno::EPERM) => bind(Path::new("/proc"), &proc)?,
             other => other.map_err(failed("mount proc on", &proc))?,
         }
@@ -220,7 +222,8 @@ impl View {
             mount(None::<&str>, &at, None::<&str>, flags, None::<&str>)
                 .map_err(failed("protect", &at))?;
         }
-        // A writable directory of the machine is not ours to make mount points in; a tmpfs was never entered.
+        // A writable directory of the machine is not ours to make mount points in; a tmpfs was
+        // never entered.
         self.own.remove(&at);
         Ok(())
     }
@@ -258,7 +261,8 @@ impl View {
         Ok(at)
     }
 
-    /// Follows `path` through the view as far as it exists: that place, and the names that are missing below it.
+    /// Follows `path` through the view as far as it exists: that place, and the names that are
+    /// missing below it.
     fn walk(&self, path: &Path) -> Result<(PathBuf, Vec<OsString>)> {
         let mut at = self.staging.clone();
         let mut left: Vec<OsString> = names(path).collect();

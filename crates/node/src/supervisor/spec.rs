@@ -26,7 +26,8 @@ pub struct ProcessSpec {
     pub identity: Option<Identity>,
     /// A file system of its own; the machine's when unset.
     pub root: Option<PrivateRoot>,
-    /// What the process reads from standard input (at most [`MAX_STDIN`] bytes), through a pipe that it owns.
+    /// What the process reads from standard input (at most [`MAX_STDIN`] bytes), through a pipe
+    /// that it owns.
     pub stdin: Option<SecretBytes>,
     /// The file that its output is appended to.
     pub log: PathBuf,
@@ -48,8 +49,8 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
-/// A file system view for one process: the machine's root with changes that nobody else sees and that leave
-/// nothing behind. `/tmp` and `/proc` are its own.
+/// A file system view for one process: the machine's root with changes that nobody else sees and
+/// that leave nothing behind. `/tmp` and `/proc` are its own.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct PrivateRoot {
     /// An existing empty directory to build the view on; it stays empty.
@@ -62,7 +63,8 @@ pub struct PrivateRoot {
     pub mounts: Vec<Mount>,
 }
 
-/// One mount of a [`PrivateRoot`]. Its mount point is made if it is missing, without touching the machine's root.
+/// One mount of a [`PrivateRoot`]. Its mount point is made if it is missing, without touching the
+/// machine's root.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Mount {
     /// Absolute path in the view.

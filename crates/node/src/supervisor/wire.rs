@@ -1,4 +1,5 @@
-//! The messages between `up`, monitor and init: JSON in length-prefixed frames over one socket each way.
+//! The messages between `up`, monitor and init: JSON in length-prefixed frames over one socket each
+//! way.
 //!
 //! Frames carry their length so that a reader never takes bytes that belong to the next message.
 

@@ -212,7 +212,8 @@ pub fn outcome(job: &Job) -> Option<String> {
         })
 }
 
-/// A Job of one shell container; `pod` is merged into the pod's spec, `job` keys of it into the Job's.
+/// A Job of one shell container; `pod` is merged into the pod's spec, `job` keys of it into the
+/// Job's.
 pub fn job(name: &str, script: &str, extra: Value) -> Value {
     let mut spec = json!({
         "restartPolicy": "Never",

@@ -1,7 +1,7 @@
 //! The webhook's TLS certificate: read from a folder, or made at start.
 //!
-//! A made one lives as long as the process. Its authority signs this one certificate, and only its public half is
-//! told to the API server, so nothing needs to be kept.
+//! A made one lives as long as the process. Its authority signs this one certificate, and only its
+//! public half is told to the API server, so nothing needs to be kept.
 
 use std::path::{Path, PathBuf};
 

@@ -3,16 +3,12 @@
 //! They work on the object as JSON, so that nothing a user wrote, known or not, is lost on the way.
 
 use kube::ResourceExt;
-use kubestash_api::{
-    shared::{NamespacePolicy, UsagePolicy},
-    storage::{BackupStorage, RetentionPolicy},
-};
+use kubestash_api::shared::{NamespacePolicy, UsagePolicy};
+use kubestash_api::storage::{BackupStorage, RetentionPolicy};
 use serde_json::{Map, Value, json};
 
-use super::{
-    kinds::Kind,
-    rules::{Others, allows},
-};
+use super::kinds::Kind;
+use super::rules::{Others, allows};
 
 /// Fills in the defaults of an object.
 pub(super) fn apply(kind: Kind, object: &mut Value, others: &Others) {
@@ -120,8 +116,8 @@ fn default_policy(namespace: &str, others: &Others) -> Option<Value> {
     choose(namespace, others, defaults.map(|policy| describe(policy)))
 }
 
-/// The nearest default that may be used: of the own namespace with `from: Same`, then one whose selector matches, then
-/// one for all. Of several, the first by namespace and name.
+/// The nearest default that may be used: of the own namespace with `from: Same`, then one whose
+/// selector matches, then one for all. Of several, the first by namespace and name.
 fn choose(
     namespace: &str,
     others: &Others,

@@ -1,7 +1,7 @@
 //! Which kinds the webhook is asked about.
 //!
-//! Of a Repository its directory and its references are looked at. A BackupSession is immutable, as its schema says, and
-//! has no reference that leaves its namespace.
+//! Of a Repository its directory and its references are looked at. A BackupSession is immutable, as
+//! its schema says, and has no reference that leaves its namespace.
 
 /// A kind with rules or defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,8 @@ impl Kind {
         )
     }
 
-    /// Whether the webhook may change objects of the kind: it fills in defaults, or writes down what they may refer to.
+    /// Whether the webhook may change objects of the kind: it fills in defaults, or writes down
+    /// what they may refer to.
     pub(crate) fn is_mutated(self) -> bool {
         self.is_defaulted() || crate::consent::admit::concerns(self)
     }

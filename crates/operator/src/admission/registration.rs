@@ -1,23 +1,20 @@
 //! What the API server is told about the webhook: a Validating- and a MutatingWebhookConfiguration.
 //!
-//! Both are applied at each start, because the certificate and, on a single machine, the port are new then.
+//! Both are applied at each start, because the certificate and, on a single machine, the port are
+//! new then.
 
-use k8s_openapi::{
-    ByteString,
-    api::admissionregistration::v1::{
-        MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
-        ValidatingWebhook, ValidatingWebhookConfiguration, WebhookClientConfig,
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
+    ValidatingWebhook, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
 use kubestash_api::labels;
 
 use super::kinds::Kind;
-use crate::{
-    apply::{self, ApplyError, Manager},
-    config::WebhookAddress,
-};
+use crate::apply::{self, ApplyError, Manager};
+use crate::config::WebhookAddress;
 
 const NAME: &str = "kubestash-operator";
 const MANAGER: Manager = Manager("kubestash-admission");

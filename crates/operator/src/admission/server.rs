@@ -1,31 +1,31 @@
 //! The HTTPS server that answers admission reviews.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::{Json, Router, extract::State, routing::post};
-use axum_server::{Handle, tls_rustls::RustlsConfig};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kube::{
-    Resource, ResourceExt,
-    core::{
-        DynamicObject,
-        admission::{AdmissionRequest, AdmissionResponse, AdmissionReview},
-    },
-};
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
+use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
-use super::{
-    certificate::{Certificate, CertificateError},
-    defaults,
-    kinds::Kind,
-    registration::{self, Target},
-    rules::{self, sentence},
-    world,
-};
-use crate::{
-    apply::ApplyError, config::WebhookConfig, consent::admit, context::Context,
-    controller::full_text,
-};
+use super::certificate::{Certificate, CertificateError};
+use super::kinds::Kind;
+use super::registration::{self, Target};
+use super::rules::{self, sentence};
+use super::{defaults, world};
+use crate::apply::ApplyError;
+use crate::config::WebhookConfig;
+use crate::consent::admit;
+use crate::context::Context;
+use crate::controller::full_text;
 
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -90,7 +90,8 @@ impl Serving {
 /// Listens, then registers the webhook with the API server.
 ///
 /// # Errors
-/// When there is no usable certificate, the address is taken, or the API server refuses the registration.
+/// When there is no usable certificate, the address is taken, or the API server refuses the
+/// registration.
 pub async fn serve(ctx: &Arc<Context>, config: &WebhookConfig) -> Result<Serving, AdmissionError> {
     let certificate = match &config.cert_dir {
         Some(folder) => Certificate::read(folder)?,
@@ -166,7 +167,8 @@ async fn answer(
     Json(wire(response))
 }
 
-/// A response as the API has it: the library writes the bytes of a patch as a list of numbers, the API has base64.
+/// A response as the API has it: the library writes the bytes of a patch as a list of numbers, the
+/// API has base64.
 fn wire(response: AdmissionResponse) -> Value {
     let patch = response
         .patch

@@ -1,17 +1,21 @@
 //! What the rules of an object need to know, read when it is judged.
 //!
-//! Storages and policies are few and are applied in one go with what refers to them, so they are listed anew; a store
-//! may be a moment behind. Repositories are many; they come from the store, and are checked again at use.
+//! Storages and policies are few and are applied in one go with what refers to them, so they are
+//! listed anew; a store may be a moment behind. Repositories are many; they come from the store,
+//! and are checked again at use.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Resource, ResourceExt, api::ListParams};
+use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt};
 use kubestash_api::core::HookTemplate;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{kinds::Kind, rules::Others};
+use super::kinds::Kind;
+use super::rules::Others;
 use crate::context::Context;
 
 /// Why an object cannot be judged.

@@ -3,29 +3,21 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use kubestash_api::{
-    core::{BackupConfiguration, BackupSession},
-    labels,
-    shared::{DeletionPolicy, RepositoryDeletionPolicy},
-    storage::Repository,
-};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+use kubestash_api::core::{BackupConfiguration, BackupSession};
+use kubestash_api::labels;
+use kubestash_api::shared::{DeletionPolicy, RepositoryDeletionPolicy};
+use kubestash_api::storage::Repository;
 use serde_json::json;
 
-use super::{
-    ConfigurationError, MANAGER, cleanup,
-    decide::{DesiredRepository, Plan},
-    sessions::is_owned_by,
-};
-use crate::{
-    apply::{self, ApplyError, Owns},
-    consent::{Grant, Subject, references},
-    context::Context,
-    events::Notice,
-};
+use super::decide::{DesiredRepository, Plan};
+use super::sessions::is_owned_by;
+use super::{ConfigurationError, MANAGER, cleanup};
+use crate::apply::{self, ApplyError, Owns};
+use crate::consent::{Grant, Subject, references};
+use crate::context::Context;
+use crate::events::Notice;
 
 /// Does what `plan` says.
 pub(super) async fn apply(
@@ -66,7 +58,8 @@ pub(super) async fn tell(
     Ok(())
 }
 
-/// Makes a BackupSession. One of its name that is there was made for the same run, unless it belongs to something else.
+/// Makes a BackupSession. One of its name that is there was made for the same run, unless it
+/// belongs to something else.
 async fn start(
     ctx: &Context,
     configuration: &BackupConfiguration,
@@ -151,8 +144,9 @@ async fn repository(
     Ok(())
 }
 
-/// What was granted to the configuration and its Repository needs as well: whoever restores from it later asks the
-/// Repository alone. What the owner of a Secret has consented to is asked of the owner each time.
+/// What was granted to the configuration and its Repository needs as well: whoever restores from it
+/// later asks the Repository alone. What the owner of a Secret has consented to is asked of the
+/// owner each time.
 fn passed_on(
     ctx: &Context,
     configuration: &BackupConfiguration,

@@ -1,14 +1,12 @@
 //! Whether the backends of a configuration can be used: pure.
 
 use kube::ResourceExt;
-use kubestash_api::{
-    conditions,
-    shared::{
-        BackendReference, BackendStatus, ConditionStatus, ObjectReference, RetentionPolicyStatus,
-        StorageStatus,
-    },
-    storage::{BackupStorage, BackupStoragePhase},
+use kubestash_api::conditions;
+use kubestash_api::shared::{
+    BackendReference, BackendStatus, ConditionStatus, ObjectReference, RetentionPolicyStatus,
+    StorageStatus,
 };
+use kubestash_api::storage::{BackupStorage, BackupStoragePhase};
 
 use super::obstacle::Obstacle;
 use crate::admission::rules::Others;
@@ -22,8 +20,8 @@ pub(super) struct Judged {
     pub obstacle: Option<Obstacle>,
 }
 
-/// Judges one backend of a configuration in `namespace`. Whether that namespace may use what it names is a rule of
-/// validation and not asked here.
+/// Judges one backend of a configuration in `namespace`. Whether that namespace may use what it
+/// names is a rule of validation and not asked here.
 pub(super) fn judge(backend: &BackendReference, others: &Others, namespace: &str) -> Judged {
     let (storage, storage_obstacle) = storage(backend.storage_ref.as_ref(), others, namespace);
     let (policy, policy_obstacle) = policy(backend.retention_policy.as_ref(), others, namespace);

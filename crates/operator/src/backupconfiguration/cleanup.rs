@@ -1,16 +1,15 @@
 //! What becomes of a deleted configuration's sessions and Repositories: pure.
 //!
-//! Without a policy, and with `Retain`, a Repository stays with its Snapshots and data. With `Delete` and `WipeOut` it
-//! goes, but not before the sessions that might write to it, and not while another configuration uses it.
+//! Without a policy, and with `Retain`, a Repository stays with its Snapshots and data. With
+//! `Delete` and `WipeOut` it goes, but not before the sessions that might write to it, and not
+//! while another configuration uses it.
 
 use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    core::{BackupConfiguration, BackupSession},
-    shared::{DeletionPolicy, RepositoryDeletionPolicy},
-    storage::Repository,
-};
+use kubestash_api::core::{BackupConfiguration, BackupSession};
+use kubestash_api::shared::{DeletionPolicy, RepositoryDeletionPolicy};
+use kubestash_api::storage::Repository;
 
 use super::repositories::{self, target_reference};
 

@@ -1,32 +1,27 @@
 //! What is to be done for a configuration: pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    addons::Addon,
-    conditions::{self, invoker::VALIDATION_PASSED},
-    core::{BackupConfiguration, BackupConfigurationStatus, BackupSession, InvokerPhase, Session},
-    shared::{ConditionStatus, RepositoryDeletionPolicy, ResourceFoundStatus},
-    storage::{Repository, RepositorySpec},
+use kubestash_api::addons::Addon;
+use kubestash_api::conditions::invoker::VALIDATION_PASSED;
+use kubestash_api::conditions::{self};
+use kubestash_api::core::{
+    BackupConfiguration, BackupConfigurationStatus, BackupSession, InvokerPhase, Session,
 };
+use kubestash_api::shared::{ConditionStatus, RepositoryDeletionPolicy, ResourceFoundStatus};
+use kubestash_api::storage::{Repository, RepositorySpec};
 use kubestash_core::{condition, phase};
 
-use super::{
-    backends, health,
-    obstacle::Obstacle,
-    repositories::{self, Wanted},
-    sessions::{self, SessionPlan, Surroundings},
-    target::TargetState,
-};
-use crate::{
-    admission::rules::{self, Others, sentence},
-    events::Notice,
-};
+use super::obstacle::Obstacle;
+use super::repositories::{self, Wanted};
+use super::sessions::{self, SessionPlan, Surroundings};
+use super::target::TargetState;
+use super::{backends, health};
+use crate::admission::rules::{self, Others, sentence};
+use crate::events::Notice;
 
 /// Everything a decision depends on.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +40,8 @@ pub(super) struct World {
     pub functions: BTreeSet<String>,
     /// What there is to say about runs that failed.
     pub complaint: Option<String>,
-    /// What else is in the way: a password that is missing or wrong, or a refusal of the API server.
+    /// What else is in the way: a password that is missing or wrong, or a refusal of the API
+    /// server.
     pub outside: Option<Obstacle>,
     /// Its BackupSessions, looked up only while a session has yet to make its first backup.
     pub made: Option<Vec<BackupSession>>,
@@ -56,7 +52,8 @@ pub(super) struct World {
 pub(super) struct Plan {
     /// Repositories to make or to bring up to date.
     pub repositories: Vec<DesiredRepository>,
-    /// BackupSessions to make before the status is written, because the status says that they were made.
+    /// BackupSessions to make before the status is written, because the status says that they were
+    /// made.
     pub start: Vec<BackupSession>,
     /// The status.
     pub status: BackupConfigurationStatus,
@@ -75,7 +72,8 @@ pub(super) struct DesiredRepository {
     pub name: String,
     /// What it is made with.
     pub spec: RepositorySpec,
-    /// What happens to it with the configuration; without a policy its own `deletionPolicy` is the user's.
+    /// What happens to it with the configuration; without a policy its own `deletionPolicy` is the
+    /// user's.
     pub policy: Option<RepositoryDeletionPolicy>,
     /// The Repository there is.
     pub live: Option<Repository>,
@@ -111,7 +109,8 @@ pub(super) fn decide(world: &World, now: Timestamp) -> Plan {
         .or_else(|| backends.iter().find_map(|backend| backend.obstacle.clone()))
         .or_else(|| session_obstacles.iter().flatten().next().cloned())
         .or_else(|| world.outside.clone());
-    // What the status says already: a session is only made when whoever looks at it will find the configuration Ready.
+    // What the status says already: a session is only made when whoever looks at it will find the
+    // configuration Ready.
     let ready = obstacle.is_none() && before.phase == Some(InvokerPhase::Ready);
     let around = Surroundings {
         configuration,

@@ -1,23 +1,22 @@
 //! Everything that is read for a configuration.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::{Api, ResourceExt, api::ListParams};
-use kubestash_api::{
-    addons::Addon,
-    core::{BackupConfiguration, BackupSession, HookTemplate},
-    shared::ObjectReference,
-};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use kubestash_api::addons::Addon;
+use kubestash_api::core::{BackupConfiguration, BackupSession, HookTemplate};
+use kubestash_api::shared::ObjectReference;
 
-use super::{
-    ConfigurationError, cleanup,
-    decide::{World, needs_sessions},
-    health,
-    sessions::is_owned_by,
-    target,
-};
-use crate::{admission::rules::Others, apply, consent::check, context::Context};
+use super::decide::{World, needs_sessions};
+use super::sessions::is_owned_by;
+use super::{ConfigurationError, cleanup, health, target};
+use crate::admission::rules::Others;
+use crate::apply;
+use crate::consent::check;
+use crate::context::Context;
 
 /// Reads the world of a configuration.
 pub(super) async fn world(
@@ -88,7 +87,8 @@ pub(super) fn cleanup_world(
     }
 }
 
-/// Asked of the API server, because a store that lags behind would let a first backup be made twice.
+/// Asked of the API server, because a store that lags behind would let a first backup be made
+/// twice.
 async fn sessions(
     configuration: &BackupConfiguration,
     ctx: &Context,

@@ -1,44 +1,38 @@
-//! The encryption Secrets of a configuration: are they there, do they hold a password, and does it still open what was stored
-//! with it?
+//! The encryption Secrets of a configuration: are they there, do they hold a password, and does it
+//! still open what was stored with it?
 //!
-//! A Secret's content is read once for each of its versions, and only the verdict is kept. A repository is opened only where
-//! the password may have changed: the Secret has another version than before, or is younger than the Repository. In a volume
-//! the operator can open nothing; there the next session finds out.
+//! A Secret's content is read once for each of its versions, and only the verdict is kept. A
+//! repository is opened only where the password may have changed: the Secret has another version
+//! than before, or is younger than the Repository. In a volume the operator can open nothing; there
+//! the next session finds out.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    conditions,
-    core::BackupConfiguration,
-    shared::ObjectReference,
-    storage::{BackupStoragePhase, Repository, SnapshotPhase},
-};
+use kubestash_api::conditions;
+use kubestash_api::core::BackupConfiguration;
+use kubestash_api::shared::ObjectReference;
+use kubestash_api::storage::{BackupStoragePhase, Repository, SnapshotPhase};
 use kubestash_backend::{BackendError, encryption_password};
 use kubestash_core::condition;
 use kubestash_engine::{EngineError, OpenOptions};
 
-use super::{
-    ConfigurationError,
-    obstacle::Obstacle,
-    repositories::{self, Wanted},
-};
-use crate::{
-    apply::{self, ApplyError},
-    backupstorage::{is_local, storage_of},
-    context::Context,
-    repository::snapshots_of,
-    snapshot::holder,
-};
+use super::ConfigurationError;
+use super::obstacle::Obstacle;
+use super::repositories::{self, Wanted};
+use crate::apply::{self, ApplyError};
+use crate::backupstorage::{is_local, storage_of};
+use crate::context::Context;
+use crate::repository::snapshots_of;
+use crate::snapshot::holder;
 
 /// The reason while a password does not open a repository.
 const CHANGED: &str = "EncryptionPasswordChanged";
-/// How long a repository may take to open; one that takes longer is looked at again after [`LATER`].
+/// How long a repository may take to open; one that takes longer is looked at again after
+/// [`LATER`].
 const PATIENCE: Duration = Duration::from_secs(10);
 const LATER: Duration = Duration::from_secs(60);
 
@@ -283,7 +277,8 @@ enum Next {
 
 fn next(before: Option<&Trial>, version: Option<&String>, doubtful: bool, now: Instant) -> Next {
     match before {
-        // The first look in this process: what worked yesterday is trusted without a reason for doubt.
+        // The first look in this process: what worked yesterday is trusted without a reason for
+        // doubt.
         None if !doubtful => Next::Keep(Opened::Trusted),
         None => Next::Try,
         Some(trial) if trial.version.as_ref() != version => Next::Try,
@@ -294,7 +289,8 @@ fn next(before: Option<&Trial>, version: Option<&String>, doubtful: bool, now: I
     }
 }
 
-/// Opens what is stored in the Repository; none if there is nothing, or nothing that can be opened from here.
+/// Opens what is stored in the Repository; none if there is nothing, or nothing that can be opened
+/// from here.
 async fn open(
     repository: &Repository,
     secret: &ObjectReference,
@@ -329,7 +325,8 @@ async fn open(
             Err(BackendError::Engine(EngineError::WrongPassword { location })) => {
                 Opened::Wrong(location)
             }
-            // Whatever else is wrong with it is not the password's fault, and the next session tells it.
+            // Whatever else is wrong with it is not the password's fault, and the next session
+            // tells it.
             Err(_) => Opened::Unknown(Instant::now()),
         }
     };

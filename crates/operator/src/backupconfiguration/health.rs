@@ -1,16 +1,15 @@
 //! Whether the runs of a configuration's sessions succeed: pure.
 //!
-//! A configuration stays Ready while its backups fail, or no further one would be tried; but it says so.
+//! A configuration stays Ready while its backups fail, or no further one would be tried; but it
+//! says so.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    conditions::READY,
-    core::{BackupConfiguration, BackupSession, BackupSessionPhase, Session},
-    storage::{Snapshot, SnapshotPhase},
-};
+use kubestash_api::conditions::READY;
+use kubestash_api::core::{BackupConfiguration, BackupSession, BackupSessionPhase, Session};
+use kubestash_api::storage::{Snapshot, SnapshotPhase};
 use kubestash_core::condition;
 
 use super::sessions::is_owned_by;

@@ -10,10 +10,10 @@
 //! ```
 //!
 //! Invariants:
-//! * Sessions are made only when the status of the configuration says `Ready` already, so that whoever looks at a
-//!   session finds that its configuration is.
-//! * A session is made before the status says that it was. A crash in between makes it again under the same name, and
-//!   the API server refuses that.
+//! * Sessions are made only when the status of the configuration says `Ready` already, so that
+//!   whoever looks at a session finds that its configuration is.
+//! * A session is made before the status says that it was. A crash in between makes it again under
+//!   the same name, and the API server refuses that.
 //! * A Repository of another target or storage is never touched; the validation says so.
 
 mod apply;
@@ -31,33 +31,26 @@ pub mod target;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{
-    Resource, ResourceExt,
-    core::PartialObjectMeta,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
-use kubestash_api::{
-    addons::Addon,
-    conditions::invoker::VALIDATION_PASSED,
-    core::{BackupConfiguration, BackupSession},
-    labels,
-    shared::ObjectReference,
-    storage::Repository,
-};
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use kubestash_api::addons::Addon;
+use kubestash_api::conditions::invoker::VALIDATION_PASSED;
+use kubestash_api::core::{BackupConfiguration, BackupSession};
+use kubestash_api::labels;
+use kubestash_api::shared::ObjectReference;
+use kubestash_api::storage::Repository;
 use kubestash_core::condition;
-
 pub use repositories::target_reference;
 
-use self::{encryption::Passwords, obstacle::Obstacle};
-
-use crate::{
-    apply::{ApplyError, Manager},
-    backupsession,
-    context::Context,
-    controller::{Controller, Reason, full_text},
-    finalizer, schedule,
-    watch::Watch,
-};
+use self::encryption::Passwords;
+use self::obstacle::Obstacle;
+use crate::apply::{ApplyError, Manager};
+use crate::context::Context;
+use crate::controller::{Controller, Reason, full_text};
+use crate::watch::Watch;
+use crate::{backupsession, finalizer, schedule};
 
 /// Owner of what configurations make and of their status.
 pub const MANAGER: Manager = Manager("kubestash-backupconfiguration");
@@ -73,7 +66,8 @@ pub enum ConfigurationError {
     /// A request failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// The API server refuses what the configuration asks for. Its conditions and an Event say so already.
+    /// The API server refuses what the configuration asks for. Its conditions and an Event say so
+    /// already.
     #[error(transparent)]
     Refused(ApplyError),
 }
@@ -195,14 +189,16 @@ fn targets<K: Resource>(configuration: &BackupConfiguration, binding: &K) -> boo
     })
 }
 
-/// Whether a configuration waits for somebody to allow or mend something; what that is may be anywhere.
+/// Whether a configuration waits for somebody to allow or mend something; what that is may be
+/// anywhere.
 fn is_refused(configuration: &BackupConfiguration) -> bool {
     let status = configuration.status.as_ref();
     let conditions = status.map_or(&[][..], |status| &status.conditions);
     condition::is_false(conditions, VALIDATION_PASSED.type_)
 }
 
-/// Whether a Secret of another namespace encrypts what a configuration writes: its owner may allow that, or end it.
+/// Whether a Secret of another namespace encrypts what a configuration writes: its owner may allow
+/// that, or end it.
 fn uses_secret(configuration: &BackupConfiguration, secret: &PartialObjectMeta<Secret>) -> bool {
     let namespace = configuration.namespace().unwrap_or_default();
     let owner = secret.namespace().unwrap_or_default();
@@ -284,7 +280,8 @@ async fn reconcile(
     let plan = decide::decide(&world, now);
     match apply::apply(&ctx, &configuration, &plan).await {
         Err(ConfigurationError::Apply(error)) if error.is_final() => {
-            // Told where the user looks, and tried again: what the API server objects to may lie in other objects.
+            // Told where the user looks, and tried again: what the API server objects to may lie in
+            // other objects.
             world.outside = Some(Obstacle::fault(error.kind(), full_text(&error)));
             let refused = decide::decide(&world, now);
             apply::tell(&ctx, &configuration, &refused).await?;

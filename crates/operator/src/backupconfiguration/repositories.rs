@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use kube::ResourceExt;
-use kubestash_api::{
-    core::BackupConfiguration,
-    shared::{
-        ConditionStatus, ObjectReference, RepositoryDeletionPolicy, RepositoryPhase,
-        RepositoryStatusEntry, TypedObjectReference,
-    },
-    storage::{Repository, RepositorySpec},
+use kubestash_api::core::BackupConfiguration;
+use kubestash_api::shared::{
+    ConditionStatus, ObjectReference, RepositoryDeletionPolicy, RepositoryPhase,
+    RepositoryStatusEntry, TypedObjectReference,
 };
+use kubestash_api::storage::{Repository, RepositorySpec};
 
 /// What a configuration says about one of its Repositories; several sessions may name the same one.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +25,8 @@ pub(super) struct Wanted {
     pub verified: bool,
 }
 
-/// The target, as Repositories and Snapshots name it: a backup of the cluster's own objects has a placeholder.
+/// The target, as Repositories and Snapshots name it: a backup of the cluster's own objects has a
+/// placeholder.
 #[must_use]
 pub fn target_reference(configuration: &BackupConfiguration) -> TypedObjectReference {
     let namespace = configuration.namespace().unwrap_or_default();

@@ -1,26 +1,22 @@
 //! The sessions of a configuration: their schedule, and the BackupSessions that are due. Pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    addons::{Addon, TaskExecutor},
-    conditions::session::{INITIAL_BACKUP_TRIGGERED, SCHEDULER_ENSURED},
-    core::{BackupConfiguration, BackupSession, BackupSessionPhase, BackupSessionSpec, Session},
-    labels,
-    shared::{Driver, SessionStatus, TypedLocalObjectReference},
+use kubestash_api::addons::{Addon, TaskExecutor};
+use kubestash_api::conditions::session::{INITIAL_BACKUP_TRIGGERED, SCHEDULER_ENSURED};
+use kubestash_api::core::{
+    BackupConfiguration, BackupSession, BackupSessionPhase, BackupSessionSpec, Session,
 };
-use kubestash_core::{
-    catalog::{self, Direction},
-    condition, format, name,
-    schedule::Schedule,
-};
+use kubestash_api::labels;
+use kubestash_api::shared::{Driver, SessionStatus, TypedLocalObjectReference};
+use kubestash_core::catalog::{self, Direction};
+use kubestash_core::schedule::Schedule;
+use kubestash_core::{condition, format, name};
 
 use super::obstacle::Obstacle;
 use crate::schedule::{Cursor, Due, Missed, due};
@@ -227,7 +223,8 @@ fn scheduled(session: &Session, status: &SessionStatus, around: Surroundings<'_>
     due(&schedule, cursor, around.now)
 }
 
-/// Whether the session has yet to make its first backup, and may. It needs to be known what was made already.
+/// Whether the session has yet to make its first backup, and may. It needs to be known what was
+/// made already.
 pub(super) fn wants_initial_backup(
     session: &Session,
     status: &SessionStatus,
@@ -240,8 +237,8 @@ pub(super) fn wants_initial_backup(
         && !condition::is_true(&status.conditions, INITIAL_BACKUP_TRIGGERED.type_)
 }
 
-/// Whether a run of this session was made by us and not skipped: the condition that says so may have been lost in a
-/// crash between two writes.
+/// Whether a run of this session was made by us and not skipped: the condition that says so may
+/// have been lost in a crash between two writes.
 fn was_started(session: &Session, around: Surroundings<'_>) -> bool {
     around.made.into_iter().flatten().any(|made| {
         made.spec.session == session.name

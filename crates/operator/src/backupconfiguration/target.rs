@@ -1,17 +1,12 @@
 //! The object that is backed up: is it there, and may it be backed up yet?
 
-use kube::{
-    Api, Resource, ResourceExt,
-    api::DynamicObject,
-    core::GroupVersionKind,
-    discovery::{self, ApiResource},
-};
-use kubestash_api::{
-    appcatalog::AppBinding,
-    kubedb::{Druid, MariaDB, MySQL, Postgres},
-    shared::TypedObjectReference,
-};
-
+use kube::api::DynamicObject;
+use kube::core::GroupVersionKind;
+use kube::discovery::{self, ApiResource};
+use kube::{Api, Resource, ResourceExt};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::kubedb::{Druid, MariaDB, MySQL, Postgres};
+use kubestash_api::shared::TypedObjectReference;
 use kubestash_core::manifest::DatabaseKind;
 
 use crate::context::Context;
@@ -127,8 +122,8 @@ async fn get(
         .await
 }
 
-/// How the API server serves the kind of a target; none if it does not. The kinds we know need no question; of any
-/// other a reference names no version, so the most stable one is asked for.
+/// How the API server serves the kind of a target; none if it does not. The kinds we know need no
+/// question; of any other a reference names no version, so the most stable one is asked for.
 async fn resource(
     ctx: &Context,
     target: &TypedObjectReference,

@@ -1,5 +1,5 @@
-//! What the executor of a session may do: read the objects it works on, report on its own, and remove the Snapshots
-//! that the retention policy lets go. Pure.
+//! What the executor of a session may do: read the objects it works on, report on its own, and
+//! remove the Snapshots that the retention policy lets go. Pure.
 
 use kube::ResourceExt;
 
@@ -30,9 +30,11 @@ pub(super) fn of(world: &World) -> Access {
             &configuration.name_any(),
         );
     }
-    // The Snapshots of the Repositories have to be known before some can be found stale, and a name cannot limit that.
+    // The Snapshots of the Repositories have to be known before some can be found stale, and a name
+    // cannot limit that.
     access.any(&namespace, STORAGE, "snapshots", LIST);
-    // Whether a restore whose lock is in the way is over, its session says; which one that will be, nobody knows.
+    // Whether a restore whose lock is in the way is over, its session says; which one that will be,
+    // nobody knows.
     access.any(&namespace, CORE, "restoresessions", LIST);
     for (name, session) in &world.old_snapshots {
         access.one(&namespace, STORAGE, "snapshots", REMOVE, name);
@@ -105,13 +107,10 @@ fn backends(access: &mut Access, world: &World) {
 #[cfg(test)]
 mod tests {
     use kube::Resource;
-    use kubestash_api::{
-        appcatalog::AppBinding,
-        core::{BackupConfiguration, BackupSession},
-        kubedb::Druid,
-        storage::{BackupStorage, Repository, RetentionPolicy, Snapshot},
-    };
-
+    use kubestash_api::appcatalog::AppBinding;
+    use kubestash_api::core::{BackupConfiguration, BackupSession};
+    use kubestash_api::kubedb::Druid;
+    use kubestash_api::storage::{BackupStorage, Repository, RetentionPolicy, Snapshot};
     use kubestash_core::target::{APPCATALOG, KUBEDB};
 
     use super::*;

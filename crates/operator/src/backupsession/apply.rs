@@ -4,35 +4,28 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
-use kubestash_api::{
-    conditions::backup_session::{
-        BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, HAS_WARNINGS, SNAPSHOTS_ENSURED,
-    },
-    conditions::executor::SNAPSHOTS_DATED_IN_FUTURE,
-    conditions::{self, ConditionType},
-    core::{BackupSession, BackupSessionPhase, BackupSessionStatus},
-    storage::{Snapshot, SnapshotStatus},
+use kubestash_api::conditions::backup_session::{
+    BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, HAS_WARNINGS, SNAPSHOTS_ENSURED,
 };
+use kubestash_api::conditions::executor::SNAPSHOTS_DATED_IN_FUTURE;
+use kubestash_api::conditions::{self, ConditionType};
+use kubestash_api::core::{BackupSession, BackupSessionPhase, BackupSessionStatus};
+use kubestash_api::storage::{Snapshot, SnapshotStatus};
 use kubestash_core::{condition, phase};
 use ulid::Ulid;
 
-use super::{
-    MANAGER,
-    claims::Claims,
-    decide::{Plan, Step},
-    executor::{Executor, session_labels},
-    finish, running,
-    world::World,
-};
-use crate::{
-    apply::{self, ApplyError, Owns, Written},
-    context::Context,
-    controller::full_text,
-    events::Notice,
-    job::{is_the_executors, progress, run},
-    queue,
-    unlock::{Left, component_paths},
-};
+use super::claims::Claims;
+use super::decide::{Plan, Step};
+use super::executor::{Executor, session_labels};
+use super::world::World;
+use super::{MANAGER, finish, running};
+use crate::apply::{self, ApplyError, Owns, Written};
+use crate::context::Context;
+use crate::controller::full_text;
+use crate::events::Notice;
+use crate::job::{is_the_executors, progress, run};
+use crate::queue;
+use crate::unlock::{Left, component_paths};
 
 /// Does the step, then writes the status; returns after how long to look again.
 pub(super) async fn apply(
@@ -128,7 +121,8 @@ async fn write(
     apply::status(&api, world.session.as_ref(), &status, Owns::Given, MANAGER).await
 }
 
-/// The status after a deed, or the one that says why it will never succeed. Other failures are tried again.
+/// The status after a deed, or the one that says why it will never succeed. Other failures are
+/// tried again.
 fn or_failed(
     done: Result<(), StepError>,
     mut status: BackupSessionStatus,

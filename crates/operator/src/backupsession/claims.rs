@@ -1,13 +1,12 @@
 //! Who was let through first, for the moment until the stores show it.
 //!
-//! Two sessions made in the same second would each find that the other has not started. The claim is taken in the
-//! instant of starting, and forgotten a little later, when the status of the session says the same.
+//! Two sessions made in the same second would each find that the other has not started. The claim
+//! is taken in the instant of starting, and forgotten a little later, when the status of the
+//! session says the same.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kubestash_api::core::BackupSession;

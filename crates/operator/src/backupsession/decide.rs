@@ -6,35 +6,32 @@
 //!      └► Finish (Skipped)               └► Declare ─► Finish                   └ over ─► Declare what is unfinished
 //! ```
 //!
-//! Each step ends with a write of the status, which brings the next one. What a step needs to know of the one before
-//! is in the status, so any of them can be the first after a restart.
+//! Each step ends with a write of the status, which brings the next one. What a step needs to know
+//! of the one before is in the status, so any of them can be the first after a restart.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
-use kubestash_api::{
-    conditions::{
-        READY,
-        backup_session::{BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED},
-    },
-    core::{BackupSession, BackupSessionPhase, BackupSessionStatus, Session},
-    shared::ConditionStatus,
-    storage::{Snapshot, SnapshotStatus},
+use kubestash_api::conditions::READY;
+use kubestash_api::conditions::backup_session::{
+    BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, SNAPSHOTS_ENSURED,
 };
+use kubestash_api::core::{BackupSession, BackupSessionPhase, BackupSessionStatus, Session};
+use kubestash_api::shared::ConditionStatus;
+use kubestash_api::storage::{Snapshot, SnapshotStatus};
 use kubestash_core::{condition, format, phase};
 
+use super::executor::{self, Executor};
+use super::finish::{self, Retry};
+use super::running::{Ending, end, watch};
+use super::skip::{self, Verdict};
+use super::snapshots::{self, Obstacle};
+use super::world::{World, is_finished};
 use crate::admission::rules::sentence;
-
-use super::{
-    executor::{self, Executor},
-    finish::{self, Retry},
-    running::{Ending, end, watch},
-    skip::{self, Verdict},
-    snapshots::{self, Obstacle},
-    world::{World, is_finished},
-};
 use crate::queue;
 
 /// How long a session waits for objects that are about to be made.
@@ -228,7 +225,8 @@ pub(super) fn say(
     condition::set(&mut status.conditions, ready);
 }
 
-/// Says what is waited for. Every change of it wakes the session; it looks by itself too, for good measure.
+/// Says what is waited for. Every change of it wakes the session; it looks by itself too, for good
+/// measure.
 fn wait_for(
     world: &World,
     mut status: BackupSessionStatus,
@@ -240,7 +238,8 @@ fn wait_for(
     wait(status, Some(queue::LOOK_AGAIN))
 }
 
-/// When the session has to be done; none if it may take any time. What it has waited for its turn does not count.
+/// When the session has to be done; none if it may take any time. What it has waited for its turn
+/// does not count.
 fn deadline(world: &World, now: Timestamp) -> Result<Option<Timestamp>, String> {
     let Some(timeout) = world
         .session

@@ -1,39 +1,35 @@
 //! Everything that is read for a session.
 //!
-//! What a session is decided by is asked of the API server and not of the stores: to take a Job for gone, or a
-//! configuration for not Ready, because a watch lags behind would end a good backup.
+//! What a session is decided by is asked of the API server and not of the stores: to take a Job for
+//! gone, or a configuration for not Ready, because a watch lags behind would end a good backup.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Resource, ResourceExt};
-use kubestash_api::{
-    addons::Function,
-    appcatalog::AppBinding,
-    core::{BackupConfiguration, BackupSession},
-    kubedb::Druid,
-    shared::TypedObjectReference,
-    storage::{BackupStorage, Repository, Snapshot},
-};
+use kubestash_api::addons::Function;
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::{BackupConfiguration, BackupSession};
+use kubestash_api::kubedb::Druid;
+use kubestash_api::shared::TypedObjectReference;
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot};
 use kubestash_core::manifest::Item;
 use kubestash_core::target::{Key, druid_of, is_druid};
 
-use super::{
-    claims::Claims,
-    decide::{Stage, stage},
-    source::Source,
-    world::{World, snapshot_name},
-};
-use crate::{
-    admission::rules::Violation,
-    apply::{self, ApplyError},
-    backupconfiguration::target_reference,
-    consent::check,
-    context::Context,
-    job::{self, manifest, run},
-    queue,
-};
+use super::claims::Claims;
+use super::decide::{Stage, stage};
+use super::source::Source;
+use super::world::{World, snapshot_name};
+use crate::admission::rules::Violation;
+use crate::apply::{self, ApplyError};
+use crate::backupconfiguration::target_reference;
+use crate::consent::check;
+use crate::context::Context;
+use crate::job::{self, manifest, run};
+use crate::queue;
 
 /// A session and its Job as they are now.
 pub(super) struct Seen {
@@ -44,8 +40,9 @@ pub(super) struct Seen {
 
 /// Reads the session as it is now; none if it is gone.
 ///
-/// The Job is read before everything that its executor writes: when it is found to have ended, all that was reported
-/// is found as well. The other way round, a report that came in between would be taken for missing.
+/// The Job is read before everything that its executor writes: when it is found to have ended, all
+/// that was reported is found as well. The other way round, a report that came in between would be
+/// taken for missing.
 pub(super) async fn session(
     session: &BackupSession,
     ctx: &Context,
@@ -150,7 +147,8 @@ fn siblings(session: &BackupSession, ctx: &Context) -> Vec<Arc<BackupSession>> {
     })
 }
 
-/// Names of the Repositories: those that the status lists, and before it does, those of the configuration.
+/// Names of the Repositories: those that the status lists, and before it does, those of the
+/// configuration.
 fn repository_names(world: &World) -> Vec<String> {
     let listed = world
         .session
@@ -236,8 +234,9 @@ async fn source(world: &World, ctx: &Context) -> Result<Source, ApplyError> {
     way(ctx, &target_reference(configuration), &world.namespace()).await
 }
 
-/// What the session would use in other namespaces and nobody has allowed. It is looked up for each session anew: what
-/// the configuration was found to be allowed may have changed since, and what its Repositories say it does not write.
+/// What the session would use in other namespaces and nobody has allowed. It is looked up for each
+/// session anew: what the configuration was found to be allowed may have changed since, and what
+/// its Repositories say it does not write.
 async fn refusals(world: &World, ctx: &Context) -> Result<Vec<Violation>, ApplyError> {
     let Some(configuration) = &world.configuration else {
         return Ok(Vec::new());
@@ -258,7 +257,8 @@ pub(crate) async fn way(
     let bindings = &ctx.watches.app_bindings;
     let own = bindings.get(target.namespace_or(namespace), &target.name);
     let own = own.filter(|_| target.group() == AppBinding::group(&()));
-    // A Druid's own AppBinding leads to Druid, and what is backed up is the metadata store behind it.
+    // A Druid's own AppBinding leads to Druid, and what is backed up is the metadata store behind
+    // it.
     let behind = own.as_deref().and_then(druid_of);
     let through = own.filter(|_| behind.is_some());
     let target = behind.unwrap_or_else(|| target.clone());
@@ -290,7 +290,8 @@ async fn manifests(world: &World, ctx: &Context) -> Result<Vec<Item>, ApplyError
 
 fn with_job(world: &mut World, job: Option<Job>, ctx: &Context) {
     let own = world.session.uid();
-    // One that belongs to something else is as good as none; making ours will then be refused, and that is told.
+    // One that belongs to something else is as good as none; making ours will then be refused, and
+    // that is told.
     let owners = |job: &Job| {
         job.owner_references()
             .iter()

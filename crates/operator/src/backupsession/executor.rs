@@ -3,26 +3,21 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::{
-        batch::v1::Job,
-        core::v1::{Volume, VolumeMount},
-    },
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
-};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Volume, VolumeMount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    core::{BackupSession, Session},
-    labels::{self, component},
-    shared::{AddonInfo, PodTemplateSpec},
-};
-use kubestash_core::{catalog::Direction, name, variables::Variables};
+use kubestash_api::core::{BackupSession, Session};
+use kubestash_api::labels::{self, component};
+use kubestash_api::shared::{AddonInfo, PodTemplateSpec};
+use kubestash_core::catalog::Direction;
+use kubestash_core::name;
+use kubestash_core::variables::Variables;
 
-use super::{access, world::World};
-use crate::{
-    job::{DeadlineExceeded, Holder, Rbac, TaskError, Work, pod, rbac, tasks, template},
-    volume_job::volume_of,
-};
+use super::access;
+use super::world::World;
+use crate::job::{DeadlineExceeded, Holder, Rbac, TaskError, Work, pod, rbac, tasks, template};
+use crate::volume_job::volume_of;
 
 /// A Job that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +39,8 @@ pub(super) struct Executor {
     pub job: Job,
 }
 
-/// Labels of everything that is made for a session: the same as KubeStash's, by which users find the Job.
+/// Labels of everything that is made for a session: the same as KubeStash's, by which users find
+/// the Job.
 pub(super) fn session_labels(session: &BackupSession) -> BTreeMap<String, String> {
     [
         (labels::COMPONENT, component::BACKUP),

@@ -1,41 +1,38 @@
 //! The end of a session: its history, its final status, and its next try. Pure.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    conditions::{
-        READY,
-        backup_session::{
-            BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, HAS_WARNINGS, SESSION_HISTORY_CLEANED,
-        },
-        completion::METRICS_PUSHED,
-        executor::WAITING,
-    },
-    core::{
-        BackupSession, BackupSessionPhase, BackupSessionStatus, RetentionPolicyApplyPhase,
-        RetentionPolicyApplyStatus,
-    },
-    shared::{ConditionStatus, ObjectReference, RetryConfig},
-    storage::SnapshotPhase,
+use kubestash_api::conditions::READY;
+use kubestash_api::conditions::backup_session::{
+    BACKUP_EXECUTOR_ENSURED, BACKUP_SKIPPED, HAS_WARNINGS, SESSION_HISTORY_CLEANED,
 };
+use kubestash_api::conditions::completion::METRICS_PUSHED;
+use kubestash_api::conditions::executor::WAITING;
+use kubestash_api::core::{
+    BackupSession, BackupSessionPhase, BackupSessionStatus, RetentionPolicyApplyPhase,
+    RetentionPolicyApplyStatus,
+};
+use kubestash_api::shared::{ConditionStatus, ObjectReference, RetryConfig};
+use kubestash_api::storage::SnapshotPhase;
 use kubestash_core::{condition, format, phase};
 
-use super::{
-    snapshots,
-    world::{World, age, is_finished},
-};
-use crate::{
-    backupconfiguration::sessions::new_backup_session, job::nobody_waits, snapshot::warnings_of,
-};
+use super::snapshots;
+use super::world::{World, age, is_finished};
+use crate::backupconfiguration::sessions::new_backup_session;
+use crate::job::nobody_waits;
+use crate::snapshot::warnings_of;
 
 /// How many skipped sessions stay at least: they say why nothing happened.
 const SKIPPED_HISTORY: usize = 3;
 
-/// The finished sessions that are more than `sessionHistoryLimit`, oldest first. The session itself counts as
-/// finished. Skipped ones are counted apart, so that they push out none that made a backup.
+/// The finished sessions that are more than `sessionHistoryLimit`, oldest first. The session itself
+/// counts as finished. Skipped ones are counted apart, so that they push out none that made a
+/// backup.
 pub(super) fn beyond_history(world: &World, itself: BackupSessionPhase) -> Vec<Arc<BackupSession>> {
     let limit = world.entry().map_or(1, |entry| entry.session_history_limit);
     let limit = usize::try_from(limit).unwrap_or_default();
@@ -76,8 +73,8 @@ pub(super) fn awaits_retry(session: &BackupSession) -> bool {
     status.is_some_and(|status| status.next_retry.is_some() && status.retried != Some(true))
 }
 
-/// Writes the last conditions, the phase and the duration into `status`. `history_error` says why old sessions could
-/// not be deleted.
+/// Writes the last conditions, the phase and the duration into `status`. `history_error` says why
+/// old sessions could not be deleted.
 pub(super) fn finish(
     mut status: BackupSessionStatus,
     world: &World,
@@ -154,7 +151,8 @@ fn skipped(status: &BackupSessionStatus) -> &str {
     skipped.map_or("", |skipped| &skipped.message)
 }
 
-/// Conditions that do not say why a session failed: one says what the phase says, the other that nobody waits.
+/// Conditions that do not say why a session failed: one says what the phase says, the other that
+/// nobody waits.
 const SAYS_LITTLE: [&str; 2] = [READY, WAITING.type_];
 
 /// Why a session failed, in a sentence: what its Snapshots say is more than that they failed.
@@ -226,7 +224,8 @@ pub(super) enum Retry {
     Now(Box<BackupSession>),
 }
 
-/// Decides about the next try. It is named with the second it was planned for, so it cannot be made twice.
+/// Decides about the next try. It is named with the second it was planned for, so it cannot be made
+/// twice.
 pub(super) fn retry(world: &World, now: Timestamp) -> Retry {
     let status = world.session.status.as_ref();
     let Some(planned) = status
@@ -241,7 +240,8 @@ pub(super) fn retry(world: &World, now: Timestamp) -> Retry {
     if !awaits_retry(&world.session) || configuration.spec.paused == Some(true) {
         return Retry::Nothing;
     }
-    // Planned further ahead than it ever is: the clock was set back, and it is not waited for to catch up.
+    // Planned further ahead than it ever is: the clock was set back, and it is not waited for to
+    // catch up.
     let longest = entry.retry_config.as_ref().map_or(Duration::MAX, delay);
     if let Ok(wait) = Duration::try_from(planned.duration_since(now))
         && !wait.is_zero()
@@ -263,8 +263,8 @@ pub(super) fn retry(world: &World, now: Timestamp) -> Retry {
     )))
 }
 
-/// What is known about retention, completed for an executor that ended without saying it for each repository: it was
-/// killed, or should not have succeeded.
+/// What is known about retention, completed for an executor that ended without saying it for each
+/// repository: it was killed, or should not have succeeded.
 pub(super) fn retention(
     world: &World,
     executor_succeeded: bool,

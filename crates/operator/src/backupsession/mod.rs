@@ -10,8 +10,8 @@
 //!
 //! Invariants:
 //! * Every session ends, whatever happens to Job, pod or configuration, and says why.
-//! * A Snapshot that its executor did not report as complete is declared failed, and only once nobody can report on it
-//!   any more.
+//! * A Snapshot that its executor did not report as complete is declared failed, and only once
+//!   nobody can report on it any more.
 //! * The session itself is read from the API server for each decision, never from a store.
 
 mod access;
@@ -28,31 +28,29 @@ mod snapshots;
 mod source;
 mod world;
 
-use std::{sync::Arc, time::Duration};
-
-use jiff::Timestamp;
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
-use kube::{
-    Resource, ResourceExt,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
-use kubestash_api::{
-    core::{BackupSession, RestoreSession},
-    labels,
-    storage::{Repository, Snapshot},
-};
+use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use dereference::way;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use kubestash_api::core::{BackupSession, RestoreSession};
+use kubestash_api::labels;
+use kubestash_api::storage::{Repository, Snapshot};
 pub use source::Source;
 pub(crate) use world::is_finished;
 
-use self::{claims::Claims, decide::Stage, dereference::Seen};
-use crate::{
-    apply::{ApplyError, Manager},
-    context::Context,
-    controller::Controller,
-    finalizer, job, queue, restoresession,
-};
+use self::claims::Claims;
+use self::decide::Stage;
+use self::dereference::Seen;
+use crate::apply::{ApplyError, Manager};
+use crate::context::Context;
+use crate::controller::Controller;
+use crate::{finalizer, job, queue, restoresession};
 
 /// Owner of what a session makes and of its status, the executor's part aside.
 pub const MANAGER: Manager = Manager("kubestash-backupsession");

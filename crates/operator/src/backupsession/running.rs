@@ -1,31 +1,25 @@
 //! A session whose Job runs, and how it ends: pure.
 //!
-//! A Snapshot is declared failed only when nobody can report on it any more: the Job has ended, or it was deleted and
-//! its pods are gone.
+//! A Snapshot is declared failed only when nobody can report on it any more: the Job has ended, or
+//! it was deleted and its pods are gone.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    conditions::backup_session::{
-        BACKUP_EXECUTOR_ENSURED, POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED,
-    },
-    core::{BackupSessionPhase, BackupSessionStatus, SessionSnapshotStatus},
-    storage::SnapshotPhase,
+use kubestash_api::conditions::backup_session::{
+    BACKUP_EXECUTOR_ENSURED, POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED,
 };
+use kubestash_api::core::{BackupSessionPhase, BackupSessionStatus, SessionSnapshotStatus};
+use kubestash_api::storage::SnapshotPhase;
 use kubestash_core::{condition, phase};
 
-use super::{
-    decide::{Plan, Step, say, wait},
-    finish, skip, snapshots,
-    world::World,
-};
-use crate::job::{
-    Outcome, judge,
-    progress::{self, Progress},
-};
+use super::decide::{Plan, Step, say, wait};
+use super::world::World;
+use super::{finish, skip, snapshots};
+use crate::job::progress::{self, Progress};
+use crate::job::{Outcome, judge};
 
 /// How long the pods of a Job that is stopped may take to end.
 const STOPPING_LIMIT: Duration = Duration::from_secs(90);
@@ -201,7 +195,8 @@ pub(super) fn end(
     }
 }
 
-/// Whether the session's Job may have left locks: it was made, and did not come to its end by itself.
+/// Whether the session's Job may have left locks: it was made, and did not come to its end by
+/// itself.
 pub(super) fn may_have_left_locks(world: &World, now: Timestamp) -> bool {
     let status = world.session.status.as_ref();
     let launched = status.is_some_and(|status| {
@@ -214,8 +209,8 @@ pub(super) fn may_have_left_locks(world: &World, now: Timestamp) -> bool {
     launched && !matches!(outcome, Some(Outcome::Succeeded))
 }
 
-/// The next step of a session that is being deleted: its Job ends, its unfinished Snapshots have failed; none once
-/// there is nothing left to do.
+/// The next step of a session that is being deleted: its Job ends, its unfinished Snapshots have
+/// failed; none once there is nothing left to do.
 pub(super) fn clean_up(world: &World, now: Timestamp) -> Option<Step> {
     if let Some(job) = &world.job {
         let Some(since) = job.meta().deletion_timestamp.as_ref() else {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    conditions::{self, executor::WAITING},
-    core::{BackupConfiguration, BackupSession, InvokerPhase},
-    shared::ConditionStatus,
-};
+use kubestash_api::conditions::executor::WAITING;
+use kubestash_api::conditions::{self};
+use kubestash_api::core::{BackupConfiguration, BackupSession, InvokerPhase};
+use kubestash_api::shared::ConditionStatus;
 use kubestash_core::condition;
 
 use super::world::{World, age, is_finished};
@@ -93,8 +92,8 @@ pub(super) fn judge(world: &World) -> Verdict {
     }
 }
 
-/// Whether a session waits for a lock or for a storage that does not answer. It ends in time, so the next one, which may
-/// do better, waits for it.
+/// Whether a session waits for a lock or for a storage that does not answer. It ends in time, so
+/// the next one, which may do better, waits for it.
 fn is_in_trouble(session: &BackupSession) -> bool {
     let status = session.status.as_ref();
     status.is_some_and(|status| condition::is_true(&status.conditions, WAITING.type_))
@@ -156,7 +155,8 @@ fn has_started(session: &BackupSession) -> bool {
         })
 }
 
-/// The siblings that are in the way, oldest first: those that are not finished and are older, or have started.
+/// The siblings that are in the way, oldest first: those that are not finished and are older, or
+/// have started.
 fn running(world: &World) -> Vec<&Arc<BackupSession>> {
     let own = age(&world.session);
     let mut running: Vec<_> = world

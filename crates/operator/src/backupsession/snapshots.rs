@@ -5,20 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    conditions::snapshot::BACKUP_INCOMPLETE,
-    core::SessionSnapshotStatus,
-    labels,
-    shared::DeletionPolicy,
-    storage::{
-        Component, Repository, Snapshot, SnapshotPhase, SnapshotSpec, SnapshotStatus,
-        snapshot_type, snapshot_version,
-    },
+use kubestash_api::conditions::snapshot::BACKUP_INCOMPLETE;
+use kubestash_api::core::SessionSnapshotStatus;
+use kubestash_api::labels;
+use kubestash_api::shared::DeletionPolicy;
+use kubestash_api::storage::{
+    Component, Repository, Snapshot, SnapshotPhase, SnapshotSpec, SnapshotStatus, snapshot_type,
+    snapshot_version,
 };
 use kubestash_core::{condition, name, phase};
 
 use super::world::{World, snapshot_name};
-use crate::{backupconfiguration::target_reference, job::manifest};
+use crate::backupconfiguration::target_reference;
+use crate::job::manifest;
 
 /// A Snapshot that cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,8 +146,8 @@ pub(super) fn first_status(world: &World) -> SnapshotStatus {
     }
 }
 
-/// The phase of a Snapshot, worked out from what was reported. The phase in its status is written by a controller of
-/// its own, which may be a moment behind.
+/// The phase of a Snapshot, worked out from what was reported. The phase in its status is written
+/// by a controller of its own, which may be a moment behind.
 pub(super) fn phase_of(snapshot: &Snapshot) -> SnapshotPhase {
     snapshot
         .status
@@ -161,9 +160,9 @@ pub(super) fn is_completed(snapshot: &Snapshot) -> bool {
     phase::snapshot_completed(phase_of(snapshot))
 }
 
-/// What there is to say about a Snapshot whose executor is gone: its unfinished components have failed. Why is what
-/// the executor said last, unless it was `forced` to end; else `reason`. Only these fields are given; the others stay
-/// as the executor left them.
+/// What there is to say about a Snapshot whose executor is gone: its unfinished components have
+/// failed. Why is what the executor said last, unless it was `forced` to end; else `reason`. Only
+/// these fields are given; the others stay as the executor left them.
 pub(super) fn declared_failed(
     snapshot: &Snapshot,
     reason: &str,
@@ -223,7 +222,8 @@ pub(super) fn last_error(snapshot: &Snapshot) -> Option<String> {
         .find_map(|component| component.error.clone().filter(|error| !error.is_empty()))
 }
 
-/// The session's view of its Snapshots, in the order of its repositories. One that was deleted has failed.
+/// The session's view of its Snapshots, in the order of its repositories. One that was deleted has
+/// failed.
 pub(super) fn list(world: &World) -> Vec<SessionSnapshotStatus> {
     let listed = world
         .session

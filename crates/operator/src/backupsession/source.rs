@@ -5,13 +5,15 @@
 //!   AppBinding of a Druid ─► Druid ─► as above
 //!   AppBinding, or the one of a kubedb.com database ──────────────────────────────────► Secret
 //! ```
-//! It is the way that the executor goes. What lies beside it, such as a Druid's own AppBinding and Secret, is not on it,
-//! and the executor gets no right to read it.
+//! It is the way that the executor goes. What lies beside it, such as a Druid's own AppBinding and
+//! Secret, is not on it, and the executor gets no right to read it.
 
 use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
-use kubestash_api::{appcatalog::AppBinding, kubedb::Druid, shared::TypedObjectReference};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::kubedb::Druid;
+use kubestash_api::shared::TypedObjectReference;
 use kubestash_core::target::{self, APPCATALOG, KUBEDB, Key, Secrets};
 
 use crate::job::Access;
@@ -25,14 +27,16 @@ pub struct Source {
     pub druid: Option<Key>,
     /// Whether that Druid does not exist, so that the way ends there.
     pub druid_missing: bool,
-    /// AppBindings on the way, each with what it says if it exists; the last one leads to the data.
+    /// AppBindings on the way, each with what it says if it exists; the last one leads to the
+    /// data.
     pub bindings: Vec<(Key, Option<Arc<AppBinding>>)>,
     /// Version of the target.
     pub version: Option<String>,
 }
 
 impl Source {
-    /// Finds the way to `named`, a target which is seen from `namespace`. `druid` is the Druid, if the target is one and exists.
+    /// Finds the way to `named`, a target which is seen from `namespace`. `druid` is the Druid, if
+    /// the target is one and exists.
     pub fn find(
         named: &TypedObjectReference,
         namespace: &str,
@@ -84,7 +88,8 @@ impl Source {
         let Some(druid) = &self.druid else {
             return self.bindings.iter().map(binding).collect();
         };
-        // Behind the Druid is its metadata store, and before it the binding that the way begins at, if it does.
+        // Behind the Druid is its metadata store, and before it the binding that the way begins at,
+        // if it does.
         let behind = usize::from(!self.druid_missing).min(self.bindings.len());
         let (before, after) = self.bindings.split_at(self.bindings.len() - behind);
         let druid = step(&Druid::group(&()), &Druid::kind(&()), druid);

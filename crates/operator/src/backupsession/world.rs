@@ -1,20 +1,24 @@
 //! Everything that a decision about a session depends on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    addons::{Addon, Function},
-    core::{BackupConfiguration, BackupSession, BackupSessionPhase, Session},
-    shared::RepositoryInfo,
-    storage::{BackupStorage, Repository, Snapshot},
-};
-use kubestash_core::{manifest::Item, name};
+use kubestash_api::addons::{Addon, Function};
+use kubestash_api::core::{BackupConfiguration, BackupSession, BackupSessionPhase, Session};
+use kubestash_api::shared::RepositoryInfo;
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot};
+use kubestash_core::manifest::Item;
+use kubestash_core::name;
 
 use super::source::Source;
-use crate::{admission::rules::Violation, config::JobEnvironment, job::Told, queue::Turn};
+use crate::admission::rules::Violation;
+use crate::config::JobEnvironment;
+use crate::job::Told;
+use crate::queue::Turn;
 
 /// What was read for a session.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +29,8 @@ pub(super) struct World {
     pub configuration: Option<BackupConfiguration>,
     /// The other BackupSessions of the same session of the same configuration.
     pub siblings: Vec<Arc<BackupSession>>,
-    /// Whether another session has been let through before this one, although its status does not show it yet.
+    /// Whether another session has been let through before this one, although its status does not
+    /// show it yet.
     pub overtaken_by: Option<String>,
     /// Whether it is its turn.
     pub turn: Turn,
@@ -37,8 +42,8 @@ pub(super) struct World {
     pub storages: BTreeMap<String, Arc<BackupStorage>>,
     /// The session's Snapshots, by name of the Repository, as the API server has them now.
     pub snapshots: BTreeMap<String, Snapshot>,
-    /// All Snapshots in those Repositories, each with its session: retention may remove them, and whether such a session
-    /// has ended says whether a lock that its Job left is stale.
+    /// All Snapshots in those Repositories, each with its session: retention may remove them, and
+    /// whether such a session has ended says whether a lock that its Job left is stale.
     pub old_snapshots: Vec<(String, String)>,
     /// The Addon that the session names.
     pub addon: Option<Arc<Addon>>,

@@ -4,15 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kubestash_api::{
-    conditions::{
-        ConditionType,
-        backup_storage::{BACKEND_INITIALIZED, BACKEND_SECRET_FOUND},
-    },
-    shared::Condition,
-    storage::{
-        BackupStorage, BackupStoragePhase, BackupStorageStatus, Repository, StorageRepository,
-    },
+use kubestash_api::conditions::ConditionType;
+use kubestash_api::conditions::backup_storage::{BACKEND_INITIALIZED, BACKEND_SECRET_FOUND};
+use kubestash_api::shared::Condition;
+use kubestash_api::storage::{
+    BackupStorage, BackupStoragePhase, BackupStorageStatus, Repository, StorageRepository,
 };
 use kubestash_core::{condition, format, phase};
 
@@ -221,7 +217,8 @@ fn repositories(world: &World<'_>, before: &[StorageRepository]) -> Vec<StorageR
         })
         .collect();
     for (key, entry) in read_back {
-        // What was read back and deleted since is gone; what could not be read back stays to be seen.
+        // What was read back and deleted since is gone; what could not be read back stays to be
+        // seen.
         let is_fresh = world.synced.iter().any(|synced| synced.entry == entry);
         if is_fresh || set_up::is_lost(&entry, world.repositories) {
             entries.entry(key).or_insert(entry);

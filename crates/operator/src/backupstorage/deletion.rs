@@ -10,18 +10,18 @@
 
 use std::sync::Arc;
 
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
-use kubestash_api::{
-    shared::DeletionPolicy,
-    storage::{Backend, BackupStorage, Provider, Repository},
-};
-use kubestash_core::layout::{self, directory::is_within};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use kubestash_api::shared::DeletionPolicy;
+use kubestash_api::storage::{Backend, BackupStorage, Provider, Repository};
+use kubestash_core::layout::directory::is_within;
+use kubestash_core::layout::{self};
 
-use super::{
-    decide::{SECRET_MISSING, is_initialized, secret_missing},
-    storage_of,
-};
-use crate::{admission::rules::same_place, events::Notice, failure::Failure};
+use super::decide::{SECRET_MISSING, is_initialized, secret_missing};
+use super::storage_of;
+use crate::admission::rules::same_place;
+use crate::events::Notice;
+use crate::failure::Failure;
 
 /// Everything the next step follows from.
 pub(super) struct World<'a> {
@@ -152,7 +152,8 @@ fn wipe(world: &World<'_>) -> Step {
     }
 }
 
-/// A Repository of a storage around this one, in the same bucket, whose directory lies inside this one's prefix.
+/// A Repository of a storage around this one, in the same bucket, whose directory lies inside this
+/// one's prefix.
 fn reaching_in<'a>(world: &World<'a>) -> Option<&'a Arc<Repository>> {
     let inner = world.storage.spec.storage.as_ref()?;
     let prefix = prefix_of(inner);

@@ -2,7 +2,8 @@
 
 use kubestash_api::storage::{Backend, BackupStorage, Provider};
 
-use crate::{config::JobEnvironment, events::Notice};
+use crate::config::JobEnvironment;
+use crate::events::Notice;
 
 /// What to tell about a `gcs` storage while an emulator stands for Google.
 pub(super) fn notice(storage: &BackupStorage, environment: &JobEnvironment) -> Option<Notice> {

@@ -18,32 +18,27 @@ mod set_up;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::{
-    Resource, ResourceExt,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
-use kubestash_api::{
-    labels,
-    storage::{Backend, BackupStorage, Provider, Repository},
-};
-
-pub(crate) use self::read_back::MANAGER as READ_BACK;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use kubestash_api::labels;
+use kubestash_api::storage::{Backend, BackupStorage, Provider, Repository};
 
 use self::decide::{Outcome, SecretState, World};
-use crate::{
-    apply::{self, ApplyError, Manager, Owns},
-    context::{Context, Watches},
-    controller::{Controller, Reason},
-    events::Notice,
-    failure::Failure,
-    finalizer,
-    volume_job::{invoker_kind, job_of},
-    watch::references,
-};
+pub(crate) use self::read_back::MANAGER as READ_BACK;
+use crate::apply::{self, ApplyError, Manager, Owns};
+use crate::context::{Context, Watches};
+use crate::controller::{Controller, Reason};
+use crate::events::Notice;
+use crate::failure::Failure;
+use crate::finalizer;
+use crate::volume_job::{invoker_kind, job_of};
+use crate::watch::references;
 
 const MANAGER: Manager = Manager("kubestash-backupstorage");
 
-/// Why a BackupStorage could not be reconciled. What its bucket says is no such error, it is told in the conditions.
+/// Why a BackupStorage could not be reconciled. What its bucket says is no such error, it is told
+/// in the conditions.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupStorageError {
     /// The API server refused or did not answer.
@@ -104,7 +99,8 @@ pub async fn controller(ctx: Arc<Context>) {
         .await;
 }
 
-/// The storages that a Job of this name is for. `object` is the Job, or its pod, which has the same labels.
+/// The storages that a Job of this name is for. `object` is the Job, or its pod, which has the same
+/// labels.
 fn with_job<K: Resource<DynamicType = ()>>(
     watches: &Watches,
     object: &K,

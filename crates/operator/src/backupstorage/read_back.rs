@@ -1,37 +1,32 @@
-//! Repositories and Snapshots from the YAML in the bucket: after a loss of the cluster, or of the BackupStorage.
+//! Repositories and Snapshots from the YAML in the bucket: after a loss of the cluster, or of the
+//! BackupStorage.
 //!
-//! Invariant: this happens once in the life of a BackupStorage, before its first use. Objects that a user deletes later
-//! must not come back. What exists already is left alone.
+//! Invariant: this happens once in the life of a BackupStorage, before its first use. Objects that
+//! a user deletes later must not come back. What exists already is left alone.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use kubestash_api::{
-    conditions::snapshot::SNAPSHOT_METADATA_UPLOADED,
-    config::BackendMeta,
-    labels,
-    shared::ObjectReference,
-    storage::{
-        BackupStorage, Repository, RepositorySpec, Snapshot, SnapshotStatus, StorageRepository,
-    },
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+use kubestash_api::conditions::snapshot::SNAPSHOT_METADATA_UPLOADED;
+use kubestash_api::config::BackendMeta;
+use kubestash_api::labels;
+use kubestash_api::shared::ObjectReference;
+use kubestash_api::storage::{
+    BackupStorage, Repository, RepositorySpec, Snapshot, SnapshotStatus, StorageRepository,
 };
 use kubestash_backend::{Backend, StoredRepository};
 use kubestash_core::{condition, layout, phase};
 use serde_json::json;
 
 use super::decide::{Synced, is_initialized};
-use crate::{
-    admission::rules::allows,
-    apply::{self, ApplyError, Manager, Owns, request},
-    context::Context,
-    controller::full_text,
-    events::Notice,
-    stores::StoreError,
-};
+use crate::admission::rules::allows;
+use crate::apply::{self, ApplyError, Manager, Owns, request};
+use crate::context::Context;
+use crate::controller::full_text;
+use crate::events::Notice;
+use crate::stores::StoreError;
 
 pub(crate) const MANAGER: Manager = Manager("kubestash-read-back");
 const UPLOADED: &str = "Metadata uploaded to backend successfully";
@@ -64,8 +59,9 @@ pub(super) async fn mark(ctx: &Context, storage: &BackupStorage) -> Result<(), A
     Ok(())
 }
 
-/// Makes the objects that a bucket tells of. One repository that cannot be read does not hinder the others; only a
-/// bucket that fails altogether does. `metadata` is what the storage says that it holds.
+/// Makes the objects that a bucket tells of. One repository that cannot be read does not hinder the
+/// others; only a bucket that fails altogether does. `metadata` is what the storage says that it
+/// holds.
 pub(super) async fn from_bucket(
     ctx: &Context,
     storage: &BackupStorage,
@@ -118,7 +114,8 @@ enum Refusal {
 /// Makes the objects of one repository, as far as they can be made, and says what became of it.
 ///
 /// # Errors
-/// If the API server does not answer: then it is worth trying again, and what was made already is found.
+/// If the API server does not answer: then it is worth trying again, and what was made already is
+/// found.
 async fn make(
     ctx: &Context,
     storage: &BackupStorage,
@@ -198,7 +195,8 @@ async fn make_repository(
     if ctx.is_terminating(&namespace) {
         return Err(Refusal::NamespaceMissing(namespace));
     }
-    // A file is no better than any other user of the storage: whoever can write into it could name any namespace.
+    // A file is no better than any other user of the storage: whoever can write into it could name
+    // any namespace.
     if !is_allowed(storage, &namespace, &ctx.namespace_labels(&namespace)) {
         return Err(Refusal::NamespaceNotAllowed {
             namespace,
@@ -232,7 +230,8 @@ fn is_allowed(
     allows(policy, &owner, namespace, namespace_labels)
 }
 
-/// Makes the Snapshots of a Repository; one that the API server refuses is told, and hinders no other.
+/// Makes the Snapshots of a Repository; one that the API server refuses is told, and hinders no
+/// other.
 async fn make_snapshots(
     ctx: &Context,
     repository: &Repository,
@@ -277,7 +276,8 @@ fn metadata(stored: &ObjectMeta, namespace: &str) -> ObjectMeta {
     }
 }
 
-/// The object for a stored Repository. It is in this storage now, whatever that was called when the file was written.
+/// The object for a stored Repository. It is in this storage now, whatever that was called when the
+/// file was written.
 fn repository(
     storage: &BackupStorage,
     stored: &Repository,
@@ -286,7 +286,8 @@ fn repository(
 ) -> Repository {
     let reference =
         ObjectReference::new(storage.name_any(), storage.namespace().unwrap_or_default());
-    // The file may have been copied; what counts is where it lies. The user's spelling is kept if it means the same.
+    // The file may have been copied; what counts is where it lies. The user's spelling is kept if
+    // it means the same.
     let path = match directory {
         _ if layout::same_directory(&stored.spec.path, directory) => &stored.spec.path,
         "" => "/",
@@ -326,7 +327,8 @@ fn snapshot(repository: &Repository, stored: &Snapshot) -> Snapshot {
     }
 }
 
-/// The status of a stored Snapshot. That its file is there proves the upload, which the file itself cannot tell.
+/// The status of a stored Snapshot. That its file is there proves the upload, which the file itself
+/// cannot tell.
 fn status_of(stored: &Snapshot) -> SnapshotStatus {
     let mut status = stored.status.clone().unwrap_or_default();
     if condition::find(&status.conditions, SNAPSHOT_METADATA_UPLOADED.type_).is_none() {

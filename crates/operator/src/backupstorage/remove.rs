@@ -1,30 +1,25 @@
 //! Taking a BackupStorage down.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use kube::{Api, ResourceExt, runtime::controller::Action};
-use kubestash_api::{
-    labels,
-    shared::Condition,
-    storage::{BackupStorage, BackupStoragePhase, BackupStorageStatus, Repository},
-};
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+use kubestash_api::labels;
+use kubestash_api::shared::Condition;
+use kubestash_api::storage::{BackupStorage, BackupStoragePhase, BackupStorageStatus, Repository};
 use kubestash_core::condition;
 
-use super::{
-    BackupStorageError, MANAGER,
-    deletion::{Step, World, next},
-    repositories_of, set_up,
-};
-use crate::{
-    apply::{self, Manager, Owns},
-    attempt::Fingerprint,
-    context::Context,
-    events::Notice,
-    finalizer,
-    stores::StoreError,
-    takedown::{self, Done, TakenDown},
-    volume_job::Task,
-};
+use super::deletion::{Step, World, next};
+use super::{BackupStorageError, MANAGER, repositories_of, set_up};
+use crate::apply::{self, Manager, Owns};
+use crate::attempt::Fingerprint;
+use crate::context::Context;
+use crate::events::Notice;
+use crate::finalizer;
+use crate::stores::StoreError;
+use crate::takedown::{self, Done, TakenDown};
+use crate::volume_job::Task;
 
 /// Does the next step of the deletion.
 pub(super) async fn remove(

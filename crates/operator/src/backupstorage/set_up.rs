@@ -1,36 +1,27 @@
 //! Setting a storage up: asked for, tried, and tried again with patience.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    conditions::backup_storage::BACKEND_INITIALIZED,
-    config::BackendMeta,
-    storage::{BackupStorage, Repository, StorageRepository},
-};
+use kubestash_api::conditions::backup_storage::BACKEND_INITIALIZED;
+use kubestash_api::config::BackendMeta;
+use kubestash_api::storage::{BackupStorage, Repository, StorageRepository};
 use kubestash_backend::{Adopted, Backend, unpack};
 use kubestash_core::{condition, layout};
 
-use super::{
-    BackupStorageError,
-    decide::{Outcome, Synced},
-    read_back,
-};
-use crate::{
-    apply::ApplyError,
-    attempt::{Attempt, Fingerprint},
-    context::Context,
-    controller::Reason,
-    events::Notice,
-    failure::Failure,
-    job::Access,
-    stores::StoreError,
-    volume_job::{self, Progress, Task, Work},
-};
+use super::decide::{Outcome, Synced};
+use super::{BackupStorageError, read_back};
+use crate::apply::ApplyError;
+use crate::attempt::{Attempt, Fingerprint};
+use crate::context::Context;
+use crate::controller::Reason;
+use crate::events::Notice;
+use crate::failure::Failure;
+use crate::job::Access;
+use crate::stores::StoreError;
+use crate::volume_job::{self, Progress, Task, Work};
 
 /// How setting up went, and when to look again.
 pub(super) struct SetUp {
@@ -170,16 +161,16 @@ async fn attempt(
         Vec::new()
     };
     let notice = foreign_metadata.map(|told| Notice::warning("ForeignContent", told));
-    // What was read back a moment ago is neither in the store of Repositories nor in the status yet; the next attempt
-    // lists it.
+    // What was read back a moment ago is neither in the store of Repositories nor in the status
+    // yet; the next attempt lists it.
     if synced.is_empty() && notice.is_none() {
         describe(&backend, metadata, contents).await?;
     }
     Ok(Attempted { synced, notice })
 }
 
-/// What `metadata.yaml` says that the storage holds: its Repositories, and what could not be read back from it. Data of
-/// which no object could be made must not be forgotten for that.
+/// What `metadata.yaml` says that the storage holds: its Repositories, and what could not be read
+/// back from it. Data of which no object could be made must not be forgotten for that.
 fn contents(storage: &BackupStorage, repositories: &[Arc<Repository>]) -> Vec<StorageRepository> {
     let mut contents: Vec<_> = repositories
         .iter()

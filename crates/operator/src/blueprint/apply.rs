@@ -2,31 +2,25 @@
 
 use std::sync::Arc;
 
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use kubestash_api::{appcatalog::AppBinding, core::BackupConfiguration};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::BackupConfiguration;
 use serde_json::json;
 
-use super::{
-    MANAGER, Refusal,
-    decide::{self, Desired, Plan, World, is_generated},
-    said::{self, Applied, End, Since},
-    target,
-};
-use crate::{
-    apply::{self, ApplyError},
-    context::Context,
-    controller::Reason,
-    events::Notice,
-};
+use super::decide::{self, Desired, Plan, World, is_generated};
+use super::said::{self, Applied, End, Since};
+use super::{MANAGER, Refusal, target};
+use crate::apply::{self, ApplyError};
+use crate::context::Context;
+use crate::controller::Reason;
+use crate::events::Notice;
 
 /// Why a target could not be served; it is tried again.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TargetError {
-    /// The API server or a webhook refused the configuration. What it objects to may lie in objects that wake nobody
-    /// here, so this is tried again with growing intervals.
+    /// The API server or a webhook refused the configuration. What it objects to may lie in objects
+    /// that wake nobody here, so this is tried again with growing intervals.
     #[error(transparent)]
     Denied(#[from] Refusal),
     /// A request failed.
@@ -51,7 +45,8 @@ impl Reason for TargetError {
     }
 }
 
-/// Does what `plan` says, and tells what keeps the wish from being fulfilled. `mistakes` are those in the annotations.
+/// Does what `plan` says, and tells what keeps the wish from being fulfilled. `mistakes` are those
+/// in the annotations.
 pub(super) async fn apply(
     ctx: &Context,
     applied: &Applied,
@@ -116,8 +111,9 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// Tells who has changed a configuration by hand that it does not stay so. Whether it has to be written: the store may lag
-/// behind what we have written ourselves, and to write it once more would take back an edit that nobody was told of.
+/// Tells who has changed a configuration by hand that it does not stay so. Whether it has to be
+/// written: the store may lag behind what we have written ourselves, and to write it once more
+/// would take back an edit that nobody was told of.
 async fn tell_of_edit(
     ctx: &Context,
     binding: &AppBinding,
@@ -182,7 +178,8 @@ async fn tell(ctx: &Context, binding: &AppBinding, world: &World, refusal: &Refu
     }
 }
 
-/// Applies the configuration; what the API server or a webhook does not accept comes back as a refusal.
+/// Applies the configuration; what the API server or a webhook does not accept comes back as a
+/// refusal.
 async fn write(
     ctx: &Context,
     world: &World,
@@ -221,7 +218,8 @@ async fn write(
         "spec": spec,
     });
     let params = PatchParams::apply(MANAGER.0);
-    // A new object is not forced: should one appear in between, it is a conflict and stays as it is.
+    // A new object is not forced: should one appear in between, it is a conflict and stays as it
+    // is.
     let params = if live.is_some() {
         params.force()
     } else {

@@ -1,27 +1,24 @@
 //! What is to be done for one target: pure.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    conditions,
-    core::{BackupBlueprint, BackupConfiguration},
-    labels,
-    shared::{ConditionStatus, TypedObjectReference},
-};
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration};
+use kubestash_api::shared::{ConditionStatus, TypedObjectReference};
+use kubestash_api::{conditions, labels};
 use kubestash_core::{condition, name, usage};
 
-use super::{
-    permit::{self, Permits},
-    refusal::Refusal,
-    render::{Rendered, render},
-    request::Request,
-};
+use super::permit::{self, Permits};
+use super::refusal::Refusal;
+use super::render::{Rendered, render};
+use super::request::Request;
 
 /// An object that may carry the annotations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// Kind of the annotated object, such as `AppBinding`: the first part of the configuration's name.
+    /// Kind of the annotated object, such as `AppBinding`: the first part of the configuration's
+    /// name.
     pub kind: String,
     /// Name of the annotated object.
     pub name: String,
@@ -76,8 +73,9 @@ pub(super) struct Desired {
 
 /// Decides what to do for a target.
 ///
-/// A refusal never removes anything: what was made before goes on. Only taking the annotations away, or a blueprint
-/// that makes it elsewhere, removes a configuration that was made for this target.
+/// A refusal never removes anything: what was made before goes on. Only taking the annotations
+/// away, or a blueprint that makes it elsewhere, removes a configuration that was made for this
+/// target.
 #[must_use]
 pub(super) fn decide(world: &World) -> Plan {
     let World { target, .. } = world;
@@ -189,7 +187,8 @@ fn desired(world: &World, request: &Request) -> Result<Desired, Refusal> {
     }
 }
 
-/// Whether a blueprint is for targets of this kind: the annotated object's, or that of the database behind it.
+/// Whether a blueprint is for targets of this kind: the annotated object's, or that of the database
+/// behind it.
 fn is_subject(blueprint: &BackupBlueprint, target: &Target) -> bool {
     let subjects = &blueprint.spec.subjects;
     let group = |version: &str| {
@@ -238,7 +237,8 @@ fn object(
     object
 }
 
-/// Whether `found` was made from a blueprint for this target: by its labels and its target, never by its name alone.
+/// Whether `found` was made from a blueprint for this target: by its labels and its target, never
+/// by its name alone.
 #[must_use]
 pub fn is_generated(found: &BackupConfiguration, target: &Target) -> bool {
     let namespace = found.namespace().unwrap_or_default();
@@ -266,7 +266,8 @@ pub fn is_from_blueprint(found: &BackupConfiguration) -> bool {
         && labels.contains_key(labels::INVOKER_NAMESPACE)
 }
 
-/// The configuration that was made for the target before and goes on, whatever its annotations ask for now.
+/// The configuration that was made for the target before and goes on, whatever its annotations ask
+/// for now.
 pub(super) fn standing(world: &World) -> Option<Arc<BackupConfiguration>> {
     generated(world, None).into_iter().next()
 }

@@ -1,29 +1,26 @@
 //! The reconciler of blueprints: what becomes of the configurations when a blueprint is deleted.
 //!
-//! With `deletionPolicy: OnDelete` a blueprint carries our finalizer, so that its deletion is noticed also when it
-//! happens while the operator does not run. Without it, it carries none and the configurations stay.
+//! With `deletionPolicy: OnDelete` a blueprint carries our finalizer, so that its deletion is
+//! noticed also when it happens while the operator does not run. Without it, it carries none and
+//! the configurations stay.
 
 use std::sync::Arc;
 
-use kube::{Api, Resource, ResourceExt, api::ListParams, runtime::controller::Action};
-use kubestash_api::{
-    core::{BackupBlueprint, BackupConfiguration},
-    labels,
-    shared::BackupConfigurationDeletionPolicy,
-};
+use kube::api::ListParams;
+use kube::runtime::controller::Action;
+use kube::{Api, Resource, ResourceExt};
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration};
+use kubestash_api::labels;
+use kubestash_api::shared::BackupConfigurationDeletionPolicy;
 
-use super::{
-    apply::tell_target,
-    decide::is_from_blueprint,
-    said::{self, End},
-    target,
-};
-use crate::{
-    apply::{self, ApplyError},
-    context::Context,
-    controller::Controller,
-    finalizer,
-};
+use super::apply::tell_target;
+use super::decide::is_from_blueprint;
+use super::said::{self, End};
+use super::target;
+use crate::apply::{self, ApplyError};
+use crate::context::Context;
+use crate::controller::Controller;
+use crate::finalizer;
 
 /// What to do about the finalizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +93,8 @@ async fn reconcile(
     Ok(Action::await_change())
 }
 
-/// The configurations made from a blueprint, asked of the API server: the store may lag behind one just made, and
-/// after this nobody asks again.
+/// The configurations made from a blueprint, asked of the API server: the store may lag behind one
+/// just made, and after this nobody asks again.
 async fn made_from(
     ctx: &Context,
     blueprint: &BackupBlueprint,

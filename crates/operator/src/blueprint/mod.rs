@@ -8,13 +8,13 @@
 //! ```
 //!
 //! Invariants:
-//! * A configuration is touched only if its labels say that it was made from a blueprint and its target is the
-//!   annotated one; a name proves nothing.
+//! * A configuration is touched only if its labels say that it was made from a blueprint and its
+//!   target is the annotated one; a name proves nothing.
 //! * Only the fields of the template are applied, so the rest (`paused`) is the user's.
-//! * The operator is not the author of what it writes: a reference to another namespace needs the blueprint's author, the
-//!   target's owner, or the owner of what is referred to (`permit.rs`).
-//! * Every refusal is an Event on the annotated object, on the database behind it and on the blueprint; what else its
-//!   owner has to know is one on the first two (said.rs, spelling.rs).
+//! * The operator is not the author of what it writes: a reference to another namespace needs the
+//!   blueprint's author, the target's owner, or the owner of what is referred to (`permit.rs`).
+//! * Every refusal is an Event on the annotated object, on the database behind it and on the
+//!   blueprint; what else its owner has to know is one on the first two (said.rs, spelling.rs).
 
 mod apply;
 mod decide;
@@ -32,7 +32,8 @@ use std::sync::Arc;
 pub use decide::{is_from_blueprint, is_generated};
 pub use refusal::Refusal;
 
-use crate::{apply::Manager, context::Context};
+use crate::apply::Manager;
+use crate::context::Context;
 
 /// Owner of the fields that a blueprint gives to a configuration.
 pub const MANAGER: Manager = Manager("kubestash-blueprint");

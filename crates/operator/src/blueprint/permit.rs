@@ -5,23 +5,23 @@
 //!   annotated object ─ its owner's wish ───► the database beside it
 //!   anything else ─ its owner's annotation ► itself
 //! ```
-//! The operator writes the configuration, but it is never the author: what none of these has allowed is refused. What
-//! they have is signed for exactly the configuration that is written, so that a change of it ends the consent.
+//! The operator writes the configuration, but it is never the author: what none of these has
+//! allowed is refused. What they have is signed for exactly the configuration that is written, so
+//! that a change of it ends the consent.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    core::{BackupBlueprint, BackupConfiguration},
-    labels,
-};
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration};
+use kubestash_api::labels;
 
-use super::{decide::Target, refusal::Refusal};
-use crate::{
-    admission::rules::sentence,
-    consent::{Grant, Key, Need, Reference, Subject, references, verdict},
-};
+use super::decide::Target;
+use super::refusal::Refusal;
+use crate::admission::rules::sentence;
+use crate::consent::{Grant, Key, Need, Reference, Subject, references, verdict};
 
 /// Says whether the owner of what a need is about lets objects of a namespace do it.
 pub(super) type Consents = Arc<dyn Fn(&Need, &str) -> bool + Send + Sync>;
@@ -83,7 +83,8 @@ pub(super) fn grant(
         (permits.consents)(need, &own)
     });
     if !is_beside {
-        // An AppBinding can name any database; what is written on it is not the word of that database's owner.
+        // An AppBinding can name any database; what is written on it is not the word of that
+        // database's owner.
         let reference = Reference {
             field: "the annotated AppBinding's spec.appRef".to_owned(),
             need: Need::BackUp {

@@ -1,4 +1,5 @@
-//! Why a wish for automatic backup is not fulfilled: one sentence for each reason, with what to do about it.
+//! Why a wish for automatic backup is not fulfilled: one sentence for each reason, with what to do
+//! about it.
 
 use kubestash_core::variables::VariableError;
 
@@ -132,8 +133,8 @@ impl Refusal {
         }
     }
 
-    /// Whether the configuration that was made before stays as it was. Of one that is there and cannot run, and of one that
-    /// is not ours, the refusal itself speaks.
+    /// Whether the configuration that was made before stays as it was. Of one that is there and
+    /// cannot run, and of one that is not ours, the refusal itself speaks.
     #[must_use]
     pub(super) fn leaves_standing(&self) -> bool {
         !matches!(self, Self::NotReady { .. } | Self::NameTaken(_))

@@ -1,22 +1,23 @@
 //! A blueprint with its variables filled in: pure.
 //!
-//! Invariant: a value can change the string that its variable stands in, and nothing else of the document.
+//! Invariant: a value can change the string that its variable stands in, and nothing else of the
+//! document.
 
-use kubestash_api::{
-    core::{BackupBlueprint, BackupConfigurationSpec},
-    shared::TypedObjectReference,
-};
+use kubestash_api::core::{BackupBlueprint, BackupConfigurationSpec};
+use kubestash_api::shared::TypedObjectReference;
 use kubestash_core::variables::{self, VariableError};
 use serde_json::{Value, json};
 
-use super::{refusal::Refusal, request::Request};
+use super::refusal::Refusal;
+use super::request::Request;
 
 /// What a blueprint says for one target.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rendered {
     /// The namespace the configuration goes to.
     pub namespace: String,
-    /// The fields of the configuration that the blueprint gives. `paused` is the user's and never among them.
+    /// The fields of the configuration that the blueprint gives. `paused` is the user's and never
+    /// among them.
     pub spec: BackupConfigurationSpec,
 }
 

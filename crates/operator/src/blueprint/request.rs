@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use kubestash_core::variables::Variables;
-
 use kubestash_api::labels;
+use kubestash_core::variables::Variables;
 
 /// A wish for automatic backup, as written in the annotations of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +19,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads the annotations of a target in `target_namespace`; none if it does not ask for a backup.
+    /// Reads the annotations of a target in `target_namespace`; none if it does not ask for a
+    /// backup.
     #[must_use]
     pub fn read(annotations: &BTreeMap<String, String>, target_namespace: &str) -> Option<Self> {
         let given = |key: &str| {

@@ -1,18 +1,14 @@
-//! What the owner of a target has to know beside refusals: backups that end, edits that do not stay, and where the objects
-//! are. Pure, apart from the memory of what was applied.
+//! What the owner of a target has to know beside refusals: backups that end, edits that do not
+//! stay, and where the objects are. Pure, apart from the memory of what was applied.
 
-use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, PoisonError};
 
 use kube::ResourceExt;
-use kubestash_api::{
-    core::{BackupBlueprint, BackupConfiguration},
-    labels,
-    shared::RepositoryDeletionPolicy,
-};
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration};
+use kubestash_api::labels;
+use kubestash_api::shared::RepositoryDeletionPolicy;
 use serde_json::{Value, json};
 
 use super::decide::{Desired, Target};
@@ -36,8 +32,9 @@ impl Last {
     }
 }
 
-/// What this process has applied for each target, by the uid of the annotated object. It is only needed to tell an edit
-/// from a change of blueprint or annotations; without it nothing is told, and everything else is as it was.
+/// What this process has applied for each target, by the uid of the annotated object. It is only
+/// needed to tell an edit from a change of blueprint or annotations; without it nothing is told,
+/// and everything else is as it was.
 #[derive(Debug, Default)]
 pub(super) struct Applied(Mutex<HashMap<String, Last>>);
 

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
-use kubestash_api::{core::BackupBlueprint, labels};
-use kubestash_core::{nearest::distance, variables};
+use kubestash_api::core::BackupBlueprint;
+use kubestash_api::labels;
+use kubestash_core::nearest::distance;
+use kubestash_core::variables;
 use serde_json::json;
 
 use crate::events::Notice;
@@ -14,7 +16,8 @@ const DOMAIN: &str = "kubestash.com";
 /// So many letters may be wrong in a key of another domain that is still taken for ours.
 const NEAR: usize = 2;
 
-/// What to tell about the annotations of a target; none if each means something. `blueprint` is the one they name.
+/// What to tell about the annotations of a target; none if each means something. `blueprint` is the
+/// one they name.
 pub(super) fn notice(
     annotations: &BTreeMap<String, String>,
     blueprint: Option<&BackupBlueprint>,

@@ -1,31 +1,29 @@
 //! The reconciler of annotated targets.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference as EventReference, Secret};
-use kube::{
-    Resource, ResourceExt,
-    core::PartialObjectMeta,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
-use kubestash_api::{
-    appcatalog::AppBinding,
-    core::{BackupBlueprint, BackupConfiguration},
-    labels,
-    shared::TypedObjectReference,
-};
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration};
+use kubestash_api::labels;
+use kubestash_api::shared::TypedObjectReference;
 use kubestash_core::name;
 
-use super::{
-    apply::{TargetError, apply},
-    decide::{Target, World, decide, is_from_blueprint},
-    permit::{Consents, Permits},
-    request::Request,
-    said::Applied,
-    spelling,
-};
-use crate::{consent::check, context::Context, controller::Controller};
+use super::apply::{TargetError, apply};
+use super::decide::{Target, World, decide, is_from_blueprint};
+use super::permit::{Consents, Permits};
+use super::request::Request;
+use super::said::Applied;
+use super::spelling;
+use crate::consent::check;
+use crate::context::Context;
+use crate::controller::Controller;
 
 pub(super) async fn controller(ctx: Arc<Context>) {
     let watches = ctx.watches.clone();
@@ -196,8 +194,8 @@ fn reference(binding: &AppBinding) -> TypedObjectReference {
     }
 }
 
-/// The database behind an AppBinding, as an Event refers to it. Its uid is known from the owner reference, and
-/// `kubectl describe` finds Events by the uid.
+/// The database behind an AppBinding, as an Event refers to it. Its uid is known from the owner
+/// reference, and `kubectl describe` finds Events by the uid.
 pub(super) fn database(binding: &AppBinding) -> Option<EventReference> {
     let database = binding.spec.app_ref.as_ref()?;
     let owner = binding

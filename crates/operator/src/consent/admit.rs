@@ -4,41 +4,30 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::UserInfo;
-use kube::{
-    ResourceExt,
-    core::{
-        DynamicObject,
-        admission::{AdmissionRequest, Operation},
-    },
-};
-use kubestash_api::{
-    core::{BackupBlueprint, BackupConfiguration, RestoreSession},
-    labels,
-    storage::Repository,
-};
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, Operation};
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration, RestoreSession};
+use kubestash_api::labels;
+use kubestash_api::storage::Repository;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    Grant, Need, Reference, Subject, ask,
-    check::{self, LookError, named},
-    owner, references,
-    references::Restored,
-    rights::{self, Facts},
-    verdict::{self, Named},
-};
-use crate::{
-    admission::{kinds::Kind, rules::Violation},
-    apply::Manager,
-    backupconfiguration::{self, target},
-    backupsession::{Source, way},
-    backupstorage, blueprint,
-    context::Context,
-    restoresession,
-};
+use super::check::{self, LookError, named};
+use super::references::Restored;
+use super::rights::{self, Facts};
+use super::verdict::{self, Named};
+use super::{Grant, Need, Reference, Subject, ask, owner, references};
+use crate::admission::kinds::Kind;
+use crate::admission::rules::Violation;
+use crate::apply::Manager;
+use crate::backupconfiguration::{self, target};
+use crate::backupsession::{Source, way};
+use crate::context::Context;
+use crate::{backupstorage, blueprint, restoresession};
 
-/// The field managers under which the operator writes what refers to something. Whoever takes one of these names for his
-/// own requests only loses the chance to be granted anything.
+/// The field managers under which the operator writes what refers to something. Whoever takes one
+/// of these names for his own requests only loses the chance to be granted anything.
 const MANAGERS: [Manager; 4] = [
     blueprint::MANAGER,
     backupconfiguration::MANAGER,
@@ -63,7 +52,8 @@ pub(crate) fn concerns(kind: Kind) -> bool {
     )
 }
 
-/// Writes on `after`, which is `sent` with its defaults, what its author may refer to; returns what he may not.
+/// Writes on `after`, which is `sent` with its defaults, what its author may refer to; returns what
+/// he may not.
 ///
 /// # Errors
 /// When the API server does not say what is referred to, or whether the user has the right.
@@ -83,7 +73,8 @@ pub(crate) async fn admit(
     let same_spec = old
         .as_ref()
         .is_some_and(|old| old.get("spec") == after.get("spec"));
-    // Somebody asks for a new look by writing the annotation; to leave it out, as a replacement does, is no such wish.
+    // Somebody asks for a new look by writing the annotation; to leave it out, as a replacement
+    // does, is no such wish.
     let is_asked = old.is_some() && incoming.is_some() && incoming != kept;
     if same_spec && !is_asked {
         write(after, kept);
@@ -191,8 +182,8 @@ async fn judge(
     Ok((granted, violations))
 }
 
-/// The annotation with a grant that the operator itself made for exactly this object, as it was sent or as it is after
-/// its defaults were filled in.
+/// The annotation with a grant that the operator itself made for exactly this object, as it was
+/// sent or as it is after its defaults were filled in.
 fn pinned(ctx: &Context, kind: Kind, sent: &Value, after: &Subject) -> Option<String> {
     let genuine = |subject: &Subject| Grant::of(subject, &ctx.grants).filter(|grant| grant.pinned);
     if genuine(after).is_some() {

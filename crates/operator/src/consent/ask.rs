@@ -1,10 +1,11 @@
 //! Asking the API server whether a user has a right.
 
-use k8s_openapi::api::{
-    authentication::v1::{SelfSubjectReview, UserInfo},
-    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, UserInfo};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
-use kube::{Api, Client, api::PostParams};
+use kube::api::PostParams;
+use kube::{Api, Client};
 
 use super::rights::Right;
 
@@ -44,7 +45,8 @@ async fn has(client: &Client, user: &UserInfo, right: &Right) -> Result<bool, ku
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
-/// The ServiceAccount that the operator runs as; none if it is no ServiceAccount, or the API server cannot say.
+/// The ServiceAccount that the operator runs as; none if it is no ServiceAccount, or the API server
+/// cannot say.
 pub async fn own_account(client: &Client) -> Option<String> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
     match api

@@ -1,25 +1,20 @@
 //! What an object refers to, looked up, and judged where it is used.
 
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    core::{BackupConfiguration, RestoreSession},
-    shared::TypedObjectReference,
-    storage::{Repository, Snapshot},
-};
+use kubestash_api::core::{BackupConfiguration, RestoreSession};
+use kubestash_api::shared::TypedObjectReference;
+use kubestash_api::storage::{Repository, Snapshot};
 use serde::Serialize;
 
-use super::{
-    Grant, Need, Reference, Subject, owner,
-    references::{self, Purpose, Restored, kind_of},
-    verdict::{self, Named},
-};
-use crate::{
-    admission::rules::Violation,
-    apply::{self, ApplyError},
-    backupconfiguration::{target::TargetError, target_reference},
-    backupsession::{Source, way},
-    context::Context,
-};
+use super::references::{self, Purpose, Restored, kind_of};
+use super::verdict::{self, Named};
+use super::{Grant, Need, Reference, Subject, owner};
+use crate::admission::rules::Violation;
+use crate::apply::{self, ApplyError};
+use crate::backupconfiguration::target::TargetError;
+use crate::backupconfiguration::target_reference;
+use crate::backupsession::{Source, way};
+use crate::context::Context;
 
 /// Why it could not be found out what an object refers to.
 #[derive(Debug, thiserror::Error)]
@@ -114,8 +109,8 @@ pub(super) fn of_configuration(
     found
 }
 
-/// What nobody has allowed of a Repository. `used_by` is a configuration of the same namespace that uses it: what was
-/// granted to that may be used through the Repository.
+/// What nobody has allowed of a Repository. `used_by` is a configuration of the same namespace that
+/// uses it: what was granted to that may be used through the Repository.
 #[must_use]
 pub fn repository(
     ctx: &Context,
@@ -134,7 +129,8 @@ pub fn repository(
     judge(ctx, object, &open)
 }
 
-/// What nobody has allowed of a RestoreSession, the way behind its target and its Repository included.
+/// What nobody has allowed of a RestoreSession, the way behind its target and its Repository
+/// included.
 #[must_use]
 pub fn restore(
     ctx: &Context,
@@ -147,7 +143,8 @@ pub fn restore(
     let data = object.spec.data_source.as_ref();
     let own_password = data.is_some_and(|data| data.encryption_secret.is_some());
     if let (Some(used), false) = (restored.repository, own_password) {
-        // It is the Repository that refers to its Secret, so it is the one that has to be allowed to.
+        // It is the Repository that refers to its Secret, so it is the one that has to be allowed
+        // to.
         let refusals = repository(ctx, used, None).into_iter();
         found.extend(refusals.map(|refusal| Violation {
             field: format!("Repository {}: {}", used.name_any(), refusal.field),
@@ -157,8 +154,8 @@ pub fn restore(
     found
 }
 
-/// What is restored from another namespace must be what the session says: which Snapshot that was when it began is in the
-/// status, and whoever may write the session may write that as well.
+/// What is restored from another namespace must be what the session says: which Snapshot that was
+/// when it began is in the status, and whoever may write the session may write that as well.
 fn another_snapshot(object: &RestoreSession, restored: Restored<'_>) -> Option<Violation> {
     let own = object.namespace().unwrap_or_default();
     let source = object.spec.data_source.as_ref()?;
@@ -215,7 +212,8 @@ pub(super) fn of_restore(
     found
 }
 
-/// The Snapshot that a RestoreSession will most likely restore, and its Repository, as far as they exist.
+/// The Snapshot that a RestoreSession will most likely restore, and its Repository, as far as they
+/// exist.
 pub(super) async fn restored_by(
     ctx: &Context,
     object: &RestoreSession,

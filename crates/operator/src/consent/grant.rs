@@ -1,12 +1,16 @@
-//! Grants: what was found to be the author's own right, kept on the object so that later reconciles need no user.
+//! Grants: what was found to be the author's own right, kept on the object so that later reconciles
+//! need no user.
 //!
-//! Invariant: a grant counts only for the object that it was made for. The code covers kind, namespace and name, the
-//! exact needs, the time, and for objects that the operator writes itself everything they say. One that was copied
-//! from another object, or kept from an earlier object of the same name, is worth nothing.
+//! Invariant: a grant counts only for the object that it was made for. The code covers kind,
+//! namespace and name, the exact needs, the time, and for objects that the operator writes itself
+//! everything they say. One that was copied from another object, or kept from an earlier object of
+//! the same name, is worth nothing.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use kubestash_api::labels;
@@ -16,8 +20,9 @@ use serde_json::Value;
 
 use super::Need;
 
-/// How much later than its grant an object may have been made: the clocks of operator and API server differ. A grant is
-/// given just before its object is stored, so one that is older belonged to an earlier object of that name.
+/// How much later than its grant an object may have been made: the clocks of operator and API
+/// server differ. A grant is given just before its object is stored, so one that is older belonged
+/// to an earlier object of that name.
 const CLOCKS_DIFFER_SECONDS: i64 = 300;
 /// What the code is for, so that it is good for nothing else.
 const CONTEXT: &str = "kubestash.com/granted-references v1";
@@ -65,7 +70,8 @@ impl Subject {
             .and_then(|mut object| object.get_mut("spec").map(Value::take))
             .unwrap_or_default();
         if let Some(spec) = spec.as_object_mut() {
-            // Who pauses a configuration, or says what becomes of a Repository, does not change what it refers to.
+            // Who pauses a configuration, or says what becomes of a Repository, does not change
+            // what it refers to.
             spec.remove("paused");
             spec.remove("deletionPolicy");
         }
@@ -102,7 +108,8 @@ impl Subject {
 pub struct Grant {
     /// What it may do.
     pub needs: BTreeSet<Need>,
-    /// Whether it is the operator's own, and holds only as long as the object says what the operator wrote.
+    /// Whether it is the operator's own, and holds only as long as the object says what the
+    /// operator wrote.
     pub pinned: bool,
 }
 

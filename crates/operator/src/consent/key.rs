@@ -1,16 +1,16 @@
-//! The key that grants are signed with: a Secret in the operator's own namespace, made at the first start.
+//! The key that grants are signed with: a Secret in the operator's own namespace, made at the first
+//! start.
 //!
-//! Whoever can read that Secret can grant himself everything, so nobody but the operator should. When it is deleted all
-//! grants end; objects are granted again as `docs/security.md` says.
+//! Whoever can read that Secret can grant himself everything, so nobody but the operator should.
+//! When it is deleted all grants end; objects are granted again as `docs/security.md` says.
 
 use std::time::Duration;
 
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::{Namespace, Secret},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
-use kube::{Api, Client, api::PostParams};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::PostParams;
+use kube::{Api, Client};
 use kubestash_api::labels;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio_util::sync::CancellationToken;

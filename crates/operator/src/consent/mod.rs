@@ -7,16 +7,17 @@
 //!   at use: verdict (pure): needs − grants − consents = refusals
 //! ```
 //!
-//! A need is a reference that leaves the namespace of its object: whoever may write the object need not have any right
-//! there. Storages, retention policies, blueprints and hook templates are not among them: their `usagePolicy` is their
-//! owner's consent.
+//! A need is a reference that leaves the namespace of its object: whoever may write the object need
+//! not have any right there. Storages, retention policies, blueprints and hook templates are not
+//! among them: their `usagePolicy` is their owner's consent.
 //!
 //! Invariants:
-//! * What decides is a right of the author, or an annotation that only the owner of what is referred to can write. It is
-//!   never an annotation or a status that the author of the reference can write: a grant carries a code that only the
-//!   operator can compute, over the object's identity and exactly what was granted.
-//! * Only references that are new are checked against the user who writes, so that whoever may only pause a
-//!   configuration can do that; the operator's own account is never taken for an author.
+//! * What decides is a right of the author, or an annotation that only the owner of what is
+//!   referred to can write. It is never an annotation or a status that the author of the reference
+//!   can write: a grant carries a code that only the operator can compute, over the object's
+//!   identity and exactly what was granted.
+//! * Only references that are new are checked against the user who writes, so that whoever may only
+//!   pause a configuration can do that; the operator's own account is never taken for an author.
 //! * Every use checks again, without a user. An object that no webhook has seen has no grants.
 
 pub(crate) mod admit;

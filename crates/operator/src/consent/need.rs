@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One use of something in another namespace. It is the unit that is granted, so it names everything on which the
-/// author's right depends.
+/// One use of something in another namespace. It is the unit that is granted, so it names
+/// everything on which the author's right depends.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "use", rename_all = "camelCase")]
 pub enum Need {
@@ -47,7 +47,8 @@ pub enum Need {
         repository: String,
         /// The Snapshot, empty if the newest one is meant.
         snapshot: String,
-        /// Whether the session brings the password itself; otherwise the Repository's Secret is read for it.
+        /// Whether the session brings the password itself; otherwise the Repository's Secret is
+        /// read for it.
         own_password: bool,
     },
     /// Create objects of a kind, and look at those there are.

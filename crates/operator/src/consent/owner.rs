@@ -1,4 +1,5 @@
-//! The owner's consent: an annotation on what is referred to, which only who may write there can set.
+//! The owner's consent: an annotation on what is referred to, which only who may write there can
+//! set.
 
 use std::collections::BTreeMap;
 

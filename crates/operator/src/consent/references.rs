@@ -1,19 +1,21 @@
 //! The references of each kind that leave the namespace of their object: pure.
 //!
-//! A reference held by an object in another namespace to something beside it is that object's own affair: whoever may
-//! have a database backed up has its metadata store beside it backed up as well. One that goes on to a third namespace
-//! is a need of its own, because the owner of what is there has not been asked.
+//! A reference held by an object in another namespace to something beside it is that object's own
+//! affair: whoever may have a database backed up has its metadata store beside it backed up as
+//! well. One that goes on to a third namespace is a need of its own, because the owner of what is
+//! there has not been asked.
 
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    core::{BackupBlueprint, BackupConfiguration, ManifestOptions, RestoreSession, Session},
-    shared::{AddonInfo, TypedObjectReference},
-    storage::{Repository, Snapshot},
+use kubestash_api::core::{
+    BackupBlueprint, BackupConfiguration, ManifestOptions, RestoreSession, Session,
 };
+use kubestash_api::shared::{AddonInfo, TypedObjectReference};
+use kubestash_api::storage::{Repository, Snapshot};
 use kubestash_core::manifest::{DatabaseKind, GROUP, effective_target, place};
 
 use super::Need;
-use crate::{backupsession::Source, job::manifest};
+use crate::backupsession::Source;
+use crate::job::manifest;
 
 /// A reference to something in another namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +24,8 @@ pub struct Reference {
     pub field: String,
     /// What it takes.
     pub need: Need,
-    /// Whether the object is known to need it. What may turn out to be needed is granted to who has the right, and not
-    /// refused to who has not.
+    /// Whether the object is known to need it. What may turn out to be needed is granted to who
+    /// has the right, and not refused to who has not.
     pub required: bool,
     /// Whether it lies behind another one, on the way to a target's data.
     pub behind: bool,
@@ -40,7 +42,8 @@ impl Reference {
     }
 }
 
-/// The references without those behind one that is refused: who may not use what leads there is not told what it says.
+/// The references without those behind one that is refused: who may not use what leads there is not
+/// told what it says.
 pub(super) fn reachable(
     references: &[Reference],
     is_refused: impl Fn(&Reference) -> bool,
@@ -104,8 +107,9 @@ pub fn of_configuration(object: &BackupConfiguration) -> Vec<Reference> {
     found
 }
 
-/// The references of a BackupBlueprint that are known before its variables are filled in. They are those of the
-/// BackupConfigurations that are made from it, as seen from the namespace that these go to.
+/// The references of a BackupBlueprint that are known before its variables are filled in. They are
+/// those of the BackupConfigurations that are made from it, as seen from the namespace that these
+/// go to.
 #[must_use]
 pub fn of_blueprint(object: &BackupBlueprint) -> Vec<Reference> {
     let Some(template) = &object.spec.backup_configuration_template else {
@@ -250,8 +254,8 @@ fn manifest_tasks(
     tasks.filter(|task| manifest::is_for_manifests(&task.name))
 }
 
-/// Whether a restore is asked to give existing objects another content. It is read off what the session says, not off
-/// the Addon, so that it is the same at admission and at use.
+/// Whether a restore is asked to give existing objects another content. It is read off what the
+/// session says, not off the Addon, so that it is the same at admission and at use.
 #[must_use]
 pub fn asks_to_replace(object: &RestoreSession) -> bool {
     manifest_tasks(object.spec.addon.as_ref()).any(|task| {
@@ -371,8 +375,8 @@ fn to_secret(field: &str, name: &str, namespace: &str, own: &str) -> Option<Refe
     })
 }
 
-/// The steps on the way to a target's database that go on to yet another namespace. `own` is the namespace that the way
-/// begins in, and `field` the one that names the target.
+/// The steps on the way to a target's database that go on to yet another namespace. `own` is the
+/// namespace that the way begins in, and `field` the one that names the target.
 #[must_use]
 pub fn along(
     field: &str,

@@ -34,8 +34,8 @@ impl Right {
 pub struct Facts {
     /// The resource of the target's kind; none if the API server does not serve it.
     pub resource: Option<String>,
-    /// Namespace and name of the Secrets that open what is used; none if they are not known, and then the right to read
-    /// all Secrets of the namespace is asked for.
+    /// Namespace and name of the Secrets that open what is used; none if they are not known, and
+    /// then the right to read all Secrets of the namespace is asked for.
     pub secrets: Option<Vec<(String, String)>>,
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Need, Reference, references::reachable};
-use crate::admission::rules::Violation;
 use kubestash_api::labels;
+
+use super::references::reachable;
+use super::{Need, Reference};
+use crate::admission::rules::Violation;
 
 /// The object whose references are judged, as messages name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +21,8 @@ pub struct Named {
     pub from: String,
 }
 
-/// The references that are neither granted to the object nor consented to by who owns what they lead to.
+/// The references that are neither granted to the object nor consented to by who owns what they
+/// lead to.
 #[must_use]
 pub fn refusals(
     object: &Named,

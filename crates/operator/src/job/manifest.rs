@@ -1,14 +1,14 @@
 //! Manifests: which objects a Job reads or makes, so that it gets rights to exactly these.
 //!
-//! Rights are given in the namespace of the database and in those that a restore's options name. Where a Druid's
-//! databases are elsewhere, the user's own ServiceAccount has to have them: whoever may write a Druid in one namespace
-//! must not get at the Secrets of another one by it.
+//! Rights are given in the namespace of the database and in those that a restore's options name.
+//! Where a Druid's databases are elsewhere, the user's own ServiceAccount has to have them: whoever
+//! may write a Druid in one namespace must not get at the Secrets of another one by it.
 
-use kube::{
-    Api, ResourceExt,
-    api::{ApiResource, DynamicObject, GroupVersionKind},
-};
-use kubestash_api::{kubedb::Druid, shared::TypedObjectReference, storage::Snapshot};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, ResourceExt};
+use kubestash_api::kubedb::Druid;
+use kubestash_api::shared::TypedObjectReference;
+use kubestash_api::storage::Snapshot;
 use kubestash_core::manifest::{
     DatabaseKind, GROUP, INVENTORY_ANNOTATION, Item, Part, Placement, dependencies, inventory,
 };
@@ -16,10 +16,8 @@ use kubestash_core::target::app_of;
 use serde_json::{Value, json};
 
 use super::Access;
-use crate::{
-    apply::{self, ApplyError},
-    context::Context,
-};
+use crate::apply::{self, ApplyError};
+use crate::context::Context;
 
 const READ: &[&str] = &["get"];
 const RELEASE: &[&str] = &["get", "patch"];
@@ -27,13 +25,15 @@ const MAKE: &[&str] = &["create"];
 const REPLACE: &[&str] = &["update"];
 const CATALOG: &str = "appcatalog.appscode.com";
 
-/// The component that a task of this name, or one that runs a Function of this name, saves or restores.
+/// The component that a task of this name, or one that runs a Function of this name, saves or
+/// restores.
 #[must_use]
 pub fn is_for_manifests(task_or_function: &str) -> bool {
     task_or_function.starts_with("manifest") || task_or_function.starts_with("kubedbmanifest")
 }
 
-/// The objects of the database that `target` names, as seen from `namespace`; none if there is no such.
+/// The objects of the database that `target` names, as seen from `namespace`; none if there is no
+/// such.
 ///
 /// # Errors
 /// When a request fails.
@@ -83,7 +83,8 @@ pub async fn of_target(
 }
 
 async fn read(ctx: &Context, item: &Item) -> Result<Option<Value>, ApplyError> {
-    // All of these kinds have this version, whatever others they have; the fields that matter are the same in all.
+    // All of these kinds have this version, whatever others they have; the fields that matter are
+    // the same in all.
     let version = GroupVersionKind::gvk(GROUP, "v1alpha2", item.of.name());
     let resource = ApiResource::from_gvk_with_plural(&version, item.of.plural());
     let api: Api<DynamicObject> =
@@ -159,7 +160,8 @@ pub struct Restoring {
 pub struct Reach<'a> {
     /// The namespace of the session.
     pub own: &'a str,
-    /// Whether the session itself says that objects are replaced, so that its author was checked for that.
+    /// Whether the session itself says that objects are replaced, so that its author was checked
+    /// for that.
     pub replaces_elsewhere: bool,
 }
 
@@ -170,8 +172,8 @@ pub fn replaces(args: &[String]) -> bool {
     args.any(|arg| arg == "--override-resources" || arg == "--override-resources=true")
 }
 
-/// The objects that a restore looks at or makes: those that go with the database or that the options move. What lies
-/// elsewhere is left to the user's own ServiceAccount.
+/// The objects that a restore looks at or makes: those that go with the database or that the
+/// options move. What lies elsewhere is left to the user's own ServiceAccount.
 pub fn touched(placements: &[Placement]) -> impl Iterator<Item = &Placement> {
     let root = placements.first().map(|root| &root.target.namespace);
     placements.iter().filter(move |placement| {
@@ -180,8 +182,8 @@ pub fn touched(placements: &[Placement]) -> impl Iterator<Item = &Placement> {
     })
 }
 
-/// Lets a Job make the objects that it restores, look at those that exist already or replace them, and, if data follows,
-/// find the new database and tell it that its data is there.
+/// Lets a Job make the objects that it restores, look at those that exist already or replace them,
+/// and, if data follows, find the new database and tell it that its data is there.
 pub fn allow_restore(
     access: &mut Access,
     placements: &[Placement],

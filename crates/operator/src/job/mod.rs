@@ -1,5 +1,5 @@
-//! The Job that does the work of a session: what it runs, what it may do, and how it stands. All of it is pure,
-//! `run.rs`, `sweep.rs` and `told.rs` aside.
+//! The Job that does the work of a session: what it runs, what it may do, and how it stands. All of
+//! it is pure, `run.rs`, `sweep.rs` and `told.rs` aside.
 //!
 //! ```text
 //!   tasks.rs     the addon's tasks and their Functions ─────────┐
@@ -15,7 +15,8 @@
 //!   progress.rs  how that is told in the conditions of a session
 //! ```
 //!
-//! A backup's and a restore's Job are built from the same parts; what differs is who asks and for which objects.
+//! A backup's and a restore's Job are built from the same parts; what differs is who asks and for
+//! which objects.
 
 pub mod manifest;
 mod obstacle;

@@ -8,10 +8,8 @@
 //!     its last Event, suspend┘
 //! ```
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ContainerStatus, Pod},
-};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use super::told::Told;
 
@@ -126,7 +124,8 @@ fn of_events(pod: &Pod, told: &[Told]) -> Option<(String, String)> {
     (!is_past).then(|| (found.reason.clone(), found.message.clone()))
 }
 
-/// The last Event about the object, if it is a warning: one that came after it says that it went on.
+/// The last Event about the object, if it is a warning: one that came after it says that it went
+/// on.
 fn last<'a>(told: &'a [Told], uid: Option<&str>) -> Option<&'a Told> {
     told.iter()
         .filter(|event| Some(event.about.as_str()) == uid)
@@ -227,7 +226,8 @@ mod tests {
                 ],
                 Some("FailedMount: no /mnt/disk"),
             ),
-            // It went on since, in the same second it did not, and another pod's trouble is not ours.
+            // It went on since, in the same second it did not, and another pod's trouble is not
+            // ours.
             (
                 creating(),
                 vec![mount(true, 5), event("pod", false, 6, "Pulling", "")],

@@ -1,23 +1,21 @@
 //! How a Job stands, read from the Job and its pods: pure.
 //!
-//! Invariant: a Job whose pod cannot start says why as soon as anybody says it, and does not stay so for ever; after
-//! [`STARTING_LIMIT`] it counts as stuck, with the reason that the node or the scheduler gives.
+//! Invariant: a Job whose pod cannot start says why as soon as anybody says it, and does not stay
+//! so for ever; after [`STARTING_LIMIT`] it counts as stuck, with the reason that the node or the
+//! scheduler gives.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ContainerStatus, Pod},
-};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{
-    obstacle::{of_job, of_pod, without_pod},
-    told::Told,
-};
+use super::obstacle::{of_job, of_pod, without_pod};
+use super::told::Told;
 
-/// How long a pod may take until its first container runs: time for a node to be added and an image to be pulled.
+/// How long a pod may take until its first container runs: time for a node to be added and an image
+/// to be pulled.
 pub const STARTING_LIMIT: Duration = Duration::from_secs(300);
 
 /// A pod that starts within this time is not asked about.
@@ -87,8 +85,8 @@ pub fn judge(job: &Job, pods: &[Pod], told: &[Told], now: Timestamp) -> Outcome 
     }
 }
 
-/// The uid of what should be asked about, because it keeps `job` from starting: its pod, or the Job itself while it has
-/// none.
+/// The uid of what should be asked about, because it keeps `job` from starting: its pod, or the Job
+/// itself while it has none.
 pub(super) fn in_question<'a>(job: &'a Job, pods: &'a [Pod], now: Timestamp) -> Option<&'a str> {
     if finished(job, pods).is_some() {
         return None;

@@ -1,22 +1,18 @@
 //! The Job of a session: one pod, one container for each task, in order.
 //!
-//! All tasks but the last are init containers, which Kubernetes runs one after the other; the last one is the pod's
-//! container. So the tasks share the pod's volumes and nothing runs at the same time.
+//! All tasks but the last are init containers, which Kubernetes runs one after the other; the last
+//! one is the pod's container. So the tasks share the pod's volumes and nothing runs at the same
+//! time.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    api::{
-        batch::v1::{
-            Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
-            PodFailurePolicyRule,
-        },
-        core::v1::{
-            Container, EnvVar, PodSpec, PodTemplateSpec as CorePodTemplate, Volume, VolumeMount,
-        },
-    },
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule,
 };
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, PodSpec, PodTemplateSpec as CorePodTemplate, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kubestash_api::shared::{ContainerRuntimeSettings, PodTemplateSpec};
 use kubestash_core::name;
 
@@ -26,7 +22,8 @@ use crate::config::JobEnvironment;
 /// Our program in our image, and the word that makes it do the work of a session.
 const COMMAND: [&str; 2] = ["kubestash", "execute"];
 
-/// The exit code by which our program says that trying again is of no use: a wrong password, bad arguments.
+/// The exit code by which our program says that trying again is of no use: a wrong password, bad
+/// arguments.
 pub const PERMANENT_FAILURE: i32 = 64;
 
 /// One task of a session, ready to run.
@@ -81,7 +78,8 @@ pub struct Work<'a> {
     pub suspend: Option<bool>,
 }
 
-/// Builds the Job. With no task there is nothing to run, and the pod has no container; the caller refuses that.
+/// Builds the Job. With no task there is nothing to run, and the pod has no container; the caller
+/// refuses that.
 #[must_use]
 pub fn build(work: &Work<'_>) -> Job {
     let mut containers: Vec<_> = work

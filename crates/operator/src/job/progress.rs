@@ -1,13 +1,11 @@
 //! What a session waits for while its Job starts and runs, as its condition `Ready` tells it: pure.
 //!
-//! The condition is Unknown meanwhile; how the session ended replaces it. What it said last about a pod that did not
-//! start is kept as a part of the reason when the Job goes.
+//! The condition is Unknown meanwhile; how the session ended replaces it. What it said last about a
+//! pod that did not start is kept as a part of the reason when the Job goes.
 
 use jiff::Timestamp;
-use kubestash_api::{
-    conditions::READY,
-    shared::{Condition, ConditionStatus},
-};
+use kubestash_api::conditions::READY;
+use kubestash_api::shared::{Condition, ConditionStatus};
 use kubestash_core::condition;
 
 /// The condition's reason while the pod of the Job does not start.
@@ -49,7 +47,8 @@ pub fn trouble(conditions: &[Condition]) -> Option<&str> {
     told(conditions).map(|ready| ready.message.as_str())
 }
 
-/// `reason`, and behind it why the pod had not started, unless it had or that is what `reason` says.
+/// `reason`, and behind it why the pod had not started, unless it had or that is what `reason`
+/// says.
 #[must_use]
 pub fn with_obstacle(reason: String, conditions: &[Condition]) -> String {
     match told(conditions) {

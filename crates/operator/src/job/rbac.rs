@@ -1,18 +1,14 @@
 //! What a Job may do: Roles that name exactly the objects it works on.
 //!
-//! Invariant: a rule names its objects (`resourceNames`) unless the verb cannot be limited by name (`list`,
-//! `create`), which has to be asked for with [`Access::any`]. Nothing here gives a right in a namespace, or on an
-//! object, that was not asked for by name.
+//! Invariant: a rule names its objects (`resourceNames`) unless the verb cannot be limited by name
+//! (`list`, `create`), which has to be asked for with [`Access::any`]. Nothing here gives a right
+//! in a namespace, or on an object, that was not asked for by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::{
-    api::{
-        core::v1::ServiceAccount,
-        rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject},
-    },
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
-};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 
 /// One kind of right: group, resource, verbs.
@@ -55,7 +51,8 @@ impl Access {
         }
     }
 
-    /// Allows `verbs` on all objects of a resource in `namespace`: only for verbs that no name can limit.
+    /// Allows `verbs` on all objects of a resource in `namespace`: only for verbs that no name can
+    /// limit.
     pub fn any(
         &mut self,
         namespace: &str,
@@ -104,7 +101,8 @@ pub struct Holder<'a> {
     pub own_account: Option<&'a str>,
     /// The session, as owner of what lies in its namespace.
     pub owner: &'a OwnerReference,
-    /// Labels of everything made here; what lies in other namespaces is found by them when the session goes.
+    /// Labels of everything made here; what lies in other namespaces is found by them when the
+    /// session goes.
     pub labels: &'a BTreeMap<String, String>,
 }
 
@@ -154,9 +152,9 @@ pub fn build(holder: Holder<'_>, access: &Access) -> Rbac {
     rbac
 }
 
-/// The name that the Role and RoleBinding of the Job `name` of the namespace `own` have in `namespace`. In another
-/// namespace it is one that no user and no other Job can have: two tenants may call their sessions alike, and a session
-/// may be called like somebody's Role there.
+/// The name that the Role and RoleBinding of the Job `name` of the namespace `own` have in
+/// `namespace`. In another namespace it is one that no user and no other Job can have: two tenants
+/// may call their sessions alike, and a session may be called like somebody's Role there.
 #[must_use]
 pub fn name_in(namespace: &str, own: &str, name: &str) -> String {
     if namespace == own {
@@ -166,8 +164,8 @@ pub fn name_in(namespace: &str, own: &str, name: &str) -> String {
     }
 }
 
-/// An owner in another namespace would make the garbage collector delete the object at once; there the session's
-/// finalizer deletes it.
+/// An owner in another namespace would make the garbage collector delete the object at once; there
+/// the session's finalizer deletes it.
 fn metadata(holder: Holder<'_>, namespace: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name_in(namespace, holder.namespace, holder.name)),

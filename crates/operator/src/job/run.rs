@@ -1,26 +1,23 @@
 //! Making a Job with its rights, and taking both away.
 //!
-//! Invariant: the rights last as long as the Job runs. They are gone before its session says that it has ended.
+//! Invariant: the rights last as long as the Job runs. They are gone before its session says that
+//! it has ended.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::ServiceAccount,
-    rbac::v1::{Role, RoleBinding},
-};
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Preconditions, PropagationPolicy},
-    core::NamespaceResourceScope,
-};
-use serde::{Serialize, de::DeserializeOwned};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{DeleteParams, ListParams, Preconditions, PropagationPolicy};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{Rbac, rbac::name_in};
-use crate::{
-    apply::{self, ApplyError, Manager},
-    context::Context,
-};
+use super::Rbac;
+use super::rbac::name_in;
+use crate::apply::{self, ApplyError, Manager};
+use crate::context::Context;
 
 /// Makes the rights, then the Job; returns the Job that has that name, which may be another's.
 ///
@@ -36,7 +33,8 @@ pub async fn launch(
     if let Some(account) = &rbac.account {
         let api = ctx.api::<ServiceAccount>(namespace);
         let found = apply::create(&api, account, manager).await?;
-        // A name that a user chose for a session must not put an account of somebody else's into our hands.
+        // A name that a user chose for a session must not put an account of somebody else's into
+        // our hands.
         if !is_ours(&found, account) {
             return Err(taken(account));
         }
@@ -52,8 +50,8 @@ pub async fn launch(
     apply::create(&ctx.api::<Job>(namespace), job, manager).await
 }
 
-/// An object that has the session's name, as its Job and its rights will, and belongs to something else: in words, with
-/// what to do.
+/// An object that has the session's name, as its Job and its rights will, and belongs to something
+/// else: in words, with what to do.
 ///
 /// # Errors
 /// When a request fails.
@@ -133,8 +131,8 @@ pub async fn stop(ctx: &Context, job: &Job) -> Result<(), ApplyError> {
     }
 }
 
-/// Deletes the rights of `session`, which carry `labels`, in all namespaces, and the ServiceAccount that was made for it.
-/// Its Job, with its log, stays.
+/// Deletes the rights of `session`, which carry `labels`, in all namespaces, and the ServiceAccount
+/// that was made for it. Its Job, with its log, stays.
 ///
 /// # Errors
 /// When a request fails.
@@ -170,7 +168,8 @@ where
     for object in &found.items {
         let namespace = object.namespace().unwrap_or_default();
         let own = session.namespace().unwrap_or_default();
-        // Labels hold 63 bytes, so they alone could be those of another session. Before, the name was the same everywhere.
+        // Labels hold 63 bytes, so they alone could be those of another session. Before, the name
+        // was the same everywhere.
         let names = [
             name_in(&namespace, &own, &session.name_any()),
             session.name_any(),

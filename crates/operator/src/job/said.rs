@@ -1,13 +1,13 @@
-//! What the executor says in the conditions of its session, and what becomes of that when it is gone: pure.
+//! What the executor says in the conditions of its session, and what becomes of that when it is
+//! gone: pure.
 
 use jiff::Timestamp;
-use kubestash_api::{
-    conditions::executor::{SNAPSHOTS_DATED_IN_FUTURE, WAITING},
-    shared::{Condition, ConditionStatus},
-};
+use kubestash_api::conditions::executor::{SNAPSHOTS_DATED_IN_FUTURE, WAITING};
+use kubestash_api::shared::{Condition, ConditionStatus};
 use kubestash_core::condition;
 
-/// Whether a condition is the executor's to say. The operator must not say it again: it could not be taken back then.
+/// Whether a condition is the executor's to say. The operator must not say it again: it could not
+/// be taken back then.
 pub(crate) fn is_the_executors(condition: &Condition) -> bool {
     condition.type_ == SNAPSHOTS_DATED_IN_FUTURE.type_
         || (condition.type_ == WAITING.type_ && condition.status == ConditionStatus::True)

@@ -1,22 +1,22 @@
-//! Rights that outlived their Job: of sessions that an earlier version ended, or whose finalizer somebody removed.
+//! Rights that outlived their Job: of sessions that an earlier version ended, or whose finalizer
+//! somebody removed.
 
-use k8s_openapi::api::{
-    core::v1::ServiceAccount,
-    rbac::v1::{Role, RoleBinding},
-};
-use kube::{Api, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::ListParams;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
 use kubestash_api::labels::{self, component};
 use kubestash_core::phase;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::rbac::name_in;
-use crate::{
-    apply::{self, ApplyError},
-    context::Context,
-};
+use crate::apply::{self, ApplyError};
+use crate::context::Context;
 
-/// Deletes the rights of all sessions that have ended or are gone. It is done once, before anything else: whoever has
-/// rights then and no session that runs will never need them again.
+/// Deletes the rights of all sessions that have ended or are gone. It is done once, before anything
+/// else: whoever has rights then and no session that runs will never need them again.
 pub async fn sweep(ctx: &Context) {
     let swept = async {
         remove::<RoleBinding>(ctx).await?;

@@ -1,17 +1,15 @@
-//! From the tasks that a session names to what its Job runs: pure, and the same for backups and restores.
+//! From the tasks that a session names to what its Job runs: pure, and the same for backups and
+//! restores.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Volume, VolumeMount};
-use kubestash_api::{
-    addons::{self, Addon, Function},
-    shared::{AddonInfo, TaskReference},
-};
-use kubestash_core::{
-    catalog::{self, CatalogError, Direction},
-    variables::Variables,
-};
+use kubestash_api::addons::{self, Addon, Function};
+use kubestash_api::shared::{AddonInfo, TaskReference};
+use kubestash_core::catalog::{self, CatalogError, Direction};
+use kubestash_core::variables::Variables;
 
 use super::pod::Task;
 
@@ -50,8 +48,8 @@ pub struct Resolved {
     pub mounts: Vec<VolumeMount>,
 }
 
-/// Looks up the tasks of `info` in its Addon, and fills in the arguments of their Functions. `builtin` are the variables
-/// that every Function can use.
+/// Looks up the tasks of `info` in its Addon, and fills in the arguments of their Functions.
+/// `builtin` are the variables that every Function can use.
 ///
 /// # Errors
 /// When Addon, task or Function is missing, or a parameter or a volume cannot be used.
@@ -123,7 +121,8 @@ fn volumes(task: &addons::Task, reference: &TaskReference) -> Result<Vec<Volume>
 #[error("deadline exceeded")]
 pub struct DeadlineExceeded;
 
-/// `activeDeadlineSeconds` of a Job: the sooner of what the user gives and what is left until the session's deadline.
+/// `activeDeadlineSeconds` of a Job: the sooner of what the user gives and what is left until the
+/// session's deadline.
 ///
 /// # Errors
 /// When nothing is left.

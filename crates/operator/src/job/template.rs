@@ -1,5 +1,5 @@
-//! What the user says about the Job and its pod: the scheduler's `jobTemplate.template`, and the addon's `jobTemplate`,
-//! which wins field by field.
+//! What the user says about the Job and its pod: the scheduler's `jobTemplate.template`, and the
+//! addon's `jobTemplate`, which wins field by field.
 
 use std::collections::BTreeMap;
 
@@ -45,8 +45,8 @@ impl Given for k8s_openapi::api::core::v1::ResourceRequirements {
     }
 }
 
-/// One template out of two: each field from `winner` if it is given there, else from `other`. Labels and annotations
-/// are united.
+/// One template out of two: each field from `winner` if it is given there, else from `other`.
+/// Labels and annotations are united.
 #[must_use]
 pub fn merge(winner: &PodTemplateSpec, other: &PodTemplateSpec) -> PodTemplateSpec {
     PodTemplateSpec {
@@ -167,8 +167,8 @@ pub fn customise_pod(pod: &mut CorePodTemplate, template: &PodTemplateSpec) {
     }
 }
 
-/// Writes the settings of the container into `container`: first the template's, then what `settings` give (the
-/// Function's, then the addon's), the last one given winning.
+/// Writes the settings of the container into `container`: first the template's, then what
+/// `settings` give (the Function's, then the addon's), the last one given winning.
 pub fn customise_container(
     container: &mut Container,
     template: &PodTemplateSpec,

@@ -1,17 +1,18 @@
 //! What Kubernetes says in Events about a Job that has not started: read only while it matters.
 //!
-//! Some reasons are in no status: a kubelet tells a volume that it cannot mount, and the Job controller a pod that a quota
-//! refuses, by Events alone. They are listed for the one object in question; no watch on all Events is kept for it.
+//! Some reasons are in no status: a kubelet tells a volume that it cannot mount, and the Job
+//! controller a pod that a quota refuses, by Events alone. They are listed for the one object in
+//! question; no watch on all Events is kept for it.
 
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Event, Pod},
-};
-use kube::{Api, ResourceExt, api::ListParams};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 
 use super::outcome;
-use crate::{apply::spoken, context::Context};
+use crate::apply::spoken;
+use crate::context::Context;
 
 /// One Event about a Job or its pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +48,8 @@ impl From<Event> for Told {
     }
 }
 
-/// The Events about what keeps `job` from starting; none while nothing does. That they cannot be listed is logged: the
-/// backup goes on without them.
+/// The Events about what keeps `job` from starting; none while nothing does. That they cannot be
+/// listed is logged: the backup goes on without them.
 pub async fn read(ctx: &Context, job: Option<&Job>, pods: &[Pod], now: Timestamp) -> Vec<Told> {
     let Some(job) = job else { return Vec::new() };
     let Some(uid) = outcome::in_question(job, pods, now) else {

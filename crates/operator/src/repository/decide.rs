@@ -5,10 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use kubestash_api::{
-    conditions::repository::{DATA_INTACT, REPOSITORY_INITIALIZED},
-    shared::{Condition, RepositoryPhase},
-    storage::{RecentSnapshot, Repository, RepositoryStatus, Snapshot, SnapshotPhase},
+use kubestash_api::conditions::repository::{DATA_INTACT, REPOSITORY_INITIALIZED};
+use kubestash_api::shared::{Condition, RepositoryPhase};
+use kubestash_api::storage::{
+    RecentSnapshot, Repository, RepositoryStatus, Snapshot, SnapshotPhase,
 };
 use kubestash_core::{condition, format, phase};
 
@@ -189,7 +189,8 @@ fn recent(snapshot: &Snapshot) -> RecentSnapshot {
     }
 }
 
-/// When the newest successful backup was due: the second in its session's name, else when its Snapshot was made.
+/// When the newest successful backup was due: the second in its session's name, else when its
+/// Snapshot was made.
 fn last_backup_time(newest_first: &[&Snapshot]) -> Option<Time> {
     let succeeded = |snapshot: &&&Snapshot| {
         snapshot.status.as_ref().and_then(|status| status.phase) == Some(SnapshotPhase::Succeeded)

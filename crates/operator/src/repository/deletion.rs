@@ -3,18 +3,14 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kubestash_api::{
-    shared::DeletionPolicy,
-    storage::{BackupStorage, Repository},
-};
+use kubestash_api::shared::DeletionPolicy;
+use kubestash_api::storage::{BackupStorage, Repository};
 use kubestash_core::layout;
 
 use super::decide::is_initialized;
-use crate::{
-    backupstorage::{is_local, storage_of},
-    events::Notice,
-    failure::Failure,
-};
+use crate::backupstorage::{is_local, storage_of};
+use crate::events::Notice;
+use crate::failure::Failure;
 
 /// Everything the next step follows from.
 pub(super) struct World<'a> {
@@ -115,7 +111,8 @@ fn unreachable_storage(world: &World<'_>, why: &str) -> Step {
     ))
 }
 
-/// Whether the Repository goes because its storage does. One that was deleted before keeps its own policy.
+/// Whether the Repository goes because its storage does. One that was deleted before keeps its own
+/// policy.
 pub(crate) fn goes_with_storage(repository: &Repository, storage: &BackupStorage) -> bool {
     match (
         &storage.metadata.deletion_timestamp,
@@ -127,7 +124,8 @@ pub(crate) fn goes_with_storage(repository: &Repository, storage: &BackupStorage
     }
 }
 
-/// Another Repository with the same directory. One whose directory lies inside keeps its data in any case.
+/// Another Repository with the same directory. One whose directory lies inside keeps its data in
+/// any case.
 fn sharing<'a>(world: &World<'a>) -> Option<&'a Arc<Repository>> {
     let own = storage_of(world.repository);
     world.repositories.iter().find(|other| {

@@ -1,4 +1,5 @@
-//! Repository: its file in the bucket, a status that sums up its Snapshots, and its end as its policy says.
+//! Repository: its file in the bucket, a status that sums up its Snapshots, and its end as its
+//! policy says.
 //!
 //! ```text
 //!   BackupStorage ──readiness (pure)──┐
@@ -6,54 +7,52 @@
 //!   repository.yaml ◄── set up ───────┘
 //! ```
 //!
-//! In a volume the operator can write nothing; there the first session's Job writes `repository.yaml`.
+//! In a volume the operator can write nothing; there the first session's Job writes
+//! `repository.yaml`.
 
 mod decide;
 pub(crate) mod deletion;
 mod readiness;
 mod remove;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{
-    Resource, ResourceExt,
-    core::PartialObjectMeta,
-    runtime::{controller::Action, reflector::ObjectRef},
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use kubestash_api::conditions::repository::{
+    DATA_INTACT, DIRECTORY_NESTED, REPOSITORY_INITIALIZED,
 };
-use kubestash_api::{
-    conditions::repository::{DATA_INTACT, DIRECTORY_NESTED, REPOSITORY_INITIALIZED},
-    labels,
-    storage::{BackupStorage, Repository, Snapshot},
-};
+use kubestash_api::labels;
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot};
 use kubestash_core::condition;
 
 use self::decide::Outcome;
-use crate::{
-    admission::rules::sentence,
-    apply::{self, ApplyError, Manager, Owns},
-    attempt::{Attempt, Fingerprint},
-    backupstorage::{is_local, storage_of},
-    consent::check,
-    context::Context,
-    controller::{Controller, Reason},
-    events::Notice,
-    failure::Failure,
-    finalizer,
-    stores::StoreError,
-    volume_job::invoker_kind,
-    watch::references,
-};
+use crate::admission::rules::sentence;
+use crate::apply::{self, ApplyError, Manager, Owns};
+use crate::attempt::{Attempt, Fingerprint};
+use crate::backupstorage::{is_local, storage_of};
+use crate::consent::check;
+use crate::context::Context;
+use crate::controller::{Controller, Reason};
+use crate::events::Notice;
+use crate::failure::Failure;
+use crate::finalizer;
+use crate::stores::StoreError;
+use crate::volume_job::invoker_kind;
+use crate::watch::references;
 
 const MANAGER: Manager = Manager("kubestash-repository");
 /// When to look again at what another Repository stands in the way of.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// Why a Repository could not be reconciled. What its bucket says is no such error, it is told in the conditions.
+/// Why a Repository could not be reconciled. What its bucket says is no such error, it is told in
+/// the conditions.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
     /// The API server refused or did not answer.
@@ -86,7 +85,8 @@ pub async fn controller(ctx: Arc<Context>) {
         .on(
             &watches.secrets,
             move |secret: &PartialObjectMeta<Secret>| {
-                // The owner of a Secret in another namespace may have let its Repositories in, or shut them out.
+                // The owner of a Secret in another namespace may have let its Repositories in, or
+                // shut them out.
                 let names = |repository: &Repository| {
                     let own = repository.namespace().unwrap_or_default();
                     let owner = secret.namespace().unwrap_or_default();

@@ -1,17 +1,16 @@
 //! Whether a Repository may be set up in its storage: pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kube::ResourceExt;
 use kubestash_api::storage::{BackupStorage, BackupStoragePhase, Repository};
 use kubestash_core::layout::{self, directory};
 
 use super::decide::{Outcome, is_initialized};
-use crate::{
-    admission::rules::{allows, directories},
-    backupstorage::storage_of,
-    failure::Failure,
-};
+use crate::admission::rules::{allows, directories};
+use crate::backupstorage::storage_of;
+use crate::failure::Failure;
 
 /// The word for a directory that contains another one's or lies in it.
 pub(super) const NESTED: &str = "DirectoryNested";
@@ -20,8 +19,8 @@ pub(super) const TAKEN: &str = "DirectoryTaken";
 /// The word for a directory that cannot be a repository's.
 const INVALID: &str = "DirectoryInvalid";
 
-/// What stands in the way, if anything does. `others` are all Repositories, `labels` those of the Repository's
-/// namespace.
+/// What stands in the way, if anything does. `others` are all Repositories, `labels` those of the
+/// Repository's namespace.
 pub(super) fn obstacle(
     repository: &Repository,
     storage: Option<&BackupStorage>,
@@ -103,7 +102,8 @@ fn misplaced(repository: &Repository, others: &[Arc<Repository>]) -> Option<Fail
     Some(Failure::new(NESTED, sentence(repository, first)))
 }
 
-/// What there is to say about a Repository that goes on although its directory contains another one's, or lies in it.
+/// What there is to say about a Repository that goes on although its directory contains another
+/// one's, or lies in it.
 pub(super) fn nested(repository: &Repository, others: &[Arc<Repository>]) -> Option<String> {
     let storage = storage_of(repository)?;
     let other = others.iter().find(|other| {

@@ -1,31 +1,26 @@
 //! Taking a Repository down.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use kube::{ResourceExt, runtime::controller::Action};
-use kubestash_api::{
-    labels,
-    shared::{Condition, RepositoryPhase},
-    storage::{BackupStorage, Repository, RepositoryStatus, Snapshot},
-};
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use kubestash_api::labels;
+use kubestash_api::shared::{Condition, RepositoryPhase};
+use kubestash_api::storage::{BackupStorage, Repository, RepositoryStatus, Snapshot};
 use kubestash_core::condition;
 
-use super::{
-    MANAGER, RepositoryError,
-    deletion::{Step, World, next},
-    snapshots_of, storage_in,
-};
-use crate::{
-    apply::{self, Manager, Owns},
-    attempt::Fingerprint,
-    context::Context,
-    events::Notice,
-    finalizer,
-    job::Access,
-    stores::StoreError,
-    takedown::{self, Done, TakenDown},
-    volume_job::{self, STORAGE_GROUP, Task, Work},
-};
+use super::deletion::{Step, World, next};
+use super::{MANAGER, RepositoryError, snapshots_of, storage_in};
+use crate::apply::{self, Manager, Owns};
+use crate::attempt::Fingerprint;
+use crate::context::Context;
+use crate::events::Notice;
+use crate::finalizer;
+use crate::job::Access;
+use crate::stores::StoreError;
+use crate::takedown::{self, Done, TakenDown};
+use crate::volume_job::{self, STORAGE_GROUP, Task, Work};
 
 /// Name of the Job that removes a Repository's directory from a volume.
 pub(super) fn job_name(repository: &Repository) -> String {

@@ -1,18 +1,13 @@
-//! What the executor of a restore may do: read the objects it works on, and report on its own. Pure.
+//! What the executor of a restore may do: read the objects it works on, and report on its own.
+//! Pure.
 
 use kube::ResourceExt;
 
-use super::{
-    data::Data,
-    world::{World, data_namespace, data_source},
-};
-use crate::{
-    consent::references::asks_to_replace,
-    job::{
-        Access, Task,
-        manifest::{self, Reach, Restoring},
-    },
-};
+use super::data::Data;
+use super::world::{World, data_namespace, data_source};
+use crate::consent::references::asks_to_replace;
+use crate::job::manifest::{self, Reach, Restoring};
+use crate::job::{Access, Task};
 
 const READ: &[&str] = &["get"];
 const REPORT: &[&str] = &["get", "patch"];
@@ -30,7 +25,8 @@ pub(super) fn of(world: &World, restored: &Data, tasks: &[Task]) -> Access {
     access.one(&own, CORE, "restoresessions", READ, &session);
     access.one(&own, CORE, "restoresessions/status", REPORT, &session);
     access.one(&data, STORAGE, "snapshots", READ, &snapshot.name_any());
-    // Whether the holder of a lock is gone, its Snapshot says; whose that is, nobody knows beforehand.
+    // Whether the holder of a lock is gone, its Snapshot says; whose that is, nobody knows
+    // beforehand.
     access.any(&data, STORAGE, "snapshots", LIST);
     // Or its session, as far as that is one of this namespace.
     access.any(&own, CORE, "restoresessions", LIST);

@@ -4,29 +4,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::{Api, Resource, ResourceExt};
-use kubestash_api::{
-    conditions::restore_session::{MANIFEST_RESTORED, RESTORE_EXECUTOR_ENSURED},
-    core::{RestorePhase, RestoreSession, RestoreSessionStatus},
-};
-use kubestash_core::{condition, lock_holder::LockHolder, phase};
+use kubestash_api::conditions::restore_session::{MANIFEST_RESTORED, RESTORE_EXECUTOR_ENSURED};
+use kubestash_api::core::{RestorePhase, RestoreSession, RestoreSessionStatus};
+use kubestash_core::lock_holder::LockHolder;
+use kubestash_core::{condition, phase};
 
-use super::{
-    MANAGER,
-    claims::Claims,
-    data,
-    decide::{Plan, Step},
-    executor::{Executor, session_labels},
-    pause,
-    world::{World, data_namespace, has_begun},
-};
-use crate::{
-    apply::{self, ApplyError, Owns, Written},
-    context::Context,
-    controller::full_text,
-    events::Notice,
-    job, queue,
-    unlock::{Left, component_paths},
-};
+use super::claims::Claims;
+use super::decide::{Plan, Step};
+use super::executor::{Executor, session_labels};
+use super::world::{World, data_namespace, has_begun};
+use super::{MANAGER, data, pause};
+use crate::apply::{self, ApplyError, Owns, Written};
+use crate::context::Context;
+use crate::controller::full_text;
+use crate::events::Notice;
+use crate::unlock::{Left, component_paths};
+use crate::{job, queue};
 
 /// Does the step, then writes the status; returns after how long to look again.
 pub(super) async fn apply(
@@ -107,7 +100,8 @@ async fn write(
     apply::status(&api, world.session.as_ref(), &status, Owns::Given, MANAGER).await
 }
 
-/// Removes the locks that the session's Job left in the repository, if it did not come to its end by itself.
+/// Removes the locks that the session's Job left in the repository, if it did not come to its end
+/// by itself.
 pub(super) async fn unlock(ctx: &Context, world: &World) {
     let session = world.session.as_ref();
     let status = session.status.as_ref();

@@ -1,16 +1,16 @@
 //! Which restore was let through first, for the moment until its status says so.
 //!
-//! Two restores made in the same second would each find that the other has not begun. The claim is taken in the
-//! instant of beginning, and forgotten a little later, when the status of the session says the same.
+//! Two restores made in the same second would each find that the other has not begun. The claim is
+//! taken in the instant of beginning, and forgotten a little later, when the status of the session
+//! says the same.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
-use kubestash_api::{core::RestoreSession, shared::TypedObjectReference};
+use kubestash_api::core::RestoreSession;
+use kubestash_api::shared::TypedObjectReference;
 
 /// Much longer than any write takes to show.
 const LASTS: Duration = Duration::from_secs(10);

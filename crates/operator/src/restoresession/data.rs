@@ -4,18 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kubestash_api::{
-    core::{RestoreDataSource, RestoreSession},
-    shared::{ResourceFoundStatus, TaskReference},
-    storage::{Snapshot, SnapshotPhase},
-};
-use kubestash_core::{
-    catalog::{self, Direction},
-    manifest, phase,
-};
+use kubestash_api::core::{RestoreDataSource, RestoreSession};
+use kubestash_api::shared::{ResourceFoundStatus, TaskReference};
+use kubestash_api::storage::{Snapshot, SnapshotPhase};
+use kubestash_core::catalog::{self, Direction};
+use kubestash_core::{manifest, phase};
 
 use super::world::{World, data_namespace, data_source, has_begun};
-use crate::{admission::rules::sentence, job::manifest::is_for_manifests};
+use crate::admission::rules::sentence;
+use crate::job::manifest::is_for_manifests;
 
 /// Why a restore cannot begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +78,8 @@ fn component_of(function: &str) -> &'static str {
     }
 }
 
-/// Looks up what the session asks for. `pinned` is the Snapshot that was found when the restore began.
+/// Looks up what the session asks for. `pinned` is the Snapshot that was found when the restore
+/// began.
 pub(super) fn resolve(world: &World, pinned: Option<&str>) -> Result<Data, Obstacle> {
     let session = &world.session;
     let hooks = session.spec.hooks.as_ref();
@@ -200,7 +198,8 @@ fn newest(
         .filter(in_time)
         .max_by_key(|snapshot| {
             (
-                // What is dated in the future was made under a wrong clock: it is only taken if there is nothing else.
+                // What is dated in the future was made under a wrong clock: it is only taken if
+                // there is nothing else.
                 taken(snapshot).is_none_or(|taken| taken <= world.now),
                 taken(snapshot),
                 snapshot.spec.snapshot_id.clone(),
@@ -347,7 +346,8 @@ fn tasks(
         }
         tasks.push((task.clone(), component));
     }
-    // What is restored into comes before what is restored, whatever the order in which they are written.
+    // What is restored into comes before what is restored, whatever the order in which they are
+    // written.
     tasks.sort_by_key(|(_, component)| *component != manifest::COMPONENT);
     if tasks.is_empty() {
         return Err(Never(format!(

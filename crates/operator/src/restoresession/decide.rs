@@ -6,43 +6,37 @@
 //!      └─────────────► Finish (Invalid, Failed) ◄┘                                     └ over ─► Finish
 //! ```
 //!
-//! Each step ends with a write of the status, which brings the next one. What a step needs to know of the one before
-//! is in the status, so any of them can be the first after a restart.
+//! Each step ends with a write of the status, which brings the next one. What a step needs to know
+//! of the one before is in the status, so any of them can be the first after a restart.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
-use kubestash_api::{
-    conditions::{
-        ConditionType,
-        invoker::VALIDATION_PASSED,
-        restore_session::{RESTORE_EXECUTOR_ENSURED, RESTORE_INCOMPLETE, RESTORE_TARGET_FOUND},
-    },
-    core::{RestoreSession, RestoreSessionStatus},
-    shared::ConditionStatus,
+use kubestash_api::conditions::ConditionType;
+use kubestash_api::conditions::invoker::VALIDATION_PASSED;
+use kubestash_api::conditions::restore_session::{
+    RESTORE_EXECUTOR_ENSURED, RESTORE_INCOMPLETE, RESTORE_TARGET_FOUND,
 };
+use kubestash_api::core::{RestoreSession, RestoreSessionStatus};
+use kubestash_api::shared::ConditionStatus;
 use kubestash_core::{condition, format, phase};
 
-use super::{
-    data::{self, Obstacle},
-    executor::{self, Executor},
-    finish,
-    world::{World, has_begun, is_finished},
-};
-use crate::{
-    job::{
-        Outcome, judge,
-        manifest::is_for_manifests,
-        progress::{self, Progress},
-    },
-    queue,
-};
+use super::data::{self, Obstacle};
+use super::executor::{self, Executor};
+use super::finish;
+use super::world::{World, has_begun, is_finished};
+use crate::job::manifest::is_for_manifests;
+use crate::job::progress::{self, Progress};
+use crate::job::{Outcome, judge};
+use crate::queue;
 
 /// How long a restore waits for data or an Addon that may be about to be made.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
-/// How long it waits for its target, unless `restoreTimeout` says otherwise: time to provision a database.
+/// How long it waits for its target, unless `restoreTimeout` says otherwise: time to provision a
+/// database.
 pub(super) const TARGET_LIMIT: Duration = Duration::from_secs(600);
 /// How often it looks again meanwhile; changes that can be seen wake it sooner.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -403,7 +397,8 @@ fn watch(world: &World, mut status: RestoreSessionStatus, now: Timestamp) -> Pla
     }
 }
 
-/// Why a Job is over that did not say so itself: had its executor begun, nobody knows how far it came.
+/// Why a Job is over that did not say so itself: had its executor begun, nobody knows how far it
+/// came.
 fn broken_off(world: &World, reason: &str, status: &RestoreSessionStatus) -> String {
     match status.components.is_empty() {
         true => progress::with_obstacle(reason.to_owned(), &status.conditions),

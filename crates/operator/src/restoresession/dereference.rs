@@ -1,40 +1,38 @@
 //! Everything that is read for a restore.
 //!
-//! What a restore is decided by is asked of the API server and not of the stores: to take a Job for gone, or a target
-//! for free, because a watch lags behind would end a good restore or begin two at once.
+//! What a restore is decided by is asked of the API server and not of the stores: to take a Job for
+//! gone, or a target for free, because a watch lags behind would end a good restore or begin two at
+//! once.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
-use kube::{Api, Resource, ResourceExt, api::ListParams};
-use kubestash_api::{
-    addons::Function,
-    core::{BackupConfiguration, RestoreDataSource, RestoreSession},
-    shared::TypedObjectReference,
-    storage::Snapshot,
-};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt};
+use kubestash_api::addons::Function;
+use kubestash_api::core::{BackupConfiguration, RestoreDataSource, RestoreSession};
+use kubestash_api::shared::TypedObjectReference;
+use kubestash_api::storage::Snapshot;
 use kubestash_core::manifest::place;
 
-use super::{
-    claims::Claims,
-    data,
-    decide::{Stage, stage},
-    world::{World, data_namespace, data_source, has_begun, is_finished, options, target},
-};
-use crate::{
-    admission::rules::allows,
-    apply::{self, ApplyError},
-    backupconfiguration::target_reference,
-    backupsession::way,
-    consent::{check, references::Restored},
-    context::Context,
-    job::{self, manifest, run},
-    queue,
-};
+use super::claims::Claims;
+use super::data;
+use super::decide::{Stage, stage};
+use super::world::{World, data_namespace, data_source, has_begun, is_finished, options, target};
+use crate::admission::rules::allows;
+use crate::apply::{self, ApplyError};
+use crate::backupconfiguration::target_reference;
+use crate::backupsession::way;
+use crate::consent::check;
+use crate::consent::references::Restored;
+use crate::context::Context;
+use crate::job::{self, manifest, run};
+use crate::queue;
 
-/// Reads the Job, and after it the session, as they are now; none if the session is gone. In this order, because the
-/// executor writes its result into the session before the Job ends.
+/// Reads the Job, and after it the session, as they are now; none if the session is gone. In this
+/// order, because the executor writes its result into the session before the Job ends.
 pub(super) async fn session(
     known: &RestoreSession,
     ctx: &Context,
@@ -44,7 +42,8 @@ pub(super) async fn session(
     let Some(session) = apply::get::<RestoreSession>(&ctx.api(&namespace), &name).await? else {
         return Ok(None);
     };
-    // One that belongs to something else is as good as none; making ours will then be refused, and that is told.
+    // One that belongs to something else is as good as none; making ours will then be refused, and
+    // that is told.
     let own = session.uid();
     let is_own = |job: &Job| {
         let mut owners = job.owner_references().iter();
@@ -196,7 +195,8 @@ async fn destination(world: &mut World, ctx: &Context) -> Result<(), ApplyError>
     world.target_missing = if let Some(druid) = gone {
         Some(format!("Druid {druid} does not exist"))
     } else {
-        // The last one is the database's; a Druid's own comes when the Druid is ready, which may be after the restore.
+        // The last one is the database's; a Druid's own comes when the Druid is ready, which may be
+        // after the restore.
         let last = source.bindings.last();
         last.filter(|(_, found)| found.is_none()).map(|(name, _)| {
             format!(

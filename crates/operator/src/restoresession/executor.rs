@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    core::RestoreSession,
-    labels::{self, component},
-    shared::AddonInfo,
-};
-use kubestash_core::{catalog::Direction, name, variables::Variables};
+use kubestash_api::core::RestoreSession;
+use kubestash_api::labels::{self, component};
+use kubestash_api::shared::AddonInfo;
+use kubestash_core::catalog::Direction;
+use kubestash_core::name;
+use kubestash_core::variables::Variables;
 
-use super::{access, data::Data, world::World};
-use crate::{
-    job::{DeadlineExceeded, Rbac, TaskError, Work, pod, rbac, rbac::Holder, tasks},
-    volume_job::volume_of,
-};
+use super::access;
+use super::data::Data;
+use super::world::World;
+use crate::job::rbac::Holder;
+use crate::job::{DeadlineExceeded, Rbac, TaskError, Work, pod, rbac, tasks};
+use crate::volume_job::volume_of;
 
 /// A Job that cannot be made.
 #[derive(Debug, thiserror::Error)]

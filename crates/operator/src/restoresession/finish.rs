@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Resource;
-use kubestash_api::{
-    conditions::{
-        completion::METRICS_PUSHED,
-        restore_session::{RESTORE_EXECUTOR_ENSURED, RESTORE_INCOMPLETE},
-    },
-    core::{RestorePhase, RestoreSessionStatus},
-    shared::ConditionStatus,
-};
+use kubestash_api::conditions::completion::METRICS_PUSHED;
+use kubestash_api::conditions::restore_session::{RESTORE_EXECUTOR_ENSURED, RESTORE_INCOMPLETE};
+use kubestash_api::core::{RestorePhase, RestoreSessionStatus};
+use kubestash_api::shared::ConditionStatus;
 use kubestash_core::{condition, format, phase};
 
 use super::world::World;
@@ -28,8 +24,8 @@ fn succeeded(status: &RestoreSessionStatus) -> String {
     }
 }
 
-/// Writes how it ended into `status`: components that did not succeed have failed, for the reason their executor gave,
-/// else for `reason`.
+/// Writes how it ended into `status`: components that did not succeed have failed, for the reason
+/// their executor gave, else for `reason`.
 pub(super) fn finish(
     mut status: RestoreSessionStatus,
     world: &World,

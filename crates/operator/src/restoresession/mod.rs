@@ -8,8 +8,10 @@
 //! ```
 //!
 //! Invariants:
-//! * Every restore ends, whatever happens to Job, pod or target, and says why; one that has ended never runs again.
-//! * What is paused is written down before it is paused, and resumed before the session says that it has ended.
+//! * Every restore ends, whatever happens to Job, pod or target, and says why; one that has ended
+//!   never runs again.
+//! * What is paused is written down before it is paused, and resumed before the session says that
+//!   it has ended.
 //! * What was looked up at the beginning holds to the end: an edit in between changes nothing.
 
 mod access;
@@ -23,31 +25,28 @@ mod finish;
 mod pause;
 mod world;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
-use kube::{
-    Resource, ResourceExt,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
-use kubestash_api::{
-    appcatalog::AppBinding,
-    core::{BackupSession, RestoreSession},
-    kubedb::Druid,
-    labels,
-    storage::{Repository, Snapshot},
-};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::{BackupSession, RestoreSession};
+use kubestash_api::kubedb::Druid;
+use kubestash_api::labels;
+use kubestash_api::storage::{Repository, Snapshot};
 
+use self::claims::Claims;
+use self::world::World;
 pub(crate) use self::world::{has_begun, is_finished};
-use self::{claims::Claims, world::World};
-use crate::{
-    apply::{ApplyError, Manager},
-    backupsession,
-    context::Context,
-    controller::Controller,
-    finalizer, job,
-};
+use crate::apply::{ApplyError, Manager};
+use crate::context::Context;
+use crate::controller::Controller;
+use crate::{backupsession, finalizer, job};
 
 /// Owner of what a restore makes and of its status, the executor's part aside.
 pub const MANAGER: Manager = Manager("kubestash-restoresession");

@@ -1,26 +1,22 @@
-//! The target's backups rest while it is restored: a backup in between would save half of the old and half of the new.
+//! The target's backups rest while it is restored: a backup in between would save half of the old
+//! and half of the new.
 //!
-//! The session's status lists them, and whoever may write the session may write that as well. So only a backup of the
-//! session's own target is paused, and only one that a restore has paused is resumed.
+//! The session's status lists them, and whoever may write the session may write that as well. So
+//! only a backup of the session's own target is paused, and only one that a restore has paused is
+//! resumed.
 
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use kubestash_api::{
-    core::{BackupConfiguration, RestoreSession},
-    shared::TypedObjectReference,
-};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use kubestash_api::core::{BackupConfiguration, RestoreSession};
+use kubestash_api::shared::TypedObjectReference;
 use serde_json::{Value, json};
 
 use super::MANAGER;
-use crate::{
-    apply::{self, ApplyError},
-    backupconfiguration::target_reference,
-    context::Context,
-    controller::full_text,
-    events::Notice,
-};
+use crate::apply::{self, ApplyError};
+use crate::backupconfiguration::target_reference;
+use crate::context::Context;
+use crate::controller::full_text;
+use crate::events::Notice;
 
 /// Pauses what the session's status lists.
 ///
@@ -50,8 +46,8 @@ fn is_paused_by_restore(backup: &BackupConfiguration) -> bool {
     })
 }
 
-/// Resumes what the session's status lists. What the API server refuses for good is told, and does not keep the restore
-/// from ending.
+/// Resumes what the session's status lists. What the API server refuses for good is told, and does
+/// not keep the restore from ending.
 ///
 /// # Errors
 /// When a request fails that can succeed later.

@@ -1,25 +1,24 @@
 //! Everything that a decision about a restore depends on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
-use kubestash_api::{
-    addons::{Addon, Function},
-    core::{ManifestOptions, RestoreDataSource, RestoreSession},
-    shared::TypedObjectReference,
-    storage::{BackupStorage, Repository, Snapshot},
-};
-use kubestash_core::{
-    manifest::{Placement, effective_target},
-    phase,
-};
+use kubestash_api::addons::{Addon, Function};
+use kubestash_api::core::{ManifestOptions, RestoreDataSource, RestoreSession};
+use kubestash_api::shared::TypedObjectReference;
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot};
+use kubestash_core::manifest::{Placement, effective_target};
+use kubestash_core::phase;
 
-use crate::{
-    admission::rules::Violation, backupsession::Source, config::JobEnvironment, job::Told,
-    queue::Turn,
-};
+use crate::admission::rules::Violation;
+use crate::backupsession::Source;
+use crate::config::JobEnvironment;
+use crate::job::Told;
+use crate::queue::Turn;
 
 /// What was read for a restore.
 #[derive(Debug, Clone, Default)]
@@ -99,8 +98,8 @@ pub(super) fn data_namespace(session: &RestoreSession) -> String {
         .unwrap_or_default()
 }
 
-/// The target, with its namespace: the one that the session names, else what its manifests make of the one that
-/// `snapshot` was taken of.
+/// The target, with its namespace: the one that the session names, else what its manifests make of
+/// the one that `snapshot` was taken of.
 pub(super) fn target(
     session: &RestoreSession,
     snapshot: Option<&Snapshot>,

@@ -8,8 +8,8 @@ use kubestash_core::schedule::Schedule;
 /// Where the schedule of one session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The run that has not been made yet, as `status.sessions[].nextSchedule` has it; none before the first look
-    /// and after a pause.
+    /// The run that has not been made yet, as `status.sessions[].nextSchedule` has it; none before
+    /// the first look and after a pause.
     pub next: Option<Timestamp>,
     /// Whether the configuration is paused or the session suspended.
     pub suspended: bool,
@@ -37,14 +37,16 @@ pub struct Due {
     pub missed: Option<Missed>,
     /// The run after that: the new `nextSchedule`, and what the timer is set to.
     pub next: Option<Timestamp>,
-    /// Whether to wake up at `next`. Not while the configuration is not Ready: its becoming Ready wakes up.
+    /// Whether to wake up at `next`. Not while the configuration is not Ready: its becoming Ready
+    /// wakes up.
     pub wake: bool,
 }
 
 /// Decides what `schedule` asks for at `now`.
 ///
 /// * Paused or suspended: nothing, and what falls due meanwhile is not made up for.
-/// * Not Ready: nothing yet, but the cursor stays, so that the latest missed run is made once it is Ready.
+/// * Not Ready: nothing yet, but the cursor stays, so that the latest missed run is made once it is
+///   Ready.
 /// * Of several missed runs only the latest one is made, if it is not later than its deadline.
 /// * A cursor in the future is worked out anew, so a changed schedule counts at once.
 #[must_use]

@@ -7,10 +7,10 @@
 //!        └──────────── wheel.rs: one timer for all configurations
 //! ```
 //!
-//! The only memory is `status.sessions[].nextSchedule`, the run that has not been made yet. So a restart, a crash
-//! between two writes or a change of leader neither forgets a run nor makes one twice: the session that a run makes
-//! is named with the scheduled second, and its creation is refused the second time (`docs/compatibility.md`,
-//! "Schedules").
+//! The only memory is `status.sessions[].nextSchedule`, the run that has not been made yet. So a
+//! restart, a crash between two writes or a change of leader neither forgets a run nor makes one
+//! twice: the session that a run makes is named with the scheduled second, and its creation is
+//! refused the second time (`docs/compatibility.md`, "Schedules").
 
 pub mod due;
 pub mod wheel;

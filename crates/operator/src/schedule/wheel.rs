@@ -1,21 +1,19 @@
 //! One timer for all configurations: who wants to be woken when.
 //!
-//! Invariant: for each configuration the wheel holds the one time it was last set to, and at that time it gives out
-//! the configuration once. It knows nothing of schedules; being woken means no more than "look again". When the clock
-//! was set back, all are woken: what they were set to may be hours away by the new clock, and what is due before that
-//! they have to find out anew.
+//! Invariant: for each configuration the wheel holds the one time it was last set to, and at that
+//! time it gives out the configuration once. It knows nothing of schedules; being woken means no
+//! more than "look again". When the clock was set back, all are woken: what they were set to may be
+//! hours away by the new clock, and what is due before that they have to find out anew.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use futures::{Stream, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
-/// The longest sleep: a clock that was set, or a machine that slept, is noticed within this time. It costs one look
-/// at the clock, however many configurations there are.
+/// The longest sleep: a clock that was set, or a machine that slept, is noticed within this time.
+/// It costs one look at the clock, however many configurations there are.
 const LONGEST_SLEEP: Duration = Duration::from_secs(20);
 
 /// A step back by less than this is no reason to look again: nothing is late by more.
@@ -55,13 +53,15 @@ impl<K> Wheel<K> {
 struct Slots<K> {
     settings: mpsc::UnboundedReceiver<(K, Option<Timestamp>)>,
     order: BTreeSet<(Timestamp, u64)>,
-    /// Time and number of each key; the number stands for it in `order`, which needs no order of keys.
+    /// Time and number of each key; the number stands for it in `order`, which needs no order of
+    /// keys.
     times: HashMap<K, (Timestamp, u64)>,
     keys: HashMap<u64, K>,
     counter: u64,
 }
 
-/// A wheel and the stream of those whose time has come. The stream ends when every [`Wheel`] is dropped.
+/// A wheel and the stream of those whose time has come. The stream ends when every [`Wheel`] is
+/// dropped.
 pub fn wheel<K>() -> (Wheel<K>, impl Stream<Item = K> + Send)
 where
     K: Clone + Eq + std::hash::Hash + Send + 'static,

@@ -1,21 +1,20 @@
 //! The operator's part of a Snapshot's status: pure.
 //!
-//! The executor reports what it does; the operator keeps the phase in line with that, says that the Repository shows
-//! the Snapshot, and ends a Snapshot whose session is gone.
+//! The executor reports what it does; the operator keeps the phase in line with that, says that the
+//! Repository shows the Snapshot, and ends a Snapshot whose session is gone.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kubestash_api::{
-    conditions::{
-        READY,
-        snapshot::{BACKUP_INCOMPLETE, DATA_INTACT, HAS_WARNINGS, RECENT_SNAPSHOT_LIST_UPDATED},
-    },
-    shared::{Condition, ConditionStatus},
-    storage::{Component, Repository, Snapshot, SnapshotPhase, SnapshotStatus},
+use kubestash_api::conditions::READY;
+use kubestash_api::conditions::snapshot::{
+    BACKUP_INCOMPLETE, DATA_INTACT, HAS_WARNINGS, RECENT_SNAPSHOT_LIST_UPDATED,
 };
-use kubestash_core::{condition, phase, phase::LaterLook};
+use kubestash_api::shared::{Condition, ConditionStatus};
+use kubestash_api::storage::{Component, Repository, Snapshot, SnapshotPhase, SnapshotStatus};
+use kubestash_core::phase::LaterLook;
+use kubestash_core::{condition, phase};
 use serde::Serialize;
 
 const LIST_UPDATED: &str = "Recent snapshot list updated successfully";
@@ -101,7 +100,8 @@ pub(super) fn say(world: &World<'_>, now: Timestamp) -> Said {
     }
 }
 
-/// What the run has seen in the databases that may keep a restore from working or from being complete.
+/// What the run has seen in the databases that may keep a restore from working or from being
+/// complete.
 pub(crate) fn warnings_of(snapshot: &Snapshot) -> Option<String> {
     let status = snapshot.status.as_ref()?;
     let components = status.components.values();
@@ -148,8 +148,8 @@ fn ready(
     condition::ready(holds, reason, message, generation, now)
 }
 
-/// What the operator says of the data: nothing while the executor's word stands. Once a later run has found it damaged,
-/// that, until one finds it intact again.
+/// What the operator says of the data: nothing while the executor's word stands. Once a later run
+/// has found it damaged, that, until one finds it intact again.
 fn integrity(
     world: &World<'_>,
     status: &mut SnapshotStatus,

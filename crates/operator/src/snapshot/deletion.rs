@@ -1,15 +1,13 @@
 //! What the deletion of a Snapshot calls for next: pure.
 
-use kubestash_api::{
-    shared::DeletionPolicy,
-    storage::{BackupStorage, Repository, Snapshot},
-};
+use kubestash_api::shared::DeletionPolicy;
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot};
 use kubestash_backend::SnapshotData;
 
-use crate::{
-    backupstorage::is_local, events::Notice, failure::Failure,
-    repository::deletion::goes_with_storage,
-};
+use crate::backupstorage::is_local;
+use crate::events::Notice;
+use crate::failure::Failure;
+use crate::repository::deletion::goes_with_storage;
 
 /// Everything the next step follows from.
 pub(super) struct World<'a> {
@@ -65,7 +63,8 @@ pub(super) fn next(world: &World<'_>) -> Step {
     }
 }
 
-/// Whether the Snapshot goes because its Repository does. One that was deleted before keeps its own policy.
+/// Whether the Snapshot goes because its Repository does. One that was deleted before keeps its own
+/// policy.
 fn goes_with_repository(snapshot: &Snapshot, repository: &Repository) -> bool {
     match (
         &repository.metadata.deletion_timestamp,

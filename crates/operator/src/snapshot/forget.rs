@@ -1,47 +1,41 @@
 //! Taking a Snapshot down, with its data if its policy says so.
 //!
-//! Invariant: one forget at a time for each Repository, for all of its Snapshots that are due: one prune, not many.
+//! Invariant: one forget at a time for each Repository, for all of its Snapshots that are due: one
+//! prune, not many.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Resource, ResourceExt, runtime::controller::Action};
-use kubestash_api::{
-    conditions::{READY, snapshot::BACKUP_INCOMPLETE},
-    labels,
-    shared::{Condition, DeletionPolicy},
-    storage::{BackupStorage, Repository, Snapshot, SnapshotPhase},
-};
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use kubestash_api::conditions::READY;
+use kubestash_api::conditions::snapshot::BACKUP_INCOMPLETE;
+use kubestash_api::labels;
+use kubestash_api::shared::{Condition, DeletionPolicy};
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot, SnapshotPhase};
 use kubestash_backend::{SnapshotData, encryption_password, forget};
 use kubestash_core::condition;
 use kubestash_engine::OpenOptions;
 use serde::Serialize;
 
-use super::{
-    MANAGER, SnapshotError,
-    deletion::{Step, World, next},
-    holder, repository_in,
-};
-use crate::{
-    admission::rules::sentence,
-    apply::{self, ApplyError, Manager, Owns},
-    attempt::Fingerprint,
-    backupsession::is_finished,
-    consent::check,
-    context::Context,
-    events::Notice,
-    failure::Failure,
-    finalizer,
-    job::Access,
-    repository::{snapshots_of, storage_in},
-    stores::StoreError,
-    takedown::{self, Done, TakenDown},
-    volume_job::{self, STORAGE_GROUP, Task, Work},
-};
+use super::deletion::{Step, World, next};
+use super::{MANAGER, SnapshotError, holder, repository_in};
+use crate::admission::rules::sentence;
+use crate::apply::{self, ApplyError, Manager, Owns};
+use crate::attempt::Fingerprint;
+use crate::backupsession::is_finished;
+use crate::consent::check;
+use crate::context::Context;
+use crate::events::Notice;
+use crate::failure::Failure;
+use crate::finalizer;
+use crate::job::Access;
+use crate::repository::{snapshots_of, storage_in};
+use crate::stores::StoreError;
+use crate::takedown::{self, Done, TakenDown};
+use crate::volume_job::{self, STORAGE_GROUP, Task, Work};
 
 /// How often a Snapshot that a session removes is looked at; the session's end wakes it sooner.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -117,8 +111,8 @@ pub(super) async fn remove(
     }
 }
 
-/// The session whose Job removes the Snapshot as its retention policy says; none once that is over. Then what it has
-/// begun is finished here.
+/// The session whose Job removes the Snapshot as its retention policy says; none once that is over.
+/// Then what it has begun is finished here.
 fn removing_session(ctx: &Context, snapshot: &Snapshot) -> Option<String> {
     let session = snapshot.annotations().get(labels::REMOVED_BY)?;
     let namespace = snapshot.namespace().unwrap_or_default();

@@ -1,12 +1,13 @@
 //! Who holds a repository's lock, and whether that is provably gone.
 //!
-//! Invariant: a lock is only called stale when its holder works for the same Repository object, its Job is over or gone,
-//! and no pod of it is left that could still write.
+//! Invariant: a lock is only called stale when its holder works for the same Repository object, its
+//! Job is over or gone, and no pod of it is left that could still write.
 
 use std::sync::Arc;
 
 use futures::FutureExt;
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kubestash_api::storage::Repository;
 use kubestash_core::lock_holder::LockHolder;
@@ -17,9 +18,9 @@ use crate::context::Context;
 /// Who the operator is in lock files if its machine has no name.
 const NAME: &str = "kubestash-operator";
 
-/// Who the operator is in lock files: its machine, as for restic itself, so that the lock of one that was killed is known
-/// to be stale by whoever runs beside it. No Job has a name of this form (there is no uid in it), so nobody takes the
-/// operator for a Job that has ended.
+/// Who the operator is in lock files: its machine, as for restic itself, so that the lock of one
+/// that was killed is known to be stale by whoever runs beside it. No Job has a name of this form
+/// (there is no uid in it), so nobody takes the operator for a Job that has ended.
 pub(crate) fn own_name() -> String {
     kubestash_engine::machine::hostname()
         .filter(|name| LockHolder::parse(name).is_none())

@@ -1,7 +1,8 @@
 //! Snapshot: its phase, and its end as its policy says.
 //!
-//! Sessions make Snapshots, executors fill them. Here the phase is kept in line with what was reported, and the data is
-//! forgotten when a Snapshot with `deletionPolicy: WipeOut` is deleted by somebody else than the retention of a session.
+//! Sessions make Snapshots, executors fill them. Here the phase is kept in line with what was
+//! reported, and the data is forgotten when a Snapshot with `deletionPolicy: WipeOut` is deleted by
+//! somebody else than the retention of a session.
 
 mod decide;
 mod deletion;
@@ -11,39 +12,35 @@ pub(crate) mod holder;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::{
-    Resource, ResourceExt,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
-use kubestash_api::{
-    conditions::snapshot::DATA_INTACT,
-    core::BackupSession,
-    labels,
-    shared::DeletionPolicy,
-    storage::{Repository, Snapshot, SnapshotPhase},
-};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use kubestash_api::conditions::snapshot::DATA_INTACT;
+use kubestash_api::core::BackupSession;
+use kubestash_api::labels;
+use kubestash_api::shared::DeletionPolicy;
+use kubestash_api::storage::{Repository, Snapshot, SnapshotPhase};
 use kubestash_core::phase;
 
 use self::decide::World;
 pub(crate) use self::decide::warnings_of;
 pub(crate) use self::forget::encryption_secret;
-use crate::{
-    apply::{self, ApplyError, Manager, Owns},
-    backupsession::is_finished,
-    context::Context,
-    controller::{Controller, Reason},
-    events::Notice,
-    finalizer,
-    repository::{repository_of, snapshots_of},
-    volume_job::invoker_kind,
-    watch::{Watch, references},
-};
+use crate::apply::{self, ApplyError, Manager, Owns};
+use crate::backupsession::is_finished;
+use crate::context::Context;
+use crate::controller::{Controller, Reason};
+use crate::events::Notice;
+use crate::finalizer;
+use crate::repository::{repository_of, snapshots_of};
+use crate::volume_job::invoker_kind;
+use crate::watch::{Watch, references};
 
 const MANAGER: Manager = Manager("kubestash-snapshot");
 /// How long a Snapshot may be without the session that made it: one of both is seen first.
 const ORPHAN_AGE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Why a Snapshot could not be reconciled. What its bucket says is no such error, it is told in the conditions.
+/// Why a Snapshot could not be reconciled. What its bucket says is no such error, it is told in the
+/// conditions.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The API server refused or did not answer.
@@ -76,7 +73,8 @@ pub async fn controller(ctx: Arc<Context>) {
             reported_on(snapshot, &by_report)
         })
         .on(&watches.repositories, move |repository| {
-            // Those that are shown are named there; the others only matter when the Repository goes.
+            // Those that are shown are named there; the others only matter when the Repository
+            // goes.
             if repository.meta().deletion_timestamp.is_some() {
                 let own = ObjectRef::from_obj(repository);
                 let inside = |snapshot: &Snapshot| repository_of(snapshot).as_ref() == Some(&own);
@@ -137,7 +135,8 @@ async fn reconcile(snapshot: Arc<Snapshot>, ctx: Arc<Context>) -> Result<Action,
     }
     let namespace = snapshot.namespace().unwrap_or_default();
     let api = ctx.api::<Snapshot>(&namespace);
-    // The retention of a session sets WipeOut, forgets the data and drops the finalizer: it must not come back.
+    // The retention of a session sets WipeOut, forgets the data and drops the finalizer: it must
+    // not come back.
     if snapshot.spec.deletion_policy == DeletionPolicy::Delete {
         finalizer::ensure(&api, snapshot.as_ref(), labels::CLEANUP_FINALIZER).await?;
     }
@@ -187,8 +186,8 @@ fn found_damage(snapshot: &Snapshot) -> Option<String> {
     })
 }
 
-/// The Snapshots in the same Repository of which a run that has ended says something new: the damaged ones, and those
-/// that were marked before.
+/// The Snapshots in the same Repository of which a run that has ended says something new: the
+/// damaged ones, and those that were marked before.
 fn reported_on(snapshot: &Snapshot, snapshots: &Watch<Snapshot>) -> Vec<ObjectRef<Snapshot>> {
     let Some(status) = &snapshot.status else {
         return Vec::new();
@@ -217,7 +216,8 @@ fn reported_on(snapshot: &Snapshot, snapshots: &Watch<Snapshot>) -> Vec<ObjectRe
     references(snapshots.select(is_meant))
 }
 
-/// Whether an unfinished Snapshot has lost its session; if it is too early to say, when to look again.
+/// Whether an unfinished Snapshot has lost its session; if it is too early to say, when to look
+/// again.
 async fn orphaned(
     ctx: &Context,
     snapshot: &Snapshot,

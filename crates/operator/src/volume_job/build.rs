@@ -1,31 +1,21 @@
 //! The objects of a Job for a volume: pure.
 
-use k8s_openapi::{
-    api::{
-        batch::v1::{Job, JobSpec},
-        core::v1::{
-            ConfigMap, Container, EnvVar, PodSpec as CorePodSpec,
-            PodTemplateSpec as CorePodTemplate, Volume, VolumeMount,
-        },
-    },
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, EnvVar, PodSpec as CorePodSpec, PodTemplateSpec as CorePodTemplate,
+    Volume, VolumeMount,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
-use kubestash_api::{
-    shared::{ObjectMetadata, PodSpec, PodTemplateSpec, RuntimeSettings},
-    storage::BackupStorage,
-};
+use kubestash_api::shared::{ObjectMetadata, PodSpec, PodTemplateSpec, RuntimeSettings};
+use kubestash_api::storage::BackupStorage;
 use kubestash_core::layout;
 
 use super::{Work, label_value};
-use crate::{
-    config::JobEnvironment,
-    job::{
-        Holder,
-        rbac::{self, Rbac},
-        template::{customise_container, customise_pod},
-    },
-};
+use crate::config::JobEnvironment;
+use crate::job::Holder;
+use crate::job::rbac::{self, Rbac};
+use crate::job::template::{customise_container, customise_pod};
 
 /// A node that is full or a volume that is busy may be free again a moment later.
 const BACKOFF_LIMIT: i32 = 2;
@@ -196,10 +186,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        job::Access,
-        volume_job::{Task, job_name},
-    };
+    use crate::job::Access;
+    use crate::volume_job::{Task, job_name};
 
     fn storage() -> BackupStorage {
         serde_json::from_value(json!({

@@ -1,32 +1,32 @@
-//! Jobs for what is inside a volume, which the operator itself cannot mount: prepare a `local` storage, clean it,
-//! remove a repository or a snapshot from it.
+//! Jobs for what is inside a volume, which the operator itself cannot mount: prepare a `local`
+//! storage, clean it, remove a repository or a snapshot from it.
 //!
 //! ```text
 //!   Work ──build (pure)──► ServiceAccount, Role, RoleBinding, Job ──run──► Outcome ──discard──► nothing left
 //! ```
 //!
-//! Invariant: such a Job may read exactly the objects it works on and change none; what it did is known by how it
-//! ended. Everything it needs has the Job's name and is removed together with it. A Job that is asked what the volume
-//! holds, or what it left there, may write its answer into one ConfigMap, made for it beforehand.
+//! Invariant: such a Job may read exactly the objects it works on and change none; what it did is
+//! known by how it ended. Everything it needs has the Job's name and is removed together with it. A
+//! Job that is asked what the volume holds, or what it left there, may write its answer into one
+//! ConfigMap, made for it beforehand.
 
 mod build;
 mod run;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    api::{batch::v1::Job, core::v1::Pod},
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
-};
-use kube::{Resource, ResourceExt};
-use kubestash_api::{labels, storage::BackupStorage};
-use kubestash_core::name;
-
-use crate::job::Access;
-
 pub use build::volume_of;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+use kubestash_api::labels;
+use kubestash_api::storage::BackupStorage;
+use kubestash_core::name;
 pub(crate) use run::{LAST_REGARD, Progress, left, persist, report};
 pub use run::{State, discard, run};
+
+use crate::job::Access;
 
 /// The API group of what such Jobs read.
 pub(crate) const STORAGE_GROUP: &str = "storage.kubestash.com";
@@ -107,7 +107,8 @@ pub struct Work<'a> {
     pub storage: &'a BackupStorage,
     /// What it may read.
     pub access: Access,
-    /// The object it goes with. None for an object that is being deleted: the garbage collector would end the Job.
+    /// The object it goes with. None for an object that is being deleted: the garbage collector
+    /// would end the Job.
     pub owner: Option<OwnerReference>,
 }
 

@@ -3,26 +3,24 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ConfigMap, Pod, ServiceAccount},
-    rbac::v1::{Role, RoleBinding},
-};
-use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
 use kubestash_backend::{LEFT_KEY, Left, REPORT_KEY};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{
-    Work,
-    build::{build_job, build_rbac, build_report},
-};
-use crate::{
-    apply::{self, ApplyError, Manager},
-    attempt::{Attempt, Fingerprint},
-    context::Context,
-    failure::Failure,
-    job::{Outcome, judge, progress, rbac::name_in, run::launch, told},
-};
+use super::Work;
+use super::build::{build_job, build_rbac, build_report};
+use crate::apply::{self, ApplyError, Manager};
+use crate::attempt::{Attempt, Fingerprint};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::job::rbac::name_in;
+use crate::job::run::launch;
+use crate::job::{Outcome, judge, progress, told};
 
 const MANAGER: Manager = Manager("kubestash-volume-job");
 /// The event of a Job that goes brings the next look; this is for one that is not ours to delete.
@@ -83,8 +81,9 @@ pub(crate) enum Progress {
     Failed(Failure),
 }
 
-/// Runs Jobs until one succeeds: one that failed is replaced after a delay that doubles. `uid` and `generation` are
-/// those of the object that the work is for. Also says when to look again, if no event will tell.
+/// Runs Jobs until one succeeds: one that failed is replaced after a delay that doubles. `uid` and
+/// `generation` are those of the object that the work is for. Also says when to look again, if no
+/// event will tell.
 pub(crate) async fn persist(
     ctx: &Context,
     uid: &str,

@@ -1,18 +1,16 @@
-//! Annotations and blueprints: what is made, what is refused and how it is told, what goes and what stays.
+//! Annotations and blueprints: what is made, what is refused and how it is told, what goes and what
+//! stays.
 
 use kube::ResourceExt;
-use kubestash_api::{
-    appcatalog::AppBinding,
-    core::{BackupBlueprint, BackupConfiguration},
-    kubedb::Druid,
-    storage::{Repository, Snapshot},
-};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration};
+use kubestash_api::kubedb::Druid;
+use kubestash_api::storage::{Repository, Snapshot};
 use serde_json::{Value, json};
 
+use crate::support::node::{Deed, Node};
 use crate::support::{
-    CONFIGURATION, Cluster, SAMPLE_DRUID, SAMPLE_DRUID_2, default_blueprint,
-    node::{Deed, Node},
-    yaml,
+    CONFIGURATION, Cluster, SAMPLE_DRUID, SAMPLE_DRUID_2, default_blueprint, yaml,
 };
 
 const CUSTOM: &str = include_str!("../../../../examples/customize-backupblueprint.yaml");

@@ -1,32 +1,25 @@
-//! Nobody reaches through the operator what he could not reach himself: tried by a tenant with every right in the
-//! namespace `demo` and none elsewhere.
+//! Nobody reaches through the operator what he could not reach himself: tried by a tenant with
+//! every right in the namespace `demo` and none elsewhere.
 
 use std::fmt::Debug;
 
-use k8s_openapi::api::{
-    core::v1::{Secret, ServiceAccount},
-    rbac::v1::{Role, RoleBinding},
-};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
-};
-use kubestash_api::{
-    appcatalog::AppBinding,
-    core::{BackupBlueprint, BackupConfiguration, RestoreSession},
-    kubedb::MySQL,
-    labels::{ALLOWED_NAMESPACES, GRANTED_REFERENCES},
-    shared::ConditionStatus,
-    storage::{Repository, Snapshot},
-};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource, ResourceExt};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration, RestoreSession};
+use kubestash_api::kubedb::MySQL;
+use kubestash_api::labels::{ALLOWED_NAMESPACES, GRANTED_REFERENCES};
+use kubestash_api::shared::ConditionStatus;
+use kubestash_api::storage::{Repository, Snapshot};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Cluster, Kind, from,
-    node::{Deed, Node},
-};
+use crate::support::node::{Deed, Node};
+use crate::support::{Cluster, Kind, from};
 
-/// What two tenants have: in `demo` a database and a storage, in `other` a database with a backup, in `vault` a Secret.
+/// What two tenants have: in `demo` a database and a storage, in `other` a database with a backup,
+/// in `vault` a Secret.
 async fn prepare(cluster: &Cluster) -> Client {
     cluster.namespace("other").await;
     cluster.namespace("vault").await;
@@ -255,7 +248,8 @@ async fn a_tenant_is_refused_what_he_has_no_right_to_and_an_administrator_is_not
     )
     .await;
     assert!(error.unwrap_err().contains(field));
-    // A binding of one's own that stands for another tenant's Druid, as soon as the operator knows it.
+    // A binding of one's own that stands for another tenant's Druid, as soon as the operator knows
+    // it.
     let trojan = json!({"spec": {"appRef": {"apiGroup": "kubedb.com", "kind": "Druid", "name": "victim", "namespace": "other"}}});
     create::<AppBinding>(&tenant, &binding("demo", "trojan", trojan))
         .await
@@ -354,7 +348,8 @@ async fn a_tenant_is_refused_what_he_has_no_right_to_and_an_administrator_is_not
     )
     .await;
 
-    // What was granted is used later, without a user: by the configuration and by the Repository that it makes.
+    // What was granted is used later, without a user: by the configuration and by the Repository
+    // that it makes.
     let name = made.name_any();
     cluster.configuration_ready(&name).await;
     let ready = |found: Option<&Repository>| {

@@ -1,21 +1,16 @@
 //! What goes with a configuration, as its repositories' policies say.
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::ServiceAccount,
-    rbac::v1::{Role, RoleBinding},
-};
-use kube::{Api, ResourceExt, api::ListParams};
-use kubestash_api::{
-    core::{BackupConfiguration, BackupSession},
-    storage::{BackupStorage, Repository, Snapshot},
-};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use kubestash_api::core::{BackupConfiguration, BackupSession};
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot};
 use serde_json::json;
 
-use crate::support::{
-    CONFIGURATION, Cluster,
-    node::{Deed, Node},
-};
+use crate::support::node::{Deed, Node};
+use crate::support::{CONFIGURATION, Cluster};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_repository_policy_does_what_it_says_when_the_configuration_goes() {

@@ -2,16 +2,12 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
-use kubestash_api::{
-    core::{BackupConfiguration, BackupSession},
-    storage::Snapshot,
-};
+use kubestash_api::core::{BackupConfiguration, BackupSession};
+use kubestash_api::storage::Snapshot;
 use serde_json::{Value, json};
 
-use crate::support::{
-    CONFIGURATION, Cluster, NAMESPACE, Operator,
-    node::{Deed, Node},
-};
+use crate::support::node::{Deed, Node};
+use crate::support::{CONFIGURATION, Cluster, NAMESPACE, Operator};
 
 /// A cluster whose first backup has succeeded, with schedules too rare to disturb.
 async fn settled() -> (Cluster, Node, Operator) {

@@ -1,15 +1,14 @@
 //! How many sessions work at once, and in which order the others follow.
 
-use k8s_openapi::api::{batch::v1::Job, rbac::v1::Role};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::rbac::v1::Role;
 use kube::ResourceExt;
 use kubestash_api::core::{BackupConfiguration, BackupSession, RestoreSession};
 use kubestash_api::shared::Condition;
 use serde_json::{Value, json};
 
-use crate::support::{
-    CONFIGURATION, Cluster, NAMESPACE,
-    node::{Deed, Node},
-};
+use crate::support::node::{Deed, Node};
+use crate::support::{CONFIGURATION, Cluster, NAMESPACE};
 
 fn ready(conditions: Option<&Vec<Condition>>) -> Option<(&str, &str)> {
     let ready = conditions?.iter().find(|found| found.type_ == "Ready")?;

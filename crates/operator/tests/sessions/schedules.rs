@@ -1,18 +1,15 @@
 //! The scheduler, and what it costs when nothing is due.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kube::ResourceExt;
-use kubestash_api::{
-    core::{BackupConfiguration, BackupSession},
-    storage::{BackupStorage, Repository, Snapshot},
-};
+use kubestash_api::core::{BackupConfiguration, BackupSession};
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot};
 use serde_json::json;
 
-use crate::support::{
-    CONFIGURATION, Cluster,
-    node::{Deed, Node},
-};
+use crate::support::node::{Deed, Node};
+use crate::support::{CONFIGURATION, Cluster};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_come_on_their_second_and_only_the_newest_ones_stay() {

@@ -1,16 +1,11 @@
 //! The tutorial's first part: the objects are those that it shows.
 
-use kubestash_api::{
-    core::{BackupConfiguration, BackupSession},
-    storage::{Repository, Snapshot},
-};
+use kubestash_api::core::{BackupConfiguration, BackupSession};
+use kubestash_api::storage::{Repository, Snapshot};
 use serde_json::json;
 
-use crate::support::{
-    CONFIGURATION, Cluster,
-    node::{Deed, Node},
-    yaml,
-};
+use crate::support::node::{Deed, Node};
+use crate::support::{CONFIGURATION, Cluster, yaml};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_annotations_give_a_ready_configuration_and_a_succeeded_backup_exactly_as_the_tutorial_shows()

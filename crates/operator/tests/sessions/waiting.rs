@@ -1,20 +1,15 @@
-//! What keeps a backup from starting is told within seconds, where the user looks, and is still there when the cause is gone.
+//! What keeps a backup from starting is told within seconds, where the user looks, and is still
+//! there when the cause is gone.
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Event, Pod, Secret},
-};
-use kube::{
-    ResourceExt,
-    api::{Patch, PatchParams},
-};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use kubestash_api::core::{BackupConfiguration, BackupSession};
 use serde_json::{Value, json};
 
-use crate::support::{
-    CONFIGURATION, Cluster, NAMESPACE,
-    node::{Deed, Node},
-};
+use crate::support::node::{Deed, Node};
+use crate::support::{CONFIGURATION, Cluster, NAMESPACE};
 
 async fn run(cluster: &Cluster, name: &str) -> Job {
     cluster

@@ -1,17 +1,13 @@
 //! A real GCS emulator with the bucket of the tutorial. Ends with the value.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use kubestash_engine::{
-    ObjectStore, StorageConfig,
-    storage::{Gcs, GcsCredentials, Provider},
-};
+use kubestash_engine::storage::{Gcs, GcsCredentials, Provider};
+use kubestash_engine::{ObjectStore, StorageConfig};
 
 pub const BUCKET: &str = "kubestash-qa";
 
@@ -22,8 +18,8 @@ pub struct GcsEmulator {
 
 impl GcsEmulator {
     pub async fn start() -> Self {
-        // The emulator cannot choose a free port itself. Another process may take ours before it is bound; then it
-        // ends at once and we try another one.
+        // The emulator cannot choose a free port itself. Another process may take ours before it is
+        // bound; then it ends at once and we try another one.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0")
                 .unwrap()
@@ -67,8 +63,8 @@ impl GcsEmulator {
         .unwrap()
     }
 
-    /// Removes the tutorial's bucket with all that is in it, also what the operator writes meanwhile: a bucket that
-    /// is not empty is refused with 412.
+    /// Removes the tutorial's bucket with all that is in it, also what the operator writes
+    /// meanwhile: a bucket that is not empty is refused with 412.
     pub async fn remove_bucket(&self) {
         let url = format!("{}/storage/v1/b/{BUCKET}", self.endpoint);
         for _ in 0..100 {

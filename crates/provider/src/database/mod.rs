@@ -31,7 +31,8 @@ pub(crate) trait Database: apply::Kind + Send + Sync + 'static {
     type Engine: Engine;
     /// Its resource: `mysqls`.
     const RESOURCE: &'static str;
-    /// Its name in lower case: in the type of AppBindings (`kubedb.com/mysql`), and in the names of files.
+    /// Its name in lower case: in the type of AppBindings (`kubedb.com/mysql`), and in the names of
+    /// files.
     const NAME: &'static str;
     /// The user that its Secret is made for.
     const SUPERUSER: &'static str;
@@ -79,7 +80,8 @@ pub(crate) fn auth_secret<D: Database>(database: &D) -> String {
         .unwrap_or_else(|| format!("{}-auth", database.name_any()))
 }
 
-/// The credentials in a database's Secret, and the port of its server, if that takes connections now.
+/// The credentials in a database's Secret, and the port of its server, if that takes connections
+/// now.
 pub(crate) async fn access<D: Database>(
     database: &D,
     context: &Context,

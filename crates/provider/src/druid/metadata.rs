@@ -1,4 +1,5 @@
-//! The metadata store of a Druid: a `MySQL` or `Postgres` object of its own, or one that somebody else keeps.
+//! The metadata store of a Druid: a `MySQL` or `Postgres` object of its own, or one that somebody
+//! else keeps.
 
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
@@ -19,7 +20,8 @@ const DATABASE: &str = "druid";
 /// How far a Druid's own processes would be.
 #[derive(Clone, Copy)]
 pub(super) enum Stage {
-    /// They wait for the initial restore; tables made meanwhile would be in the way of those restored.
+    /// They wait for the initial restore; tables made meanwhile would be in the way of those
+    /// restored.
     Waiting,
     /// They start, and make their tables.
     Starting,
@@ -64,8 +66,8 @@ impl Metadata {
         }
     }
 
-    /// Makes the store and what the Druid has made in it by the time of `stage`; `Err` as long as it is not ready, with the
-    /// reason unless it is just starting.
+    /// Makes the store and what the Druid has made in it by the time of `stage`; `Err` as long as
+    /// it is not ready, with the reason unless it is just starting.
     pub(super) async fn provide(
         &self,
         druid: &Druid,
@@ -109,7 +111,8 @@ impl Metadata {
             };
             return Ok(Err(not_ready(&store).map(told)));
         }
-        // Druid makes its tables when it starts; it does not bring back what somebody dropped later, and neither do we.
+        // Druid makes its tables when it starts; it does not bring back what somebody dropped
+        // later, and neither do we.
         let done = match stage {
             Stage::Started => true,
             Stage::Waiting => self.make_tables(&store, None, context).await?,
@@ -156,7 +159,8 @@ impl Metadata {
         store
     }
 
-    /// Makes the database and, if asked, the tables; `false` if the server has gone down this moment, its coming back brings us here again.
+    /// Makes the database and, if asked, the tables; `false` if the server has gone down this
+    /// moment, its coming back brings us here again.
     async fn make_tables<S: Store>(
         &self,
         store: &S,

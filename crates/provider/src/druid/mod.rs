@@ -1,4 +1,5 @@
-//! `Druid` objects: their metadata store, their AppBinding, and a status that does not claim more than that.
+//! `Druid` objects: their metadata store, their AppBinding, and a status that does not claim more
+//! than that.
 
 mod metadata;
 mod schema;
@@ -11,13 +12,13 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use kubestash_api::appcatalog::{AppBinding, ClientConfig};
 use kubestash_api::kubedb::{DatabaseDeletionPolicy, Druid};
+use metadata::{Metadata, Stage};
+use store::Store as MetadataStore;
 
 use crate::run::Context;
 use crate::secret::{self, Wanted};
 use crate::status::{self, Change, Fact};
 use crate::{ProviderError, apply, binding, database, labels, restore};
-use metadata::{Metadata, Stage};
-use store::Store as MetadataStore;
 
 /// Finalizer of a Druid.
 const FINALIZER: &str = "kubedb.com/druid";

@@ -1,7 +1,8 @@
 //! Who may connect to a server.
 //!
-//! The superuser of the auth Secret is set again at every start, before the server takes connections: a restore may have
-//! brought other users and passwords along, and the Secret is what everybody relies on.
+//! The superuser of the auth Secret is set again at every start, before the server takes
+//! connections: a restore may have brought other users and passwords along, and the Secret is what
+//! everybody relies on.
 
 use mysql_async::prelude::Queryable;
 use zeroize::Zeroizing;
@@ -10,14 +11,15 @@ use super::client::connect;
 use crate::ProviderError;
 use crate::secret::Credentials;
 
-/// Statements for the start of a server, one in each line. The first time they also remove the accounts that an empty
-/// data directory comes with and that would let anybody in.
+/// Statements for the start of a server, one in each line. The first time they also remove the
+/// accounts that an empty data directory comes with and that would let anybody in.
 pub(crate) fn statements(credentials: &Credentials, first: bool) -> Zeroizing<String> {
     let user = quoted(&credentials.username);
     let password = quoted(&credentials.password);
     let mut text = Zeroizing::new(String::with_capacity(1024));
     if first {
-        // With `%` alone a client on loopback would be taken for one of these, which have no password.
+        // With `%` alone a client on loopback would be taken for one of these, which have no
+        // password.
         for host in ["127.0.0.1", "::1"] {
             text.push_str(&format!("DROP USER IF EXISTS 'root'@'{host}';\n"));
         }
@@ -37,7 +39,8 @@ pub(crate) fn statements(credentials: &Credentials, first: bool) -> Zeroizing<St
     text
 }
 
-/// Removes all other accounts that a new server comes with, such as `root` under this machine's name.
+/// Removes all other accounts that a new server comes with, such as `root` under this machine's
+/// name.
 pub(crate) async fn remove_open_ones(
     port: u16,
     credentials: &Credentials,

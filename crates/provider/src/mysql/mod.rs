@@ -4,9 +4,8 @@ mod accounts;
 mod client;
 mod program;
 
-use kubestash_node::supervisor::StopSignal;
-
 pub(crate) use client::execute;
+use kubestash_node::supervisor::StopSignal;
 
 use crate::secret::Credentials;
 use crate::server::{Command, Engine, HOME, Program, Silence};
@@ -64,7 +63,8 @@ impl Engine for Mysql {
     }
 }
 
-/// Settings of a server: small, safe, and on loopback only. `loose` ones are unknown to some servers.
+/// Settings of a server: small, safe, and on loopback only. `loose` ones are unknown to some
+/// servers.
 fn arguments(port: u16) -> Vec<String> {
     let mut arguments = vec![
         "--no-defaults".to_owned(),

@@ -71,7 +71,8 @@ pub(super) fn initialise(program: &Program, search_path: &str) -> Result<Command
     })
 }
 
-/// Product and version in what `--version` prints: `mysqld  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu …`.
+/// Product and version in what `--version` prints: `mysqld  Ver 10.11.6-MariaDB-0+deb12u1 for
+/// debian-linux-gnu …`.
 fn what_it_is(text: &str) -> Option<(&'static str, String)> {
     let word = text
         .split_whitespace()

@@ -1,7 +1,8 @@
 //! Who may connect to a server.
 //!
-//! As with MySQL, the superuser of the auth Secret is set again at every start, before the server takes connections: a
-//! restore may have brought other roles and passwords along, and the Secret is what everybody relies on.
+//! As with MySQL, the superuser of the auth Secret is set again at every start, before the server
+//! takes connections: a restore may have brought other roles and passwords along, and the Secret is
+//! what everybody relies on.
 
 use zeroize::Zeroizing;
 

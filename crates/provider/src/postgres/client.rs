@@ -13,7 +13,8 @@ use crate::server::Silence;
 /// The database that every server has and that clients connect to first.
 const FIRST: &str = "postgres";
 
-/// Longer than a server on loopback takes to answer, so that one that hangs does not hold anybody up.
+/// Longer than a server on loopback takes to answer, so that one that hangs does not hold anybody
+/// up.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Logs in once.

@@ -4,9 +4,8 @@ mod accounts;
 mod client;
 mod program;
 
-use kubestash_node::supervisor::StopSignal;
-
 pub(crate) use client::{create_database, execute};
+use kubestash_node::supervisor::StopSignal;
 
 use crate::secret::Credentials;
 use crate::server::{Command, Engine, HOME, Program, Silence};
@@ -74,15 +73,16 @@ impl Engine for Postgres {
 /// Where the server sees its data.
 const DATA: &str = "/kubestash-database/data";
 
-/// Settings of a server: small, safe, and on loopback only. Those of the command line win over everything that a client
-/// can change.
+/// Settings of a server: small, safe, and on loopback only. Those of the command line win over
+/// everything that a client can change.
 const SETTINGS: [(&str, &str); 16] = [
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
     ("password_encryption", "scram-sha-256"),
     ("ssl", "off"),
     ("max_connections", "100"),
-    // A dump, and a restore in one transaction, of a few thousand tables with their indexes and sequences.
+    // A dump, and a restore in one transaction, of a few thousand tables with their indexes and
+    // sequences.
     ("max_locks_per_transaction", "512"),
     ("shared_buffers", "32MB"),
     ("max_wal_size", "256MB"),
@@ -106,8 +106,9 @@ fn settings<'a>(settings: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = Stri
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use zeroize::Zeroizing;
+
+    use super::*;
 
     #[test]
     fn the_data_is_in_the_home_of_servers_and_the_password_is_no_argument() {

@@ -8,8 +8,8 @@ use tokio::process;
 use crate::server::{Command, HOME, Program, look_up, number};
 use crate::{ProviderConfig, ProviderError};
 
-/// Finds `postgres` in the search path, or where Debian keeps it: in a folder for each major version, the newest of
-/// which is taken.
+/// Finds `postgres` in the search path, or where Debian keeps it: in a folder for each major
+/// version, the newest of which is taken.
 pub(super) async fn find(config: &ProviderConfig) -> Result<Program, ProviderError> {
     let named = look_up("postgres", &config.search_path);
     let candidates = named.into_iter().chain(versions(&config.postgresql_dir));
@@ -53,7 +53,8 @@ fn versions(dir: &Path) -> Vec<PathBuf> {
     found.into_iter().rev().map(|(_, file)| file).collect()
 }
 
-/// What makes an empty data directory. Its superuser has no password, so that nobody can log in as it.
+/// What makes an empty data directory. Its superuser has no password, so that nobody can log in as
+/// it.
 pub(super) fn initialise(program: &Program) -> Result<Command, String> {
     let initdb = program.path.with_file_name("initdb");
     if !initdb.is_file() {

@@ -71,8 +71,8 @@ pub(super) fn sync(path: &Path) -> Result<(), ProviderError> {
         .map_err(ProviderError::disk(path))
 }
 
-/// Syncs everything below a directory. Many at once, because the file system then does it for all of them in one go:
-/// one after the other takes twenty times as long.
+/// Syncs everything below a directory. Many at once, because the file system then does it for all
+/// of them in one go: one after the other takes twenty times as long.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), ProviderError> {
     let mut paths = vec![dir.to_owned()];
     let mut next = 0;

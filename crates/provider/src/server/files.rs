@@ -10,8 +10,8 @@
 //!     initialised    data and first settings are on disk; without it the server is set up again at its next start
 //! ```
 //!
-//! The server sees this directory as [`HOME`], in a view of the file system of its own: the directories above it are
-//! closed to other users, and the path of its socket is short.
+//! The server sees this directory as [`HOME`], in a view of the file system of its own: the
+//! directories above it are closed to other users, and the path of its socket is short.
 
 use std::fs;
 use std::net::TcpListener;
@@ -26,8 +26,8 @@ use crate::ProviderError;
 /// Where a server sees its directory.
 pub(crate) const HOME: &str = "/kubestash-database";
 
-/// Ports of servers: below the range from which the kernel takes ports for outgoing connections, so that the port of
-/// a stopped server is rarely somebody else's when it starts again.
+/// Ports of servers: below the range from which the kernel takes ports for outgoing connections, so
+/// that the port of a stopped server is rarely somebody else's when it starts again.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// The directory of one server.
@@ -74,7 +74,8 @@ impl Files {
         write(&self.initialised(), b"", 0o644)
     }
 
-    /// Makes the directories and the files beside the data, and the data by copying the template if there is none yet.
+    /// Makes the directories and the files beside the data, and the data by copying the template if
+    /// there is none yet.
     pub(crate) fn prepare(
         &self,
         template: &Path,
@@ -103,7 +104,8 @@ impl Files {
         fs::rename(&partial, self.data()).map_err(ProviderError::disk(self.data()))
     }
 
-    /// Makes sure that the data and its place survive a power failure: a copy is in memory only at first.
+    /// Makes sure that the data and its place survive a power failure: a copy is in memory only at
+    /// first.
     pub(crate) fn sync(&self) -> Result<(), ProviderError> {
         sync_dir(&self.data())?;
         sync(&self.dir)

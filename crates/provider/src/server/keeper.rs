@@ -44,7 +44,8 @@ pub(crate) struct Wanted {
     pub(crate) credentials: Credentials,
 }
 
-/// A server that is kept running. Dropping it stops the process hard; [`Server::stop`] does it cleanly.
+/// A server that is kept running. Dropping it stops the process hard; [`Server::stop`] does it
+/// cleanly.
 pub(crate) struct Server {
     credentials: Credentials,
     state: watch::Receiver<State>,

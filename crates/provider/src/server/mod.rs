@@ -17,10 +17,9 @@ mod template;
 use std::future::Future;
 use std::path::PathBuf;
 
-use kubestash_node::supervisor::{SecretBytes, StopSignal};
-
 pub(crate) use files::HOME;
 pub(crate) use keeper::State;
+use kubestash_node::supervisor::{SecretBytes, StopSignal};
 pub(crate) use program::{Program, look_up, number};
 pub(crate) use servers::Servers;
 
@@ -42,14 +41,15 @@ pub(crate) trait Engine: Send + Sync + 'static {
         config: &ProviderConfig,
     ) -> impl Future<Output = Result<Program, ProviderError>> + Send;
 
-    /// What makes an empty data directory in `data` of [`HOME`]. Its users have no passwords yet: it is a template, and no
-    /// server takes connections before they have been set.
+    /// What makes an empty data directory in `data` of [`HOME`]. Its users have no passwords yet:
+    /// it is a template, and no server takes connections before they have been set.
     fn initialise(program: &Program, search_path: &str) -> Result<Command, String>;
 
     /// What has to run to its end before each start of a server, if anything.
     fn prepare(program: &Program, credentials: &Credentials) -> Option<Command>;
 
-    /// The server itself. It takes connections on loopback only, and none before the password of `credentials` is set.
+    /// The server itself. It takes connections on loopback only, and none before the password of
+    /// `credentials` is set.
     fn serve(program: &Program, port: u16, credentials: &Credentials, first: bool) -> Command;
 
     /// Logs in once.

@@ -27,7 +27,8 @@ impl<E: Engine> Servers<E> {
         }
     }
 
-    /// Makes the template data directory before anybody asks for a server, so that the first one starts fast.
+    /// Makes the template data directory before anybody asks for a server, so that the first one
+    /// starts fast.
     pub(crate) async fn warm_up(&self, kind: &str) {
         if let Err(error) = self.template.ready(kind).await {
             tracing::warn!(
@@ -37,7 +38,8 @@ impl<E: Engine> Servers<E> {
         }
     }
 
-    /// Starts the server of a database, if it does not run; returns how it is. `changed` is called whenever that changes.
+    /// Starts the server of a database, if it does not run; returns how it is. `changed` is called
+    /// whenever that changes.
     pub(crate) async fn ensure(
         &self,
         id: &Id,

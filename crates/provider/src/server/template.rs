@@ -1,4 +1,5 @@
-//! An empty data directory, made once and copied for each server: making one takes seconds, copying it none.
+//! An empty data directory, made once and copied for each server: making one takes seconds, copying
+//! it none.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -38,8 +39,8 @@ impl<E: Engine> Template<E> {
         }
     }
 
-    /// The server program for databases of `kind` and its template, which is made if it is missing. A failure is not
-    /// remembered: the program may be installed any time.
+    /// The server program for databases of `kind` and its template, which is made if it is missing.
+    /// A failure is not remembered: the program may be installed any time.
     pub(crate) async fn ready(&self, kind: &str) -> Result<(Program, PathBuf), ProviderError> {
         // Held while one is made: others wait for it, be it for the same template or not.
         let mut made = self.made.lock().await;

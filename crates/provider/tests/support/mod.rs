@@ -183,7 +183,8 @@ impl Cluster {
         self.in_phase(name, phase).await
     }
 
-    /// Waits for an Event on an object that says this. Unlike a phase, it is not missed when it has passed.
+    /// Waits for an Event on an object that says this. Unlike a phase, it is not missed when it has
+    /// passed.
     pub async fn told(&self, kind: &str, name: &str, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         let says = |event: &Event| {
@@ -248,7 +249,8 @@ impl Cluster {
         (port, text("username"), text("password"))
     }
 
-    /// Runs one statement in a database of a PostgreSQL server, reached as a backup does; the rows' first column.
+    /// Runs one statement in a database of a PostgreSQL server, reached as a backup does; the rows'
+    /// first column.
     pub async fn pg_query(&self, binding: &str, database: &str, sql: &str) -> Vec<String> {
         self.try_pg_query(binding, database, sql).await.unwrap()
     }
@@ -278,7 +280,8 @@ impl Cluster {
 
     /// Process ids of this cluster's database servers.
     pub fn servers(&self) -> Vec<u32> {
-        // They see their data at a fixed path, so the directory that tells clusters apart is the one of their mounts.
+        // They see their data at a fixed path, so the directory that tells clusters apart is the
+        // one of their mounts.
         let directory = self
             .server
             .directory()
@@ -416,7 +419,8 @@ pub fn condition(status: Option<&DatabaseStatus>, kind: &str) -> Option<(bool, S
     Some((holds, condition.reason.clone(), condition.message.clone()))
 }
 
-/// A provider in the background, on a runtime of its own, so that it can be taken away as by `kill -9`.
+/// A provider in the background, on a runtime of its own, so that it can be taken away as by `kill
+/// -9`.
 pub struct RunningProvider {
     stop: CancellationToken,
     runtime: Option<tokio::runtime::Runtime>,

@@ -1,8 +1,9 @@
 //! What holds of every object, whatever it is.
 
-use super::*;
 use proptest::prelude::*;
 use serde_json::Map;
+
+use super::*;
 
 fn spec() -> impl Strategy<Value = Value> {
     let map = prop::collection::btree_map("[k-m]", "[x-z]", 0..3);

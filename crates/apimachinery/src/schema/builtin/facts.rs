@@ -1,20 +1,24 @@
-//! What Kubernetes says of its own types beside their shape: list types, map types, merge keys, constant defaults.
+//! What Kubernetes says of its own types beside their shape: list types, map types, merge keys,
+//! constant defaults.
 //!
-//! The table holds facts of the public API (its OpenAPI document and documented defaults), nothing else.
+//! The table holds facts of the public API (its OpenAPI document and documented defaults), nothing
+//! else.
 
-use crate::schema::node::{ListType, Node, PatchStrategy};
 use Fact::{
     AtomicMap, Empty, GranularMap, Keyed, KeyedOnly, MergeBy, Number, RetainKeyed, Set, SetOnly,
     Text,
 };
 use serde_json::{Value, json};
 
+use crate::schema::node::{ListType, Node, PatchStrategy};
+
 const PREFIX: &str = "io.k8s.";
 
 /// One fact about a field.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fact {
-    /// A list of objects told apart by these fields, merged by the first in a strategic merge patch.
+    /// A list of objects told apart by these fields, merged by the first in a strategic merge
+    /// patch.
     Keyed(&'static [&'static str]),
     /// The same, and patches may retain keys.
     RetainKeyed(&'static [&'static str]),

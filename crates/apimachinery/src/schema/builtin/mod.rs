@@ -1,15 +1,18 @@
-//! The schemas of the built-in kinds: the definitions of k8s-openapi, amended by what its generator leaves out.
+//! The schemas of the built-in kinds: the definitions of k8s-openapi, amended by what its generator
+//! leaves out.
 
 pub(crate) mod facts;
 mod kinds;
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use facts::Field;
+use serde_json::{Map, Value};
+
 use super::Schema;
 use super::compile::Compiler;
 use super::node::{Node, Type};
-use facts::Field;
-use serde_json::{Map, Value};
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
 
 /// Name of the definition of ObjectMeta.
 pub(crate) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -28,7 +31,8 @@ const FREE_OBJECT: &[&str] = &[
     "io.k8s.apimachinery.pkg.runtime.RawExtension",
 ];
 
-/// All definitions by name, with `x-kubernetes-*` extensions, `$ref`s being `#/components/schemas/…`.
+/// All definitions by name, with `x-kubernetes-*` extensions, `$ref`s being
+/// `#/components/schemas/…`.
 pub(crate) fn definitions() -> &'static Map<String, Value> {
     static DEFINITIONS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
         let mut definitions = kinds::definitions();
@@ -58,7 +62,8 @@ pub(crate) fn schema(group: &str, version: &str, kind: &str) -> Option<&'static 
             let Some(name) = definition_name(kind.group, kind.version, kind.kind) else {
                 continue;
             };
-            // The definitions are ours and covered by a test: one that does not compile is left out.
+            // The definitions are ours and covered by a test: one that does not compile is left
+            // out.
             if let Ok(root) = compiler.definition(name) {
                 roots.push((name, root));
             }

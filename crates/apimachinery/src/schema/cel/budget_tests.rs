@@ -1,8 +1,9 @@
 //! Rules that are too expensive: refused when they are defined, stopped when they are evaluated.
 
+use serde_json::{Value, json};
+
 use crate::Schema;
 use crate::schema::{check_changed_crd, check_crd, prepare_crd};
-use serde_json::{Value, json};
 
 const NESTED: &str = "self.all(a, self.all(b, self.all(c, self.all(d, a + b + c + d != 'x'))))";
 
@@ -76,7 +77,8 @@ fn a_rule_that_can_cost_too_much_is_refused_until_the_schema_says_how_large_its_
 #[test]
 fn rules_of_public_definitions_are_accepted() {
     let text = |max: u64| json!({"type": "string", "maxLength": max});
-    // Whole objects that must not change, unions, references, names in lists, and times: as widely used CRDs have them.
+    // Whole objects that must not change, unions, references, names in lists, and times: as widely
+    // used CRDs have them.
     for (schema, rule) in [
         (json!({"type": "string"}), "self == oldSelf"),
         (

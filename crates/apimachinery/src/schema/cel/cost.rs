@@ -1,7 +1,8 @@
-//! What an operation of CEL costs, by the sizes of what it works on. One table for the estimate of a rule and for its
-//! metering, so that neither knows of a function that the other forgets.
+//! What an operation of CEL costs, by the sizes of what it works on. One table for the estimate of
+//! a rule and for its metering, so that neither knows of a function that the other forgets.
 //!
-//! The unit is Kubernetes': about one step of the interpreter, or ten characters that are looked at.
+//! The unit is Kubernetes': about one step of the interpreter, or ten characters that are looked
+//! at.
 
 use kube_cel::cel::common::ast::operators;
 
@@ -42,8 +43,8 @@ pub(super) fn traversal(len: u64) -> u64 {
     len.div_ceil(10)
 }
 
-/// What a call costs beyond its arguments, and how large its result can be; `sizes` are those of the target, if it has
-/// one, and of the arguments.
+/// What a call costs beyond its arguments, and how large its result can be; `sizes` are those of
+/// the target, if it has one, and of the arguments.
 pub(super) fn of_call(name: &str, sizes: &[Size]) -> (u64, Size) {
     let size = |index: usize| sizes.get(index).copied().unwrap_or_default();
     let (first, second, third) = (size(0), size(1), size(2));

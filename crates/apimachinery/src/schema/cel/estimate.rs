@@ -1,8 +1,9 @@
-//! What a rule can cost at most, from the sizes that its schema allows: Kubernetes' estimate when a definition is
-//! created.
+//! What a rule can cost at most, from the sizes that its schema allows: Kubernetes' estimate when a
+//! definition is created.
 //!
-//! A list, map or text without a limit can be as large as a request, so a rule that goes through one for each element of
-//! another is refused until `maxItems`, `maxProperties` or `maxLength` say how large they get.
+//! A list, map or text without a limit can be as large as a request, so a rule that goes through
+//! one for each element of another is refused until `maxItems`, `maxProperties` or `maxLength` say
+//! how large they get.
 
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 
@@ -144,7 +145,8 @@ impl<'s> Known<'s> {
         }
     }
 
-    /// An element of a list or value of a map. What nothing is known of is not larger than what holds it.
+    /// An element of a list or value of a map. What nothing is known of is not larger than what
+    /// holds it.
     fn element(&self) -> Self {
         match self {
             Self::Node(node) => match (node.items(), node.get().additional) {

@@ -1,8 +1,10 @@
-//! Parsing: CEL source to an expression that the interpreter evaluates safely and as Kubernetes would.
+//! Parsing: CEL source to an expression that the interpreter evaluates safely and as Kubernetes
+//! would.
 //!
-//! The interpreter of `cel` 0.13 has three gaps that are closed on the parsed expression: it panics on message
-//! literals (refused here: there are no messages in Kubernetes' rules), `a.?b` fails where `b` is absent (rewritten to
-//! the index form `a[?"b"]`, which does not), and `cel.bind` is unknown (rewritten to a fold over nothing).
+//! The interpreter of `cel` 0.13 has three gaps that are closed on the parsed expression: it panics
+//! on message literals (refused here: there are no messages in Kubernetes' rules), `a.?b` fails
+//! where `b` is absent (rewritten to the index form `a[?"b"]`, which does not), and `cel.bind` is
+//! unknown (rewritten to a fold over nothing).
 
 use kube_cel::cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, operators,
@@ -28,7 +30,8 @@ pub(super) fn parse(source: &str) -> Result<IdedExpr, String> {
     if source.len() <= SHORT {
         return parse_here(source);
     }
-    // The parser follows chains such as `a.a.a` and `!!!a` on its stack, which its own limit does not count.
+    // The parser follows chains such as `a.a.a` and `!!!a` on its stack, which its own limit does
+    // not count.
     std::thread::scope(|scope| {
         let parser = std::thread::Builder::new()
             .stack_size(PARSER_STACK)

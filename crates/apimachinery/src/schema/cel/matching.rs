@@ -1,5 +1,5 @@
-//! `matches` with a memory: the interpreter's own compiles the pattern at each call, which for one million elements takes
-//! longer than all the matching.
+//! `matches` with a memory: the interpreter's own compiles the pattern at each call, which for one
+//! million elements takes longer than all the matching.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,12 +1,13 @@
 //! The budget of rules while they are evaluated.
 //!
-//! The interpreter has no limit of its own, so rules are given meters when they are compiled: each round of a loop
-//! pays for what it does (`cond` becomes `@pay(cost) ? cond : false`), and each call whose cost depends on its
-//! arguments is made by `@metered`, which looks at their sizes first. When the budget is spent, loops end and calls are
-//! refused; that is remembered, so that no rule can hide it behind `||`.
+//! The interpreter has no limit of its own, so rules are given meters when they are compiled: each
+//! round of a loop pays for what it does (`cond` becomes `@pay(cost) ? cond : false`), and each
+//! call whose cost depends on its arguments is made by `@metered`, which looks at their sizes
+//! first. When the budget is spent, loops end and calls are refused; that is remembered, so that no
+//! rule can hide it behind `||`.
 //!
-//! The limits are Kubernetes': [`CALL_LIMIT`] for one rule on one value, [`OBJECT_LIMIT`] for all rules on an object.
-//! [`TIME_LIMIT`] is the last resort for what no model foresees.
+//! The limits are Kubernetes': [`CALL_LIMIT`] for one rule on one value, [`OBJECT_LIMIT`] for all
+//! rules on an object. [`TIME_LIMIT`] is the last resort for what no model foresees.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -102,8 +103,8 @@ pub(super) fn register(context: &mut Context<'_>) {
     context.add_function(METERED, metered);
 }
 
-/// `@metered([target?, arguments…], call)`: evaluates the operands once, pays for what the call will do with them, and
-/// makes the call, which refers to them by the names that [`operand`] gives.
+/// `@metered([target?, arguments…], call)`: evaluates the operands once, pays for what the call
+/// will do with them, and makes the call, which refers to them by the names that [`operand`] gives.
 fn metered(frame: &FunctionContext<'_, '_>) -> Result<Value, ExecutionError> {
     let refused = || ExecutionError::function_error(METERED, "malformed");
     let [operands, call] = frame.args else {
@@ -248,7 +249,8 @@ fn needs_meter(call: &CallExpr) -> bool {
         "size" | "hasValue" | "value" | "orValue" | "or" | "type" | "duration" | "timestamp"
         | "int" | "uint" | "double" => false,
         name if name.starts_with("optional.") => false,
-        // Operators and our own functions; the former have signs in their names, the latter begin with one.
+        // Operators and our own functions; the former have signs in their names, the latter begin
+        // with one.
         name => name.starts_with(|c: char| c.is_ascii_alphabetic()) && !is_on(call, "optional"),
     }
 }

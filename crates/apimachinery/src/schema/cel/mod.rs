@@ -1,7 +1,7 @@
 //! `x-kubernetes-validations`: rules in CEL.
 //!
-//! The language and Kubernetes' function libraries come from `kube-cel`; what a rule is applied to, which old value
-//! it sees, when it is skipped and how its failure reads is decided here.
+//! The language and Kubernetes' function libraries come from `kube-cel`; what a rule is applied to,
+//! which old value it sees, when it is skipped and how its failure reads is decided here.
 
 mod cost;
 mod estimate;
@@ -14,11 +14,11 @@ mod value;
 
 pub(crate) use rule::Rule;
 pub(super) use rule::compile_rules;
+use serde_json::Value;
 
 use super::node::NodeRef;
 use super::validation::Correlation;
 use crate::field::{FieldError, Path};
-use serde_json::Value;
 
 /// Whether a rule looks at the past; of one that does not parse, nothing is known.
 pub(super) fn uses_old_self(rule: &str) -> bool {
@@ -97,8 +97,9 @@ mod budget_tests;
 
 #[cfg(test)]
 mod tests {
-    use crate::Schema;
     use serde_json::{Value, json};
+
+    use crate::Schema;
 
     fn check(schema: Value, object: Value, old: Option<Value>) -> Vec<String> {
         let schema = Schema::compile(&schema).unwrap();

@@ -1,15 +1,17 @@
 //! One rule: compiled once, evaluated against a value and its past.
 
-use super::{expression, field_path, matching, meter, value};
-use crate::field::{ErrorKind, FieldError, Path};
-use crate::schema::Flaw;
-use crate::schema::node::NodeRef;
+use std::sync::Arc;
+
 use kube_cel::KubeCelExt;
 use kube_cel::cel::common::ast::IdedExpr;
 use kube_cel::cel::objects::OptionalValue;
 use kube_cel::cel::{self, Context, ExecutionError};
 use serde_json::{Map, Value};
-use std::sync::Arc;
+
+use super::{expression, field_path, matching, meter, value};
+use crate::field::{ErrorKind, FieldError, Path};
+use crate::schema::Flaw;
+use crate::schema::node::NodeRef;
 
 /// A compiled rule.
 #[derive(Debug, Clone)]
@@ -140,7 +142,8 @@ fn base_context() -> Context<'static> {
     context
 }
 
-/// Evaluates the rules of one node on a value. `unchanged` values are let off what they broke before.
+/// Evaluates the rules of one node on a value. `unchanged` values are let off what they broke
+/// before.
 pub(super) fn evaluate(
     self_value: &Value,
     old: Option<&Value>,
@@ -246,7 +249,8 @@ impl Rule {
         }
     }
 
-    /// The message that `messageExpression` gives; `None` if there is none, or none that can be shown.
+    /// The message that `messageExpression` gives; `None` if there is none, or none that can be
+    /// shown.
     fn computed_message(&self, context: &Context<'_>) -> Option<String> {
         const MAX_BYTES: usize = 5 * 1024;
         let program = self.message_program.as_ref()?;

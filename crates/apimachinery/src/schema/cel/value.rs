@@ -1,15 +1,18 @@
-//! JSON to CEL, guided by the schema: it decides which type a value has and which fields a rule can see.
+//! JSON to CEL, guided by the schema: it decides which type a value has and which fields a rule can
+//! see.
 
-use crate::schema::node::{Node, NodeRef, Type};
-use crate::schema::validation::format::{Kind, go_duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::parser::Parser;
 use kube_cel::cel::{Context, Value};
 use serde_json::{Number, Value as Json};
-use std::collections::HashMap;
-use std::sync::Arc;
+
+use crate::schema::node::{Node, NodeRef, Type};
+use crate::schema::validation::format::{Kind, go_duration};
 
 /// The names of CEL's types.
 pub(super) const TYPE_NAMES: &[&str] = &[

@@ -7,16 +7,16 @@ mod status;
 mod structural;
 mod versions;
 
+use serde_json::{Map, Value, json};
 pub use status::crd_status;
 
 use crate::field::{FieldError, Path};
 use crate::syntax::{self, Use};
-use serde_json::{Map, Value, json};
 
 const IMMUTABLE: &str = "field is immutable";
 
-/// All that is wrong with the spec of a CustomResourceDefinition, which must have been through [`prepare_crd`]. The
-/// rules of `metadata` are in [`crate::strategy::validate_create`].
+/// All that is wrong with the spec of a CustomResourceDefinition, which must have been through
+/// [`prepare_crd`]. The rules of `metadata` are in [`crate::strategy::validate_create`].
 pub fn check_crd(crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let root = Path::ROOT;
@@ -45,8 +45,9 @@ pub fn check_crd(crd: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with the spec of a definition that takes the place of `old`: rules that were too expensive before are
-/// let through, as Kubernetes does, so that a definition that is in use can be changed at all.
+/// What is wrong with the spec of a definition that takes the place of `old`: rules that were too
+/// expensive before are let through, as Kubernetes does, so that a definition that is in use can be
+/// changed at all.
 pub fn check_changed_crd(crd: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = check_crd(crd);
     if errors.iter().any(super::cel::is_cost_finding) {
@@ -56,8 +57,8 @@ pub fn check_changed_crd(crd: &Value, old: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with an update of a CustomResourceDefinition beyond [`check_crd`]: immutable fields, and versions
-/// that are still stored.
+/// What is wrong with an update of a CustomResourceDefinition beyond [`check_crd`]: immutable
+/// fields, and versions that are still stored.
 pub fn check_crd_update(crd: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut immutable = vec!["/spec/group", "/spec/names/plural"];
@@ -165,7 +166,8 @@ fn check_scope(scope: &str, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Conversion between versions needs a webhook, which the embedded server does not call: versions may only be the same.
+/// Conversion between versions needs a webhook, which the embedded server does not call: versions
+/// may only be the same.
 fn check_conversion(spec: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let strategy = text(&spec["conversion"], "strategy");
     let path = path.child("conversion");

@@ -1,9 +1,10 @@
 //! The names of a custom resource.
 
+use serde_json::Value;
+
 use super::{list, text};
 use crate::field::{FieldError, Path};
 use crate::syntax::{self, Use};
-use serde_json::Value;
 
 /// Checks `spec.names` (all four must be given) or `status.acceptedNames` (none need be).
 pub(super) fn check(names: &Value, path: &Path<'_>, required: bool, errors: &mut Vec<FieldError>) {

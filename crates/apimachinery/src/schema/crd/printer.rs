@@ -1,8 +1,10 @@
-//! Printer columns, the scale subresource and selectable fields: whatever points into objects by a path.
+//! Printer columns, the scale subresource and selectable fields: whatever points into objects by a
+//! path.
+
+use serde_json::Value;
 
 use super::{list, text};
 use crate::field::{FieldError, Path};
-use serde_json::Value;
 
 const TYPES: &str = "boolean,date,integer,number,string";
 const FORMATS: [&str; 10] = [
@@ -80,7 +82,8 @@ pub(super) fn scale(version: &Value, path: &Path<'_>, errors: &mut Vec<FieldErro
     }
 }
 
-/// Checks `selectableFields`: paths in dot notation to strings, booleans or integers outside metadata.
+/// Checks `selectableFields`: paths in dot notation to strings, booleans or integers outside
+/// metadata.
 pub(super) fn selectable_fields(version: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     const MAX: usize = 8;
     let fields = list(version, "selectableFields");

@@ -1,8 +1,9 @@
 //! What a CRD's schema may not contain, node by node.
 
+use serde_json::Value;
+
 use super::{list, text};
 use crate::field::{FieldError, Path};
-use serde_json::Value;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 

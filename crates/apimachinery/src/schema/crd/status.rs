@@ -1,14 +1,16 @@
 //! The status of a CRD: which names it got, and whether it is served.
 
-use super::{list, text};
-use crate::resource::ResourceInfo;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// The status of an accepted CRD: `acceptedNames`, `storedVersions` (those before plus the storage version), the
-/// conditions NamesAccepted and Established. `taken` are the names used in the same group by *others* (other CRDs
-/// and built-ins); a clash gives `NamesAccepted: False`, and a CRD that was not Established before does not become it.
-/// Nothing changes (timestamps included) when nothing changed.
+use super::{list, text};
+use crate::resource::ResourceInfo;
+
+/// The status of an accepted CRD: `acceptedNames`, `storedVersions` (those before plus the storage
+/// version), the conditions NamesAccepted and Established. `taken` are the names used in the same
+/// group by *others* (other CRDs and built-ins); a clash gives `NamesAccepted: False`, and a CRD
+/// that was not Established before does not become it. Nothing changes (timestamps included) when
+/// nothing changed.
 pub fn crd_status(crd: &Value, taken: &[ResourceInfo], now: Timestamp) -> Value {
     let requested = &crd["spec"]["names"];
     let old = crd.get("status").cloned().unwrap_or_else(|| json!({}));

@@ -1,8 +1,10 @@
-//! Whether a schema is structural: its shape is said outside of `allOf`, `anyOf`, `oneOf` and `not`, and completely.
+//! Whether a schema is structural: its shape is said outside of `allOf`, `anyOf`, `oneOf` and
+//! `not`, and completely.
+
+use serde_json::{Map, Value, json};
 
 use super::{list, text};
 use crate::field::{FieldError, Path};
-use serde_json::{Map, Value, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {

@@ -1,10 +1,11 @@
 //! `spec.versions` of a CRD.
 
+use serde_json::Value;
+
 use super::{list, printer, schema_node, structural, text};
 use crate::field::{FieldError, Path};
 use crate::schema::{Schema, cel, validation};
 use crate::syntax::{self, Use};
-use serde_json::Value;
 
 /// Checks every version.
 pub(super) fn check(spec: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {

@@ -1,9 +1,10 @@
 //! `allOf`, `anyOf`, `oneOf`, `not`.
 
+use serde_json::Value;
+
 use super::{Outcome, walk};
 use crate::field::{FieldError, Path};
 use crate::schema::node::{NodeId, NodeRef, Rules};
-use serde_json::Value;
 
 /// Checks all combinators of a node.
 pub(super) fn check(
@@ -67,7 +68,8 @@ pub(super) fn check(
     }
 }
 
-/// How many branches are valid, and what to report: nothing if any is, else the findings of the one that got furthest.
+/// How many branches are valid, and what to report: nothing if any is, else the findings of the one
+/// that got furthest.
 fn attempt(
     value: &Value,
     branches: &[NodeId],

@@ -1,9 +1,10 @@
 //! Embedded resources say which kind they are.
 
+use serde_json::{Map, Value};
+
 use crate::field::{FieldError, Path};
 use crate::schema::node::NodeRef;
 use crate::strategy::metadata;
-use serde_json::{Map, Value};
 
 /// Checks every `x-kubernetes-embedded-resource` below (not at) the root.
 pub(super) fn check(

@@ -1,11 +1,12 @@
 //! The string formats that CRD schemas may name; others are ignored, as Kubernetes does.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use regex::Regex;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use regex::Regex;
 
 /// A known format.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! The keywords that look at one value.
 
+use serde_json::{Number, Value};
+
 use super::Outcome;
 use crate::field::{FieldError, Path};
 use crate::gofmt;
 use crate::schema::node::{Node, Rules, Type};
-use serde_json::{Number, Value};
 
 /// Name of a value's type.
 pub(super) fn type_name(value: &Value) -> &'static str {

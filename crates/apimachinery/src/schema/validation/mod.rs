@@ -1,7 +1,7 @@
 //! Validation of custom resources against their schema.
 //!
-//! Four passes, as Kubernetes does them: the keywords of OpenAPI, embedded resources, uniqueness in sets and maps,
-//! and CEL rules, which are skipped while the object has not even the right shape.
+//! Four passes, as Kubernetes does them: the keywords of OpenAPI, embedded resources, uniqueness in
+//! sets and maps, and CEL rules, which are skipped while the object has not even the right shape.
 
 mod combine;
 mod embedded;
@@ -9,11 +9,13 @@ pub(super) mod format;
 mod keywords;
 mod uniqueness;
 
+use std::collections::HashMap;
+
+use serde_json::Value;
+
 use super::cel;
 use super::node::{Additional, ListType, NodeRef};
 use crate::field::{ErrorKind, FieldError, Path};
-use serde_json::Value;
-use std::collections::HashMap;
 
 /// All that is wrong with `object`; `old` is the stored one of an update.
 pub(super) fn validate(object: &Value, old: Option<&Value>, root: NodeRef<'_>) -> Vec<FieldError> {
@@ -36,7 +38,8 @@ pub(super) fn validate(object: &Value, old: Option<&Value>, root: NodeRef<'_>) -
     errors
 }
 
-/// Checks the defaults of a schema against the schema itself; `path` is that of the schema in its CRD.
+/// Checks the defaults of a schema against the schema itself; `path` is that of the schema in its
+/// CRD.
 pub(super) fn check_defaults(node: NodeRef<'_>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let schema = node.get();
     if schema.definition.is_some() {
@@ -75,7 +78,8 @@ fn is_blocking(kind: ErrorKind) -> bool {
     )
 }
 
-/// Errors, and how many checks were met on the way: the branch of an `anyOf` that got furthest is the one to report.
+/// Errors, and how many checks were met on the way: the branch of an `anyOf` that got furthest is
+/// the one to report.
 #[derive(Debug, Default)]
 struct Outcome {
     errors: Vec<FieldError>,
@@ -144,8 +148,8 @@ fn walk(
     }
 }
 
-/// Finds the item of an old list that is the same thing: only lists of type map know. Looked up, for a list may have as
-/// many items as fit into a request.
+/// Finds the item of an old list that is the same thing: only lists of type map know. Looked up,
+/// for a list may have as many items as fit into a request.
 pub(super) struct Correlation<'o, 'k> {
     keys: &'k [String],
     items: HashMap<Vec<Option<&'o Value>>, &'o Value>,
@@ -183,8 +187,9 @@ fn identity<'v>(item: &'v Value, keys: &[String]) -> Vec<Option<&'v Value>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Schema;
     use serde_json::{Value, json};
+
+    use crate::Schema;
 
     fn errors(schema: Value, object: Value, old: Option<Value>) -> Vec<String> {
         let schema = Schema::compile(&schema).unwrap();

@@ -1,9 +1,11 @@
 //! Lists of type set have no item twice, lists of type map no key twice.
 
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
 use crate::field::{FieldError, Path};
 use crate::schema::node::{ListType, NodeRef};
-use serde_json::{Map, Value};
-use std::collections::HashMap;
 
 /// Whether anything is twice.
 pub(super) fn is_broken(value: &Value, node: NodeRef<'_>) -> bool {

@@ -1,7 +1,7 @@
 //! Built-in kinds in protobuf, as `kubectl create …` and other typed Go clients send them.
 //!
-//! Only requests: answers are always JSON, which these clients take as well. A body is `k8s\0` and a message that
-//! names the kind and carries the object.
+//! Only requests: answers are always JSON, which these clients take as well. A body is `k8s\0` and
+//! a message that names the kind and carries the object.
 
 mod messages;
 mod wire;
@@ -9,9 +9,8 @@ mod wire;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-
 use messages::{Field, Kind, Shape, fields};
+use serde_json::{Map, Value, json};
 use wire::{Fields, Malformed, Wire};
 
 /// The media type.

@@ -3,10 +3,10 @@
 mod client;
 mod dump;
 
-use super::option::Verdict::{self, Only, Refuse};
-
 pub(super) use client::CLIENT;
 pub(super) use dump::DUMP;
+
+use super::option::Verdict::{self, Only, Refuse};
 
 const OPTION_FILES: Verdict =
     Refuse("chooses option files, which may hold another host or password");

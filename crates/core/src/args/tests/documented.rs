@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// What the newest clients say of themselves with `--help`, and what only others have: options with their letters.
+/// What the newest clients say of themselves with `--help`, and what only others have: options with
+/// their letters.
 const DOCUMENTED: &[(Tool, &str)] = &[
     (
         Tool::MySqlDump,

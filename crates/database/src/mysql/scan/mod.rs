@@ -1,29 +1,30 @@
-//! What a dump for the MySQL family holds: its statements, as client and server read them, and never run.
+//! What a dump for the MySQL family holds: its statements, as client and server read them, and
+//! never run.
 //!
 //! ```text
 //!   Scanner ─┬─ 'text' "text" `name` -- line # line /* block */ /*!50001 a statement's part */
 //!            ├─ the delimiter ─► statement: what it does ─► Scan
 //!            └─ DELIMITER, and the client's own commands
 //! ```
-//! What stands in `/*! … */` is run by some servers, so it counts as run. The bodies of routines are not looked into:
-//! they are run by somebody else, some other time.
+//! What stands in `/*! … */` is run by some servers, so it counts as run. The bodies of routines
+//! are not looked into: they are run by somebody else, some other time.
 
 mod statement;
 #[cfg(test)]
 mod tests;
 
 use memchr::{memchr, memchr2};
+use statement::{Act, Mode};
 
 use super::statements::Statements;
 use crate::scan::{Ending, Faults, Kind, Lines, Tokens};
-use statement::{Act, Mode};
 
 /// Bytes of a word, comment or command that are kept.
 const KEPT: usize = 256;
 /// How the last line of a dump begins, without its dashes.
 const ENDS: &[u8] = b" Dump completed";
-/// Where the first line, `/*M!999999\- enable the sandbox mode */`, has its backslash. MariaDB's client takes it for a
-/// command and MySQL's for an error.
+/// Where the first line, `/*M!999999\- enable the sandbox mode */`, has its backslash. MariaDB's
+/// client takes it for a command and MySQL's for an error.
 const SANDBOX: u64 = 10;
 /// So many strings within strings are looked into.
 const DEEP: u32 = 4;
@@ -234,8 +235,8 @@ impl Scanner {
                 return at;
             }
             State::Dash(1) if byte == b'-' => self.state = State::Dash(2),
-            // Without a blank behind it, it is no comment for the server; the client takes it for one in front of a
-            // statement.
+            // Without a blank behind it, it is no comment for the server; the client takes it for
+            // one in front of a statement.
             State::Dash(2) if byte <= b' ' || self.place.2 => {
                 self.kept.clear();
                 self.state = State::Line;

@@ -5,7 +5,8 @@
 //!   ask     has it worked off everything, and is it still in that transaction?
 //!   commit  COMMIT for all of a group, once all have answered
 //! ```
-//! Nobody but this sends a COMMIT. A client whose input ends, or that is killed, takes its transaction back with it.
+//! Nobody but this sends a COMMIT. A client whose input ends, or that is killed, takes its
+//! transaction back with it.
 
 use std::fs::File;
 use std::io::Write;
@@ -174,7 +175,8 @@ impl Conductor {
         let Some(transactions) = self.ask().await? else {
             return Err(self.reason().await);
         };
-        // What cannot be taken back begins: no step between the first and the last of these waits for anything.
+        // What cannot be taken back begins: no step between the first and the last of these waits
+        // for anything.
         let names = || self.sessions.iter().map(|session| session.database.clone());
         let before = std::mem::take(&mut self.restored);
         self.now.set(Aftermath::Unknown(

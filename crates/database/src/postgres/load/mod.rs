@@ -4,10 +4,11 @@
 //!   dump ─► Router ─┬─► psql in a transaction of ours, database a ─┐  all have worked off everything, and are still
 //!                   └─► psql in a transaction of ours, database b ─┴─► in that transaction?  ─► COMMIT
 //! ```
-//! A psql whose input ends takes its transaction back: a COMMIT is only sent once every psql has answered a last query.
-//! So an error in one database, a dump that breaks off, a cancel or a kill ends all of them with nothing committed. What
-//! belongs to the whole server is loaded before, for it cannot be taken back. If the server has no room for as many
-//! connections as there are databases, as many as there is room for make a group, which is committed before the next.
+//! A psql whose input ends takes its transaction back: a COMMIT is only sent once every psql has
+//! answered a last query. So an error in one database, a dump that breaks off, a cancel or a kill
+//! ends all of them with nothing committed. What belongs to the whole server is loaded before, for
+//! it cannot be taken back. If the server has no room for as many connections as there are
+//! databases, as many as there is room for make a group, which is committed before the next.
 
 mod conductor;
 mod router;
@@ -16,17 +17,19 @@ mod starter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use conductor::Conductor;
 use kubestash_core::args::{self, Tool};
+use router::{Kept, Router};
+use starter::{ALWAYS, STOP, Starter};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::client::{Client, Program};
 use super::dump::usable;
-use super::fence;
 use super::layout::{self, Facts, Part};
-use super::prepare;
 use super::scan::{Scan, Schema, Span};
 use super::server::Server;
 use super::service::Service;
+use super::{fence, prepare};
 use crate::aftermath::{Aftermath, Now};
 use crate::connection::Connection;
 use crate::family::{Error, Load, LoadRequest, Role};
@@ -35,14 +38,11 @@ use crate::lowered::Lowered;
 use crate::outline::Found;
 use crate::target::TargetError;
 
-use conductor::Conductor;
-use router::{Kept, Router};
-use starter::{ALWAYS, STOP, Starter};
-
 /// What makes room in a database, by its name.
 type Room = BTreeMap<String, String>;
 
-/// Waits for the server and gets everything ready; the clients start when their part of the dump begins.
+/// Waits for the server and gets everything ready; the clients start when their part of the dump
+/// begins.
 pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     let args = args::parse(Tool::Psql, request.args)?;
     let to = request.connection;
@@ -120,7 +120,8 @@ pub(crate) async fn load(request: LoadRequest<'_>) -> Result<Load, Error> {
     })
 }
 
-/// What sessions of a restore into this database call themselves, so that the next one knows what a killed one left.
+/// What sessions of a restore into this database call themselves, so that the next one knows what a
+/// killed one left.
 fn session_name(to: &Connection) -> String {
     // The server keeps 63 bytes of printable ASCII.
     let origin = to.origin.chars().filter(|c| c.is_ascii_graphic());

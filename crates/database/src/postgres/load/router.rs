@@ -1,4 +1,5 @@
-//! A dump on its way: each part goes where it belongs, and what is to be left out is left out. Only positions count.
+//! A dump on its way: each part goes where it belongs, and what is to be left out is left out. Only
+//! positions count.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;

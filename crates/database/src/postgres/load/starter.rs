@@ -109,8 +109,8 @@ impl Starter {
         }
     }
 
-    /// Keeps a session from being ended while others are busy, a lock from being waited for until tomorrow, and a server
-    /// from keeping the session of a client that is gone.
+    /// Keeps a session from being ended while others are busy, a lock from being waited for until
+    /// tomorrow, and a server from keeping the session of a client that is gone.
     fn settings(&self) -> String {
         let seconds = self.patience.as_secs().max(1);
         let mut text = format!(
@@ -161,7 +161,8 @@ impl Starter {
     }
 }
 
-/// What a client said. Where in our own first statement an error was raised says nothing to anybody.
+/// What a client said. Where in our own first statement an error was raised says nothing to
+/// anybody.
 fn reason(said: &StderrTail, secrets: &[&str]) -> String {
     let mut text = said.reason(secrets);
     let own = text.contains("cannot replace what is in the dump");

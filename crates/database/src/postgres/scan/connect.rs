@@ -9,7 +9,8 @@ pub(super) enum Command {
     Restrict,
 }
 
-/// Reads a line that begins with a backslash, as pg_dump and pg_dumpall write them; none for any other.
+/// Reads a line that begins with a backslash, as pg_dump and pg_dumpall write them; none for any
+/// other.
 pub(super) fn read(line: &[u8]) -> Option<Command> {
     let line = std::str::from_utf8(line).ok()?;
     let line = line.strip_suffix('\r').unwrap_or(line);

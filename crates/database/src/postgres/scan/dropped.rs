@@ -7,7 +7,8 @@ use crate::scan::Tokens;
 pub(crate) struct Dropped {
     /// Where the statement begins.
     pub(crate) offset: u64,
-    /// What it is: `table`, `materialized view`; `index` and `identity` for what comes with a table.
+    /// What it is: `table`, `materialized view`; `index` and `identity` for what comes with a
+    /// table.
     pub(crate) kind: &'static str,
     /// Its schema; empty for what is in none.
     pub(crate) schema: String,
@@ -15,7 +16,8 @@ pub(crate) struct Dropped {
     pub(crate) name: String,
 }
 
-/// Kinds by the words of the statement, the longer ones first. The flag: whether they are in a schema.
+/// Kinds by the words of the statement, the longer ones first. The flag: whether they are in a
+/// schema.
 const KINDS: [(&[&str], &str, bool); 13] = [
     (&["materialized", "view"], "materialized view", true),
     (&["foreign", "table"], "foreign table", true),
@@ -68,7 +70,8 @@ pub(super) fn read(t: &Tokens, offset: u64) -> Option<Dropped> {
     })
 }
 
-/// Reads the statements that give a table an index or a sequence, as pg_dump writes them: their names must be free.
+/// Reads the statements that give a table an index or a sequence, as pg_dump writes them: their
+/// names must be free.
 pub(super) fn with_table(t: &Tokens, offset: u64) -> Option<Dropped> {
     let (kind, schema, name) = if t.are(0, &["alter", "table"]) {
         let at = 2 + usize::from(t.is(2, "only"));

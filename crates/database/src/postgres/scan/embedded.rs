@@ -1,6 +1,7 @@
 //! SQL within a string: the body of a `DO` block, or what a function is told to run.
 //!
-//! Everything in it is looked at as if it were run. Text that is put together when it runs cannot be known.
+//! Everything in it is looked at as if it were run. Text that is put together when it runs cannot
+//! be known.
 
 use super::lexer::{After, Lexer, Listener, Place, UNCLEAR};
 use super::statement::{is_system, reaching};

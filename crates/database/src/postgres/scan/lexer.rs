@@ -1,4 +1,5 @@
-//! Where statements, strings, comments, data and psql's own commands begin and end: as psql sees it.
+//! Where statements, strings, comments, data and psql's own commands begin and end: as psql sees
+//! it.
 //!
 //! ```text
 //!   Sql ─┬─ 'text' E'text' "name" $tag$body$tag$ -- line /* block */ word 12 …
@@ -6,8 +7,8 @@
 //!        └─ \   a command of psql, to the end of the line
 //!   Copy ── lines of data, to the line `\.`
 //! ```
-//! The rules are those of psql's own lexer, which are the server's, and more: a carriage return ends a line comment, a
-//! string goes on after a line break, `1e'x'` is a string with escapes.
+//! The rules are those of psql's own lexer, which are the server's, and more: a carriage return
+//! ends a line comment, a string goes on after a line break, `1e'x'` is a string with escapes.
 
 use memchr::{memchr, memchr2};
 
@@ -26,7 +27,8 @@ pub(super) enum After {
     Sql,
     /// Data, from the next line on.
     Copy,
-    /// More statements, where a backslash in a plain string is one (`true`) or escapes what follows it.
+    /// More statements, where a backslash in a plain string is one (`true`) or escapes what follows
+    /// it.
     Strings(bool),
 }
 
@@ -120,7 +122,8 @@ pub(super) struct Lexer {
     fresh: bool,
     /// Whether a backslash in a plain string is a backslash.
     standard: bool,
-    /// A string that goes on if the next token is one, and whether a line break has been seen since.
+    /// A string that goes on if the next token is one, and whether a line break has been seen
+    /// since.
     open: Option<(Quoting, bool)>,
     parens: u32,
     /// Blocks of a function's body in SQL, whose semicolons end no statement.
@@ -391,7 +394,8 @@ impl Lexer {
 
     fn take_word(&mut self, to: &mut impl Listener) {
         let word = std::mem::take(&mut self.kept);
-        // Which statements have a body whose semicolons do not end them, psql knows by their first words.
+        // Which statements have a body whose semicolons do not end them, psql knows by their first
+        // words.
         let opens = matches!(
             word.as_slice(),
             b"create" | b"function" | b"procedure" | b"or" | b"replace"

@@ -115,8 +115,8 @@ pub(crate) struct Scan {
     pub(crate) encodings: Vec<(u64, String)>,
     /// What it drops to create it anew.
     pub(crate) dropped: Vec<Dropped>,
-    /// After each `\connect` and each database made, and at the beginning: the first statement that is about the
-    /// inside of a database.
+    /// After each `\connect` and each database made, and at the beginning: the first statement
+    /// that is about the inside of a database.
     pub(crate) inside: Vec<(u64, u64)>,
     pub(crate) ends: Vec<End>,
     /// Roles that must be there.
@@ -300,7 +300,8 @@ impl Reader {
         });
     }
 
-    /// Takes note of a schema that is dropped, or made again exactly as it is dropped: without anything else.
+    /// Takes note of a schema that is dropped, or made again exactly as it is dropped: without
+    /// anything else.
     fn schema(&mut self, span: Span) {
         let t = &self.tokens;
         if t.are(0, &["drop", "schema", "if", "exists"]) && t.len() == 5 {
@@ -317,9 +318,9 @@ impl Reader {
         }
     }
 
-    /// A view that needs a table's key is replaced by one without rows before it is dropped, so that the key can be
-    /// dropped in between. Such a stand-in is left out: where the view's schema or types are not there it fails, and
-    /// where they are, the view is already gone.
+    /// A view that needs a table's key is replaced by one without rows before it is dropped, so
+    /// that the key can be dropped in between. Such a stand-in is left out: where the view's
+    /// schema or types are not there it fails, and where they are, the view is already gone.
     fn stand_in(&mut self, dropped: Option<&Dropped>, span: Span) {
         let t = &self.tokens;
         if let Some(one) = dropped {

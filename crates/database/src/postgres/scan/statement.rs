@@ -56,8 +56,8 @@ pub(super) struct Needs {
 /// Roles by a word instead of a name.
 const OWN: [&str; 3] = ["current_user", "session_user", "current_role"];
 
-/// Encodings whose characters may hold a backslash or a quote: what is a string cannot be told without them. No server
-/// keeps its data in one.
+/// Encodings whose characters may hold a backslash or a quote: what is a string cannot be told
+/// without them. No server keeps its data in one.
 const UNSAFE: [&str; 9] = [
     "sjis",
     "shiftjis",
@@ -114,7 +114,8 @@ pub(super) fn reaching(word: &[u8]) -> Option<&'static str> {
 }
 
 /// What the statement does. `reaches`: a function in it that reaches outside.
-/// The encoding that a statement sets for what follows, as servers write it: `SET client_encoding = 'UTF8'`.
+/// The encoding that a statement sets for what follows, as servers write it: `SET client_encoding =
+/// 'UTF8'`.
 pub(super) fn encoding(t: &Tokens) -> Option<String> {
     let (name, value) = setting(t);
     if !t.is(0, "set") || !t.is(name, "client_encoding") {

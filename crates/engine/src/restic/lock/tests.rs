@@ -1,11 +1,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::{
-    ObjectStore, OpenOptions, Secret, StorageConfig,
-    restic::open,
-    storage::{Local, Provider},
-};
+use crate::restic::open;
+use crate::storage::{Local, Provider};
+use crate::{ObjectStore, OpenOptions, Secret, StorageConfig};
 
 fn options() -> OpenOptions {
     OpenOptions {

@@ -2,19 +2,18 @@
 //!
 //! A file is written beside its place, synced and moved there, then its directory is synced.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::{machine, storage::Entry};
+use crate::machine;
+use crate::storage::Entry;
 
 /// What the names of unfinished files hold. `restic` and we ignore such files in listings.
 pub(super) const TEMPORARY: &str = "-tmp-";
@@ -26,8 +25,8 @@ pub(super) fn unique() -> String {
     format!("{}-{:016x}", machine::writer(), rand::random::<u64>())
 }
 
-/// Whether an unfinished file belongs to nobody any more: its writer was killed on this machine, or it was not touched
-/// for long.
+/// Whether an unfinished file belongs to nobody any more: its writer was killed on this machine, or
+/// it was not touched for long.
 fn is_abandoned(name: &str, metadata: &fs::Metadata) -> bool {
     let writer = name
         .rsplit_once(TEMPORARY)
@@ -239,8 +238,8 @@ pub(super) fn remove_if_empty(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes unfinished files and empty directories that are `ours`, and directories that become empty by that, but not
-/// `directory` itself. Says whether anything was removed.
+/// Removes unfinished files and empty directories that are `ours`, and directories that become
+/// empty by that, but not `directory` itself. Says whether anything was removed.
 pub(super) fn sweep(
     directory: &Path,
     path: &str,

@@ -1,6 +1,8 @@
-use std::{fs::File, time::SystemTime};
+use std::fs::File;
+use std::time::SystemTime;
 
-use super::{disk::ABANDONED, *};
+use super::disk::ABANDONED;
+use super::*;
 
 fn store(directory: &tempfile::TempDir) -> LocalStore {
     LocalStore::new(directory.path(), "some/prefix", "volume test".to_owned())

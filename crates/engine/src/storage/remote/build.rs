@@ -1,8 +1,10 @@
 //! From the configuration of a bucket to a service of opendal and an HTTP client for it.
 
-use std::{sync::Once, time::Duration};
+use std::sync::Once;
+use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use opendal::services;
 
 use crate::storage::{

@@ -1,8 +1,9 @@
 //! Answers that pass for good ones and are not.
 //!
-//! A proxy, a web server in the place of the store, or a defect of the store itself can answer with status 200 and an
-//! error, a page for people, or a list that never comes to an end. Taken at their word, such a bucket would be empty,
-//! or be listed for ever. So each answer that says 200 is looked at before opendal believes it:
+//! A proxy, a web server in the place of the store, or a defect of the store itself can answer with
+//! status 200 and an error, a page for people, or a list that never comes to an end. Taken at their
+//! word, such a bucket would be empty, or be listed for ever. So each answer that says 200 is
+//! looked at before opendal believes it:
 //!
 //! ```text
 //!   list ───► is it a list? does it go on without saying where, or where it just was?
@@ -17,7 +18,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::storage::Provider;
 
-/// Longest error that is read to the end: servers' errors are shorter, and nothing of ours begins like one.
+/// Longest error that is read to the end: servers' errors are shorter, and nothing of ours begins
+/// like one.
 const LONGEST_ERROR: usize = 64 << 10;
 /// Most that is shown of an answer that nobody understands.
 const SHOWN: usize = 120;
@@ -190,8 +192,8 @@ fn check_list(dialect: Dialect, content: &[u8], asked: Option<&str>) -> Result<(
 
 type Parts = Box<dyn Stream<Item = Result<Buffer>> + Send + Sync + Unpin>;
 
-/// Passes an answer on, unless it begins as an error of S3 or Azure does. Nothing of ours does, and neither do answers
-/// that have something else to say.
+/// Passes an answer on, unless it begins as an error of S3 or Azure does. Nothing of ours does, and
+/// neither do answers that have something else to say.
 fn check_other(body: HttpBody) -> HttpBody {
     body.map_inner(|parts| Box::new(stream::once(Box::pin(looked_at(parts))).flatten()))
 }
@@ -248,7 +250,8 @@ fn begins(head: &[u8], is_all: bool) -> Begins {
     }
 }
 
-/// Name of the first element of an XML document, without its prefix; none if the text is something else.
+/// Name of the first element of an XML document, without its prefix; none if the text is something
+/// else.
 fn root(text: &str) -> Option<&str> {
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     loop {

@@ -13,7 +13,8 @@ const TOUCHED: &str = "/tmp/kubestash-injected";
 
 #[test]
 fn a_database_name_is_a_name_whatever_it_holds() {
-    // The many texts are in the tests of the database crate; here two prove the way from the manifest to the client.
+    // The many texts are in the tests of the database crate; here two prove the way from the
+    // manifest to the client.
     let system = System::start();
     let volume = tempfile::tempdir().unwrap();
     local_backend(&system, &volume.path().join("volume"));

@@ -68,9 +68,9 @@ pub fn blueprint(name: &str) -> Vec<(&str, &str)> {
     ]
 }
 
-/// A Druid without annotations, a metadata database behind it, and a BackupConfiguration for it whose
-/// `addon.tasks[0].params` and repository directory are given. The schedule is far away: only the
-/// instant backup runs.
+/// A Druid without annotations, a metadata database behind it, and a BackupConfiguration for it
+/// whose `addon.tasks[0].params` and repository directory are given. The schedule is far away: only
+/// the instant backup runs.
 pub fn configuration(params: &serde_json::Value) -> String {
     serde_json::json!({
         "apiVersion": "core.kubestash.com/v1alpha1",

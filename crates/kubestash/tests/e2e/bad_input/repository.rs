@@ -50,7 +50,8 @@ pub fn told(system: &System, session: &serde_json::Value) -> String {
     format!("{}\n{}", session["status"], snapshots.join("\n"))
 }
 
-/// Waits until the configuration `manual` is not Ready for this reason, with a message that holds `words`.
+/// Waits until the configuration `manual` is not Ready for this reason, with a message that holds
+/// `words`.
 fn not_ready(system: &System, reason: &str, words: &str) {
     let what = format!("to be not Ready: {reason}");
     let configuration = "backupconfiguration/manual";
@@ -132,7 +133,8 @@ fn an_invalid_schedule_an_unknown_addon_and_an_unknown_task_are_told_where_the_u
             "no-such-task",
         ),
     ] {
-        // Refused at once, or accepted and told in a condition: either way with the name of what is wrong.
+        // Refused at once, or accepted and told in a condition: either way with the name of what is
+        // wrong.
         let said = match system.try_apply(&valid.replace(from, to)) {
             Err(refusal) => refusal,
             Ok(_) => {

@@ -1,4 +1,5 @@
-//! A gate in front of one write: an admission webhook that holds it back until the test has done what it wants.
+//! A gate in front of one write: an admission webhook that holds it back until the test has done
+//! what it wants.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

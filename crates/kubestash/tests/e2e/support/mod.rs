@@ -5,16 +5,18 @@ mod gcs;
 mod process;
 mod system;
 
+use std::time::{Duration, Instant};
+
 pub use gate::Gate;
 pub use gcs::Gcs;
 pub use process::{descendants, find_binary, free_port, output, still_running};
 pub use system::System;
 
-use std::time::{Duration, Instant};
-
-/// Polls until `probe` gives a value; panics with `what` and the last word of `probe` after `limit`.
+/// Polls until `probe` gives a value; panics with `what` and the last word of `probe` after
+/// `limit`.
 ///
-/// For conditions that no watch can tell, such as files, processes and objects of several kinds at once.
+/// For conditions that no watch can tell, such as files, processes and objects of several kinds at
+/// once.
 pub fn eventually<T>(
     what: &str,
     limit: Duration,

@@ -9,8 +9,8 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// A tool by name: the one that `make tools` installed, or one on PATH. Missing is a failure, never a
-/// reason to skip.
+/// A tool by name: the one that `make tools` installed, or one on PATH. Missing is a failure, never
+/// a reason to skip.
 pub fn find_binary(name: &str) -> PathBuf {
     let own = root().join(".tools/venv/bin").join(name);
     if own.exists() {
@@ -83,7 +83,8 @@ pub fn descendants(pid: u32, word: &str) -> Vec<u32> {
 pub fn still_running(processes: &[u32]) -> Vec<u32> {
     let runs = |pid: &u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The state follows the name, which stands in parentheses; Z has ended and waits for its parent.
+        // The state follows the name, which stands in parentheses; Z has ended and waits for its
+        // parent.
         stat.rsplit_once(") ")
             .is_some_and(|(_, rest)| !rest.starts_with('Z'))
     };

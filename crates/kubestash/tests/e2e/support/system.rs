@@ -124,7 +124,8 @@ impl System {
         }
     }
 
-    /// kubectl with arguments split at white space; its standard output, or what it said on failure.
+    /// kubectl with arguments split at white space; its standard output, or what it said on
+    /// failure.
     pub fn try_kubectl(&self, args: &str) -> Result<String, String> {
         output(self.command().args(args.split_whitespace()))
     }
@@ -179,7 +180,8 @@ impl System {
         what: &str,
         test: impl Fn(&Value) -> bool,
     ) -> Value {
-        // Far more than it takes, for a disk that still writes what a build left: each sync waits for that.
+        // Far more than it takes, for a disk that still writes what a build left: each sync waits
+        // for that.
         eventually(&format!("{name} {what}"), Duration::from_secs(180), || {
             let object = self.object(namespace, name)?;
             if test(&object) {

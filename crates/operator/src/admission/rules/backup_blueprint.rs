@@ -1,16 +1,16 @@
-//! BackupBlueprint: a template is there, and the blueprint's namespace may use the storages it names.
+//! BackupBlueprint: a template is there, and the blueprint's namespace may use the storages it
+//! names.
 
 use kube::ResourceExt;
 use kubestash_api::core::BackupBlueprint;
 use kubestash_core::catalog::Direction;
 
-use super::{
-    Others, Violation, backup_configuration::storage_usage, directories, names,
-    task_parameters::task_parameters,
-};
+use super::backup_configuration::storage_usage;
+use super::task_parameters::task_parameters;
+use super::{Others, Violation, directories, names};
 
-/// Judges a BackupBlueprint; `before` is what it was, if it is not new. What its variables may make of it is judged when
-/// they are filled in.
+/// Judges a BackupBlueprint; `before` is what it was, if it is not new. What its variables may make
+/// of it is judged when they are filled in.
 #[must_use]
 pub fn backup_blueprint(
     object: &BackupBlueprint,

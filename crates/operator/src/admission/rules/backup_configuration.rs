@@ -1,17 +1,20 @@
-//! BackupConfiguration: names that are unique, references that lead somewhere, directories that belong to one.
+//! BackupConfiguration: names that are unique, references that lead somewhere, directories that
+//! belong to one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
-use kubestash_api::{
-    core::{BackupConfiguration, Session},
-    shared::{BackendReference, HookInfo, ObjectReference, RepositoryInfo, TypedObjectReference},
+use kubestash_api::core::{BackupConfiguration, Session};
+use kubestash_api::shared::{
+    BackendReference, HookInfo, ObjectReference, RepositoryInfo, TypedObjectReference,
 };
-use kubestash_core::{catalog::Direction, layout, schedule::Schedule};
+use kubestash_core::catalog::Direction;
+use kubestash_core::layout;
+use kubestash_core::schedule::Schedule;
 
-use super::{
-    Others, Violation, allows, directories, names, task_parameters::task_parameters, usage::refusal,
-};
+use super::task_parameters::task_parameters;
+use super::usage::refusal;
+use super::{Others, Violation, allows, directories, names};
 
 /// Judges a BackupConfiguration.
 #[must_use]
@@ -35,7 +38,8 @@ pub fn backup_configuration(object: &BackupConfiguration, others: &Others) -> Ve
     violations
 }
 
-/// The reference that stands for "no target", as in the Repositories of a backup of cluster resources.
+/// The reference that stands for "no target", as in the Repositories of a backup of cluster
+/// resources.
 #[must_use]
 pub fn effective_target(object: &BackupConfiguration) -> TypedObjectReference {
     object

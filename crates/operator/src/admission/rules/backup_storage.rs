@@ -1,4 +1,5 @@
-//! BackupStorage: one default a namespace, one storage a directory, no move while data is there, a place that can be one.
+//! BackupStorage: one default a namespace, one storage a directory, no move while data is there, a
+//! place that can be one.
 
 use kube::ResourceExt;
 use kubestash_api::storage::{Backend, BackupStorage, Provider};
@@ -118,8 +119,8 @@ fn taken(object: &BackupStorage, others: &Others) -> Option<Violation> {
     ))
 }
 
-/// Whether two storages are one directory of one bucket. Volumes are never compared: equal descriptions can mean
-/// different volumes in different namespaces.
+/// Whether two storages are one directory of one bucket. Volumes are never compared: equal
+/// descriptions can mean different volumes in different namespaces.
 #[must_use]
 pub fn same_place(left: &Backend, right: &Backend) -> bool {
     match (place(left), place(right)) {

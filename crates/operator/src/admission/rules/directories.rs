@@ -1,20 +1,18 @@
-//! Directories of repositories: each has one of its own, which contains no other one's and lies in none.
+//! Directories of repositories: each has one of its own, which contains no other one's and lies in
+//! none.
 //!
-//! What a Repository has already is never refused here: repositories that were made before these rules go on.
+//! What a Repository has already is never refused here: repositories that were made before these
+//! rules go on.
 
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kubestash_api::{
-    core::{BackupConfiguration, Session},
-    labels,
-    shared::{BackendReference, ObjectReference, RepositoryInfo},
-    storage::Repository,
-};
-use kubestash_core::layout::{
-    self,
-    directory::{self, Relation},
-};
+use kubestash_api::core::{BackupConfiguration, Session};
+use kubestash_api::labels;
+use kubestash_api::shared::{BackendReference, ObjectReference, RepositoryInfo};
+use kubestash_api::storage::Repository;
+use kubestash_core::layout::directory::{self, Relation};
+use kubestash_core::layout::{self};
 
 use super::{Others, Violation};
 
@@ -48,7 +46,8 @@ fn entries<'a>(
     sessions.iter().enumerate().flat_map(of_session).collect()
 }
 
-/// Directories of a BackupConfiguration that are new and cannot be a repository's, or contain another one's.
+/// Directories of a BackupConfiguration that are new and cannot be a repository's, or contain
+/// another one's.
 pub(super) fn of_configuration(object: &BackupConfiguration, others: &Others) -> Vec<Violation> {
     let namespace = object.namespace().unwrap_or_default();
     let spec = &object.spec;
@@ -110,7 +109,8 @@ pub(super) fn of_configuration(object: &BackupConfiguration, others: &Others) ->
     violations
 }
 
-/// Directories of a blueprint's template, as far as they are written out. `earlier` are the sessions it had before.
+/// Directories of a blueprint's template, as far as they are written out. `earlier` are the
+/// sessions it had before.
 pub(super) fn of_template(
     field: &str,
     backends: &[BackendReference],
@@ -184,7 +184,8 @@ pub(crate) fn sentence(directory: &str, owner: &str, theirs: &str) -> String {
     )
 }
 
-/// A Repository of the same storage, not the one that is asked about, whose directory contains this one or lies in it.
+/// A Repository of the same storage, not the one that is asked about, whose directory contains this
+/// one or lies in it.
 pub(crate) fn container<'a>(
     repositories: &'a [Arc<Repository>],
     storage: &ObjectReference,
@@ -203,7 +204,8 @@ pub(crate) fn container<'a>(
     })
 }
 
-/// Whether a Repository was there before anybody looked at its directory: it is set up, or came back from its storage.
+/// Whether a Repository was there before anybody looked at its directory: it is set up, or came
+/// back from its storage.
 pub(crate) fn is_read_back(repository: &Repository) -> bool {
     repository.annotations().contains_key(labels::READ_BACK)
 }

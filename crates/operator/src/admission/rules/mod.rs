@@ -1,9 +1,9 @@
 //! The rules of admission: functions of an object and of the others it is judged against.
 //!
-//! Each returns every violation it finds, with the field and the remedy. A reference to something that does not exist
-//! is no violation: objects may be applied in any order, and a controller says later what is missing. What can be told
-//! from one object alone is in the schema of its kind (CEL) and only repeated here where the rules are used again on
-//! objects that no API server has checked.
+//! Each returns every violation it finds, with the field and the remedy. A reference to something
+//! that does not exist is no violation: objects may be applied in any order, and a controller says
+//! later what is missing. What can be told from one object alone is in the schema of its kind (CEL)
+//! and only repeated here where the rules are used again on objects that no API server has checked.
 
 mod backup_blueprint;
 mod backup_configuration;
@@ -16,25 +16,24 @@ mod retention_policy;
 mod task_parameters;
 mod usage;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
-
-use kubestash_api::{
-    addons::{Addon, Function},
-    core::{BackupBlueprint, HookTemplate},
-    storage::{BackupStorage, Repository, RetentionPolicy},
-};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
-use super::kinds::Kind;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 pub use backup_blueprint::backup_blueprint;
 pub use backup_configuration::{backup_configuration, effective_target};
 pub use backup_storage::{backup_storage, same_place};
+use kubestash_api::addons::{Addon, Function};
+use kubestash_api::core::{BackupBlueprint, HookTemplate};
+use kubestash_api::storage::{BackupStorage, Repository, RetentionPolicy};
 pub use repository::repository;
 pub use restore_session::restore_session;
 pub use retention_policy::retention_policy;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 pub use usage::allows;
+
+use super::kinds::Kind;
 
 /// What an object is judged against.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +94,8 @@ pub(super) fn check(
 ) -> Result<Vec<Violation>, serde_json::Error> {
     Ok(match kind {
         Kind::BackupStorage => {
-            // What was stored under an older schema need not parse; then there is nothing to compare with.
+            // What was stored under an older schema need not parse; then there is nothing to
+            // compare with.
             let before = before.and_then(|before| parse::<BackupStorage>(before).ok());
             backup_storage(&parse(object)?, before.as_ref(), others)
         }

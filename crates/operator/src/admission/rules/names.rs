@@ -1,7 +1,8 @@
 //! Names that become names of objects: Repositories, BackupSessions, Snapshots and Jobs.
 //!
-//! A name that the API server would refuse later, when nobody looks any more, is refused here, with the field. In a blueprint
-//! it is judged as far as it is literal; what variables make of it is judged when they are filled in.
+//! A name that the API server would refuse later, when nobody looks any more, is refused here, with
+//! the field. In a blueprint it is judged as far as it is literal; what variables make of it is
+//! judged when they are filled in.
 
 use kubestash_api::core::Session;
 use kubestash_core::name;
@@ -13,8 +14,8 @@ const LONGEST: usize = 253;
 /// Any second will do: all have as many digits.
 const SECOND: i64 = 1_726_741_846;
 
-/// Judges the names in the sessions below `field`. `configuration` is the name of the BackupConfiguration; none if it is not
-/// known yet.
+/// Judges the names in the sessions below `field`. `configuration` is the name of the
+/// BackupConfiguration; none if it is not known yet.
 pub(super) fn violations(
     field: &str,
     configuration: Option<&str>,
@@ -53,7 +54,8 @@ fn judge(field: &str, what: &str, name: &str) -> Option<Violation> {
     ))
 }
 
-/// Names of generated objects have at most 63 bytes; where the middle is cut out, two parts may meet that do not fit.
+/// Names of generated objects have at most 63 bytes; where the middle is cut out, two parts may
+/// meet that do not fit.
 fn generated(field: &str, configuration: &str, session: &Session) -> Option<Violation> {
     let run = name::backup_session(configuration, &session.name, SECOND);
     let snapshots = session

@@ -4,10 +4,8 @@ use kube::ResourceExt;
 use kubestash_api::storage::Repository;
 use kubestash_core::layout;
 
-use super::{
-    Others, Violation,
-    directories::{container, is_read_back, nested, unusable},
-};
+use super::directories::{container, is_read_back, nested, unusable};
+use super::{Others, Violation};
 
 /// Judges a Repository. Its directory never changes, so one that is not new is as good as it was.
 #[must_use]

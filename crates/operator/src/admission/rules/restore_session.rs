@@ -1,12 +1,13 @@
-//! RestoreSession: its namespace may use the HookTemplates it names, and its tasks take their parameters.
+//! RestoreSession: its namespace may use the HookTemplates it names, and its tasks take their
+//! parameters.
 
 use kube::ResourceExt;
 use kubestash_api::core::RestoreSession;
 use kubestash_core::catalog::Direction;
 
-use super::{
-    Others, Violation, backup_configuration::hook_usage, task_parameters::task_parameters,
-};
+use super::backup_configuration::hook_usage;
+use super::task_parameters::task_parameters;
+use super::{Others, Violation};
 
 /// Judges a RestoreSession. That it says what to restore from is in its schema.
 #[must_use]

@@ -1,7 +1,8 @@
 //! Parameters of tasks: each has to be one that the task takes.
 //!
-//! Judged where the Addon, its task and the Function exist; otherwise the session says later what is wrong. The names of
-//! parameters hold no variables, so those of a blueprint are judged like others.
+//! Judged where the Addon, its task and the Function exist; otherwise the session says later what
+//! is wrong. The names of parameters hold no variables, so those of a blueprint are judged like
+//! others.
 
 use kube::ResourceExt;
 use kubestash_api::shared::AddonInfo;

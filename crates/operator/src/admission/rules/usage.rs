@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kubestash_api::shared::{AllowedNamespaces, NamespacePolicy, UsagePolicy};
 use kubestash_core::usage;
 
-/// Whether an object of `owner` with this policy may be used from `namespace`, which has `labels`. Without a policy it
-/// is for its own namespace only, as the default says.
+/// Whether an object of `owner` with this policy may be used from `namespace`, which has `labels`.
+/// Without a policy it is for its own namespace only, as the default says.
 #[must_use]
 pub fn allows(
     policy: Option<&UsagePolicy>,

@@ -1,8 +1,6 @@
-use kubestash_api::{
-    core::BackupSessionPhase,
-    shared::{Condition, RepositoryPhase},
-    storage::{BackupStorage, RetentionPolicy},
-};
+use kubestash_api::core::BackupSessionPhase;
+use kubestash_api::shared::{Condition, RepositoryPhase};
+use kubestash_api::storage::{BackupStorage, RetentionPolicy};
 use serde_json::{Value, json};
 
 use super::*;
@@ -245,7 +243,8 @@ fn a_crash_before_the_condition_was_written_makes_no_second_first_backup() {
         "InitialBackupTriggered"
     );
 
-    // One that was skipped, one by hand, or one of an earlier configuration of this name saved nothing for this one.
+    // One that was skipped, one by hand, or one of an earlier configuration of this name saved
+    // nothing for this one.
     let mut skipped = made.clone();
     skipped.status = Some(kubestash_api::core::BackupSessionStatus {
         phase: Some(BackupSessionPhase::Skipped),

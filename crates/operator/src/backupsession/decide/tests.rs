@@ -6,23 +6,18 @@ mod starting;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kubestash_api::{
-    conditions::{completion::METRICS_PUSHED, executor::WAITING},
-    core::{BackupConfiguration, RetentionPolicyApplyPhase},
-    shared::{ConditionStatus, TypedObjectReference},
-    storage::{BackupStorage, Repository, SnapshotPhase},
-};
+use kubestash_api::conditions::completion::METRICS_PUSHED;
+use kubestash_api::conditions::executor::WAITING;
+use kubestash_api::core::{BackupConfiguration, RetentionPolicyApplyPhase};
+use kubestash_api::shared::{ConditionStatus, TypedObjectReference};
+use kubestash_api::storage::{BackupStorage, Repository, SnapshotPhase};
 use kubestash_core::target::Key;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    backupsession::{
-        running::{clean_up, may_have_left_locks},
-        source::Source,
-    },
-    queue::Turn,
-};
+use crate::backupsession::running::{clean_up, may_have_left_locks};
+use crate::backupsession::source::Source;
+use crate::queue::Turn;
 
 const SESSION: &str = "appbinding-sample-druid-frequent-backup-1726741846";
 const SNAPSHOT: &str = "default-blueprint-appbinding-samruid-frequent-backup-1726741846";

@@ -507,7 +507,8 @@ fn a_database_elsewhere_is_backed_up_because_its_owner_wishes_so() {
     assert!(grant.pinned);
     assert_eq!(grant.needs, [expected].into());
 
-    // Nothing is written again at another time, until somebody changes what was granted or what it was granted for.
+    // Nothing is written again at another time, until somebody changes what was granted or what it
+    // was granted for.
     let again = |live: &BackupConfiguration| {
         let mut world = world.clone();
         world.configurations = vec![Arc::new(live.clone())];

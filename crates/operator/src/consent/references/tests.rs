@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kubestash_api::{appcatalog::AppBinding, kubedb::Druid};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::kubedb::Druid;
+use kubestash_core::target::{Key, druid_of};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::*;
-use kubestash_core::target::{Key, druid_of};
 
 fn parse<K: DeserializeOwned>(object: &Value) -> K {
     serde_json::from_value(object.clone()).unwrap()
@@ -35,7 +36,8 @@ enum Class {
     Unused,
 }
 
-/// Every field must have a place here: one that is new and forgotten is a way around everything else.
+/// Every field must have a place here: one that is new and forgotten is a way around everything
+/// else.
 fn class(kind: &str, path: &str) -> Option<Class> {
     const CHECKED: [(&str, &str); 13] = [
         ("BackupConfiguration", ".spec.target.namespace"),

@@ -3,17 +3,16 @@ mod manifests;
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kubestash_api::{
-    conditions::READY,
-    core::RestorePhase,
-    shared::TypedObjectReference,
-    storage::{BackupStorage, Repository, Snapshot},
-};
+use kubestash_api::conditions::READY;
+use kubestash_api::core::RestorePhase;
+use kubestash_api::shared::TypedObjectReference;
+use kubestash_api::storage::{BackupStorage, Repository, Snapshot};
 use kubestash_core::target::Key;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{backupsession::Source, queue::Turn};
+use crate::backupsession::Source;
+use crate::queue::Turn;
 
 const CREATED: &str = "2024-09-19T10:30:46Z";
 

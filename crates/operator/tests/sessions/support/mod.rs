@@ -1,36 +1,29 @@
-//! A cluster for one test: API server, operator, the kinds and the catalog, and a stand-in for the node.
+//! A cluster for one test: API server, operator, the kinds and the catalog, and a stand-in for the
+//! node.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod node;
 
-use std::{fmt::Debug, time::Duration};
+use std::fmt::Debug;
+use std::time::Duration;
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        core::v1::{Namespace, Secret},
-        events::v1::Event,
-    },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
-    runtime::{
-        conditions,
-        wait::{Condition, await_condition},
-    },
-};
-use kubestash_api::{
-    addons::{Addon, Function},
-    appcatalog::AppBinding,
-    core::{BackupBlueprint, BackupConfiguration, BackupSession},
-    kubedb::Druid,
-    storage::{BackupStorage, RetentionPolicy},
-};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::conditions;
+use kube::runtime::wait::{Condition, await_condition};
+use kube::{Api, Client, Resource, ResourceExt};
+use kubestash_api::addons::{Addon, Function};
+use kubestash_api::appcatalog::AppBinding;
+use kubestash_api::core::{BackupBlueprint, BackupConfiguration, BackupSession};
+use kubestash_api::kubedb::Druid;
+use kubestash_api::storage::{BackupStorage, RetentionPolicy};
 use kubestash_apiserver::testing::TestServer;
 use kubestash_operator::{JobEnvironment, OperatorConfig, WebhookAddress, WebhookConfig};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -225,7 +218,8 @@ impl Cluster {
         look: impl Fn() -> F,
     ) -> T {
         let watching = async {
-            // Every change of a session or Event is a reason to look again; the pause only bounds the rate.
+            // Every change of a session or Event is a reason to look again; the pause only bounds
+            // the rate.
             let mut pause = tokio::time::interval(Duration::from_millis(20));
             loop {
                 if let Some(found) = look().await {
@@ -309,7 +303,8 @@ impl Cluster {
         .await
     }
 
-    /// The storage of the tutorial's name, in a volume so that no bucket is needed, the tutorial's policy, and the password.
+    /// The storage of the tutorial's name, in a volume so that no bucket is needed, the tutorial's
+    /// policy, and the password.
     pub async fn backends(&self) {
         self.create::<Secret>(json!({
             "metadata": {"name": "encrypt-secret", "namespace": NAMESPACE},
@@ -361,7 +356,8 @@ impl Cluster {
         druid
     }
 
-    /// The tutorial's first part up to the running backup: backends, default blueprint, annotated Druid.
+    /// The tutorial's first part up to the running backup: backends, default blueprint, annotated
+    /// Druid.
     pub async fn tutorial(&self) {
         self.backends().await;
         self.create::<BackupBlueprint>(default_blueprint()).await;

@@ -4,16 +4,15 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::{
-    ByteString,
-    api::{batch::v1::Job, core::v1::ConfigMap},
-};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::{WatchStreamExt, watcher},
-};
-use kubestash_api::{core::BackupSession, labels, storage::Snapshot};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use kubestash_api::core::BackupSession;
+use kubestash_api::labels;
+use kubestash_api::storage::Snapshot;
 use kubestash_backend::{REPORT_KEY, REPORT_LIMIT, pack};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -43,7 +42,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Does `deed` to the Job of each session from now on. Jobs that prepare a storage always succeed.
+    /// Does `deed` to the Job of each session from now on. Jobs that prepare a storage always
+    /// succeed.
     pub fn start(cluster: &Cluster, deed: Deed) -> Self {
         let deed = Arc::new(Mutex::new(deed));
         let worker = Worker {

@@ -1,16 +1,16 @@
-//! The tables that Druid itself makes in its metadata store when it starts with `createTables`, as each of its versions
-//! does without centralized schemas; how they are written in each dialect is beside.
+//! The tables that Druid itself makes in its metadata store when it starts with `createTables`, as
+//! each of its versions does without centralized schemas; how they are written in each dialect is
+//! beside.
 
 mod mysql;
 mod postgres;
-
-pub(super) use mysql::statements as mysql;
-pub(super) use postgres::statements as postgres;
 
 use std::fmt;
 
 use Key::{Index, Primary, Unique};
 use Type::{Blob, Counter, ExactText, Flag, FlagOrFalse, LongText, MaybeBlob, MaybeText, Text};
+pub(super) use mysql::statements as mysql;
+pub(super) use postgres::statements as postgres;
 
 /// What a column holds. Those with `Maybe` can be NULL.
 #[derive(Clone, Copy)]
@@ -43,8 +43,8 @@ type Table = (
     &'static [Key],
 );
 
-/// Tables, columns and indexes that are not in every version: the table, what of it (nothing: all of it), and the major
-/// version that it came with.
+/// Tables, columns and indexes that are not in every version: the table, what of it (nothing: all
+/// of it), and the major version that it came with.
 const SINCE: [(&str, &[&str], u32); 4] = [
     ("druid_upgradeSegments", &[], 28),
     ("druid_segments", &["used_status_last_updated"], 28),

@@ -2,7 +2,8 @@
 
 use super::{DruidVersion, Key, Type};
 
-/// Statements that make the database (if it is missing) and those of the tables of a version that are missing in it.
+/// Statements that make the database (if it is missing) and those of the tables of a version that
+/// are missing in it.
 pub(in crate::druid) fn statements(database: &str, tables: Option<DruidVersion>) -> Vec<String> {
     let database = database.replace('`', "``");
     let create = format!("CREATE DATABASE IF NOT EXISTS `{database}` CHARACTER SET utf8mb4");

@@ -1,11 +1,12 @@
 //! PostgreSQL's dialect.
 //!
-//! Druid does not quote its names, so that the server keeps them in lower case (`druid_datasource`); only `end` has to be
-//! quoted, as it is a word of SQL.
+//! Druid does not quote its names, so that the server keeps them in lower case
+//! (`druid_datasource`); only `end` has to be quoted, as it is a word of SQL.
 
 use super::{DruidVersion, Key, Type};
 
-/// Statements that make the tables of a version that are missing in the database that they are sent to.
+/// Statements that make the tables of a version that are missing in the database that they are sent
+/// to.
 pub(in crate::druid) fn statements(version: DruidVersion) -> Vec<String> {
     let statements = version.tables().flat_map(|(table, columns, keys)| {
         let columns = columns

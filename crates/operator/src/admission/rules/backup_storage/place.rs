@@ -1,4 +1,5 @@
-//! Whether a storage can be one, as far as its own words tell: nothing is asked, no bucket and no volume.
+//! Whether a storage can be one, as far as its own words tell: nothing is asked, no bucket and no
+//! volume.
 
 use kubestash_api::storage::{Backend, LocalSpec, Provider, S3Spec};
 

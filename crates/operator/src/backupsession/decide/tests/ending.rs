@@ -370,7 +370,8 @@ fn a_deleted_session_ends_its_job_and_fails_its_snapshots_before_it_goes() {
 
 #[test]
 fn after_a_restart_at_any_point_the_session_goes_on_to_the_same_end() {
-    // Each step is decided from the status alone; the world between two steps is what a restart finds.
+    // Each step is decided from the status alone; the world between two steps is what a restart
+    // finds.
     let mut worlds = vec![world()];
     worlds.push(step(&worlds[0], after(0)).1);
     worlds.push(step(&worlds[1], after(0)).1);
