@@ -28,9 +28,13 @@ test: tools ## run every test
 	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: lint
-lint: tools ## check formatting, and clippy with warnings denied
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+lint: tools ## check formatting, and clippy with warnings denied, and the crates we are built from
+	@scripts/lint.sh
+
+.PHONY: audit
+audit: ## look for known faults in the crates we are built from (asks github.com)
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check advisories
 
 .PHONY: bench
 bench: tools build ## measure speed and size, beside restic where there is something to compare

@@ -26,7 +26,6 @@
 //! The schemas, printer columns and validation rules are generated from these types ([`crds`]) and
 //! are checked in as YAML under `deploy/crds/`.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 // The derive of the validation rules (`KubeSchema`) repeats the struct, `pub` included, inside of a
 // function.
 #![allow(unreachable_pub)]

@@ -20,7 +20,6 @@
 //!                               │
 //!                validating admission, store ──► table::render / openapi / selector on the way out
 //! ```
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod decode;
 pub mod field;

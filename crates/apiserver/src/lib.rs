@@ -49,7 +49,6 @@
 //!   `deletionGracePeriodSeconds`); the node ends it and then deletes it with `gracePeriodSeconds:
 //!   0`.
 //! - Container output for `kubectl logs`: see [`logs`].
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod admission;
 mod app;

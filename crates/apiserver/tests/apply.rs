@@ -1,6 +1,6 @@
 //! Server-side apply (ownership, conflicts, removal of fields no longer applied) and the other
 //! patches.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Deletion: finalizers, preconditions, grace, owners, namespaces, collections.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

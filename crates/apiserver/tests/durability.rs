@@ -1,5 +1,5 @@
 //! Every acknowledged write is there after `kill -9`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 
@@ -15,7 +15,7 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kubestash_apiserver::Config;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 const CHILD_DIR: &str = "KUBESTASH_TEST_SERVER_DIR";

@@ -1,5 +1,5 @@
 //! The two Event APIs over one store, and the logs of pods.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Starting, stopping, and who may listen where.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

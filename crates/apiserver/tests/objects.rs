@@ -1,5 +1,5 @@
 //! create, get, list, update, patch: versions, conflicts, status, validation, dry run.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Watches: replay, selectors, bookmarks, tables, expiry.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

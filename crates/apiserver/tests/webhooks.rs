@@ -1,5 +1,5 @@
 //! Admission webhooks by URL.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

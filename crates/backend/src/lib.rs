@@ -7,7 +7,6 @@
 //! ```
 //! Operator and executor both reach storages through here and nowhere else. Where things lie is
 //! `kubestash_core::layout`.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod adopt;
 mod backend;

@@ -1,6 +1,6 @@
 //! A backend on a real volume and on a real GCS emulator: where things lie, what is read back, what
 //! removing removes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 #[path = "../../engine/tests/support/mod.rs"]
 mod support;

@@ -15,7 +15,6 @@
 //!   a command line;
 //! - a dump that did not end well ends its stream with an error, so nobody can take half a dump for
 //!   a whole one.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod aftermath;
 mod client;

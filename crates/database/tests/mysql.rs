@@ -1,5 +1,5 @@
 //! Dumps and loads with a real MariaDB server and the real clients.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 use std::io::{Read, Write};
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! Dumps for the MySQL family that are cut off, and dumps that want more than to be loaded.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 use std::io::Write;
 use std::time::Duration;

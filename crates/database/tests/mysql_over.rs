@@ -1,5 +1,5 @@
 //! Restores over the original in its present state, after what migrations do to a schema.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 use kubestash_database::{Connection, Credentials};
 

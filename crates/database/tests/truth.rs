@@ -1,5 +1,5 @@
 //! What comes back is what went: real servers, real clients, and a restic repository in between.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 use std::time::Duration;
 

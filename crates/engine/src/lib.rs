@@ -18,7 +18,6 @@
 //! - A backup relies on nothing that was not looked at: each pack is there with its size, a
 //!   rotating part is read back. What is broken does not count as stored, and is stored anew.
 //! - Errors name provider, bucket and remedy and never a credential.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod error;
 pub mod fanout;

@@ -1,6 +1,6 @@
 //! Damaged repositories: a backup succeeds only with data that can be restored, and puts right what
 //! its stream still has.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Our repositories and the real `restic` client, both ways, on a volume and in a bucket.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

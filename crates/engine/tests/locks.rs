@@ -1,5 +1,5 @@
 //! The lock protocol between us and the real `restic` client.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

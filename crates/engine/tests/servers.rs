@@ -1,5 +1,5 @@
 //! S3 and Azure against real servers: everything a repository needs of them, and how they refuse.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 #[path = "support/servers.rs"]
 mod servers;

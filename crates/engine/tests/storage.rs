@@ -1,5 +1,5 @@
 //! Reaching storages: what is there, what is missing, who may not, and who does not answer.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! A storage that answers wrongly once: nothing is called damaged or a wrong password for that, and
 //! nothing fails.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

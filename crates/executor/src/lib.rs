@@ -13,7 +13,6 @@
 //!
 //! The exit code says what the Job may do: 0 done, 64 failed for good, 1 failed and worth another
 //! attempt.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod arguments;
 pub mod backup;

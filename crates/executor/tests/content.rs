@@ -1,5 +1,5 @@
 //! What a session's log and its Snapshot say of the databases that it backed up or restored.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 use kubestash_executor::failure::Failure;
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! Manifests through the executor alone: real API server, real restic repository, no operator and
 //! no provider.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

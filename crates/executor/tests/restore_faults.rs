@@ -1,6 +1,6 @@
 //! A restore that cannot go well says why, and says whether the database was touched; afterwards
 //! another one succeeds.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 //! What a `local` storage needs done in a pod.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 use kubestash_backend::{LEFT_KEY, Left, REPORT_KEY, unpack};
 use kubestash_engine::CancellationToken;

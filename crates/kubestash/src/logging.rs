@@ -87,7 +87,6 @@ fn refused(text: &str, why: &str) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -16,7 +16,6 @@
 //! * nothing is written when nothing has changed;
 //! * no process outlives the program that started it, even if that is ended by `kill -9`
 //!   ([`supervisor`]).
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod claim;
 mod config;

@@ -1,5 +1,5 @@
 //! Jobs on a real API server, run by a real node.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! What a pod sees, and what becomes of pods that cannot run.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

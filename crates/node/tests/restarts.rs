@@ -1,5 +1,5 @@
 //! The node stops, or is taken away, while pods run.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

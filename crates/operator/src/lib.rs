@@ -31,8 +31,6 @@
 //! * **A malformed object never stops a watch**: [`watch`] leaves it out, and tells it as an Event
 //!   on the object.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
-
 pub mod admission;
 pub mod apply;
 pub mod backupconfiguration;

@@ -1,6 +1,6 @@
 //! Snapshots that are deleted with their data, in a real restic repository behind a real GCS
 //! emulator.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! BackupStorage, Repository and Snapshot against a real API server and a real GCS emulator.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! `local` storages: what the operator has Jobs do, with the test as the node.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

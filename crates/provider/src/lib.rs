@@ -14,7 +14,6 @@
 //! ```
 //! `database` is what all plain kinds share, `server` what all server processes share; `mysql` and
 //! `postgres` are the two families; [`run`] strings them together.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod apply;
 mod binding;

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::ResourceExt;
 use kube::api::{Api, PostParams};
 use kubestash_api::labels as api_labels;
-use rand::Rng;
+use rand::RngExt;
 use rand::distr::Alphanumeric;
 use zeroize::Zeroizing;
 

@@ -1,5 +1,5 @@
 //! Druids on a real API server, with real database servers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! `MariaDB` objects, beside `MySQL` objects, with real servers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

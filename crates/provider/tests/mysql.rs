@@ -1,5 +1,5 @@
 //! `MySQL` objects that users make themselves.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

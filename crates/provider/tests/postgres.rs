@@ -1,5 +1,5 @@
 //! `Postgres` objects, with real servers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod support;
 

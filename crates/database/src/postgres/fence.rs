@@ -92,7 +92,7 @@ impl Filter for Fence {
 
 /// A key that nobody can guess.
 pub(super) fn new_key() -> String {
-    use rand::Rng;
+    use rand::RngExt;
     use rand::distr::Alphanumeric;
     let letters = rand::rng().sample_iter(Alphanumeric).take(40);
     letters.map(char::from).collect()

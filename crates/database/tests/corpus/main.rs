@@ -5,7 +5,7 @@
 //!   schema ─► before ─► dump ─┬─► for each migration: apply, restore over it, compare with before
 //!                             └─► restore into an empty server, compare with before
 //! ```
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(test)]
 
 mod contents;
 #[path = "../support/drain.rs"]

@@ -1,10 +1,6 @@
 //! Dumps and loads with a real PostgreSQL server and the real clients.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub
-)]
+#![cfg(test)]
+#![allow(unreachable_pub)]
 
 #[path = "../support/drain.rs"]
 mod drain;

@@ -88,7 +88,7 @@ pub(super) fn decode(
 
 #[cfg(test)]
 mod tests {
-    use rand::RngCore;
+    use rand::Rng;
 
     use super::*;
 

@@ -343,7 +343,7 @@ async fn wait_until_free(
         let poll = opened
             .options
             .lock_poll
-            .mul_f64(rand::Rng::random_range(&mut rand::rng(), 0.75..1.25));
+            .mul_f64(rand::RngExt::random_range(&mut rand::rng(), 0.75..1.25));
         tokio::select! {
             () = cancel.cancelled() => return Err(EngineError::Cancelled),
             () = sleep(poll) => {}

@@ -424,7 +424,7 @@ async fn new_key_file(
             data: Vec::new(),
             salt: vec![0; SALT],
         };
-        rand::RngCore::fill_bytes(&mut rand::rng(), &mut key_file.salt);
+        rand::Rng::fill_bytes(&mut rand::rng(), &mut key_file.salt);
         let derived = derive(&key_file, &password)
             .ok_or_else(|| internal("the key derivation failed".into()))?;
         let json = key.to_json().map_err(|e| internal(Box::new(e)))?;

@@ -14,7 +14,7 @@ use kubestash_engine::{
     ObjectStore, OpenOptions, Repository, ResticRepository, Secret, StorageConfig,
 };
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 pub const DIRECTORY: &str = "default-blueprint/repository/v1/frequent-backup/dump";

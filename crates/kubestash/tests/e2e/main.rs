@@ -1,11 +1,7 @@
 //! The whole product, as a user meets it: `kubestash up`, the real kubectl, a real database server,
 //! a real GCS emulator and the real restic.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub
-)]
+#![cfg(test)]
+#![allow(unreachable_pub)]
 
 mod backends;
 mod bad_input;
