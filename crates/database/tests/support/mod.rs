@@ -7,6 +7,7 @@ pub mod vendors;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use kubestash_database::{Connection, Credentials};
@@ -332,11 +333,16 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {said}");
 }
 
-/// A port that was free a moment ago.
+/// A port that nobody listens on, and that no other test of this process is given. It is not one of
+/// those that the system hands out itself: a connection of somebody could have it by the time a
+/// server wants it.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = std::process::id() * 101 + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(10_000 + next % 10_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
