@@ -1,7 +1,7 @@
 //! API types of kubestash: all kinds of the three groups, and the foreign kinds it reads.
 //!
 //! Everything here is data. The rules about the data (phases, names, retention, …) live in
-//! `kubestash-core`.
+//! `kubestash-domain`.
 //!
 //! ```text
 //!   addons   Addon, Function                        cluster-wide catalog: what can be backed up, and by which program

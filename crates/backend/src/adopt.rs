@@ -10,8 +10,8 @@
 //! ```
 
 use kubestash_api::config::BackendMeta;
-use kubestash_core::layout::contents::is_systems_own;
-use kubestash_core::layout::{self, METADATA_FILE, REPOSITORY_FILE};
+use kubestash_domain::layout::contents::is_systems_own;
+use kubestash_domain::layout::{self, METADATA_FILE, REPOSITORY_FILE};
 
 use crate::header::{self, Says};
 use crate::{Backend, BackendError};

@@ -1,6 +1,6 @@
 //! An open storage: its directories and its restic repositories.
 
-use kubestash_core::layout;
+use kubestash_domain::layout;
 use kubestash_engine::{ObjectStore, OpenOptions, ResticRepository, Secret, StorageConfig};
 
 use crate::BackendError;

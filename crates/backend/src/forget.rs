@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kubestash_api::storage::Snapshot;
-use kubestash_core::layout;
+use kubestash_domain::layout;
 use kubestash_engine::{CancellationToken, EngineError, OpenOptions, Repository, Secret};
 
 use crate::{Backend, BackendError};

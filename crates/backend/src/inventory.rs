@@ -13,7 +13,7 @@ use std::io::Read as _;
 use futures::{StreamExt, stream};
 use kubestash_api::config::BackendMeta;
 use kubestash_api::storage::{Repository, Snapshot, StorageRepository};
-use kubestash_core::layout;
+use kubestash_domain::layout;
 use kubestash_engine::StorageError;
 use kubestash_engine::storage::Entry;
 use serde::{Deserialize, Serialize};

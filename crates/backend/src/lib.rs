@@ -6,7 +6,7 @@
 //!   Environment   ─┘   (pure)              └─ repository/v1/<session>/<component>  → engine
 //! ```
 //! Operator and executor both reach storages through here and nowhere else. Where things lie is
-//! `kubestash_core::layout`.
+//! `kubestash_domain::layout`.
 
 mod adopt;
 mod backend;

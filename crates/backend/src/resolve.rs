@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kubestash_api::storage::{
     AzureSpec, BackupStorage, GcsSpec, LocalSpec, Provider as Kind, S3Spec,
 };
-use kubestash_core::layout;
+use kubestash_domain::layout;
 use kubestash_engine::storage::{
     Azure, AzureCredentials, Gcs, GcsCredentials, Local, Provider, S3, S3Credentials,
 };

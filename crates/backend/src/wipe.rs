@@ -5,8 +5,8 @@
 //! that was cut off can be run again.
 
 use futures::{StreamExt, stream};
-use kubestash_core::layout::contents::{Contents, Look, Owner, needs_a_look};
-use kubestash_core::layout::{self, METADATA_FILE, REPOSITORY_FILE};
+use kubestash_domain::layout::contents::{Contents, Look, Owner, needs_a_look};
+use kubestash_domain::layout::{self, METADATA_FILE, REPOSITORY_FILE};
 use serde::{Deserialize, Serialize};
 
 use crate::header::{self, Says};

@@ -3,7 +3,7 @@
 use futures::{StreamExt, stream};
 use kubestash_api::config::BackendMeta;
 use kubestash_api::storage::{Repository, Snapshot, StorageRepository};
-use kubestash_core::layout;
+use kubestash_domain::layout;
 use kubestash_engine::storage::Entry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

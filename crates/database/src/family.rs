@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kubestash_core::args::ArgsError;
+use kubestash_domain::args::ArgsError;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::ClientError;

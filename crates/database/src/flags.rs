@@ -1,6 +1,6 @@
 //! The flags of a task's args, and whether the installed client has them.
 
-use kubestash_core::args::Flag;
+use kubestash_domain::args::Flag;
 
 /// Whether the client called `name` takes the flag. One that only other clients of the family have
 /// is left out with a note; one that none has was refused when the args were read.

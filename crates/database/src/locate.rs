@@ -13,8 +13,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::kubedb::{Druid, MetadataStorageType};
 use kubestash_api::shared::TypedObjectReference;
-pub use kubestash_core::target::Key;
-use kubestash_core::target::{self, APPCATALOG, KUBEDB, Secrets};
+pub use kubestash_domain::target::Key;
+use kubestash_domain::target::{self, APPCATALOG, KUBEDB, Secrets};
 use zeroize::Zeroizing;
 
 use crate::connection::{Connection, Credentials, Demand, Identity, Tls};

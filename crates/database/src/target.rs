@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use kubestash_core::format;
+use kubestash_domain::format;
 
 use crate::outline::Outline;
 use crate::selection::quoted;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kubestash_api::appcatalog::{AppBinding, SecretTransform};
-use kubestash_core::target::Secrets;
+use kubestash_domain::target::Secrets;
 
 use crate::locate::{Key, LocateError, key_of};
 

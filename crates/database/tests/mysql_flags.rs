@@ -5,10 +5,10 @@
 use std::io::Write;
 use std::time::Duration;
 
-use kubestash_core::args::{self, Tool};
 use kubestash_database::{
     Accepted, Connection, DumpRequest, Error, ExamineRequest, Family, LoadRequest, Outliner, Role,
 };
+use kubestash_domain::args::{self, Tool};
 use tokio_util::sync::CancellationToken;
 
 #[path = "support/drain.rs"]

@@ -14,7 +14,7 @@ use kubestash_api::storage::{BackupStorage, Repository, Snapshot, StorageReposit
 use kubestash_backend::{
     Backend, LEFT_KEY, Left, REPORT_KEY, REPORT_LIMIT, SnapshotData, StoredRepository, forget, pack,
 };
-use kubestash_core::name;
+use kubestash_domain::name;
 use kubestash_engine::{CancellationToken, EngineError};
 use serde_json::json;
 

@@ -7,9 +7,9 @@
 use std::error::Error;
 
 use kubestash_backend::BackendError;
-use kubestash_core::manifest::DocumentError;
-use kubestash_core::period::PeriodError;
 use kubestash_database::locate::LocateError;
+use kubestash_domain::manifest::DocumentError;
+use kubestash_domain::period::PeriodError;
 use kubestash_engine::EngineError;
 
 use crate::arguments::ArgumentsError;

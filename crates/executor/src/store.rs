@@ -10,8 +10,8 @@ use kubestash_api::storage::{
     BackupStorage, Component, Provider, Repository, Snapshot, SnapshotPhase,
 };
 use kubestash_backend::{Backend, BackendError, encryption_password, resolve, secret_reference};
-use kubestash_core::lock_holder::LockHolder;
-use kubestash_core::{name, phase};
+use kubestash_domain::lock_holder::LockHolder;
+use kubestash_domain::{name, phase};
 use kubestash_engine::{EngineError, LockOwner, OnLockWait, OpenOptions, ResticRepository, Secret};
 
 use crate::cluster::{Cluster, ClusterError};

@@ -18,8 +18,8 @@ use kubestash_api::conditions::executor::{
     DATABASE_UNREACHABLE, REPOSITORY_LOCKED, STORAGE_UNAVAILABLE, WAITING,
 };
 use kubestash_api::shared::Condition;
-use kubestash_core::condition;
 use kubestash_database::{DatabaseWait, database_waits};
+use kubestash_domain::condition;
 use kubestash_engine::storage::{RetryListener, StorageRetry, on_storage_retry};
 use kubestash_engine::{LockWait, OnLockWait};
 use serde_json::json;

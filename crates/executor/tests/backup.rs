@@ -1,7 +1,7 @@
 //! Backups of a real database into real repositories, reported to a real API server.
 #![cfg(test)]
 
-use kubestash_core::format;
+use kubestash_domain::format;
 use serde_json::{Value, json};
 
 mod support;

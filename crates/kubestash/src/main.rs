@@ -4,13 +4,13 @@
 //! and `kubestash up` the whole system on one machine: API server, node, database provider and
 //! operator in one process.
 
-mod install;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod logging;
 mod memory;
 mod operator;
 mod print;
-mod rights;
-mod up;
+mod signals;
 
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -28,7 +28,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the whole system on this machine, without a cluster, until Ctrl-C
-    Up(up::Args),
+    #[cfg(feature = "embedded")]
+    Up(embedded::up::Args),
     /// Run the operator in a cluster
     Operator(operator::Args),
     /// Print the custom resource definitions as YAML
@@ -50,6 +51,7 @@ enum Command {
         args: Vec<String>,
     },
     /// Watch over one child process (used by `up`)
+    #[cfg(feature = "embedded")]
     #[command(hide = true, disable_help_flag = true)]
     Supervise {
         /// What is being run, for people who read `ps`
@@ -60,6 +62,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        #[cfg(feature = "embedded")]
         // Entering namespaces needs a process without threads, so no runtime here.
         Command::Supervise { args: _ } => kubestash_node::supervisor::main(),
         Command::Execute { args } => {
@@ -69,10 +72,10 @@ fn main() -> ExitCode {
             })
         }
         // These wait most of the time, on the largest machine too.
-        Command::Up(args) => blocking(
-            processors().min(FEW),
-            async move { report(up::run(args).await) },
-        ),
+        #[cfg(feature = "embedded")]
+        Command::Up(args) => blocking(processors().min(FEW), async move {
+            report(embedded::up::run(args).await)
+        }),
         Command::Operator(args) => blocking(processors().min(FEW), async move {
             report(operator::run(args).await)
         }),

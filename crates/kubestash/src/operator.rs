@@ -75,7 +75,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         leader_election: args.leader_elect,
         ready: None,
     };
-    kubestash_operator::run(config, crate::up::stop_on_signal()?)
+    kubestash_operator::run(config, crate::signals::stop_on_signal()?)
         .await
         .context("failed to run the operator")
 }

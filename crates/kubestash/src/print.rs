@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use anyhow::Context;
+use kube::api::DynamicObject;
 use serde::Serialize;
 
 /// Flags of `kubestash crds`.
@@ -33,7 +34,25 @@ pub(crate) fn crds(args: &CrdArgs) -> anyhow::Result<()> {
 
 /// Prints the Addons and Functions.
 pub(crate) fn catalog(args: &CatalogArgs) -> anyhow::Result<()> {
-    documents(&crate::install::catalog(&args.image)?)
+    documents(&catalog_objects(&args.image)?)
+}
+
+/// The Addons and Functions as objects of any kind, with `image` in the Functions.
+pub(crate) fn catalog_objects(image: &str) -> anyhow::Result<Vec<DynamicObject>> {
+    let functions = kubestash_domain::catalog::functions(image)
+        .into_iter()
+        .map(serde_json::to_value);
+    let addons = kubestash_domain::catalog::addons()
+        .into_iter()
+        .map(serde_json::to_value);
+    functions
+        .chain(addons)
+        .map(|object| {
+            object
+                .and_then(serde_json::from_value)
+                .context("failed to write the catalog")
+        })
+        .collect()
 }
 
 /// Prints a script of a shell.

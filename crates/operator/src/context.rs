@@ -16,17 +16,17 @@ use kubestash_api::labels;
 use kubestash_api::storage::{BackupStorage, Repository, RetentionPolicy, Snapshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::Attempts;
 use crate::config::JobEnvironment;
 use crate::consent::Key;
-use crate::events::Events;
-use crate::locks::Locks;
-use crate::queue::Queue;
+use crate::runtime::attempt::Attempts;
+use crate::runtime::events::Events;
+use crate::runtime::locks::Locks;
+use crate::runtime::watch::{Driver, Watch};
+use crate::session::queue::Queue;
 use crate::stores::Stores;
-use crate::watch::{Driver, Watch};
 
 /// The world as all controllers see it, and the means to change it.
-pub struct Context {
+pub(crate) struct Context {
     /// The API client.
     pub client: Client,
     /// The operator's own namespace.
@@ -57,7 +57,7 @@ pub struct Context {
 
 impl Context {
     /// The API of a namespaced kind.
-    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    pub(crate) fn api<K>(&self, namespace: &str) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -66,7 +66,7 @@ impl Context {
 
     /// The labels of a namespace; none when it is unknown.
     #[must_use]
-    pub fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
+    pub(crate) fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
         self.watches
             .namespaces
             .get("", namespace)
@@ -76,7 +76,7 @@ impl Context {
 
     /// Whether nothing can be created in `namespace` any more: it is being deleted, or gone.
     #[must_use]
-    pub fn is_terminating(&self, namespace: &str) -> bool {
+    pub(crate) fn is_terminating(&self, namespace: &str) -> bool {
         self.watches
             .namespaces
             .get("", namespace)
@@ -87,7 +87,7 @@ impl Context {
 /// One watch for each kind the operator reads.
 #[derive(Clone)]
 #[allow(missing_docs, reason = "the fields are named after the kinds")]
-pub struct Watches {
+pub(crate) struct Watches {
     pub backup_storages: Watch<BackupStorage>,
     pub retention_policies: Watch<RetentionPolicy>,
     pub repositories: Watch<Repository>,
@@ -114,7 +114,7 @@ pub struct Watches {
 impl Watches {
     /// Starts all watches.
     #[must_use]
-    pub fn start(driver: &Driver) -> Self {
+    pub(crate) fn start(driver: &Driver) -> Self {
         let all = watcher::Config::default;
         let ours = || {
             all().labels(&format!(
@@ -144,7 +144,7 @@ impl Watches {
     }
 
     /// Waits until every store of our own and of Kubernetes' kinds is filled.
-    pub async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         tokio::join!(
             self.backup_storages.ready(),
             self.retention_policies.ready(),

@@ -31,39 +31,23 @@
 //! * **A malformed object never stops a watch**: [`watch`] leaves it out, and tells it as an Event
 //!   on the object.
 
-pub mod admission;
-pub mod apply;
-pub mod backupconfiguration;
-pub mod backupsession;
-pub mod backupstorage;
-pub mod blueprint;
-pub mod consent;
-pub mod context;
-pub mod controller;
-pub mod events;
-pub mod failure;
-pub mod finalizer;
-pub mod job;
-pub mod repository;
-pub mod restoresession;
-pub mod schedule;
-pub mod snapshot;
-pub mod stores;
-pub mod volume_job;
-pub mod watch;
-
-mod attempt;
+mod admission;
 mod config;
-mod leader;
-mod locks;
-mod queue;
+mod consent;
+mod context;
+mod controllers;
+mod jobs;
 mod run;
-mod takedown;
-mod unlock;
+mod runtime;
+mod session;
+mod stores;
+mod validation;
 
+pub use admission::{AdmissionError, CertificateError};
 pub use config::{
     JobEnvironment, OperatorConfig, STORAGE_EMULATOR_HOST, WebhookAddress, WebhookConfig,
 };
-pub use leader::LeaderError;
-pub use queue::{MAX_SESSIONS, Queue};
+pub use consent::KeyError;
 pub use run::{RunError, run};
+pub use runtime::leader::LeaderError;
+pub use session::queue::MAX_SESSIONS;

@@ -13,20 +13,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{self, AdmissionError};
-use crate::attempt::Attempts;
 use crate::config::{OperatorConfig, WebhookConfig};
 use crate::consent::{self, KeyError};
 use crate::context::{Context, Watches};
-use crate::events::Events;
-use crate::leader::{self, LeaderError};
-use crate::locks::Locks;
-use crate::queue::Queue;
-use crate::stores::Stores;
-use crate::watch::Driver;
-use crate::{
-    backupconfiguration, backupsession, backupstorage, blueprint, job, repository, restoresession,
+use crate::controllers::{
+    backupblueprint, backupconfiguration, backupsession, backupstorage, repository, restoresession,
     snapshot,
 };
+use crate::jobs;
+use crate::runtime::attempt::Attempts;
+use crate::runtime::events::Events;
+use crate::runtime::leader::{self, LeaderError};
+use crate::runtime::locks::Locks;
+use crate::runtime::watch::Driver;
+use crate::session::queue::Queue;
+use crate::stores::Stores;
 
 /// Why the operator could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -157,12 +158,12 @@ async fn lead(
 }
 
 async fn controllers(ctx: &Arc<Context>, ready: Option<oneshot::Sender<()>>) {
-    job::sweep::sweep(ctx).await;
+    jobs::sweep::sweep(ctx).await;
     let tasks = TaskTracker::new();
     tasks.spawn(backupstorage::controller(Arc::clone(ctx)));
     tasks.spawn(repository::controller(Arc::clone(ctx)));
     tasks.spawn(snapshot::controller(Arc::clone(ctx)));
-    tasks.spawn(blueprint::controller(Arc::clone(ctx)));
+    tasks.spawn(backupblueprint::controller(Arc::clone(ctx)));
     tasks.spawn(backupconfiguration::controller(Arc::clone(ctx)));
     tasks.spawn(backupsession::controller(Arc::clone(ctx)));
     tasks.spawn(restoresession::controller(Arc::clone(ctx)));

@@ -13,13 +13,13 @@ use kubestash_api::storage::BackupStorage;
 use kubestash_backend::{Backend, BackendError, Environment, LocalRoot, resolve, secret_reference};
 use kubestash_engine::{EngineError, StorageError};
 
-use crate::apply::{self, ApplyError};
 use crate::context::Context;
-use crate::controller::Reason;
+use crate::runtime::apply::{self, ApplyError};
+use crate::runtime::controller::Reason;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub(crate) enum StoreError {
     /// The API server does not hand out the Secret.
     #[error(transparent)]
     Api(#[from] ApplyError),
@@ -59,7 +59,7 @@ impl Reason for StoreError {
 
 /// The open stores, by uid of their BackupStorage.
 #[derive(Default)]
-pub struct Stores(Mutex<HashMap<String, Opened>>);
+pub(crate) struct Stores(Mutex<HashMap<String, Opened>>);
 
 struct Opened {
     generation: Option<i64>,
@@ -72,7 +72,7 @@ impl Stores {
     ///
     /// # Errors
     /// When the Secret is missing or lacks a key, or the storage's specification has a gap.
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         ctx: &Context,
         storage: &BackupStorage,
@@ -118,7 +118,7 @@ impl Stores {
     ///
     /// # Errors
     /// When neither is there.
-    pub async fn open_or_last(
+    pub(crate) async fn open_or_last(
         &self,
         ctx: &Context,
         storage: &BackupStorage,
@@ -136,7 +136,7 @@ impl Stores {
     }
 
     /// Drops the store of a storage that is gone, and its credentials.
-    pub fn forget(&self, uid: &str) {
+    pub(crate) fn forget(&self, uid: &str) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

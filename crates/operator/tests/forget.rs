@@ -18,7 +18,7 @@ use kubestash_api::storage::{
     BackupStorage, BackupStoragePhase, Repository, RetentionPolicy, Snapshot,
 };
 use kubestash_backend::{Backend, Environment, LocalRoot, resolve};
-use kubestash_core::lock_holder::LockHolder;
+use kubestash_domain::lock_holder::LockHolder;
 use kubestash_engine::{
     BackupRequest, CancellationToken, LockOwner, OpenOptions, Repository as _, ResticRepository,
     Secret,
@@ -413,11 +413,11 @@ async fn a_namespace_that_is_deleted_does_not_wait_for_a_password_that_is_gone()
 
 /// A configuration that backs up into the Repository, and everything that it names.
 async fn configured(world: &World) {
-    for addon in kubestash_core::catalog::addons() {
+    for addon in kubestash_domain::catalog::addons() {
         let api: kube::Api<Addon> = kube::Api::all(world.client.clone());
         api.create(&Default::default(), &addon).await.unwrap();
     }
-    for function in kubestash_core::catalog::functions("kubestash.test/own") {
+    for function in kubestash_domain::catalog::functions("kubestash.test/own") {
         let api: kube::Api<Function> = kube::Api::all(world.client.clone());
         api.create(&Default::default(), &function).await.unwrap();
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use kubestash_core::args::{self, Tool};
+use kubestash_domain::args::{self, Tool};
 use zeroize::Zeroizing;
 
 use super::client::{Client, Purpose};

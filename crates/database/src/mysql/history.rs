@@ -1,7 +1,7 @@
 //! The history of MariaDB's system-versioned tables: dumped where the client and the server can,
 //! and else told.
 
-use kubestash_core::args::Args;
+use kubestash_domain::args::Args;
 
 use super::client::{Client, Vendor};
 use super::server::Server;
@@ -78,7 +78,7 @@ pub(super) fn plan(
 
 #[cfg(test)]
 mod tests {
-    use kubestash_core::args::{self, Tool};
+    use kubestash_domain::args::{self, Tool};
 
     use super::*;
 

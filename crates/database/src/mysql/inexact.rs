@@ -1,6 +1,6 @@
 //! What the clients do not dump exactly: said with the dump, as nobody can change it.
 
-use kubestash_core::args::Args;
+use kubestash_domain::args::Args;
 
 use super::server::Server;
 use crate::reach::ServerError;

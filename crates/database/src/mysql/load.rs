@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use kubestash_core::args::{self, Tool};
+use kubestash_domain::args::{self, Tool};
 
 use super::client::{Client, Purpose};
 use super::dump::judge;

@@ -1,6 +1,6 @@
 //! The command line of a dump: a pure function of the client's options, the server and the task.
 
-use kubestash_core::args::{Args, Flag};
+use kubestash_domain::args::{Args, Flag};
 
 use super::client::{Client, Vendor};
 use super::server::ServerInfo;
@@ -138,7 +138,7 @@ fn follow_database(flag: &Flag, real: Option<&str>, notes: &mut Vec<String>) -> 
 
 #[cfg(test)]
 mod tests {
-    use kubestash_core::args::{self, Tool};
+    use kubestash_domain::args::{self, Tool};
 
     use super::*;
 

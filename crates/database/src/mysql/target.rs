@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kubestash_core::args::{self, Tool};
+use kubestash_domain::args::{self, Tool};
 
 use super::client::Vendor;
 use super::encoding::Encoding;

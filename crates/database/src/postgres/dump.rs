@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kubestash_core::args::{self, Args, Tool};
+use kubestash_domain::args::{self, Args, Tool};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 

@@ -1,6 +1,6 @@
 //! The command lines: pure functions of the clients' options and the task.
 
-use kubestash_core::args::{Args, Flag};
+use kubestash_domain::args::{Args, Flag};
 
 use super::client::Client;
 use crate::flags;
@@ -60,7 +60,7 @@ pub(super) fn plan(dump: &Client, all: Option<&Client>, args: &Args) -> Plan {
 
 #[cfg(test)]
 mod tests {
-    use kubestash_core::args::{self, Tool};
+    use kubestash_domain::args::{self, Tool};
 
     use super::super::client::Program;
     use super::*;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kubestash_core::args::{self, Tool};
+use kubestash_domain::args::{self, Tool};
 
 use super::client::number_in;
 use super::dump::usable;

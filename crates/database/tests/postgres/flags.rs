@@ -1,7 +1,7 @@
 //! Dumps with flags in `args`: each that is accepted gives a dump that comes back.
 
-use kubestash_core::args::{self, Tool};
 use kubestash_database::{ExamineRequest, Family, Role};
+use kubestash_domain::args::{self, Tool};
 
 use crate::options;
 use crate::server::Postgres;

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use kubestash_core::args::{self, ArgsError, Tool};
+use kubestash_domain::args::{self, ArgsError, Tool};
 
 /// An option, as `--help` prints it.
 pub struct Documented {

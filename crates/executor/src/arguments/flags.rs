@@ -77,7 +77,7 @@ impl Flags {
         };
         let seconds = value.parse().map(Duration::from_secs).ok();
         seconds
-            .or_else(|| kubestash_core::format::parse_go_duration(&value).ok())
+            .or_else(|| kubestash_domain::format::parse_go_duration(&value).ok())
             .map(Some)
             .ok_or(ArgumentsError::Value {
                 flag: name,
@@ -103,7 +103,7 @@ impl Flags {
         let value = self.take("verify-period").filter(|value| !value.is_empty());
         let period = match value {
             None => ReadBack::default().period,
-            Some(value) => kubestash_core::period::minutes(&value)
+            Some(value) => kubestash_domain::period::minutes(&value)
                 .ok()
                 .and_then(|minutes| u64::try_from(minutes).ok()?.checked_mul(60))
                 .filter(|seconds| *seconds > 0)

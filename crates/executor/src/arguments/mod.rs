@@ -21,8 +21,8 @@ use std::time::Duration;
 pub use backup::Backup;
 pub use error::ArgumentsError;
 use flags::Flags;
-use kubestash_core::layout;
 use kubestash_database::Family;
+use kubestash_domain::layout;
 pub use manifest::{ManifestBackup, ManifestRestore};
 pub use restore::Restore;
 

@@ -8,8 +8,8 @@ use kube::ResourceExt;
 use kubestash_api::core::{BackupConfiguration, BackupSession, Session};
 use kubestash_api::shared::RepositoryInfo;
 use kubestash_api::storage::{Repository, Snapshot};
-use kubestash_core::manifest::Document;
-use kubestash_core::name;
+use kubestash_domain::manifest::Document;
+use kubestash_domain::name;
 
 use super::task::Task;
 use crate::arguments::Backup;

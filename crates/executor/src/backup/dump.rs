@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kubestash_api::storage::Snapshot;
-use kubestash_core::layout;
 use kubestash_database::{DumpRequest, Error, SelectionError};
+use kubestash_domain::layout;
 use kubestash_engine::{
     BackupRequest, CancellationToken, CheckDepth, Destination, EngineError, Repository,
     ResticRepository, backup_streams,
@@ -230,7 +230,7 @@ pub(super) async fn into_all(
     let remarks = dump.remarks.clone();
     let (stream, watch) = Watched::new(dump.stream);
     let results = backup_streams(destinations, Box::new(stream), cancel.clone()).await;
-    tracing::info!("read {}", kubestash_core::format::bytes(watch.bytes()));
+    tracing::info!("read {}", kubestash_domain::format::bytes(watch.bytes()));
     results
         .into_iter()
         .map(|result| {

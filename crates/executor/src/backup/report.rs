@@ -13,7 +13,7 @@ use kubestash_api::shared::{Condition, Driver};
 use kubestash_api::storage::{
     Component, DamagedSnapshot, ResticStats, ResticSummary, Snapshot, SnapshotPhase, SnapshotStatus,
 };
-use kubestash_core::{condition, format, phase};
+use kubestash_domain::{condition, format, phase};
 use kubestash_engine::{BackupSummary, Examined};
 
 use crate::failure::{Failure, one_line};

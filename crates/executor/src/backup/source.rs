@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use kubestash_core::format;
 use kubestash_database::StreamError;
+use kubestash_domain::format;
 
 use crate::failure::Failure;
 

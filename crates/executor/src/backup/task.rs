@@ -1,6 +1,6 @@
 //! What a task of a backup stores.
 
-use kubestash_core::{layout, manifest};
+use kubestash_domain::{layout, manifest};
 use kubestash_engine::ReadBack;
 
 use crate::arguments::{Backup, DUMP, ManifestBackup, Object};

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ApiResource;
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::shared::TypedObjectReference;
-use kubestash_core::manifest::{
+use kubestash_domain::manifest::{
     DatabaseKind, Document, GROUP, Item, Member, Part, dependencies, members,
 };
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kubestash_api::conditions::restore_session::MANIFEST_RESTORED;
 use kubestash_api::shared::Condition;
-use kubestash_core::condition;
+use kubestash_domain::condition;
 
 use super::preflight::{Act, Wanted};
 use crate::cluster::{Cluster, Created};

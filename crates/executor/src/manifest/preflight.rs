@@ -4,7 +4,7 @@ use futures::future::join_all;
 use kube::ResourceExt;
 use kube::api::ApiResource;
 use kubestash_api::appcatalog::AppBinding;
-use kubestash_core::manifest::{
+use kubestash_domain::manifest::{
     DatabaseKind, Document, Item, Part, Placement, Rewrite, belongs_to_another, overlay, rewrite,
 };
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! A restore of manifests, from the bytes in the repository to the report.
 
 use kubestash_api::core::RestoreSession;
-use kubestash_core::manifest::{self, Document, Rewrite, place};
+use kubestash_domain::manifest::{self, Document, Rewrite, place};
 use kubestash_engine::CancellationToken;
 
 use super::{make, preflight};

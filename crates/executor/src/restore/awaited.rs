@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kubestash_api::core::RestoreSession;
 use kubestash_api::shared::TypedObjectReference;
-use kubestash_core::manifest::{self, DatabaseKind};
+use kubestash_domain::manifest::{self, DatabaseKind};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

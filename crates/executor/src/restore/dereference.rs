@@ -4,8 +4,8 @@ use kube::ResourceExt;
 use kubestash_api::core::RestoreSession;
 use kubestash_api::shared::{ObjectReference, TypedObjectReference};
 use kubestash_api::storage::{Repository, Snapshot};
-use kubestash_core::lock_holder::LockHolder;
-use kubestash_core::{layout, manifest};
+use kubestash_domain::lock_holder::LockHolder;
+use kubestash_domain::{layout, manifest};
 
 use super::awaited;
 use crate::arguments::Restore;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kubestash_core::format;
 use kubestash_database::{
     Aftermath, ExamineRequest, LoadError, LoadRequest, LoadSink, RunningLoad,
 };
+use kubestash_domain::format;
 use kubestash_engine::{CancellationToken, EngineError, Repository as _, ResticRepository};
 
 use super::dereference::World;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 pub(crate) use dereference::stored;
 use kubestash_api::core::{RestoreComponentStatus, RestorePhase, RestoreSession};
 use kubestash_api::shared::Condition;
-use kubestash_core::format;
+use kubestash_domain::format;
 use kubestash_engine::CancellationToken;
 pub(crate) use preflight::read;
 pub(crate) use report::unedited;

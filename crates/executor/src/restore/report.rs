@@ -7,8 +7,8 @@ use kubestash_api::core::{
     RestoreComponentStatus, RestorePhase, RestoreSession, RestoreSessionStatus,
 };
 use kubestash_api::shared::Condition;
-use kubestash_core::{condition, format};
 use kubestash_database::Role;
+use kubestash_domain::{condition, format};
 
 use crate::failure::Failure;
 

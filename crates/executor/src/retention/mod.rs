@@ -27,7 +27,7 @@ use kubestash_api::labels;
 use kubestash_api::shared::{Condition, ObjectReference, RepositoryInfo};
 use kubestash_api::storage::{RetentionPolicy, Snapshot, SnapshotPhase};
 use kubestash_backend::{SnapshotData, forget};
-use kubestash_core::condition;
+use kubestash_domain::condition;
 use kubestash_engine::{CancellationToken, EngineError, Repository as _};
 use serde_json::json;
 

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use kubestash_api::storage::{RetentionPolicySpec, Snapshot, SnapshotPhase};
-use kubestash_core::period::{self, PeriodError};
-use kubestash_core::retention::{self, Candidate, Counts, Outcome, Rules};
+use kubestash_domain::period::{self, PeriodError};
+use kubestash_domain::retention::{self, Candidate, Counts, Outcome, Rules};
 
 /// The rules of a policy.
 ///

@@ -436,7 +436,7 @@ impl Stage {
 }
 
 pub fn snapshot_name(repository: &str, session: &str) -> String {
-    kubestash_core::name::snapshot(repository, session)
+    kubestash_domain::name::snapshot(repository, session)
 }
 
 /// Waits until something holds.

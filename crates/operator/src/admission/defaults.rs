@@ -7,8 +7,8 @@ use kubestash_api::shared::{NamespacePolicy, UsagePolicy};
 use kubestash_api::storage::{BackupStorage, RetentionPolicy};
 use serde_json::{Map, Value, json};
 
-use super::kinds::Kind;
-use super::rules::{Others, allows};
+use crate::validation::kinds::Kind;
+use crate::validation::{Others, allows};
 
 /// Fills in the defaults of an object.
 pub(super) fn apply(kind: Kind, object: &mut Value, others: &Others) {

@@ -1,7 +1,7 @@
 //! The admission webhook: what no schema can check, because more than one object is needed.
 //!
 //! ```text
-//!  API server ──AdmissionReview──► server ──► world (reads) ──► rules (pure)    ──► allowed, or why not
+//!  API server ──AdmissionReview──► server ──► world (reads) ──► validation (pure)──► allowed, or why not
 //!                                                          └──► defaults (pure), consent ──► JSON patch
 //!  certificate: who the server is     registration: what the API server is told about it
 //! ```
@@ -14,11 +14,10 @@
 
 mod certificate;
 mod defaults;
-pub(crate) mod kinds;
 mod registration;
-pub mod rules;
 mod server;
 mod world;
 
 pub use certificate::CertificateError;
-pub use server::{AdmissionError, Serving, serve};
+pub use server::AdmissionError;
+pub(crate) use server::serve;

@@ -12,9 +12,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
 use kubestash_api::labels;
 
-use super::kinds::Kind;
-use crate::apply::{self, ApplyError, Manager};
 use crate::config::WebhookAddress;
+use crate::runtime::apply::{self, ApplyError, Manager};
+use crate::validation::kinds::Kind;
 
 const NAME: &str = "kubestash-operator";
 const MANAGER: Manager = Manager("kubestash-admission");

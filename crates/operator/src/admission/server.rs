@@ -17,15 +17,15 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::certificate::{Certificate, CertificateError};
-use super::kinds::Kind;
 use super::registration::{self, Target};
-use super::rules::{self, sentence};
 use super::{defaults, world};
-use crate::apply::ApplyError;
 use crate::config::WebhookConfig;
 use crate::consent::admit;
 use crate::context::Context;
-use crate::controller::full_text;
+use crate::runtime::apply::ApplyError;
+use crate::runtime::controller::full_text;
+use crate::validation::kinds::Kind;
+use crate::validation::{self, sentence};
 
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -68,16 +68,14 @@ impl AdmissionError {
 }
 
 /// A running webhook.
-pub struct Serving {
-    /// The address that is listened on.
-    pub address: SocketAddr,
+pub(crate) struct Serving {
     handle: Handle<SocketAddr>,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 impl Serving {
     /// Stops taking requests, and waits for those in hand.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.handle.graceful_shutdown(Some(GRACE));
         match self.task.await {
             Ok(Ok(())) => {}
@@ -92,7 +90,10 @@ impl Serving {
 /// # Errors
 /// When there is no usable certificate, the address is taken, or the API server refuses the
 /// registration.
-pub async fn serve(ctx: &Arc<Context>, config: &WebhookConfig) -> Result<Serving, AdmissionError> {
+pub(crate) async fn serve(
+    ctx: &Arc<Context>,
+    config: &WebhookConfig,
+) -> Result<Serving, AdmissionError> {
     let certificate = match &config.cert_dir {
         Some(folder) => Certificate::read(folder)?,
         None => Certificate::make(&config.address)?,
@@ -112,11 +113,7 @@ pub async fn serve(ctx: &Arc<Context>, config: &WebhookConfig) -> Result<Serving
         .map_err(listen)?
         .handle(handle.clone());
     let task = tokio::spawn(server.serve(router(Arc::clone(ctx)).into_make_service()));
-    let serving = Serving {
-        address,
-        handle,
-        task,
-    };
+    let serving = Serving { handle, task };
 
     let target = Target {
         address: &config.address,
@@ -229,7 +226,7 @@ async fn validate(
         Ok(world) => world,
         Err(error) => return response.deny(full_text(&error)),
     };
-    match rules::check(kind, &object, before.as_ref(), &world) {
+    match validation::check(kind, &object, before.as_ref(), &world) {
         Ok(violations) if violations.is_empty() => response,
         Ok(violations) => {
             tracing::info!(

@@ -14,9 +14,9 @@ use kubestash_api::core::HookTemplate;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::kinds::Kind;
-use super::rules::Others;
 use crate::context::Context;
+use crate::validation::Others;
+use crate::validation::kinds::Kind;
 
 /// Why an object cannot be judged.
 #[derive(Debug, thiserror::Error)]

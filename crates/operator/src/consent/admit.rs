@@ -18,18 +18,18 @@ use super::references::Restored;
 use super::rights::{self, Facts};
 use super::verdict::{self, Named};
 use super::{Grant, Need, Reference, Subject, ask, owner, references};
-use crate::admission::kinds::Kind;
-use crate::admission::rules::Violation;
-use crate::apply::Manager;
-use crate::backupconfiguration::{self, target};
-use crate::backupsession::{Source, way};
 use crate::context::Context;
-use crate::{backupstorage, blueprint, restoresession};
+use crate::controllers::backupconfiguration::{self, target};
+use crate::controllers::backupsession::{Source, way};
+use crate::controllers::{backupblueprint, backupstorage, restoresession};
+use crate::runtime::apply::Manager;
+use crate::validation::Violation;
+use crate::validation::kinds::Kind;
 
 /// The field managers under which the operator writes what refers to something. Whoever takes one
 /// of these names for his own requests only loses the chance to be granted anything.
 const MANAGERS: [Manager; 4] = [
-    blueprint::MANAGER,
+    backupblueprint::MANAGER,
     backupconfiguration::MANAGER,
     restoresession::MANAGER,
     backupstorage::READ_BACK,

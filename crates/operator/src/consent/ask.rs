@@ -47,7 +47,7 @@ async fn has(client: &Client, user: &UserInfo, right: &Right) -> Result<bool, ku
 
 /// The ServiceAccount that the operator runs as; none if it is no ServiceAccount, or the API server
 /// cannot say.
-pub async fn own_account(client: &Client) -> Option<String> {
+pub(crate) async fn own_account(client: &Client) -> Option<String> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
     match api
         .create(&PostParams::default(), &SelfSubjectReview::default())

@@ -9,16 +9,16 @@ use serde::Serialize;
 use super::references::{self, Purpose, Restored, kind_of};
 use super::verdict::{self, Named};
 use super::{Grant, Need, Reference, Subject, owner};
-use crate::admission::rules::Violation;
-use crate::apply::{self, ApplyError};
-use crate::backupconfiguration::target::TargetError;
-use crate::backupconfiguration::target_reference;
-use crate::backupsession::{Source, way};
 use crate::context::Context;
+use crate::controllers::backupconfiguration::target::TargetError;
+use crate::controllers::backupconfiguration::target_reference;
+use crate::controllers::backupsession::{Source, way};
+use crate::runtime::apply::{self, ApplyError};
+use crate::validation::Violation;
 
 /// Why it could not be found out what an object refers to.
 #[derive(Debug, thiserror::Error)]
-pub enum LookError {
+pub(crate) enum LookError {
     /// A request failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -66,7 +66,7 @@ pub(crate) fn is_consented(ctx: &Context, need: &Need, own: &str) -> bool {
 ///
 /// # Errors
 /// When a request fails.
-pub async fn configuration(
+pub(crate) async fn configuration(
     ctx: &Context,
     object: &BackupConfiguration,
 ) -> Result<Vec<Violation>, ApplyError> {
@@ -112,7 +112,7 @@ pub(super) fn of_configuration(
 /// What nobody has allowed of a Repository. `used_by` is a configuration of the same namespace that
 /// uses it: what was granted to that may be used through the Repository.
 #[must_use]
-pub fn repository(
+pub(crate) fn repository(
     ctx: &Context,
     object: &Repository,
     used_by: Option<&BackupConfiguration>,
@@ -132,7 +132,7 @@ pub fn repository(
 /// What nobody has allowed of a RestoreSession, the way behind its target and its Repository
 /// included.
 #[must_use]
-pub fn restore(
+pub(crate) fn restore(
     ctx: &Context,
     object: &RestoreSession,
     restored: Restored<'_>,

@@ -28,12 +28,12 @@ const CLOCKS_DIFFER_SECONDS: i64 = 300;
 const CONTEXT: &str = "kubestash.com/granted-references v1";
 
 /// The operator's key.
-pub struct Key(hmac::Key);
+pub(crate) struct Key(hmac::Key);
 
 impl Key {
     /// The key made of these bytes.
     #[must_use]
-    pub fn new(secret: &[u8]) -> Self {
+    pub(crate) fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 }
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Key {
 
 /// The object that a grant is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Subject {
+pub(crate) struct Subject {
     group: String,
     kind: String,
     namespace: String,
@@ -61,7 +61,7 @@ pub struct Subject {
 impl Subject {
     /// The object as a subject.
     #[must_use]
-    pub fn of<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Self {
+    pub(crate) fn of<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> Self {
         let meta = object.meta();
         let name = meta.name.clone().filter(|name| !name.is_empty());
         let beginning = meta.generate_name.as_ref().map(|name| format!("{name}*"));
@@ -92,20 +92,20 @@ impl Subject {
 
     /// Its namespace.
     #[must_use]
-    pub fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         &self.namespace
     }
 
     /// What it carries as a grant, whoever wrote it.
     #[must_use]
-    pub fn annotation(&self) -> Option<&str> {
+    pub(crate) fn annotation(&self) -> Option<&str> {
         self.annotation.as_deref()
     }
 }
 
 /// What was granted to an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
+pub(crate) struct Grant {
     /// What it may do.
     pub needs: BTreeSet<Need>,
     /// Whether it is the operator's own, and holds only as long as the object says what the
@@ -127,7 +127,7 @@ struct Written {
 impl Grant {
     /// What the grant that `subject` carries is worth; none if it carries none that is its own.
     #[must_use]
-    pub fn of(subject: &Subject, key: &Key) -> Option<Self> {
+    pub(crate) fn of(subject: &Subject, key: &Key) -> Option<Self> {
         let written: Written = serde_json::from_str(subject.annotation.as_deref()?).ok()?;
         let code = STANDARD.decode(&written.code).ok()?;
         let genuine = subject.names.iter().any(|name| {
@@ -149,7 +149,7 @@ impl Grant {
 
     /// What may be done by `subject`: empty if its grant is worth nothing.
     #[must_use]
-    pub fn needs_of(subject: &Subject, key: &Key) -> BTreeSet<Need> {
+    pub(crate) fn needs_of(subject: &Subject, key: &Key) -> BTreeSet<Need> {
         Self::of(subject, key)
             .map(|grant| grant.needs)
             .unwrap_or_default()
@@ -157,7 +157,7 @@ impl Grant {
 
     /// The grant, as the annotation of `subject`.
     #[must_use]
-    pub fn sign(&self, subject: &Subject, key: &Key, now: Timestamp) -> String {
+    pub(crate) fn sign(&self, subject: &Subject, key: &Key, now: Timestamp) -> String {
         let mut written = Written {
             needs: self.needs.clone(),
             // Whole seconds are enough, and easier on the eye.

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::Key;
 
 /// Name of the Secret.
-pub const SECRET: &str = "kubestash-grant-key";
+pub(crate) const SECRET: &str = "kubestash-grant-key";
 const ENTRY: &str = "key";
 const LENGTH: usize = 32;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ impl KeyError {
 ///
 /// # Errors
 /// When the API server refuses, or the Secret cannot be used.
-pub async fn load(
+pub(crate) async fn load(
     client: &Client,
     namespace: &str,
     shutdown: &CancellationToken,

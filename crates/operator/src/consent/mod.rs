@@ -22,18 +22,17 @@
 
 pub(crate) mod admit;
 mod ask;
-pub mod check;
-pub mod grant;
-pub mod key;
-pub mod need;
+pub(crate) mod check;
+pub(crate) mod grant;
+pub(crate) mod key;
+pub(crate) mod need;
 mod owner;
-pub mod references;
-pub mod rights;
-pub mod verdict;
+pub(crate) mod references;
+pub(crate) mod rights;
+pub(crate) mod verdict;
 
-pub use ask::own_account;
-pub use check::LookError;
-pub use grant::{Grant, Key, Subject};
+pub(crate) use ask::own_account;
+pub(crate) use grant::{Grant, Key, Subject};
 pub use key::KeyError;
-pub use need::Need;
-pub use references::Reference;
+pub(crate) use need::Need;
+pub(crate) use references::Reference;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// everything on which the author's right depends.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "use", rename_all = "camelCase")]
-pub enum Need {
+pub(crate) enum Need {
     /// Have a Job read a Secret.
     ReadSecret {
         /// Its namespace.
@@ -79,7 +79,7 @@ pub enum Need {
 impl Need {
     /// The namespace of what is used.
     #[must_use]
-    pub fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         match self {
             Self::ReadSecret { namespace, .. }
             | Self::BackUp { namespace, .. }
@@ -93,7 +93,7 @@ impl Need {
 
     /// What it takes, in words, for someone who wants to be able to do it.
     #[must_use]
-    pub fn right(&self) -> String {
+    pub(crate) fn right(&self) -> String {
         match self {
             Self::ReadSecret { namespace, name } => format!("get Secret {namespace}/{name}"),
             Self::BackUp {

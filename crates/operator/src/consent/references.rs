@@ -11,15 +11,15 @@ use kubestash_api::core::{
 };
 use kubestash_api::shared::{AddonInfo, TypedObjectReference};
 use kubestash_api::storage::{Repository, Snapshot};
-use kubestash_core::manifest::{DatabaseKind, GROUP, effective_target, place};
+use kubestash_domain::manifest::{DatabaseKind, GROUP, effective_target, place};
 
 use super::Need;
-use crate::backupsession::Source;
-use crate::job::manifest;
+use crate::controllers::backupsession::Source;
+use crate::jobs::manifest;
 
 /// A reference to something in another namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// The field that holds it.
     pub field: String,
     /// What it takes.
@@ -66,7 +66,7 @@ fn is_target(need: &Need) -> bool {
 
 /// What the way to a target's database is walked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Its data is read.
     BackUp,
     /// Its data is replaced.
@@ -96,7 +96,7 @@ impl Purpose {
 
 /// The references of a BackupConfiguration, but for the way behind its target.
 #[must_use]
-pub fn of_configuration(object: &BackupConfiguration) -> Vec<Reference> {
+pub(crate) fn of_configuration(object: &BackupConfiguration) -> Vec<Reference> {
     let own = object.namespace().unwrap_or_default();
     let target = object.spec.target.as_ref();
     let mut found: Vec<_> = target
@@ -111,7 +111,7 @@ pub fn of_configuration(object: &BackupConfiguration) -> Vec<Reference> {
 /// those of the BackupConfigurations that are made from it, as seen from the namespace that these
 /// go to.
 #[must_use]
-pub fn of_blueprint(object: &BackupBlueprint) -> Vec<Reference> {
+pub(crate) fn of_blueprint(object: &BackupBlueprint) -> Vec<Reference> {
     let Some(template) = &object.spec.backup_configuration_template else {
         return Vec::new();
     };
@@ -142,7 +142,7 @@ fn is_fixed(text: &str) -> bool {
 
 /// The references of a Repository.
 #[must_use]
-pub fn of_repository(object: &Repository) -> Vec<Reference> {
+pub(crate) fn of_repository(object: &Repository) -> Vec<Reference> {
     let own = object.namespace().unwrap_or_default();
     let secret = object.spec.encryption_secret.as_ref();
     secret
@@ -160,7 +160,7 @@ pub fn of_repository(object: &Repository) -> Vec<Reference> {
 
 /// What a restore's references depend on besides the RestoreSession.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Restored<'a> {
+pub(crate) struct Restored<'a> {
     /// The Snapshot, if it is known.
     pub snapshot: Option<&'a Snapshot>,
     /// Its Repository, if it is known.
@@ -169,7 +169,7 @@ pub struct Restored<'a> {
 
 /// The references of a RestoreSession, but for the way behind its target.
 #[must_use]
-pub fn of_restore(object: &RestoreSession, restored: Restored<'_>) -> Vec<Reference> {
+pub(crate) fn of_restore(object: &RestoreSession, restored: Restored<'_>) -> Vec<Reference> {
     let own = object.namespace().unwrap_or_default();
     let mut found = to_data(object, &own);
     if let Some((field, target)) = restore_target(object, restored) {
@@ -181,7 +181,7 @@ pub fn of_restore(object: &RestoreSession, restored: Restored<'_>) -> Vec<Refere
 
 /// The object that is restored into, with its namespace, and the field that says so.
 #[must_use]
-pub fn restore_target(
+pub(crate) fn restore_target(
     object: &RestoreSession,
     restored: Restored<'_>,
 ) -> Option<(&'static str, TypedObjectReference)> {
@@ -257,7 +257,7 @@ fn manifest_tasks(
 /// Whether a restore is asked to give existing objects another content. It is read off what the
 /// session says, not off the Addon, so that it is the same at admission and at use.
 #[must_use]
-pub fn asks_to_replace(object: &RestoreSession) -> bool {
+pub(crate) fn asks_to_replace(object: &RestoreSession) -> bool {
     manifest_tasks(object.spec.addon.as_ref()).any(|task| {
         let params = serde_json::to_value(&task.params).unwrap_or_default();
         let given = params.get("overrideResources");
@@ -378,7 +378,7 @@ fn to_secret(field: &str, name: &str, namespace: &str, own: &str) -> Option<Refe
 /// The steps on the way to a target's database that go on to yet another namespace. `own` is the
 /// namespace that the way begins in, and `field` the one that names the target.
 #[must_use]
-pub fn along(
+pub(crate) fn along(
     field: &str,
     target: &TypedObjectReference,
     source: &Source,

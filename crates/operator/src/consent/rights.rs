@@ -4,7 +4,7 @@ use super::Need;
 
 /// One right.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Right {
+pub(crate) struct Right {
     /// The verb.
     pub verb: &'static str,
     /// API group of the resource.
@@ -31,7 +31,7 @@ impl Right {
 
 /// What has to be looked up to know the rights that a need takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The resource of the target's kind; none if the API server does not serve it.
     pub resource: Option<String>,
     /// Namespace and name of the Secrets that open what is used; none if they are not known, and
@@ -44,7 +44,7 @@ const STORAGE: &str = "storage.kubestash.com";
 
 /// What a user must be allowed to do to be the one who allows `need`.
 #[must_use]
-pub fn of(need: &Need, facts: &Facts) -> Vec<Right> {
+pub(crate) fn of(need: &Need, facts: &Facts) -> Vec<Right> {
     let secrets = |namespace: &str| -> Vec<Right> {
         match &facts.secrets {
             Some(known) => known

@@ -6,11 +6,11 @@ use kubestash_api::labels;
 
 use super::references::reachable;
 use super::{Need, Reference};
-use crate::admission::rules::Violation;
+use crate::validation::Violation;
 
 /// The object whose references are judged, as messages name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub(crate) struct Named {
     /// Its kind.
     pub kind: String,
     /// Its namespace.
@@ -24,7 +24,7 @@ pub struct Named {
 /// The references that are neither granted to the object nor consented to by who owns what they
 /// lead to.
 #[must_use]
-pub fn refusals(
+pub(crate) fn refusals(
     object: &Named,
     references: &[Reference],
     granted: &BTreeSet<Need>,
@@ -56,7 +56,7 @@ pub fn refusals(
 
 /// The references that the author of an object has no right to make.
 #[must_use]
-pub fn denial(object: &Named, author: &str, reference: &Reference) -> Violation {
+pub(crate) fn denial(object: &Named, author: &str, reference: &Reference) -> Violation {
     Violation {
         field: reference.field.clone(),
         message: format!(

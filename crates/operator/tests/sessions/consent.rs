@@ -47,7 +47,7 @@ async fn prepare(cluster: &Cluster) -> Client {
     cluster
         .create::<Repository>(repository("other", "theirs", "victim-auth", "other"))
         .await;
-    let key = kubestash_core::manifest::INVENTORY_ANNOTATION;
+    let key = kubestash_domain::manifest::INVENTORY_ANNOTATION;
     let claims = json!([
         {"of": "MySQL", "part": "Database", "namespace": "demo", "name": "mine"},
         {"of": "MySQL", "part": "Auth", "namespace": "demo", "name": "x"},
@@ -470,7 +470,7 @@ async fn without_a_webhook_the_owners_consent_alone_counts() {
         let status = found.and_then(|found| found.status.as_ref());
         status
             .and_then(|status| status.phase)
-            .is_some_and(kubestash_core::phase::restore_session_completed)
+            .is_some_and(kubestash_domain::phase::restore_session_completed)
     };
     let ended = cluster
         .until("overwrite", "its end", invalid)

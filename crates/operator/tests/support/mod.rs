@@ -116,11 +116,11 @@ impl World {
 
     /// The Addons and Functions.
     pub async fn catalog(&self) {
-        for addon in kubestash_core::catalog::addons() {
+        for addon in kubestash_domain::catalog::addons() {
             let api = Api::<kubestash_api::addons::Addon>::all(self.client.clone());
             api.create(&PostParams::default(), &addon).await.unwrap();
         }
-        for function in kubestash_core::catalog::functions("image") {
+        for function in kubestash_domain::catalog::functions("image") {
             let api = Api::<kubestash_api::addons::Function>::all(self.client.clone());
             api.create(&PostParams::default(), &function).await.unwrap();
         }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use conductor::Conductor;
-use kubestash_core::args::{self, Tool};
+use kubestash_domain::args::{self, Tool};
 use router::{Kept, Router};
 use starter::{ALWAYS, STOP, Starter};
 use tokio::sync::mpsc::unbounded_channel;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kubestash_api::appcatalog::AppBinding;
 use kubestash_api::kubedb::Druid;
-use kubestash_core::target::{Key, druid_of};
+use kubestash_domain::target::{Key, druid_of};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -381,7 +381,7 @@ fn snapshot(namespace: &str, inventory: Option<Value>) -> Snapshot {
             "appRef": {"apiGroup": "kubedb.com", "kind": "MySQL", "name": "m", "namespace": namespace}},
     });
     if let Some(inventory) = inventory {
-        let key = kubestash_core::manifest::INVENTORY_ANNOTATION;
+        let key = kubestash_domain::manifest::INVENTORY_ANNOTATION;
         object["metadata"]["annotations"] = json!({ key: inventory.to_string() });
     }
     parse(&object)

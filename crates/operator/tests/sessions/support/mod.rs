@@ -92,13 +92,13 @@ impl Cluster {
                 .await
                 .unwrap();
         }
-        for addon in kubestash_core::catalog::addons() {
+        for addon in kubestash_domain::catalog::addons() {
             Api::<Addon>::all(cluster.client.clone())
                 .create(&PostParams::default(), &addon)
                 .await
                 .unwrap();
         }
-        for function in kubestash_core::catalog::functions(IMAGE) {
+        for function in kubestash_domain::catalog::functions(IMAGE) {
             Api::<Function>::all(cluster.client.clone())
                 .create(&PostParams::default(), &function)
                 .await
@@ -238,7 +238,7 @@ impl Cluster {
     pub async fn ended(&self, name: &str) -> BackupSession {
         let ended = |found: Option<&BackupSession>| {
             let phase = found.and_then(|found| found.status.as_ref()?.phase);
-            phase.is_some_and(kubestash_core::phase::backup_session_completed)
+            phase.is_some_and(kubestash_domain::phase::backup_session_completed)
         };
         self.until(name, "its end", ended).await.unwrap()
     }
@@ -249,7 +249,7 @@ impl Cluster {
             let sessions = self.list::<BackupSession>().await;
             let ended = sessions.iter().filter(|found| {
                 let phase = found.status.as_ref().and_then(|status| status.phase);
-                phase.is_some_and(kubestash_core::phase::backup_session_completed)
+                phase.is_some_and(kubestash_domain::phase::backup_session_completed)
             });
             (ended.count() >= count).then_some(sessions)
         })
